@@ -1,0 +1,15 @@
+//! GrootFS gives containers their root filesystems.
+//!
+//! Data goes one way: [`cli`] parses and prints, [`store`] keeps what is on disk and carries out the transactions,
+//! [`fetcher`] says where layers come from, [`unpacker`] turns their streams into files, and [`driver`] knows the
+//! filesystem underneath. [`image`] and [`sys`] know nobody else.
+
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod fetcher;
+pub mod image;
+pub mod observe;
+pub mod store;
+pub mod sys;
+pub mod unpacker;

@@ -1,0 +1,3 @@
+//! The `grootfs` program.
+
+fn main() {}
