@@ -117,6 +117,9 @@ pub(crate) enum Command {
     Capacity(CapacityArgs),
     #[command(hide = true)]
     GenerateVolumeSizeMetadata(GenerateMetadataArgs),
+    /// Writes new layers to disk; started by create
+    #[command(hide = true)]
+    FlushVolumes,
     #[command(external_subcommand)]
     Unknown(Vec<OsString>),
 }

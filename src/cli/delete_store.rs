@@ -3,8 +3,9 @@
 use super::Failure;
 use super::args::DeleteStoreArgs;
 use crate::config::Config;
+use crate::store::Store;
 
-/// Not there yet.
-pub(crate) fn run(_config: &Config, _args: &DeleteStoreArgs) -> Result<(), Failure> {
-    Err(Failure::from("delete-store is not available in this version".to_owned()))
+/// Deletes the store. Silent on success, and where there is none.
+pub(crate) fn run(config: &Config, _args: &DeleteStoreArgs) -> Result<(), Failure> {
+    Ok(Store::new(&config.store, &config.driver)?.delete_store()?)
 }

@@ -41,6 +41,12 @@ impl From<String> for Failure {
     }
 }
 
+impl From<crate::store::Error> for Failure {
+    fn from(error: crate::store::Error) -> Self {
+        Failure::from(error.to_string())
+    }
+}
+
 impl From<crate::config::Error> for Failure {
     fn from(error: crate::config::Error) -> Self {
         Failure::from(error.to_string())

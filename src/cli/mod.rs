@@ -11,6 +11,7 @@ mod create;
 mod delete;
 mod delete_store;
 mod failure;
+mod flush_volumes;
 mod generate_metadata;
 mod go_style;
 mod init_store;
@@ -88,6 +89,7 @@ fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Clean(args) => clean::run(config, args),
         Command::Capacity(args) => capacity::run(config, args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
+        Command::FlushVolumes => flush_volumes::run(config),
         Command::Unknown(words) => Err(Failure::unknown_command(words.first().map(OsString::as_os_str))),
     }
 }
@@ -104,6 +106,7 @@ fn session(command: &Command) -> Span {
         Command::Clean(_) => tracing::info_span!("clean"),
         Command::Capacity(_) => tracing::info_span!("capacity"),
         Command::GenerateVolumeSizeMetadata(_) => tracing::info_span!("generate-metadata"),
+        Command::FlushVolumes => tracing::info_span!("flush-volumes"),
         Command::Unknown(_) => tracing::info_span!("unknown-command"),
     }
 }
