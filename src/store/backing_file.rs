@@ -35,18 +35,32 @@ const SIGNATURES: [(u64, &[u8], &str); 8] = [
 pub(super) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {
     let backing = store.layout.backing_file();
     match content(&backing)? {
-        Content::Nothing => make(store, &backing, wanted.bytes)?,
-        Content::Found(found) if found == store.driver.signature() => wanted.check_against(&backing)?,
-        Content::Found(found) => {
-            return Err(Error::NotFormatted {
-                path: backing.display().to_string(),
-                found,
-                store: store.layout.root().display().to_string(),
-            });
+        Content::Nothing => make_and_mount(store, &backing, wanted, request),
+        Content::Found(found) if found == store.driver.signature() => {
+            wanted.check_against(&backing)?;
+            mount_made(store, &backing, request)
         }
+        Content::Found(found) => Err(Error::NotFormatted {
+            path: backing.display().to_string(),
+            found,
+            store: store.layout.root().display().to_string(),
+        }),
     }
+}
+
+/// A filesystem that turns out not to be mountable was made for nothing.
+fn make_and_mount(store: &Store, backing: &Path, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {
+    make(store, backing, wanted.bytes)?;
+    let mounted = mount_made(store, backing, request);
+    if mounted.is_err() {
+        files::remove_if_there(backing)?;
+    }
+    mounted
+}
+
+fn mount_made(store: &Store, backing: &Path, request: FilesystemRequest) -> Result<(), Error> {
     fs::create_dir_all(store.layout.root()).on("mkdir", store.layout.root())?;
-    Ok(store.driver.mount_backing(&store.layout, &backing, request)?)
+    Ok(store.driver.mount_backing(&store.layout, backing, request)?)
 }
 
 /// The size a store is to have.

@@ -130,9 +130,9 @@ mod tests {
         let path = directory.path().join("x.lock");
         let inside = AtomicUsize::new(0);
         thread::scope(|scope| {
-            for _ in 0..8 {
+            for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..100 {
                         if let Some(_lock) = try_lock(&path).unwrap() {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                             thread::yield_now();

@@ -4,7 +4,7 @@
 //! holds a descriptor per level, which a deep tree exhausts. Here every step is relative to one open directory, symbolic
 //! links are removed and never followed, and a mount point stops the removal (openat2(2), RESOLVE_NO_XDEV).
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,19 +59,19 @@ impl Removal {
     fn run(mut self, parent: BorrowedFd<'_>) -> Result<(), PathError> {
         loop {
             if let Some(child) = self.remove_entries()? {
-                let opened = descend(self.current.as_fd(), &child).on("open", self.shown(Some(&child)))?;
-                let level = level_of(opened.as_fd(), &child).on("stat", self.shown(Some(&child)))?;
-                self.levels.push(level);
-                self.current = opened;
+                self.enter(&child).map_err(|e| self.failed("open", Some(&child), e))?;
                 continue;
             }
-            let shown = self.shown(None);
             let Some(done) = self.levels.pop() else { return Ok(()) };
+            let removed = match self.levels.is_empty() {
+                true => remove_directory(parent, &done.name),
+                false => self.ascend().and_then(|()| remove_directory(self.current.as_fd(), &done.name)),
+            };
+            let entry = (!self.levels.is_empty()).then_some(done.name.as_c_str());
+            removed.map_err(|e| self.failed("remove", entry, e))?;
             if self.levels.is_empty() {
-                return remove_directory(parent, &done.name).on("remove", shown);
+                return Ok(());
             }
-            self.ascend().on("open", &shown)?;
-            remove_directory(self.current.as_fd(), &done.name).on("remove", shown)?;
         }
     }
 
@@ -80,7 +80,7 @@ impl Removal {
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut entries = RawDir::new(&self.current, &mut buffer);
         while let Some(entry) = entries.next() {
-            let entry = entry.on("read", self.shown(None))?;
+            let entry = entry.map_err(|e| self.failed("read", None, e.into()))?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
@@ -90,10 +90,17 @@ impl Removal {
                 Ok(()) | Err(Errno::NOENT) => {}
                 // XFS says EEXIST where others say ENOTEMPTY; a filesystem without entry types says EISDIR.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR) => return Ok(Some(name.to_owned())),
-                Err(e) => return Err(PathError::new("remove", self.shown(Some(name)), e)),
+                Err(e) => return Err(self.failed("remove", Some(name), e.into())),
             }
         }
         Ok(None)
+    }
+
+    fn enter(&mut self, child: &CStr) -> io::Result<()> {
+        let opened = descend(self.current.as_fd(), child)?;
+        self.levels.push(level_of(opened.as_fd(), child)?);
+        self.current = opened;
+        Ok(())
     }
 
     /// Goes back to the parent, which must be the directory that was left on the way down.
@@ -106,9 +113,10 @@ impl Removal {
         }
     }
 
-    fn shown(&self, entry: Option<&CStr>) -> PathBuf {
+    fn failed(&self, operation: &'static str, entry: Option<&CStr>, error: io::Error) -> PathError {
         let names = self.levels.iter().skip(1).map(|level| level.name.as_c_str()).chain(entry);
-        names.fold(self.top.clone(), |path, name| path.join(std::ffi::OsStr::from_bytes(name.to_bytes())))
+        let path = names.fold(self.top.clone(), |path, name| path.join(OsStr::from_bytes(name.to_bytes())));
+        PathError::new(operation, path, error)
     }
 }
 
