@@ -26,6 +26,8 @@ mod path;
 mod pax;
 mod pipeline;
 mod sparse;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod whiteout;
 
