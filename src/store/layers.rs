@@ -252,7 +252,7 @@ impl<'a> Pull<'a> {
             }
             _ => String::new(),
         };
-        Error::Unpack { stage: stage(&source), layer: layer.blob_id.clone(), source, advice }
+        Error::Unpack { stage: stage(&source), layer: layer.blob_id.clone(), source: Box::new(source), advice }
     }
 }
 

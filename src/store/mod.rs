@@ -119,7 +119,7 @@ pub enum Error {
         /// The layer.
         layer: String,
         /// What happened.
-        source: unpacker::Error,
+        source: Box<unpacker::Error>,
         /// What to do about it.
         advice: String,
     },
