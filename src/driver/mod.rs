@@ -123,6 +123,8 @@ pub trait Driver: Sync {
     /// Removes a volume's directory, wherever it has been moved.
     fn remove_volume(&self, path: &Path) -> Result<(), Error>;
 
+    /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
+    fn layers_too_many(&self, layout: &Layout, image: &Path, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Unmounts an image's root filesystem. Nothing is removed if that fails.

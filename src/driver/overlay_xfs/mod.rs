@@ -45,21 +45,9 @@ pub enum Error {
     /// The overlay could not be mounted.
     #[error("mounting overlay: {0}")]
     Mount(String),
-    /// Mount options for the caller do not fit into the one page the kernel reads.
-    #[error(
-        "the mount options of {layers} layers take {length} bytes and the kernel reads {limit}: \
-         leave out --without-mount, or use a store with a shorter path than {store}"
-    )]
-    OptionsTooLong {
-        /// Number of layers.
-        layers: usize,
-        /// Length of the options.
-        length: usize,
-        /// What the kernel reads.
-        limit: usize,
-        /// The store.
-        store: String,
-    },
+    /// Not one layer fits into the page of mount options that the kernel reads.
+    #[error("the path {0} is too long for mount options: use a store with a shorter path")]
+    PathTooLong(String),
     /// Something is mounted where an image is to be removed.
     #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
     MountedBelow {
@@ -121,6 +109,10 @@ impl Driver for OverlayXfs {
 
     fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
         Ok(remove_tree(path)?)
+    }
+
+    fn layers_too_many(&self, layout: &Layout, image: &Path, layers: usize) -> Result<usize, super::Error> {
+        Ok(mount::layers_too_many(layout, image, layers)?)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
