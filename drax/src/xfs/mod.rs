@@ -1,0 +1,230 @@
+//! XFS project quotas.
+//!
+//! A project is a number on an inode. A directory that carries one with the inherit flag hands it to everything made in
+//! it, and the kernel counts and limits what all inodes of one project occupy, together. A write past the limit fails
+//! with `ENOSPC` (not `EDQUOT`), and `statfs(2)` inside the directory shows the limit as the size of the filesystem.
+//!
+//! The numbers in use are the names of the empty directories in `<store>/projectids`, as the original has them.
+//! [`allocate_project`] tells the order of events that others may rely on.
+
+pub(crate) mod error;
+
+use crate::sys::{self, DiskQuota, QuotaCommand, QuotaInfo, QuotaState};
+use error::{Error, Operation, Result};
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+
+/// New files and directories take over the project of the directory (`FS_XFLAG_PROJINHERIT`).
+const INHERIT_PROJECT: u32 = 0x200;
+
+/// Unit of the sizes in `struct fs_disk_quota`.
+const QUOTA_BLOCK: u64 = 512;
+
+/// The number of a project. 0 is the project of everything that has been given none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectId(pub u32);
+
+/// What a project occupies and what it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of disk space occupied.
+    pub used_bytes: u64,
+    /// Bytes of disk space allowed; 0 is no limit.
+    pub limit_bytes: u64,
+}
+
+/// Whether project limits can be relied upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaSupport {
+    /// Limits are enforced.
+    Enforced,
+    /// The kernel could, but the filesystem is not mounted with `pquota`.
+    NotMounted,
+    /// The kernel is built without XFS quotas (`CONFIG_XFS_QUOTA`) or is older than 5.14.
+    KernelLacks,
+}
+
+/// The project of a directory; 0 for none (`FS_IOC_FSGETXATTR`).
+pub fn project_id(dir: BorrowedFd<'_>) -> Result<u32> {
+    let attributes = sys::inode_attributes(dir).map_err(Error::during(Operation::GetAttributes))?;
+    Ok(attributes.project_id)
+}
+
+/// Puts a directory into a project, and everything made in it from now on. What is in it already stays where it is.
+pub fn set_project_id(dir: BorrowedFd<'_>, id: u32) -> Result<()> {
+    let mut attributes = sys::inode_attributes(dir).map_err(Error::during(Operation::GetAttributes))?;
+    attributes.project_id = id;
+    attributes.flags |= INHERIT_PROJECT;
+    sys::set_inode_attributes(dir, &attributes).map_err(Error::during(Operation::SetAttributes))
+}
+
+/// Limits the disk space of project `id` on the filesystem of `store`. The kernel rounds `bytes` up to whole blocks;
+/// 0 removes the limit.
+///
+/// Project 0 is refused with `EINVAL`: what is set there becomes the default of every project without a limit.
+pub fn set_limit(store: BorrowedFd<'_>, id: u32, bytes: u64) -> Result<()> {
+    let failed = Error::during(Operation::SetLimit(ProjectId(id)));
+    if id == 0 {
+        return Err(failed(std::io::Error::from_raw_os_error(libc::EINVAL)));
+    }
+    let mut quota = DiskQuota::limit(id, bytes.div_ceil(QUOTA_BLOCK));
+    sys::quotactl(store, QuotaCommand::SetLimit(&mut quota), id).map_err(failed)
+}
+
+/// Usage and limit of project `id` on the filesystem of `store`. A project that the kernel has no record of occupies
+/// nothing and has no limit.
+pub fn usage(store: BorrowedFd<'_>, id: u32) -> Result<Usage> {
+    let mut quota = DiskQuota::default();
+    match sys::quotactl(store, QuotaCommand::Get(&mut quota), id) {
+        Ok(()) => Ok(Usage {
+            used_bytes: quota.block_count.saturating_mul(QUOTA_BLOCK),
+            limit_bytes: quota.block_hard_limit.saturating_mul(QUOTA_BLOCK),
+        }),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Usage::default()),
+        Err(error) => Err(Error::during(Operation::GetUsage(ProjectId(id)))(error)),
+    }
+}
+
+/// Whether the filesystem of `store`, which the caller knows to be XFS, enforces project limits. Needs no privilege.
+pub fn support(store: BorrowedFd<'_>) -> Result<QuotaSupport> {
+    const PROJECT_ENFORCED: u16 = 1 << 5;
+
+    let mut state = QuotaState::request();
+    match sys::quotactl(store, QuotaCommand::State(&mut state), 0) {
+        Ok(()) if state.flags & PROJECT_ENFORCED != 0 => Ok(QuotaSupport::Enforced),
+        Ok(()) => Ok(QuotaSupport::NotMounted),
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => why_no_state(store),
+        Err(error) => Err(Error::during(Operation::GetSupport)(error)),
+    }
+}
+
+/// "No quota is on" and "there is no such thing as a quota" are both `ENOSYS` to `Q_XGETQSTATV`. `Q_GETINFO` tells them
+/// apart: where quotas exist but are off it says `ESRCH`.
+fn why_no_state(store: BorrowedFd<'_>) -> Result<QuotaSupport> {
+    let mut info = QuotaInfo::default();
+    match sys::quotactl(store, QuotaCommand::Info(&mut info), 0) {
+        Ok(()) => Ok(QuotaSupport::NotMounted),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ESRCH) => Ok(QuotaSupport::NotMounted),
+            Some(libc::ENOSYS) => Ok(QuotaSupport::KernelLacks),
+            _ => Err(Error::during(Operation::GetSupport)(error)),
+        },
+    }
+}
+
+/// Gives `image`, a directory nobody else uses yet, a project of its own and returns its number.
+///
+/// The number goes onto the directory first and is reserved (`mkdir <projectids>/<number>`) second; where the reservation
+/// finds the number taken, another one is tried. So a reservation that no image directory refers to is garbage, always,
+/// and the collector that removes it cannot hit one whose image is just being made. No lock is needed: `mkdir` decides.
+///
+/// Numbers are drawn at random from a range 16 times as large as the count in use, so the expected number of attempts is
+/// just above one however many images there are. They start at 2, as the original's do.
+pub fn allocate_project(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>) -> Result<u32> {
+    /// With 15 of 16 numbers free, this many collisions in a row are not bad luck.
+    const ATTEMPTS: usize = 64;
+
+    let mut last = libc::EEXIST;
+    for _ in 0..ATTEMPTS {
+        let id = candidate(in_use(projectids)?)?;
+        set_project_id(image, id)?;
+        match sys::make_dir_at(projectids, &name(id), 0o755) {
+            Ok(()) => return Ok(id),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => last = libc::EEXIST,
+            Err(error) => return Err(Error::during(Operation::Reserve)(error)),
+        }
+    }
+    Err(Error::during(Operation::Reserve)(std::io::Error::from_raw_os_error(last)))
+}
+
+/// Takes the limit off project `id` and gives its number back. Call it when the image directory is gone. A number that
+/// is not reserved (any more), and 0, are fine.
+pub fn release_project(projectids: BorrowedFd<'_>, store: BorrowedFd<'_>, id: u32) -> Result<()> {
+    if id == 0 {
+        return Ok(());
+    }
+    match set_limit(store, id, 0) {
+        // Quotas are off, so there is no limit to take off: the store has been mounted without them since.
+        Err(error) if matches!(error.errno(), libc::ENOSYS | libc::ESRCH) => {}
+        other => other?,
+    }
+    match sys::remove_dir_at(projectids, &name(id)) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other.map_err(Error::during(Operation::Release(ProjectId(id)))),
+    }
+}
+
+/// How many numbers are reserved: XFS counts one link for each subdirectory, besides `.` and the name itself.
+fn in_use(projectids: BorrowedFd<'_>) -> Result<u64> {
+    let failed = Error::during(Operation::CountReserved);
+    let directory = File::from(projectids.try_clone_to_owned().map_err(&failed)?);
+    Ok(directory.metadata().map_err(&failed)?.nlink().saturating_sub(2))
+}
+
+/// A random number to try, given how many are in use.
+fn candidate(in_use: u64) -> Result<u32> {
+    const FIRST: u64 = 2;
+    let range = in_use.saturating_mul(16).saturating_add(1024).min(u64::from(u32::MAX) - FIRST);
+    let random = sys::random().map_err(Error::during(Operation::Random))?;
+    // The remainder favours small numbers by less than one in 2^32.
+    let id = FIRST + random % range;
+    Ok(u32::try_from(id).unwrap_or(u32::MAX))
+}
+
+fn name(id: u32) -> CString {
+    CString::new(id.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn candidates_stay_between_two_and_sixteen_times_the_numbers_in_use() {
+        for count in [0, 1, 1000] {
+            for _ in 0..2000 {
+                let id = u64::from(candidate(count).unwrap());
+                assert!((2..2 + 16 * count + 1024).contains(&id), "{id} with {count} in use");
+            }
+        }
+    }
+
+    #[test]
+    fn candidates_never_reach_the_number_that_means_unset() {
+        for _ in 0..2000 {
+            assert_ne!(candidate(u64::MAX).unwrap(), u32::MAX);
+        }
+    }
+
+    #[test]
+    fn the_default_of_all_projects_cannot_be_limited_by_accident() {
+        let root = File::open("/").unwrap();
+        let error = set_limit(root.as_fd(), 0, 4096).unwrap_err();
+        assert_eq!(error.errno(), libc::EINVAL);
+    }
+
+    #[test]
+    fn releasing_no_project_touches_nothing() {
+        let root = File::open("/").unwrap();
+        release_project(root.as_fd(), root.as_fd(), 0).unwrap();
+    }
+
+    #[test]
+    fn a_filesystem_without_quotas_is_seen_as_such() {
+        let proc = File::open("/proc").unwrap();
+        assert_eq!(support(proc.as_fd()).unwrap(), QuotaSupport::KernelLacks);
+        let error = set_limit(proc.as_fd(), 7, 4096).unwrap_err();
+        assert_eq!(error.to_string(), "setting quota limit for projid 7: function not implemented");
+    }
+
+    #[test]
+    fn a_filesystem_without_projects_names_the_failing_step() {
+        let dir = File::open("/proc").unwrap();
+        let error = project_id(dir.as_fd()).unwrap_err();
+        assert_eq!(error.operation(), Operation::GetAttributes);
+        assert_eq!(error.to_string(), "getting extended attributes: inappropriate ioctl for device");
+    }
+}

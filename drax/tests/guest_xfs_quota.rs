@@ -1,0 +1,304 @@
+//! Project quotas as the kernel keeps them: on a real XFS mounted with `pquota`, compared with what `xfs_quota` says.
+//!
+//! Needs root and a kernel with XFS quotas, so plain `cargo test` leaves it out (`test = false`); `hack/test` runs it.
+
+#![allow(clippy::unwrap_used)]
+
+use drax::xfs::{self, QuotaSupport, Usage};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_write_past_the_limit_fails_and_one_within_it_does_not() {
+    let store = Store::new("limit", "pquota");
+    let image = store.image("x");
+    let id = store.allocate(&image);
+    xfs::set_limit(store.open().as_fd(), id, 2 * MIB).unwrap();
+
+    write(&image.join("fits"), MIB).unwrap();
+    let error = write(&image.join("does-not"), 2 * MIB).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+    write(&store.path.join("images/elsewhere"), 4 * MIB).unwrap();
+}
+
+#[test]
+fn subdirectories_inherit_the_project() {
+    let store = Store::new("inherit", "pquota");
+    let image = store.image("x");
+    let id = store.allocate(&image);
+    fs::create_dir_all(image.join("diff/a/b")).unwrap();
+    assert_eq!(xfs::project_id(File::open(image.join("diff/a/b")).unwrap().as_fd()), Ok(id));
+}
+
+#[test]
+fn usage_and_limit_are_those_that_xfs_quota_reports() {
+    let store = Store::new("usage", "pquota");
+    let image = store.image("x");
+    let id = store.allocate(&image);
+    xfs::set_limit(store.open().as_fd(), id, 10 * MIB).unwrap();
+    write(&image.join("file"), 3 * MIB).unwrap();
+
+    let usage = xfs::usage(store.open().as_fd(), id).unwrap();
+    assert!((3 * MIB..=3 * MIB + 8192).contains(&usage.used_bytes), "{usage:?}");
+    assert_eq!(usage.limit_bytes, 10 * MIB);
+    let command = format!("quota -p -b -N {id}");
+    let report = run("xfs_quota", &["-x", "-c", &command, store.path.to_str().unwrap()]);
+    let kib: Vec<u64> = report.split_whitespace().filter_map(|word| word.parse().ok()).take(3).collect();
+    assert_eq!(kib, [usage.used_bytes / 1024, usage.limit_bytes / 1024, usage.limit_bytes / 1024], "{report}");
+}
+
+#[test]
+fn odd_limits_are_rounded_up_never_down() {
+    let store = Store::new("odd", "pquota");
+    let id = store.allocate(&store.image("x"));
+    xfs::set_limit(store.open().as_fd(), id, MIB + 1).unwrap();
+    let limit = xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes;
+    assert!((MIB + 1..=MIB + 4096).contains(&limit), "{limit}");
+}
+
+#[test]
+fn a_project_nobody_has_used_occupies_nothing() {
+    let store = Store::new("unknown", "pquota");
+    assert_eq!(xfs::usage(store.open().as_fd(), 4_000_000), Ok(Usage::default()));
+}
+
+#[test]
+fn support_tells_whether_the_mount_enforces_limits() {
+    assert_eq!(xfs::support(Store::new("on", "pquota").open().as_fd()), Ok(QuotaSupport::Enforced));
+    assert_eq!(xfs::support(Store::new("off", "noquota").open().as_fd()), Ok(QuotaSupport::NotMounted));
+    assert_eq!(xfs::support(Store::new("user", "uquota").open().as_fd()), Ok(QuotaSupport::NotMounted));
+    assert_eq!(xfs::support(Store::new("lax", "pqnoenforce").open().as_fd()), Ok(QuotaSupport::NotMounted));
+}
+
+#[test]
+fn concurrent_allocations_never_share_a_project() {
+    const THREADS: usize = 8;
+    const EACH: usize = 40;
+    let store = Store::new("concurrent", "pquota");
+    let ids: Vec<u32> = thread::scope(|scope| {
+        let allocators: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let store = &store;
+                scope.spawn(move || {
+                    (0..EACH).map(|n| store.allocate(&store.image(&format!("{thread}-{n}")))).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        allocators.into_iter().flat_map(|allocator| allocator.join().unwrap()).collect()
+    });
+
+    let distinct: BTreeSet<u32> = ids.iter().copied().collect();
+    assert_eq!(distinct.len(), THREADS * EACH);
+    assert!(distinct.iter().all(|id| *id >= 2 && store.reservation(*id).is_dir()));
+}
+
+#[test]
+fn a_number_that_is_taken_is_not_given_out_again() {
+    let store = Store::new("taken", "pquota");
+    // One draw in sixteen hits one of these, so fifty allocations meet a few of them.
+    let taken = 2..=3000;
+    for id in taken.clone() {
+        fs::create_dir(store.reservation(id)).unwrap();
+    }
+    for n in 0..50 {
+        let image = store.image(&n.to_string());
+        let id = store.allocate(&image);
+        assert!(!taken.contains(&id));
+        assert_eq!(xfs::project_id(File::open(&image).unwrap().as_fd()), Ok(id));
+    }
+}
+
+#[test]
+fn release_gives_back_the_number_and_takes_off_the_limit() {
+    let store = Store::new("release", "pquota");
+    let image = store.image("x");
+    let id = store.allocate(&image);
+    xfs::set_limit(store.open().as_fd(), id, 5 * MIB).unwrap();
+    fs::remove_dir(&image).unwrap();
+
+    let projectids = store.project_ids();
+    for _ in 0..2 {
+        xfs::release_project(projectids.as_fd(), store.open().as_fd(), id).unwrap();
+    }
+    assert!(!store.reservation(id).exists());
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 0);
+}
+
+#[test]
+fn release_works_where_quotas_have_been_switched_off() {
+    let store = Store::new("release-off", "noquota");
+    let id = store.allocate(&store.image("x"));
+    xfs::release_project(store.project_ids().as_fd(), store.open().as_fd(), id).unwrap();
+    assert!(!store.reservation(id).exists());
+}
+
+#[test]
+fn a_limit_without_quotas_is_an_error() {
+    let store = Store::new("limit-off", "noquota");
+    let id = store.allocate(&store.image("x"));
+    let error = xfs::set_limit(store.open().as_fd(), id, MIB).unwrap_err();
+    assert_eq!(error.to_string(), format!("setting quota limit for projid {id}: function not implemented"));
+}
+
+#[test]
+fn the_helper_limits_an_image_and_prints_its_stats() {
+    let store = Store::new("helper", "pquota");
+    let image = store.image("x");
+    fs::write(image.join("image_info"), "1000").unwrap();
+    let path = image.to_str().unwrap();
+    let bytes = (2 * MIB).to_string();
+
+    let limit =
+        helper(&["--log-timestamp-format", "rfc3339", "limit", "--disk-limit-bytes", &bytes, "--image-path", path]);
+    assert!(limit.status.success(), "{limit:?}");
+    assert_eq!(limit.stdout, b"");
+    write(&image.join("file"), MIB).unwrap();
+
+    let id = xfs::project_id(File::open(&image).unwrap().as_fd()).unwrap();
+    let used = xfs::usage(store.open().as_fd(), id).unwrap().used_bytes;
+    let stats = helper(&["stats", "--volume-path", path]);
+    assert_eq!(
+        String::from_utf8(stats.stdout).unwrap(),
+        format!(
+            r#"{{"disk_usage":{{"total_bytes_used":{},"exclusive_bytes_used":{used},"quota_size_bytes":{bytes},"committed_space_bytes":{}}}}}"#,
+            1000 + used,
+            1000 + 2 * MIB
+        )
+    );
+    assert_eq!(write(&image.join("big"), 2 * MIB).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+}
+
+#[test]
+fn the_helper_keeps_the_project_when_a_limit_is_set_again() {
+    let store = Store::new("helper-again", "pquota");
+    let image = store.image("x");
+    for bytes in ["1048576", "2097152"] {
+        let limit = helper(&["limit", "--disk-limit-bytes", bytes, "--image-path", image.to_str().unwrap()]);
+        assert!(limit.status.success(), "{limit:?}");
+    }
+    let id = xfs::project_id(File::open(&image).unwrap().as_fd()).unwrap();
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 2 * MIB);
+    assert_eq!(fs::read_dir(store.path.join("projectids")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_helper_says_why_a_limit_cannot_be_set() {
+    let store = Store::new("helper-off", "noquota");
+    let image = store.image("x");
+    let limit = helper(&["limit", "--disk-limit-bytes", "1048576", "--image-path", image.to_str().unwrap()]);
+    assert_eq!(limit.status.code(), Some(1));
+    let text = String::from_utf8(limit.stdout).unwrap();
+    assert!(
+        text.starts_with(&format!("setting quota to {}: setting quota limit for projid ", image.display())),
+        "{text}"
+    );
+    assert_eq!(String::from_utf8(limit.stderr).unwrap(), format!("Error: {text}"));
+}
+
+#[test]
+fn the_helper_follows_no_link_into_a_store() {
+    let store = Store::new("helper-link", "pquota");
+    let image = store.image("x");
+    let link = store.path.join("images/link");
+    symlink(&image, &link).unwrap();
+    let limit = helper(&["limit", "--disk-limit-bytes", "1048576", "--image-path", link.to_str().unwrap()]);
+    assert_eq!(limit.status.code(), Some(1));
+    assert_eq!(xfs::project_id(File::open(&image).unwrap().as_fd()), Ok(0));
+}
+
+#[test]
+fn the_helper_refuses_an_ordinary_user_with_and_without_the_setuid_bit() {
+    let store = Store::new("helper-user", "pquota");
+    let image = store.image("x");
+    let tardis = store.path.join("tardis");
+    fs::copy(env!("CARGO_BIN_EXE_drax"), &tardis).unwrap();
+    for (mode, reason) in [(0o755, "have the setuid bit"), (0o4755, "uid 1000 is not root")] {
+        fs::set_permissions(&tardis, fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = Command::new(&tardis);
+        command.args(["limit", "--disk-limit-bytes", "1048576", "--image-path", image.to_str().unwrap()]);
+        let output = command.uid(1000).gid(1000).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(reason) && text.contains("tardis"), "{text}");
+    }
+    assert_eq!(xfs::project_id(File::open(&image).unwrap().as_fd()), Ok(0));
+}
+
+/// A filesystem with the directories of a store, gone when dropped.
+struct Store {
+    dir: PathBuf,
+    path: PathBuf,
+}
+
+impl Store {
+    fn new(name: &str, options: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("drax-quota-{name}-{}", std::process::id()));
+        let store = Self { path: dir.join("store"), dir };
+        fs::create_dir_all(&store.path).unwrap();
+        let file = store.dir.join("backing-store");
+        File::create(&file).unwrap().set_len(400 * MIB).unwrap();
+        run("mkfs.xfs", &["-q", file.to_str().unwrap()]);
+        let options = format!("loop,{options}");
+        run("mount", &["-t", "xfs", "-o", &options, file.to_str().unwrap(), store.path.to_str().unwrap()]);
+        fs::create_dir(store.path.join("images")).unwrap();
+        fs::create_dir(store.path.join("projectids")).unwrap();
+        store
+    }
+
+    fn open(&self) -> File {
+        File::open(&self.path).unwrap()
+    }
+
+    fn project_ids(&self) -> File {
+        File::open(self.path.join("projectids")).unwrap()
+    }
+
+    fn reservation(&self, id: u32) -> PathBuf {
+        self.path.join("projectids").join(id.to_string())
+    }
+
+    fn image(&self, id: &str) -> PathBuf {
+        let path = self.path.join("images").join(id);
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
+    fn allocate(&self, image: &Path) -> u32 {
+        xfs::allocate_project(File::open(image).unwrap().as_fd(), self.project_ids().as_fd()).unwrap()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.path).status();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn helper(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_drax")).args(arguments).output().unwrap()
+}
+
+fn write(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let chunk = vec![7_u8; 64 << 10];
+    for _ in 0..bytes / chunk.len() as u64 {
+        file.write_all(&chunk)?;
+    }
+    file.sync_all()
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
