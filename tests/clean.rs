@@ -101,11 +101,12 @@ fn thresholds_that_are_no_sizes_are_refused_and_nothing_is_cleaned() {
 fn images_of_the_ignore_list_keep_their_layers() {
     let store = TempStore::new();
     let (image, chain) = image(&store, "ignored", 2);
-    store.create(&image, "x");
-    store.ok(["delete", "x"]);
     let config = store.beside("config.yml");
     fs::write(&config, format!("clean:\n  ignore_images:\n  - {image}\n  - docker:///never/pulled\n")).unwrap();
-    store.ok(["--config", config.to_str().unwrap(), "clean"]);
+    let config = config.to_str().unwrap();
+    store.ok(["--config", config, "create", &image, "x"]);
+    store.ok(["delete", "x"]);
+    store.ok(["--config", config, "clean"]);
     assert_eq!(store.volumes(), chain);
     store.ok(["clean"]);
     assert!(store.volumes().is_empty());

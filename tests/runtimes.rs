@@ -16,8 +16,7 @@ use support::{Archive, Bundle, Image, Layer, Runtime, TempStore, busybox_layer, 
 const SCRIPT: &str = "cat /greeting && echo $GREETED > /written && cat /written";
 const EXPECTED: &str = "hello from the top layer\nby the image's environment\n";
 
-fn image(store: &TempStore) -> Image {
-    let _ = store;
+fn image() -> Image {
     let top = Archive::new().file("greeting", 0o644, b"hello from the top layer\n");
     Image::new().layer(busybox_layer()).layer(Layer::new(top.bytes())).env(&["GREETED=by the image's environment"])
 }
@@ -32,7 +31,7 @@ fn greets(store: &TempStore, runtime: Runtime, printed: &str) {
 fn a_mounted_root_runs_under_runc_and_crun() {
     for runtime in [Runtime::Runc, Runtime::Crun] {
         let store = TempStore::new();
-        let url = image(&store).write(&store.beside("image"), "latest");
+        let url = image().write(&store.beside("image"), "latest");
         let printed = store.ok(["create", &url, "x"]);
         greets(&store, runtime, &printed);
         assert_eq!(std::fs::read_to_string(store.image("x").join("diff/written")).unwrap(), "by the image's environment\n");
@@ -46,7 +45,7 @@ fn a_root_without_mount_runs_under_runc() {
         let store = TempStore::new();
         let file = store.beside("config.yml");
         std::fs::write(&file, config).unwrap();
-        let url = image(&store).write(&store.beside("image"), "latest");
+        let url = image().write(&store.beside("image"), "latest");
         let printed = store.ok(["--config", file.to_str().unwrap(), "create", "--without-mount", &url, "x"]);
         greets(&store, Runtime::Runc, &printed);
         store.ok(["delete", "x"]);
@@ -56,7 +55,7 @@ fn a_root_without_mount_runs_under_runc() {
 #[test]
 fn a_root_mounted_by_hand_from_the_entry_runs_under_crun() {
     let store = TempStore::new();
-    let url = image(&store).write(&store.beside("image"), "latest");
+    let url = image().write(&store.beside("image"), "latest");
     let printed = store.ok(["create", "--without-mount", &url, "x"]);
     let mut spec: Value = serde_json::from_str(&printed).unwrap();
     let entry = spec["mounts"].as_array_mut().unwrap().remove(0);
@@ -70,7 +69,7 @@ fn a_root_mounted_by_hand_from_the_entry_runs_under_crun() {
 #[test]
 fn an_images_volume_is_writable_in_the_container() {
     let store = TempStore::new();
-    let url = image(&store).volume("/data").write(&store.beside("image"), "latest");
+    let url = image().volume("/data").write(&store.beside("image"), "latest");
     let printed = store.ok(["create", &url, "x"]);
     let outcome = Bundle::new(&store.beside("bundle"), &printed, &["/bin/sh", "-c", "echo kept > /data/file"]).run(Runtime::Runc);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");

@@ -5,6 +5,7 @@
 
 // Each test binary compiles this module and uses a part of it.
 #![allow(dead_code, unused_imports)]
+#![allow(clippy::unwrap_used)]
 
 mod archive;
 mod command;

@@ -1,13 +1,14 @@
 //! A store of a test's own, which leaves nothing behind.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nix::mount::{MntFlags, MsFlags, umount2};
+use nix::mount::{MntFlags, umount2};
 
 use super::command::{Outcome, grootfs, run, succeed};
 use super::names;
@@ -167,11 +168,17 @@ pub(crate) fn mount_points_below(directory: &Path) -> Vec<PathBuf> {
     points.filter(|point| point.starts_with(directory)).collect()
 }
 
-/// Unmounts everything at and below a directory, the last mounted first. What is busy is detached.
+/// Unmounts everything at and below a directory, the last mounted first. What is busy gets a moment, because a create
+/// may leave a process behind that flushes what it unpacked; then it is detached.
 pub(crate) fn unmount_below(directory: &Path) {
     for point in mount_points_below(directory).iter().rev() {
-        if umount2(point, MntFlags::UMOUNT_NOFOLLOW).is_err() {
-            let _ = umount2(point, MntFlags::MNT_DETACH);
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while umount2(point, MntFlags::UMOUNT_NOFOLLOW) == Err(nix::errno::Errno::EBUSY) {
+            if Instant::now() > deadline {
+                let _ = umount2(point, MntFlags::MNT_DETACH);
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }
