@@ -289,8 +289,14 @@ mod tests {
 
     #[test]
     fn truth_values_of_yaml_1_1() {
-        for (word, value) in [("yes", true), ("On", true), ("TRUE", true), ("y", true), ("no", false), ("off", false)] {
-            assert_eq!(document(&format!("create: {{with_clean: {word}}}")).create.with_clean, value, "{word}");
+        let words = [
+            (true, "y Y yes Yes YES on On ON true True TRUE"),
+            (false, "n N no No NO off Off OFF false False FALSE ~"),
+        ];
+        for (value, words) in words {
+            for word in words.split(' ') {
+                assert_eq!(document(&format!("create: {{with_clean: {word}}}")).create.with_clean, value, "{word}");
+            }
         }
     }
 

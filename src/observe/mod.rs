@@ -41,13 +41,59 @@ pub fn init(config: &LogConfig) -> Result<(), Error> {
         None => Box::new(io::stderr()),
     };
     if config.level < LogLevel::Fatal {
-        let layer = lager::Lager::new(config.level, config.timestamp_format, sink);
         // Fails only where there is a logger already.
-        let _ = tracing::subscriber::set_global_default(Registry::default().with(layer));
+        let _ = tracing::subscriber::set_global_default(subscriber(config, config.level, sink));
     }
     Ok(())
 }
 
+/// Does `work` with this thread's logs going to the file at `path`, at level info at least, and nowhere else. Sessions
+/// begin anew there.
+///
+/// # Errors
+/// When the log file cannot be opened; then `work` is not done.
+pub fn in_file<T>(config: &LogConfig, path: &Path, work: impl FnOnce() -> T) -> Result<T, Error> {
+    let level = if config.level == LogLevel::Fatal { LogLevel::Info } else { config.level };
+    let subscriber = subscriber(config, level, Box::new(open(path)?));
+    Ok(tracing::subscriber::with_default(subscriber, work))
+}
+
+fn subscriber(config: &LogConfig, level: LogLevel, sink: Box<dyn Write + Send>) -> impl tracing::Subscriber + use<> {
+    Registry::default().with(lager::Lager::new(level, config.timestamp_format, sink))
+}
+
 fn open(path: &Path) -> Result<File, PathError> {
     OpenOptions::new().append(true).create(true).mode(0o644).open(path).on("open", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_work_logs_to_its_own_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (outer, inner) = (directory.path().join("outer"), directory.path().join("inner"));
+        let config = LogConfig::default();
+        let result = in_file(&config, &outer, || {
+            let _create = tracing::info_span!("create").entered();
+            in_file(&config, &inner, || {
+                let _clean = tracing::info_span!("clean").entered();
+                tracing::info!("cleaning");
+                tracing::debug!("detail");
+            })?;
+            tracing::info!("created");
+            in_file(&config, Path::new("/no/such/file"), || ())
+        });
+        let error = result.expect("opened").expect_err("no such directory");
+        assert_eq!(error.to_string(), "open /no/such/file: no such file or directory");
+        let messages = |path: &Path| -> Vec<String> {
+            let text = std::fs::read_to_string(path).expect("a log");
+            let message =
+                |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["message"].to_string();
+            text.lines().map(message).collect()
+        };
+        assert_eq!(messages(&inner), ["\"grootfs.clean.cleaning\""]);
+        assert_eq!(messages(&outer), ["\"grootfs.create.created\""]);
+    }
 }
