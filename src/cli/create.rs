@@ -9,19 +9,22 @@ use super::args::CreateArgs;
 use super::{Failure, output};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
-use crate::store::{Created, Request, Store};
+use crate::observe;
+use crate::store::{CleanFirst, Created, Request, Store};
 
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
     let (image, id) = args.operands()?;
     let store = Store::new(&config.store, &config.driver)?;
+    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, work);
+    let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&Request {
         image,
         id,
         limit: limit(config),
         skip_layer_validation: config.create.skip_layer_validation,
         mount: !config.create.without_mount,
-        clean_threshold: config.create.with_clean.then_some(config.clean.threshold_bytes),
+        clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
     })?;
     output::line(&specification(&created, config.create.mount_destination)?)?;
@@ -29,6 +32,15 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
         flush_later(store.layout().root(), &config.driver);
     }
     Ok(())
+}
+
+/// A log file that cannot be opened is no reason not to clean.
+fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
+    let Some(path) = &config.create.clean_log_file else { return work() };
+    if let Err(error) = observe::in_file(&config.log, path, &mut *work) {
+        tracing::error!(%error, "opening-clean-log-file-failed");
+        work();
+    }
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

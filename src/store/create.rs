@@ -25,7 +25,6 @@ use crate::sys::path_error::{OnPath, PathError};
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to make.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// The image argument as it was given.
     pub image: &'a str,
@@ -37,10 +36,18 @@ pub struct Request<'a> {
     pub skip_layer_validation: bool,
     /// Mount the root filesystem.
     pub mount: bool,
-    /// Clean first, where the layers take this many bytes.
-    pub clean_threshold: Option<u64>,
+    /// Clean first.
+    pub clean: Option<CleanFirst<'a>>,
     /// Images whose layers clean keeps.
     pub ignore_images: &'a [String],
+}
+
+/// Cleaning ahead of a create, which it neither delays nor fails.
+pub struct CleanFirst<'a> {
+    /// Nothing is cleaned while the layers take fewer bytes than this.
+    pub threshold_bytes: u64,
+    /// Calls what it is given, having arranged for logs of its own where those are wanted.
+    pub with_own_log: &'a dyn Fn(&mut dyn FnMut()),
 }
 
 /// What was made.
@@ -95,8 +102,10 @@ impl Store {
     fn make(&self, request: &Request<'_>, id: &ImageId, fetcher: &Fetcher, image: Image) -> Result<Created, Error> {
         removal::remove_unfinished(self, id)?;
         let present = self.claim(request, id, &image)?;
-        if let Some(threshold) = request.clean_threshold {
-            garbage::clean_before_create(self, threshold, request.ignore_images);
+        if let Some(clean) = &request.clean {
+            (clean.with_own_log)(&mut || {
+                garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
+            });
         }
         let options = PullOptions {
             verify: !request.skip_layer_validation,

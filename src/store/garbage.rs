@@ -36,6 +36,8 @@ impl Store {
     }
 
     fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
+        let _session = tracing::info_span!("groot-cleaning").entered();
+        tracing::info!("starting");
         if threshold > 0 && volumes::total_size(&self.layout)? < threshold {
             return Ok(Cleaned::BelowThreshold);
         }

@@ -61,6 +61,7 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
+    ids: IdTranslation,
 }
 
 struct Progress {
@@ -86,6 +87,7 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
+            ids: IdTranslation::identity(),
         }
     }
 
@@ -190,7 +192,7 @@ impl<'a> Pull<'a> {
             expected,
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.store.driver.whiteouts(),
-            ids: IdTranslation::identity(),
+            ids: &self.ids,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
         }
@@ -243,16 +245,30 @@ impl<'a> Pull<'a> {
     }
 
     fn unpack_error(&self, layer: &Layer, source: unpacker::Error) -> Error {
-        let stage = if source.is_about_stream() { "streaming blob" } else { "unpacking layer" };
-        let advice = match source.os_error() {
+        let advice = match os_error(&source) {
             Some(libc::ENOSPC | libc::EDQUOT) => {
                 let store = self.store.layout.root().display();
                 format!(": the store {store} is full: delete images, then run `grootfs clean`")
             }
             _ => String::new(),
         };
-        Error::Unpack { stage, layer: layer.blob_id.clone(), source, advice }
+        Error::Unpack { stage: stage(&source), layer: layer.blob_id.clone(), source, advice }
     }
+}
+
+/// Whether it was the bytes of the blob, or the files made of them.
+fn stage(error: &unpacker::Error) -> &'static str {
+    use unpacker::Error::{BlobDigest, BlobSize, Decompress, DiffId, Quota, Source};
+    match error {
+        BlobDigest { .. } | BlobSize { .. } | Decompress(_) | DiffId { .. } | Quota | Source(_) => "streaming blob",
+        _ => "unpacking layer",
+    }
+}
+
+/// The kernel's error number at the bottom of an error, if there is one.
+fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    number.or_else(|| os_error(error.source()?))
 }
 
 /// Sizes of an image's layers, bottom first.

@@ -42,7 +42,7 @@ mod volumes;
 
 use std::path::{Path, PathBuf};
 
-pub use create::{Created, Request};
+pub use create::{CleanFirst, Created, Request};
 pub use delete::Deleted;
 pub use durability::flush;
 pub use garbage::Cleaned;

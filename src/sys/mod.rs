@@ -1,8 +1,5 @@
-//! Thin typed wrappers over system calls: the only `unsafe` of this package lives below here.
+//! Thin typed wrappers over raw system calls: the only place for `unsafe`. They know nothing of images or stores.
 
-pub mod files;
-pub mod lock;
-pub mod loop_device;
-pub mod mount_point;
-pub mod path_error;
-pub mod remove_tree;
+pub mod confine;
+pub mod dirfd;
+pub mod xattr;
