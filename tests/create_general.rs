@@ -306,6 +306,21 @@ fn without_clean_nothing_is_removed_whatever_the_config_says() {
 }
 
 #[test]
+fn the_clean_before_a_create_logs_where_it_is_told_to() {
+    let store = TempStore::new();
+    let image = small_image(&store.beside("image"));
+    let log = store.beside("clean.log");
+    let create = |id: &str, flags: &[&str]| {
+        let outcome = store.run([&["--log-level", "debug", "create", "--with-clean"], flags, &[image.as_str(), id]].concat());
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stderr
+    };
+    assert!(create("a", &[]).contains("groot-cleaning"));
+    assert!(!create("b", &["--clean-log-file", log.to_str().unwrap()]).contains("groot-cleaning"));
+    assert!(fs::read_to_string(log).unwrap().contains("groot-cleaning"));
+}
+
+#[test]
 fn a_store_without_limits_says_so_when_a_limit_is_asked_for() {
     let store = TempStore::new();
     let image = small_image(&store.beside("image"));
