@@ -18,6 +18,11 @@ impl PathError {
         PathError { operation, path: path.as_ref().to_owned(), source: source.into() }
     }
 
+    /// The error underneath, without operation and path.
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
+
     /// The kind of the error underneath.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()

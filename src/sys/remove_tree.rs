@@ -21,15 +21,24 @@ pub fn remove_tree(path: &Path) -> Result<(), PathError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(PathError::new("remove", path, io::Error::from(io::ErrorKind::InvalidInput)));
     };
-    let name = CString::new(name.as_bytes()).on("remove", path)?;
-    let parent = match openat(rustix::fs::CWD, parent, DIRECTORY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(()),
-        opened => opened.on("open", parent)?,
-    };
-    match unlinkat(&parent, &name, AtFlags::empty()) {
+    match openat(rustix::fs::CWD, parent, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(PathError::new("open", parent, e)),
+        Ok(parent) => remove(parent.as_fd(), name, path),
+    }
+}
+
+/// Removes the entry `name` of `parent` and everything below it. An entry that does not exist is no error.
+pub fn remove_entry(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), PathError> {
+    remove(parent, name, Path::new(name))
+}
+
+fn remove(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<(), PathError> {
+    let name = CString::new(name.as_bytes()).on("remove", shown)?;
+    match unlinkat(parent, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => Removal::begin(parent.as_fd(), &name, path)?.run(parent.as_fd()),
-        Err(e) => Err(PathError::new("remove", path, e)),
+        Err(Errno::ISDIR | Errno::PERM) => Removal::begin(parent, &name, shown)?.run(parent),
+        Err(e) => Err(PathError::new("remove", shown, e)),
     }
 }
 

@@ -102,28 +102,31 @@ impl Target<'_> {
 
     fn chown(&self, owner: Owner) -> io::Result<()> {
         let (uid, gid) = (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
-        Ok(match self {
+        let _: () = match self {
             Self::Open { file, .. } => fchown(file, uid, gid)?,
             Self::Named { directory, name, .. } => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?,
-        })
+        };
+        Ok(())
     }
 
     fn chmod(&self, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
-        Ok(match self {
+        let _: () = match self {
             Self::Open { file, .. } => fchmod(file, mode)?,
             // The mode of a symlink means nothing and cannot be changed.
             Self::Named { is_symlink: true, .. } => {}
             Self::Named { directory, name, .. } => chmodat(directory, *name, mode, AtFlags::empty())?,
-        })
+        };
+        Ok(())
     }
 
     fn set_times(&self, mtime: Timespec) -> io::Result<()> {
         let times = Timestamps { last_access: mtime, last_modification: mtime };
-        Ok(match self {
+        let _: () = match self {
             Self::Open { file, .. } => futimens(file, &times)?,
             Self::Named { directory, name, .. } => utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW)?,
-        })
+        };
+        Ok(())
     }
 
     fn set_xattr(&self, xattr: &Xattr) -> Result<(), Error> {

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-
 use super::archive::ArchiveError;
 use super::ids::IdError;
+use crate::sys::path_error::reason;
 
 /// Why a layer could not be unpacked. The text is one line and complete: it repeats what the source says.
 #[derive(Debug, thiserror::Error)]
@@ -156,16 +155,6 @@ impl Error {
     pub(super) fn accuses_content(&self) -> bool {
         matches!(self, Self::Decompress(_) | Self::Archive(_) | Self::Id { .. } | Self::NamelessWhiteout(_))
     }
-}
-
-/// The system's words for an error, as the field's tools print them: `no such file or directory`.
-pub(super) fn reason(error: &io::Error) -> String {
-    let Some(code) = error.raw_os_error() else { return error.to_string() };
-    let text = Errno::from_raw_os_error(code).to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ use super::path;
 use super::whiteout::{WhiteoutFormat, is_whiteout};
 use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
+use crate::sys::path_error::PathError;
+use crate::sys::remove_tree::remove_entry;
 
 /// Most symlinks on the way to one file, as in the kernel (path_resolution(7)).
 pub(super) const MAX_SYMLINKS: usize = 40;
@@ -196,7 +198,7 @@ impl<'v> Tree<'v> {
     pub(super) fn vacate(&mut self, place: &Place, name: &OsStr) -> io::Result<()> {
         // It may be, or lead to, the directory that entries were made in last.
         self.current = None;
-        dirfd::remove_all(place.fd.as_fd(), name)?;
+        remove_entry(place.fd.as_fd(), name).map_err(PathError::into_source)?;
         let path = place.real.join(name);
         remove_below(&mut self.directories, &path);
         remove_below(&mut self.times, &path);
