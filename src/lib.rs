@@ -9,6 +9,7 @@ pub mod config;
 pub mod driver;
 pub mod fetcher;
 pub mod image;
+pub mod layout;
 pub mod observe;
 pub mod store;
 pub mod sys;

@@ -1,3 +1,24 @@
 //! The `grootfs` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use grootfs::cli::{self, Failure, Request};
+use grootfs::config::Config;
+use grootfs::observe;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let cli = match cli::parse(std::env::args_os())? {
+        Request::Print(text) => return cli::output::print(&text),
+        Request::Run(cli) => cli,
+    };
+    let config = Config::load(&cli.overrides())?;
+    observe::init(&config.log)?;
+    cli::run(&cli, &config)
+}

@@ -1,1 +1,168 @@
-//! (module to come)
+//! What the program is to do, from flags, the configuration file and defaults.
+//!
+//! Flags win over the file, the file over the defaults. A zero value in the file (`""`, `0`, `false`, `[]`) is as good
+//! as no value: deployment tools rewrite the file with every key present. Unknown keys are ignored.
+
+mod error;
+mod merge;
+mod number;
+mod overrides;
+mod yaml;
+
+use std::path::PathBuf;
+
+pub use self::error::Error;
+pub use self::number::parse_int64;
+pub use self::overrides::Overrides;
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Store directory.
+    pub store: PathBuf,
+    /// Name of the filesystem driver, not checked yet: an unknown one is reported by the command that needs it.
+    pub driver: String,
+    /// Helper for XFS quotas: a path, or a name to be found in `$PATH`.
+    pub tardis_bin: PathBuf,
+    /// Helper for quotas: a path, or a name to be found in `$PATH`.
+    pub drax_bin: PathBuf,
+    /// Directory of the btrfs programs; `None` leaves it to `$PATH`.
+    pub btrfs_progs_path: Option<PathBuf>,
+    /// Program that writes user id maps.
+    pub newuidmap_bin: PathBuf,
+    /// Program that writes group id maps.
+    pub newgidmap_bin: PathBuf,
+    /// `host:port` that metrics are sent to.
+    pub metron_endpoint: Option<String>,
+    /// What is logged, and where.
+    pub log: LogConfig,
+    /// For `create`.
+    pub create: CreateConfig,
+    /// For `clean`, and for the cleaning that is a part of `create`.
+    pub clean: CleanConfig,
+    /// For `init-store`.
+    pub init: InitConfig,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The least severe level that is logged.
+    pub level: LogLevel,
+    /// Appended to; `None` is standard error.
+    pub file: Option<PathBuf>,
+    /// Dialect of the lines.
+    pub timestamp_format: TimestampFormat,
+}
+
+/// Severities, least first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Every step.
+    Debug,
+    /// Operations.
+    Info,
+    /// What went wrong.
+    Error,
+    /// Nothing: no message has this level.
+    #[default]
+    Fatal,
+}
+
+/// The two dialects of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TimestampFormat {
+    /// RFC 3339 timestamps and a `level` word.
+    #[default]
+    Rfc3339,
+    /// Seconds since 1970 as a string and a `log_level` number.
+    UnixEpoch,
+}
+
+/// For `create`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateConfig {
+    /// Limit of the image in bytes; 0 is none.
+    pub disk_limit_bytes: u64,
+    /// The limit does not count the base image.
+    pub exclude_image_from_quota: bool,
+    /// Do not verify layers of `oci:` images.
+    pub skip_layer_validation: bool,
+    /// `host[:port]` of registries whose certificates are not verified.
+    pub insecure_registries: Vec<String>,
+    /// Clean unused layers first.
+    pub with_clean: bool,
+    /// Leave the mount to the caller.
+    pub without_mount: bool,
+    /// Destination of the mount that is left to the caller.
+    pub mount_destination: MountDestination,
+    /// Log file of the cleaning; `None` is the ordinary log.
+    pub clean_log_file: Option<PathBuf>,
+    /// Directory of client certificates for layers that are fetched from `urls`.
+    pub remote_layer_client_certificates_path: Option<PathBuf>,
+}
+
+/// Where the caller is told to mount the root filesystem.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MountDestination {
+    /// On the image's rootfs directory.
+    #[default]
+    Rootfs,
+    /// On `/`, as the later versions of GrootFS say.
+    Root,
+}
+
+/// For `clean`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CleanConfig {
+    /// Nothing is cleaned while volumes take fewer bytes than this; 0 cleans always.
+    pub threshold_bytes: u64,
+    /// URLs of base images whose layers stay.
+    pub ignore_images: Vec<String>,
+}
+
+/// For `init-store`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InitConfig {
+    /// Size of the backing file in bytes; 0 is none.
+    pub store_size_bytes: u64,
+    /// The size was given on the command line.
+    pub store_size_from_flag: bool,
+    /// Direct I/O between the loop device and the backing file.
+    pub with_direct_io: bool,
+    /// Accept a filesystem that has no project quotas.
+    pub without_quota: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            store: PathBuf::from("/var/lib/grootfs"),
+            driver: "overlay-xfs".to_owned(),
+            tardis_bin: PathBuf::from("tardis"),
+            drax_bin: PathBuf::from("drax"),
+            btrfs_progs_path: None,
+            newuidmap_bin: PathBuf::from("newuidmap"),
+            newgidmap_bin: PathBuf::from("newgidmap"),
+            metron_endpoint: None,
+            log: LogConfig::default(),
+            create: CreateConfig::default(),
+            clean: CleanConfig::default(),
+            init: InitConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file that `flags` name, if any, and puts the flags over it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood, or a value makes no sense.
+    pub fn load(flags: &Overrides) -> Result<Self, Error> {
+        let document = match &flags.config {
+            Some(path) if !path.as_os_str().is_empty() => yaml::read(path)?,
+            _ => yaml::Document::default(),
+        };
+        merge::merge(document, flags)
+    }
+}

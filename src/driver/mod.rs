@@ -1,1 +1,138 @@
-//! (module to come)
+//! What depends on the filesystem underneath a store.
+
+pub mod overlay_xfs;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::image::ChainId;
+use crate::layout::Layout;
+use crate::sys::path_error::PathError;
+use crate::unpacker::WhiteoutFormat;
+
+/// A layer as an image needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Name of the volume.
+    pub chain_id: ChainId,
+    /// Bytes of file contents in it.
+    pub size: u64,
+}
+
+/// A limit on the disk an image may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskLimit {
+    /// The limit.
+    pub bytes: u64,
+    /// Whether the layers below are left out of it.
+    pub exclusive: bool,
+}
+
+/// Everything a driver needs to make an image.
+#[derive(Debug)]
+pub struct ImageRequest<'a> {
+    /// The image's directory while it is made; exists and is empty.
+    pub directory: &'a Path,
+    /// Where the directory will be renamed to.
+    pub published: &'a Path,
+    /// The layers, bottom first.
+    pub volumes: &'a [Volume],
+    /// The limit, if there is to be one.
+    pub limit: Option<DiskLimit>,
+    /// Whether to mount the root filesystem; if not, the caller is told how.
+    pub mount: bool,
+}
+
+/// An entry of `mounts` in the container configuration (OCI runtime specification).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// Where to mount.
+    pub destination: String,
+    /// Filesystem type; empty for a bind mount that names it in its options.
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// What to mount.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Mount options.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// Disk usage of an image, in bytes, as the kernel counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Layers and the image's own data.
+    pub total: u64,
+    /// The image's own data.
+    pub exclusive: u64,
+    /// What the image's own data is limited to; 0 without a limit.
+    pub quota: u64,
+    /// Layers and limit: what the image may come to use.
+    pub committed: u64,
+}
+
+/// What `init-store` is to set up below a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilesystemRequest {
+    /// Do without quotas where the kernel or the mount has none.
+    pub without_quota: bool,
+    /// Open the backing file of a loop device with direct I/O.
+    pub with_direct_io: bool,
+}
+
+/// Why a driver could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A path could not be worked on.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// An overlay-xfs operation failed.
+    #[error(transparent)]
+    OverlayXfs(#[from] overlay_xfs::Error),
+}
+
+/// A filesystem that can hold a store.
+///
+/// All methods take names of the store's [`Layout`] and touch nothing else. Volumes and images are made under
+/// temporary names; publishing them is the store's doing.
+pub trait Driver: Sync {
+    /// The name by which `--driver` knows it.
+    fn name(&self) -> &'static str;
+
+    /// What a file that holds this driver's filesystem is called.
+    fn signature(&self) -> &'static str;
+    /// Formats `backing`, an empty file, for this driver.
+    fn format(&self, backing: &Path) -> Result<(), Error>;
+    /// Mounts `backing` on the store's directory.
+    fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), Error>;
+    /// Checks that `path` is on a filesystem that this driver can work with.
+    fn validate(&self, path: &Path) -> Result<(), Error>;
+    /// Makes what the driver needs in a store beside the common directories, and checks that quotas work.
+    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), Error>;
+
+    /// How layers write down what they delete.
+    fn whiteouts(&self) -> WhiteoutFormat;
+    /// Makes an empty volume called `name`.
+    fn create_volume(&self, layout: &Layout, name: &str) -> Result<(), Error>;
+    /// Prepares what a volume needs besides its directory, before it is renamed to its chain id.
+    fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), Error>;
+    /// Removes what [`Driver::prepare_volume`] made.
+    fn forget_volume(&self, layout: &Layout, name: &str) -> Result<(), Error>;
+    /// Removes a volume's directory, wherever it has been moved.
+    fn remove_volume(&self, path: &Path) -> Result<(), Error>;
+
+    /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
+    fn layers_too_many(&self, layout: &Layout, image: &Path, layers: usize) -> Result<usize, Error>;
+    /// Makes an image; returns the mounts left to the caller.
+    fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
+    /// Unmounts an image's root filesystem. Nothing is removed if that fails.
+    fn unmount_image(&self, image: &Path) -> Result<(), Error>;
+    /// Removes an unmounted image's directory and gives back what it held of the quota.
+    fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
+    /// Disk usage of an image.
+    fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
+    /// Gives back what crashed processes took of the store beside volumes and images.
+    fn collect(&self, layout: &Layout) -> Result<(), Error>;
+}

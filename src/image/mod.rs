@@ -1,1 +1,56 @@
-//! (module to come)
+//! What an image is: how it is named, what its documents say, and how its layers are identified. No I/O.
+
+mod chain_id;
+mod config;
+mod manifest;
+mod reference;
+
+use std::path::PathBuf;
+
+pub use chain_id::{ChainId, InvalidChainId, chain_ids};
+pub use config::{ImageConfig, parse_config};
+pub use manifest::{
+    BASE_DIRECTORY_ANNOTATION, Descriptor, Document, Platform, REFERENCE_NAME_ANNOTATION, is_layer_media_type,
+    parse_document,
+};
+pub use reference::{ParseError, Reference};
+
+/// All that `create` needs to know of an image before it reads a byte of its layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// The layers, bottom first.
+    pub layers: Vec<Layer>,
+    /// Environment of the image's process, verbatim.
+    pub env: Vec<String>,
+    /// Paths the image wants as volumes, sorted.
+    pub volumes: Vec<String>,
+}
+
+/// One layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// What messages call the layer: its blob's digest, or the path of a local tar.
+    pub blob_id: String,
+    /// Size of the blob in bytes, where the manifest states one.
+    pub size: Option<u64>,
+    /// Hex digest of the uncompressed archive, where one is known.
+    pub diff_id: Option<String>,
+    /// Name of the unpacked layer in the store.
+    pub chain_id: ChainId,
+    /// Places to fetch the blob from instead of the image's own source.
+    pub urls: Vec<String>,
+    /// Directory of the image below which the layer's entries belong.
+    pub base_directory: Option<PathBuf>,
+}
+
+impl Image {
+    /// Sum of the blobs' sizes, as far as the manifest states them.
+    pub fn blob_bytes(&self) -> u64 {
+        self.layers.iter().filter_map(|layer| layer.size).fold(0, u64::saturating_add)
+    }
+}
+
+/// The hex part of a digest such as `sha256:9f86…`; the whole text where there is no algorithm.
+pub fn digest_hex(digest: &str) -> &str {
+    digest.split_once(':').map_or(digest, |(_, hex)| hex)
+}

@@ -1,1 +1,264 @@
-//! (module to come)
+//! What is on disk, and the transactions that change it.
+//!
+//! ```text
+//! <store>/                     0700
+//!   images/<id>/               0700  a finished image; appears and disappears by one rename
+//!   volumes/<chain id>/        0755  an unpacked layer; appears by one rename, below its parents
+//!           <chain id>-incomplete-<ns>-<random>/   a layer being unpacked, under the layer's lock
+//!           gc.<chain id>/     a condemned layer: whole, and taken back if an image needs it
+//!   meta/namespace.json        the store's id mappings; written last by init-store
+//!        volume-<chain id>     {"Size":<bytes>}
+//!        unflushed/<chain id>  link to a boot id: a power cut may have torn the layer (durability.rs)
+//!        dependencies/image:<id>.json   the layers an image needs
+//!   locks/                     flock(2), gone with their holders
+//!   tmp/create.<id>/           an image being made, under the image's lock
+//!       delete.<id>/           an image being removed, under the image's lock
+//!       dead.<random>/         a layer being removed
+//!   (and what the driver adds)
+//! ```
+//!
+//! Locks, in the order in which they are taken:
+//! - `image:<id>.lock` for a whole create or delete of that image, and by clean to tell a dead one.
+//! - `<chain id>.lock` while a layer is unpacked, lower layers first, and by clean to tell a dead one.
+//! - `groot-gc-lock.lock` by clean, so that there is one at a time. Nobody waits for it but another clean.
+//!
+//! - `global-groot-lock.lock`, for moments and never across the network: shared by a create while it writes its record
+//!   and looks for its layers, alone by clean while it reads the records and condemns what none of them names. So a
+//!   create either has its layers spared, or sees that they are condemned and takes them back.
+
+mod backing_file;
+mod build;
+mod create;
+mod delete;
+mod delete_store;
+mod dependencies;
+mod durability;
+mod flatten;
+mod garbage;
+mod id;
+mod init;
+mod layers;
+mod namespace;
+mod removal;
+mod volumes;
+
+use std::path::{Path, PathBuf};
+
+pub use create::{CleanFirst, Created, Request};
+pub use delete::Deleted;
+pub use durability::flush;
+pub use garbage::Cleaned;
+pub use id::{Argument, ImageId};
+pub use init::InitRequest;
+
+use crate::driver::{self, Driver, Usage, overlay_xfs::OverlayXfs};
+use crate::layout::{self, Layout};
+use crate::sys::files;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::{fetcher, unpacker};
+
+/// Why the store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `--driver` names nothing.
+    #[error("filesystem driver not supported: {0}")]
+    UnknownDriver(String),
+    /// A driver that this build is without.
+    #[error("the {0} driver is not part of this build: use --driver overlay-xfs on an XFS filesystem")]
+    MissingDriver(&'static str),
+    /// A store whose ids are mapped.
+    #[error(
+        "id mappings are not part of this build: use a store without them (init-store without --uid-mapping, \
+         --gid-mapping and --rootless)"
+    )]
+    MissingMappings,
+    /// The directory is no store.
+    #[error("Store path is not initialized. Please run init-store.")]
+    NotInitialised,
+    /// There is nothing at the store's path.
+    #[error("no store found at {0}")]
+    Missing(String),
+    /// `init-store` by somebody else than root.
+    #[error("store {0} can only be initialized by Root user")]
+    NotRoot(String),
+    /// An image id with a slash, or one that cannot be a file name.
+    #[error("id `{0}` contains invalid characters: `{1}`")]
+    InvalidId(String, String),
+    /// An image id that is too long, or reserved.
+    #[error("id `{0}` is not usable: {1}")]
+    UnusableId(String, &'static str),
+    /// The image is there already.
+    #[error("image for id `{0}` already exists")]
+    AlreadyExists(String),
+    /// Another process works on the image.
+    #[error("image `{0}` is being created or deleted by another grootfs process: try again when it has ended")]
+    Busy(String),
+    /// No such image.
+    #[error("Image `{0}` not found.")]
+    NotFound(String),
+    /// A path that is not below the store.
+    #[error("path `{0}` is outside store path")]
+    OutsideStore(String),
+    /// The image could not be described.
+    #[error(transparent)]
+    Fetch(#[from] fetcher::Error),
+    /// More is to be downloaded than the image may use.
+    #[error("pulling the image: layers exceed disk quota {blobs}/{limit} bytes")]
+    BlobsExceedLimit {
+        /// Sum of the blobs' sizes.
+        blobs: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A layer could not be read.
+    #[error("pulling the image: {0}")]
+    Pull(fetcher::Error),
+    /// A layer could not be unpacked.
+    #[error("pulling the image: {stage} `{layer}`: {source}{advice}")]
+    Unpack {
+        /// Whether reading or unpacking failed.
+        stage: &'static str,
+        /// The layer.
+        layer: String,
+        /// What happened.
+        source: Box<unpacker::Error>,
+        /// What to do about it.
+        advice: String,
+    },
+    /// The image could not be made.
+    #[error("making image: creating image: {0}")]
+    MakeImage(driver::Error),
+    /// The image could not be removed.
+    #[error("{0}")]
+    DeleteImage(driver::Error),
+    /// An earlier layer of the same image failed.
+    #[error("pulling the image: cancelled")]
+    Cancelled,
+    /// Another init-store takes its time.
+    #[error("another init-store is running (it holds {0}): try again when it has ended")]
+    InitBusy(&'static str),
+    /// A store of the given size cannot be made.
+    #[error("store size must be at least 200Mb")]
+    TooSmall,
+    /// A store cannot be made smaller.
+    #[error("store {path} has {actual} bytes and cannot be made smaller: {wanted} were asked for, nothing was changed")]
+    CannotShrink {
+        /// The store.
+        path: String,
+        /// Its size.
+        actual: u64,
+        /// The size asked for.
+        wanted: u64,
+    },
+    /// The backing file holds something else.
+    #[error(
+        "{path} holds {found} and was left as it is: move it away to have a new store made, \
+         or mount it on {store} yourself"
+    )]
+    NotFormatted {
+        /// The backing file.
+        path: String,
+        /// What is in it.
+        found: &'static str,
+        /// The store.
+        store: String,
+    },
+    /// The store's path is no directory.
+    #[error("path `{0}` is not a directory")]
+    NotADirectory(String),
+    /// The path has characters that mount options give a meaning.
+    #[error("store path `{0}` contains one of `:`, `,` and `\\`, which mount options cannot: choose another")]
+    UnusablePath(String),
+    /// The store has other id mappings than asked for.
+    #[error("provided {0} mappings do not match those already configured in the store")]
+    MappingsDiffer(&'static str),
+    /// The store's id mappings cannot be read.
+    #[error("invalid namespace file: {0}")]
+    BadNamespaceFile(String),
+    /// `delete-store` on something that is no store.
+    #[error("refusing to delete possibly corrupted store: {0} is not a store: it has no {1}")]
+    NotAStore(String, &'static str),
+    /// Records that clean cannot do without.
+    #[error("{0}: no layer was removed, since what the image needs cannot be told: delete the image and clean again")]
+    Record(dependencies::Error),
+    /// A create of the original holds the lock while it downloads.
+    #[error("another process claims layers of the store for more than 3 s: clean again when it has ended")]
+    ClaimsBusy,
+    /// A negative answer of the driver.
+    #[error(transparent)]
+    Driver(#[from] driver::Error),
+    /// A path could not be worked on.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+/// A store directory and the driver of the filesystem it is on.
+pub struct Store {
+    layout: Layout,
+    driver: Box<dyn Driver>,
+}
+
+impl Store {
+    /// Names a store; nothing is looked at yet.
+    pub fn new(path: &Path, driver: &str) -> Result<Self, Error> {
+        let driver = match driver {
+            "overlay-xfs" => Box::new(OverlayXfs),
+            "btrfs" => return Err(Error::MissingDriver("btrfs")),
+            other => return Err(Error::UnknownDriver(other.to_owned())),
+        };
+        Ok(Store { layout: Layout::new(absolute(path)?), driver })
+    }
+
+    /// The store's paths.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Checks that the store has been initialised.
+    pub fn check_initialised(&self) -> Result<(), Error> {
+        if self.is_initialised()? { Ok(()) } else { Err(Error::NotInitialised) }
+    }
+
+    /// Checks that there is something at the store's path.
+    pub fn check_exists(&self) -> Result<(), Error> {
+        if files::exists(self.layout.root())? {
+            return Ok(());
+        }
+        Err(Error::Missing(self.layout.root().display().to_string()))
+    }
+
+    /// Paths of all images.
+    pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
+        let images = self.layout.images();
+        let entries = std::fs::read_dir(&images).on("open", &images)?;
+        let mut paths = entries.map(|e| Ok(e.on("read", &images)?.path())).collect::<Result<Vec<_>, PathError>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Disk usage of an image.
+    pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
+        Ok(self.driver.usage(&self.layout, &self.layout.image(id.as_str()))?)
+    }
+
+    /// Writes the size of every layer that has none on record.
+    pub fn generate_volume_sizes(&self) -> Result<(), Error> {
+        volumes::record_missing_sizes(&self.layout)
+    }
+
+    fn is_initialised(&self) -> Result<bool, Error> {
+        for directory in layout::DIRECTORIES {
+            if !files::exists(&self.layout.root().join(directory))? {
+                return Ok(false);
+            }
+        }
+        Ok(files::exists(&self.layout.namespace_file())?)
+    }
+}
+
+/// Mounts, links and answers need the store's path from the root; a link on the way to it is nobody's business.
+fn absolute(path: &Path) -> Result<PathBuf, PathError> {
+    let path = std::path::absolute(path).on("resolve", path)?;
+    // Without trailing and doubled slashes, so that names made from it compare equal.
+    Ok(path.components().collect())
+}

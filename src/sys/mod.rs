@@ -1,1 +1,11 @@
-//! (module to come)
+//! Thin typed wrappers over system calls: the only place for `unsafe`. They know nothing of images or stores.
+
+pub mod confine;
+pub mod dirfd;
+pub mod files;
+pub mod lock;
+pub mod loop_device;
+pub mod mount_point;
+pub mod path_error;
+pub mod remove_tree;
+pub mod xattr;

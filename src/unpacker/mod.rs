@@ -1,1 +1,109 @@
-//! (module to come)
+//! One layer's byte stream becomes verified files in one volume directory.
+//!
+//! The stream is read once: it is counted and hashed as it comes, decompressed, counted and hashed again, parsed as a
+//! tar archive and written, by two threads ([`unpack`]). Nothing is trusted before both digests agree; the caller
+//! publishes the volume only then. The archive is hostile until proven otherwise: all it can do is to make files below
+//! the volume's directory, which is watched over twice, by the paths that are opened and by the writing thread's own
+//! root directory.
+//!
+//! Volumes are made to be stacked by an overlay. Layers are extracted side by side, each without those below it, and
+//! what needs a look at them is settled later ([`Unpacked::finish`]).
+//!
+//! This module writes into the directories it is handed and nowhere else.
+
+mod archive;
+mod attributes;
+mod channel;
+mod copyup;
+mod decompress;
+mod digest;
+mod error;
+mod extract;
+mod finish;
+mod flatten;
+mod ids;
+mod merged;
+mod path;
+mod pax;
+mod pipeline;
+mod sparse;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod whiteout;
+
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+pub use archive::ArchiveError;
+pub use digest::{Budget, Expected};
+pub use error::Error;
+pub use flatten::flatten;
+pub use ids::{IdError, IdRange, IdTranslation};
+pub use merged::{MergedFile, MergedView};
+pub use whiteout::WhiteoutFormat;
+
+use attributes::Owner;
+use tree::Unsettled;
+
+/// How a layer is to be unpacked.
+pub struct Layer<'a> {
+    /// What its bytes must be.
+    pub expected: Expected,
+    /// Absolute path of the directory that all entries are relative to; the lower layers must have it.
+    pub base_directory: Option<&'a Path>,
+    /// How deletions are written down.
+    pub whiteouts: WhiteoutFormat,
+    /// Whose the files become.
+    pub ids: &'a IdTranslation,
+    /// Limit on the uncompressed bytes, shared with other layers.
+    pub budget: Option<&'a Budget>,
+    /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.
+    pub cancel: &'a AtomicBool,
+}
+
+/// Reads the whole of `source`, gzip, zstd or plain, checks it and extracts it into the open directory `volume`.
+///
+/// On error the volume holds part of the layer, or all of it unverified.
+///
+/// # Errors
+/// See [`Error`]. A blob that is not the expected one is reported as such, whatever else it led to.
+pub fn unpack(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Layer<'_>) -> Result<Unpacked, Error> {
+    if let Some(base) = layer.base_directory.filter(|base| !base.as_os_str().is_empty() && !base.is_absolute()) {
+        return Err(Error::RelativeBaseDirectory(base.to_owned()));
+    }
+    pipeline::run(source, volume, layer)
+}
+
+/// A layer that is extracted and verified, but for what its parents have a say in.
+pub struct Unpacked {
+    /// Bytes of content that the layer brings: regular files without their holes; hard links count nothing.
+    pub size: u64,
+    unsettled: Unsettled,
+    base: PathBuf,
+    implicit_owner: Option<Owner>,
+    whiteouts: WhiteoutFormat,
+}
+
+impl Unpacked {
+    /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
+    /// few describe every directory that they put something into, the root among them.
+    pub fn needs_parents(&self) -> bool {
+        let Unsettled { implicit, links, root_is_opaque, .. } = &self.unsettled;
+        !implicit.is_empty() || !links.is_empty() || *root_is_opaque || !self.base.as_os_str().is_empty()
+    }
+
+    /// Settles what depends on the lower layers, topmost first, all of them finished. Returns the final size: files
+    /// that had to be copied up for hard links count.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn finish(self, volume: BorrowedFd<'_>, parents: &[BorrowedFd<'_>]) -> Result<u64, Error> {
+        if !self.needs_parents() {
+            return Ok(self.size);
+        }
+        pipeline::in_volume(volume, |confinement| finish::finish(self, volume, parents, confinement))
+    }
+}

@@ -1,0 +1,162 @@
+//! `grootfs create`: prints the part of a container configuration that starts a container in the new image.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde::Serialize;
+
+use super::args::CreateArgs;
+use super::{Failure, output};
+use crate::config::{Config, MountDestination};
+use crate::driver::{DiskLimit, Mount};
+use crate::observe;
+use crate::store::{CleanFirst, Created, Request, Store};
+
+/// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
+pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
+    let (image, id) = args.operands()?;
+    let store = Store::new(&config.store, &config.driver)?;
+    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, work);
+    let threshold_bytes = config.clean.threshold_bytes;
+    let created = store.create(&Request {
+        image,
+        id,
+        limit: limit(config),
+        skip_layer_validation: config.create.skip_layer_validation,
+        mount: !config.create.without_mount,
+        clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
+        ignore_images: &config.clean.ignore_images,
+    })?;
+    output::line(&specification(&created, config.create.mount_destination)?)?;
+    if created.has_new_layers {
+        flush_later(store.layout().root(), &config.driver);
+    }
+    Ok(())
+}
+
+/// A log file that cannot be opened is no reason not to clean.
+fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
+    let Some(path) = &config.create.clean_log_file else { return work() };
+    if let Err(error) = observe::in_file(&config.log, path, &mut *work) {
+        tracing::error!(%error, "opening-clean-log-file-failed");
+        work();
+    }
+}
+
+fn limit(config: &Config) -> Option<DiskLimit> {
+    let bytes = config.create.disk_limit_bytes;
+    (bytes > 0).then_some(DiskLimit { bytes, exclusive: config.create.exclude_image_from_quota })
+}
+
+/// The fields and their order are those of the original, which callers may compare byte for byte.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Specification<'a> {
+    oci_version: &'static str,
+    process: Process<'a>,
+    root: Root<'a>,
+    #[serde(skip_serializing_if = "<[Mount]>::is_empty")]
+    mounts: &'a [Mount],
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    user: User,
+    args: Option<()>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    env: &'a [String],
+    cwd: &'static str,
+}
+
+#[derive(Serialize)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+#[derive(Serialize)]
+struct Root<'a> {
+    path: &'a Path,
+}
+
+fn specification(created: &Created, destination: MountDestination) -> Result<String, Failure> {
+    let rootfs = created.rootfs.display().to_string();
+    let mut mounts = created.mounts.clone();
+    if destination == MountDestination::Root {
+        mounts.iter_mut().filter(|mount| mount.destination == rootfs).for_each(|mount| mount.destination = "/".into());
+    }
+    let specification = Specification {
+        oci_version: "",
+        process: Process { user: User { uid: 0, gid: 0 }, args: None, env: &created.env, cwd: "" },
+        root: Root { path: &created.rootfs },
+        mounts: &mounts,
+    };
+    let json = serde_json::to_string(&specification).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
+    Ok(escape_as_go_does(&json))
+}
+
+/// Go's encoder escapes what HTML gives a meaning. These characters occur in strings only.
+fn escape_as_go_does(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Starts a process that holds none of our descriptors and is in nobody's way.
+fn flush_later(store: &Path, driver: &str) {
+    let spawned = Command::new("/proc/self/exe")
+        .args(["--driver", driver, "--store"])
+        .arg(store)
+        .arg("flush-volumes")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    if let Err(error) = spawned {
+        // The layers stay marked: the next flush sees to them, or a power cut has them fetched again.
+        tracing::error!(%error, "starting-flush-failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created() -> Created {
+        Created { rootfs: "/s/images/x/rootfs".into(), env: Vec::new(), mounts: Vec::new(), has_new_layers: false }
+    }
+
+    #[test]
+    fn leaves_out_what_is_empty() {
+        assert_eq!(
+            specification(&created(), MountDestination::Rootfs).unwrap(),
+            r#"{"ociVersion":"","process":{"user":{"uid":0,"gid":0},"args":null,"cwd":""},"root":{"path":"/s/images/x/rootfs"}}"#
+        );
+    }
+
+    #[test]
+    fn has_the_fields_of_the_original_in_its_order() {
+        let overlay = Mount {
+            destination: "/s/images/x/rootfs".into(),
+            kind: "overlay".into(),
+            source: "overlay".into(),
+            options: vec!["lowerdir=/s/l/A:/s/l/B,upperdir=/s/images/x/diff,workdir=/s/images/x/workdir".into()],
+        };
+        let created = Created { env: vec!["A=<b>&c".into()], mounts: vec![overlay], ..created() };
+        let expected = concat!(
+            r#"{"ociVersion":"","process":{"user":{"uid":0,"gid":0},"args":null,"env":["A=\u003cb\u003e\u0026c"],"#,
+            r#""cwd":""},"root":{"path":"/s/images/x/rootfs"},"mounts":[{"destination":"DEST","type":"overlay","#,
+            r#""source":"overlay","options":["lowerdir=/s/l/A:/s/l/B,upperdir=/s/images/x/diff,"#,
+            r#"workdir=/s/images/x/workdir"]}]}"#
+        );
+        for (destination, text) in [(MountDestination::Rootfs, "/s/images/x/rootfs"), (MountDestination::Root, "/")] {
+            assert_eq!(specification(&created, destination).unwrap(), expected.replace("DEST", text));
+        }
+    }
+}

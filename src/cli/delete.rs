@@ -1,0 +1,20 @@
+//! `grootfs delete`.
+
+use super::args::DeleteArgs;
+use super::{Failure, output};
+use crate::config::Config;
+use crate::store::{Argument, Deleted, Store};
+
+/// Deletes an image. One that does not exist is as good as deleted: callers repeat deletes until they succeed.
+pub(crate) fn run(config: &Config, args: &DeleteArgs) -> Result<(), Failure> {
+    let argument = args.id()?;
+    let store = Store::new(&config.store, &config.driver)?;
+    match store.delete(Argument(argument))? {
+        Deleted::Image(id) => output::line(&format!("Image {id} deleted")),
+        Deleted::Nothing(reason) => {
+            tracing::debug!(id = argument, storePath = %config.store.display(), errorMessage = reason,
+                "id-not-found-skipping");
+            output::line(&reason)
+        }
+    }
+}

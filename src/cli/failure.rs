@@ -1,0 +1,123 @@
+//! Why a command ended without success: one line for the user and an exit code.
+
+use std::ffi::OsStr;
+use std::fmt::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::output;
+
+/// The end of a command that did not succeed. `Display` gives the message on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For the user: what failed, on what, why. Nothing is printed if it is empty.
+    pub message: String,
+    /// The status to exit with.
+    pub exit_code: u8,
+}
+
+impl Failure {
+    /// What is printed and returned for a command that does not exist.
+    pub(super) fn unknown_command(name: Option<&OsStr>) -> Self {
+        let name = name.unwrap_or_default().to_string_lossy();
+        Failure { message: format!("No help topic for '{name}'"), exit_code: 3 }
+    }
+
+    /// Prints the message and turns the rest into the program's status.
+    pub fn report(&self) -> ExitCode {
+        if !self.message.is_empty() {
+            // A failure to tell of the failure can be told nowhere.
+            let _ = output::line(&self.to_string());
+        }
+        ExitCode::from(self.exit_code)
+    }
+}
+
+/// An ordinary failure, exit code 1.
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Failure { message, exit_code: 1 }
+    }
+}
+
+impl From<crate::store::Error> for Failure {
+    fn from(error: crate::store::Error) -> Self {
+        Failure::from(error.to_string())
+    }
+}
+
+impl From<crate::config::Error> for Failure {
+    fn from(error: crate::config::Error) -> Self {
+        Failure::from(error.to_string())
+    }
+}
+
+impl From<crate::observe::Error> for Failure {
+    fn from(error: crate::observe::Error) -> Self {
+        Failure::from(error.to_string())
+    }
+}
+
+/// Line breaks become spaces. Other control characters are escaped: parts of a message may come from an archive or a
+/// registry, and the reader may be a terminal.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.message.lines();
+        write_escaped(f, lines.next().unwrap_or_default())?;
+        for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+            f.write_char(' ')?;
+            write_escaped(f, line)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
+    for c in line.chars() {
+        match c {
+            '\t' => f.write_char(' ')?,
+            c if c.is_control() => write!(f, "{}", c.escape_default())?,
+            c => f.write_char(c)?,
+        }
+    }
+    Ok(())
+}
+
+/// clap's complaint as one line.
+pub(super) fn from_usage(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let name = match error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(name)) => name.as_str(),
+            _ => "",
+        };
+        return Failure::unknown_command(Some(OsStr::new(name)));
+    }
+    let rendered = error.render().to_string();
+    Failure::from(format!("Incorrect Usage: {}", summary(&rendered)))
+}
+
+/// Complaint and tips out of clap's text, without its `Usage:` block.
+fn summary(rendered: &str) -> String {
+    let complaint = rendered.lines().next().unwrap_or_default();
+    let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint).to_owned();
+    rendered.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).fold(complaint, |text, tip| text + "; " + tip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_without_control_characters() {
+        for (message, shown) in [
+            ("plain", "plain"),
+            ("ends with a space ", "ends with a space "),
+            ("mkfs failed:\n  no such device\n\nsorry\n", "mkfs failed: no such device sorry"),
+            ("a\tb\x1b[31mc\r", "a b\\u{1b}[31mc\\r"),
+            ("", ""),
+        ] {
+            assert_eq!(Failure::from(message.to_owned()).to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `grootfs list`.
+
+use super::args::ListArgs;
+use super::{Failure, output};
+use crate::config::Config;
+use crate::store::Store;
+
+/// Prints the path of every image, one a line.
+pub(crate) fn run(config: &Config, _args: &ListArgs) -> Result<(), Failure> {
+    let store = Store::new(&config.store, &config.driver)?;
+    store.check_exists()?;
+    let images = store
+        .images()
+        .map_err(|e| Failure::from(format!("Failed to retrieve list of images: failed to list store path: {e}")))?;
+    if images.is_empty() {
+        return output::line("Store empty");
+    }
+    let paths: Vec<String> = images.iter().map(|path| path.display().to_string()).collect();
+    output::line(&paths.join("\n"))
+}

@@ -1,0 +1,41 @@
+//! `grootfs stats`.
+
+use serde::Serialize;
+
+use super::args::StatsArgs;
+use super::{Failure, output};
+use crate::config::Config;
+use crate::store::{Argument, Store};
+
+#[derive(Serialize)]
+struct Stats {
+    disk_usage: DiskUsage,
+}
+
+#[derive(Serialize)]
+struct DiskUsage {
+    total_bytes_used: u64,
+    exclusive_bytes_used: u64,
+    quota_size_bytes: u64,
+    committed_space_bytes: u64,
+}
+
+/// Prints the disk usage of an image in bytes, as one JSON object.
+pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
+    let argument = args.id()?;
+    let store = Store::new(&config.store, &config.driver)?;
+    let id = Argument(argument).existing(&store).inspect_err(|error| {
+        tracing::error!(%error, id = argument, storePath = %config.store.display(), "find-id-failed");
+    })?;
+    let usage = store.usage(&id)?;
+    let stats = Stats {
+        disk_usage: DiskUsage {
+            total_bytes_used: usage.total,
+            exclusive_bytes_used: usage.exclusive,
+            quota_size_bytes: usage.quota,
+            committed_space_bytes: usage.committed,
+        },
+    };
+    let json = serde_json::to_string(&stats).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
+    output::line(&json)
+}

@@ -1,0 +1,30 @@
+//! What can be wrong with a configuration.
+
+use crate::sys::path_error::PathError;
+
+/// Why there is no valid configuration. The texts are for the user, and scripts match some of them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("invalid config path: {0}")]
+    Unreadable(PathError),
+    /// The file is no YAML, or a value has the wrong type.
+    #[error("invalid config file: {0}")]
+    Malformed(String),
+    /// A number of bytes is below zero; names the setting.
+    #[error("invalid argument: {0} cannot be negative")]
+    Negative(&'static str),
+    /// A setting that is one of a few words is another.
+    #[error("invalid argument: {setting} must be {expected}, not `{given}`")]
+    UnknownWord {
+        /// The setting, in words.
+        setting: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        given: String,
+    },
+    /// Both `--with-clean` and `--without-clean`.
+    #[error("with-clean and without-clean cannot be used together")]
+    CleanConflict,
+}

@@ -1,0 +1,34 @@
+//! What the command line says about the configuration.
+
+use std::path::PathBuf;
+
+/// Flags that stand over the configuration file. `None`, empty and `false` are flags that were not given.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each field is the flag of its name")]
+pub struct Overrides {
+    pub config: Option<PathBuf>,
+    pub store: Option<PathBuf>,
+    pub driver: Option<String>,
+    pub tardis_bin: Option<PathBuf>,
+    pub drax_bin: Option<PathBuf>,
+    pub btrfs_progs_path: Option<PathBuf>,
+    pub newuidmap_bin: Option<PathBuf>,
+    pub newgidmap_bin: Option<PathBuf>,
+    pub metron_endpoint: Option<String>,
+    pub log_level: Option<String>,
+    pub log_file: Option<PathBuf>,
+    pub log_timestamp_format: Option<String>,
+    pub disk_limit_size_bytes: Option<i64>,
+    pub exclude_image_from_quota: Option<bool>,
+    pub skip_layer_validation: Option<bool>,
+    pub insecure_registries: Vec<String>,
+    pub with_clean: bool,
+    pub without_clean: bool,
+    pub threshold_bytes: Option<i64>,
+    pub clean_log_file: Option<PathBuf>,
+    pub with_mount: bool,
+    pub without_mount: bool,
+    pub store_size_bytes: Option<i64>,
+    pub with_direct_io: bool,
+    pub without_quota: bool,
+}

@@ -1,0 +1,212 @@
+//! OverlayFS on XFS: layers are directories, an image is an overlay above them, limits are XFS project quotas.
+//!
+//! Beside the directories of every store this driver keeps:
+//!
+//! ```text
+//! <store>/l/<short id>      symbolic link to volumes/<chain id>: keeps mount options below one page
+//! <store>/l/<chain id>      file with the short id
+//! <store>/projectids/<n>/   an empty directory for each project id in use
+//! <store>/whiteout_dev      character device 0:0, for the original to link to
+//! <store>/images/<id>/      image_info, image_quota, diff/, workdir/, rootfs/
+//! ```
+
+mod filesystem;
+mod links;
+mod mount;
+mod quota;
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
+use crate::image::ChainId;
+use crate::layout::Layout;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::remove_tree::remove_tree;
+use crate::unpacker::WhiteoutFormat;
+
+pub use filesystem::FilesystemError;
+pub use quota::QuotaError;
+
+/// The overlay-xfs driver.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OverlayXfs;
+
+/// Why overlay-xfs could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Making, mounting or checking the filesystem failed.
+    #[error(transparent)]
+    Filesystem(#[from] FilesystemError),
+    /// Applying or reading a limit failed.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    /// The overlay could not be mounted.
+    #[error("mounting overlay: {0}")]
+    Mount(String),
+    /// Not one layer fits into the page of mount options that the kernel reads.
+    #[error("the path {0} is too long for mount options: use a store with a shorter path")]
+    PathTooLong(String),
+    /// Something is mounted where an image is to be removed.
+    #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
+    MountedBelow {
+        /// The image's directory.
+        image: String,
+        /// What is mounted.
+        mount: String,
+    },
+    /// The root filesystem could not be unmounted.
+    #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
+    Unmount(String, PathError),
+    /// A path could not be worked on.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl Driver for OverlayXfs {
+    fn name(&self) -> &'static str {
+        "overlay-xfs"
+    }
+
+    fn signature(&self) -> &'static str {
+        "an XFS filesystem"
+    }
+
+    fn format(&self, backing: &Path) -> Result<(), super::Error> {
+        Ok(filesystem::format(backing).map_err(Error::from)?)
+    }
+
+    fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
+        Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
+    }
+
+    fn validate(&self, path: &Path) -> Result<(), super::Error> {
+        Ok(filesystem::validate(path).map_err(Error::from)?)
+    }
+
+    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
+        filesystem::configure(layout, request).map_err(Error::from)?;
+        Ok(())
+    }
+
+    fn whiteouts(&self) -> WhiteoutFormat {
+        WhiteoutFormat::Overlay
+    }
+
+    fn create_volume(&self, layout: &Layout, name: &str) -> Result<(), super::Error> {
+        Ok(make_directory(&layout.volume(name))?)
+    }
+
+    fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), super::Error> {
+        links::ensure(layout, chain_id)?;
+        Ok(())
+    }
+
+    fn forget_volume(&self, layout: &Layout, name: &str) -> Result<(), super::Error> {
+        Ok(links::remove(layout, name)?)
+    }
+
+    fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
+        Ok(remove_tree(path)?)
+    }
+
+    fn layers_too_many(&self, layout: &Layout, image: &Path, layers: usize) -> Result<usize, super::Error> {
+        Ok(mount::layers_too_many(layout, image, layers)?)
+    }
+
+    fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
+        Ok(create_image(layout, request)?)
+    }
+
+    fn unmount_image(&self, image: &Path) -> Result<(), super::Error> {
+        Ok(mount::unmount(image)?)
+    }
+
+    fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
+        Ok(remove_image(layout, image)?)
+    }
+
+    fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
+        Ok(usage(layout, image)?)
+    }
+
+    fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
+        links::collect(layout)?;
+        quota::collect(layout).map_err(Error::from)?;
+        Ok(())
+    }
+}
+
+fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error> {
+    let base = base_size(request.volumes);
+    // Before anything is made in the directory: what is made there later inherits the project id.
+    if let Some(limit) = request.limit {
+        apply_limit(layout, request.directory, limit, base)?;
+    }
+    for name in ["diff", "workdir", "rootfs"] {
+        make_directory(&request.directory.join(name))?;
+    }
+    write(&request.directory.join("image_info"), base)?;
+    if request.mount {
+        mount::mount(layout, request.directory, request.volumes)?;
+        return Ok(Vec::new());
+    }
+    Ok(vec![mount::entry_for_caller(layout, request.published, request.volumes)?])
+}
+
+fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {
+    let bytes = quota::effective_limit(limit, base)?;
+    quota::apply(layout, directory, bytes)?;
+    write(&directory.join("image_quota"), bytes)
+}
+
+fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
+    // The directory itself bears the project id, so it goes last: a removal cut short can still give the id back.
+    let project = quota::project_of(image)?;
+    for name in entry_names(image)? {
+        remove_tree(&image.join(name))?;
+    }
+    if let Some(project) = project {
+        quota::release(layout, project)?;
+    }
+    Ok(remove_tree(image)?)
+}
+
+fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
+    let own = quota::usage(layout, image)?;
+    let base = read_number(&image.join("image_info"))?;
+    Ok(Usage {
+        total: base.saturating_add(own.used),
+        exclusive: own.used,
+        quota: own.limit,
+        committed: base.saturating_add(own.limit),
+    })
+}
+
+fn base_size(volumes: &[Volume]) -> u64 {
+    volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
+}
+
+/// Makes a directory that everybody may search, whatever the umask.
+fn make_directory(path: &Path) -> Result<(), PathError> {
+    fs::create_dir(path).on("mkdir", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).on("chmod", path)
+}
+
+fn write(path: &Path, number: u64) -> Result<(), Error> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).on("open", path)?;
+    Ok(file.write_all(number.to_string().as_bytes()).on("write", path)?)
+}
+
+fn read_number(path: &Path) -> Result<u64, PathError> {
+    let text = fs::read_to_string(path).on("open", path)?;
+    text.trim().parse().map_err(|_| PathError::new("read", path, std::io::Error::other(format!("`{text}` is no size"))))
+}
+
+fn entry_names(directory: &Path) -> Result<Vec<std::ffi::OsString>, PathError> {
+    let entries = fs::read_dir(directory).on("open", directory)?;
+    entries.map(|entry| Ok(entry.on("read", directory)?.file_name())).collect()
+}

@@ -1,0 +1,205 @@
+//! Mounting and unmounting an image's overlay.
+//!
+//! Paths are given to the kernel relative to the image's directory: they stay right when the directory is renamed from
+//! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many
+//! layers need the kernel's newer interface (`lowerdir+`, 6.8) or the short names of the volumes.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount as mount2, move_mount, unmount as umount2,
+};
+
+use super::{Error, Mount, Volume, links};
+use crate::layout::Layout;
+use crate::sys::mount_point::is_mount_point;
+use crate::sys::path_error::{OnPath, PathError};
+
+/// mount(2) reads one page of options, the last byte being the end of the string.
+const OPTIONS_LIMIT: usize = 4095;
+const UPPER_AND_WORK: &str = "upperdir=diff,workdir=workdir";
+
+/// Mounts the image's overlay on its `rootfs`.
+pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Error> {
+    std::env::set_current_dir(image).on("chdir", image)?;
+    let lowers: Vec<String> = volumes.iter().rev().map(|v| format!("../../volumes/{}", v.chain_id)).collect();
+    let options = format!("lowerdir={},{UPPER_AND_WORK}", lowers.join(":"));
+    if options.len() <= OPTIONS_LIMIT {
+        return mount_with_options(&options, "rootfs", volumes, layout);
+    }
+    match mount_layer_by_layer(&lowers) {
+        Err(LayerByLayer::Unsupported) => mount_by_short_names(layout, image, volumes),
+        Err(LayerByLayer::Failed(reason)) => Err(Error::Mount(reason)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// How many of the lowest layers must become one, so that the options for a caller fit into what mount(2) reads; 0 if
+/// they fit as they are.
+pub(super) fn layers_too_many(layout: &Layout, image: &Path, layers: usize) -> Result<usize, Error> {
+    let link = layout.links().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
+    let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + 2 * image.as_os_str().len();
+    let room = OPTIONS_LIMIT.saturating_sub(fixed) / link;
+    match room {
+        _ if layers <= room => Ok(0),
+        0 => Err(Error::PathTooLong(image.display().to_string())),
+        // One of those there is room for is the one that they become.
+        _ => Ok(layers - room + 1),
+    }
+}
+
+/// The entry for a caller that mounts the root filesystem itself, in the caller's own working directory.
+pub(super) fn entry_for_caller(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Mount, Error> {
+    let mut lowers = Vec::with_capacity(volumes.len());
+    for volume in volumes.iter().rev() {
+        let short = links::ensure(layout, &volume.chain_id)?;
+        lowers.push(layout.links().join(short).display().to_string());
+    }
+    let image = image.display();
+    let option = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", lowers.join(":"));
+    Ok(Mount {
+        destination: format!("{image}/rootfs"),
+        kind: "overlay".into(),
+        source: "overlay".into(),
+        options: vec![option],
+    })
+}
+
+fn mount_with_options(options: &str, target: &str, volumes: &[Volume], layout: &Layout) -> Result<(), Error> {
+    let data = CString::new(options).map_err(|e| Error::Mount(e.to_string()))?;
+    mount2("overlay", target, "overlay", MountFlags::empty(), data.as_c_str())
+        .map_err(|errno| Error::Mount(explain(errno, volumes, layout)))
+}
+
+enum LayerByLayer {
+    Unsupported,
+    Failed(String),
+}
+
+/// One `lowerdir+` for each layer: 500 layers, whatever their names' lengths.
+fn mount_layer_by_layer(lowers: &[String]) -> Result<(), LayerByLayer> {
+    let failed = |errno: Errno| LayerByLayer::Failed(crate::sys::path_error::reason(&errno.into()));
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|_| LayerByLayer::Unsupported)?;
+    fsconfig_set_string(&context, "source", "overlay").map_err(failed)?;
+    for (index, lower) in lowers.iter().enumerate() {
+        match fsconfig_set_string(&context, "lowerdir+", lower) {
+            Err(Errno::INVAL) if index == 0 => return Err(LayerByLayer::Unsupported),
+            Err(Errno::INVAL) => return Err(LayerByLayer::Failed(too_many(lowers.len()))),
+            set => set.map_err(failed)?,
+        }
+    }
+    fsconfig_set_string(&context, "upperdir", "diff").map_err(failed)?;
+    fsconfig_set_string(&context, "workdir", "workdir").map_err(failed)?;
+    fsconfig_create(&context).map_err(failed)?;
+    let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)?;
+    move_mount(&mounted, "", CWD, "rootfs", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)
+}
+
+/// For kernels before 6.8: nothing is shorter than short names seen from the directory they are in.
+fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Error> {
+    let mut lowers = Vec::with_capacity(volumes.len());
+    for volume in volumes.iter().rev() {
+        lowers.push(links::ensure(layout, &volume.chain_id)?);
+    }
+    let image = image.strip_prefix(layout.root()).unwrap_or(image).display();
+    let options = format!("lowerdir={},upperdir=../{image}/diff,workdir=../{image}/workdir", lowers.join(":"));
+    if options.len() > OPTIONS_LIMIT {
+        return Err(Error::Mount(too_many(volumes.len())));
+    }
+    std::env::set_current_dir(layout.links()).on("chdir", layout.links())?;
+    mount_with_options(&options, &format!("../{image}/rootfs"), volumes, layout)
+}
+
+fn too_many(layers: usize) -> String {
+    format!("the image has {layers} layers and the kernel takes at most 500")
+}
+
+/// mount(2) has but a number to say; what it means here can be told from the volumes.
+fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
+    let missing = volumes.iter().map(|v| layout.volume(v.chain_id.as_str())).find(|path| !path.exists());
+    let reason = crate::sys::path_error::reason(&errno.into());
+    match (missing, errno) {
+        (Some(path), _) => format!("base volume path does not exist: {}", path.display()),
+        (None, Errno::NODEV) => format!("{reason}: the kernel has no overlay filesystem (modprobe overlay)"),
+        (None, Errno::PERM) => format!("{reason}: mounting takes root; use --without-mount to leave it to the caller"),
+        _ => reason,
+    }
+}
+
+/// Unmounts an image's root filesystem, detaching it where it is in use.
+///
+/// Whatever else is mounted below the image stays, and stops the removal: it is somebody's data.
+pub(super) fn unmount(image: &Path) -> Result<(), Error> {
+    for entry in super::entry_names(image)? {
+        let path = image.join(&entry);
+        if entry != "rootfs" && is_mount_point(&path)? {
+            return Err(Error::MountedBelow { image: image.display().to_string(), mount: path.display().to_string() });
+        }
+    }
+    let rootfs = image.join("rootfs");
+    match umount2(&rootfs, UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(Errno::BUSY) => detach(image, &rootfs),
+        Err(Errno::PERM) if !is_mount_point(&rootfs)? => Ok(()),
+        Err(e) => Err(Error::Unmount(image.display().to_string(), PathError::new("umount", &rootfs, e))),
+    }
+}
+
+/// A busy root filesystem is either in use by a process, which may keep it, or has something mounted in it.
+fn detach(image: &Path, rootfs: &Path) -> Result<(), Error> {
+    if let Some(mount) = mounted_below(rootfs)? {
+        return Err(Error::MountedBelow { image: image.display().to_string(), mount });
+    }
+    umount2(rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+        .map_err(|e| Error::Unmount(image.display().to_string(), PathError::new("umount", rootfs, e)))
+}
+
+/// The first mount point below `path` in this mount namespace (proc_pid_mountinfo(5), field 5).
+fn mounted_below(path: &Path) -> Result<Option<String>, PathError> {
+    const MOUNTINFO: &str = "/proc/self/mountinfo";
+    let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
+    let mut prefix = path.as_os_str().as_bytes().to_vec();
+    prefix.push(b'/');
+    let points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
+    Ok(points
+        .map(unescape)
+        .find(|point| point.starts_with(&prefix))
+        .map(|point| String::from_utf8_lossy(&point).into_owned()))
+}
+
+/// Spaces, tabs, newlines and backslashes stand as three octal digits behind a backslash.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
+        match octal {
+            Some(digits) => {
+                text.push(digits.iter().fold(0u8, |value, digit| value.wrapping_mul(8).wrapping_add(digit - b'0')));
+                rest = &tail[3..];
+            }
+            None => {
+                text.push(first);
+                rest = tail;
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_escaped_mount_points() {
+        assert_eq!(unescape(br"/a\040b\134c\9"), b"/a b\\c\\9");
+        assert_eq!(unescape(br"/end\0"), br"/end\0");
+    }
+}

@@ -1,0 +1,165 @@
+//! Disk limits by XFS project quotas (xfs_quota(8), quotactl_fd(2)).
+//!
+//! An image with a limit has a project id of its own, which everything made below its directory inherits. XFS says
+//! ENOSPC, not EDQUOT, when a project is full, and reports the limit as the size of the filesystem to statvfs(3).
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use drax::xfs;
+
+use super::DiskLimit;
+use crate::layout::Layout;
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::path_error::{OnPath, PathError};
+
+/// A limit smaller than this leaves an image no room for its own directories.
+const MINIMUM_BYTES: u64 = 256 * 1024;
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a limit could not be applied or read.
+#[derive(Debug, thiserror::Error)]
+pub enum QuotaError {
+    /// The layers alone are larger than an inclusive limit.
+    #[error(
+        "applying disk limits: disk limit is smaller than volume size: the limit is {limit} bytes and the image's \
+         layers take {base}: raise the limit, or use --exclude-image-from-quota"
+    )]
+    SmallerThanVolumes {
+        /// The limit asked for.
+        limit: u64,
+        /// Size of the layers.
+        base: u64,
+    },
+    /// The filesystem cannot enforce limits.
+    #[error(
+        "applying disk limits: the store {0} is on a filesystem that cannot enforce disk limits ({1}): \
+         leave out --disk-limit-size-bytes, or move the store to an XFS filesystem mounted with pquota"
+    )]
+    NotEnforced(String, &'static str),
+    /// A quota system call failed.
+    #[error("apply disk limit: {0}")]
+    Apply(drax::Error),
+    /// Usage could not be read.
+    #[error("fetch stats: {0}")]
+    Read(drax::Error),
+    /// A path could not be worked on.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+/// What an image's own data takes and may take, in bytes.
+pub(super) struct OwnUsage {
+    pub(super) used: u64,
+    pub(super) limit: u64,
+}
+
+/// What is left for the image's own data.
+pub(super) fn effective_limit(limit: DiskLimit, base: u64) -> Result<u64, QuotaError> {
+    let own = if limit.exclusive {
+        limit.bytes
+    } else {
+        limit.bytes.checked_sub(base).ok_or(QuotaError::SmallerThanVolumes { limit: limit.bytes, base })?
+    };
+    Ok(own.max(MINIMUM_BYTES))
+}
+
+/// Gives the directory of an image that is being made a project id with a limit.
+pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64) -> Result<(), QuotaError> {
+    let store = open(layout.root())?;
+    if let Some(reason) = missing_support(&store)? {
+        return Err(QuotaError::NotEnforced(layout.root().display().to_string(), reason));
+    }
+    // Shared among allocating processes, exclusive for `collect`: see there.
+    let _allocation = lock::shared(&layout.project_ids_lock())?;
+    let project_ids = open(&layout.project_ids())?;
+    let project = xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd()).map_err(QuotaError::Apply)?;
+    xfs::set_limit(store.as_fd(), project, bytes).map_err(QuotaError::Apply)
+}
+
+/// Why limits cannot be enforced on the filesystem of `directory`; `None` if they can.
+pub(super) fn missing_support(directory: &OwnedFd) -> Result<Option<&'static str>, QuotaError> {
+    Ok(match xfs::support(directory.as_fd()).map_err(QuotaError::Read)? {
+        xfs::QuotaSupport::Enforced => None,
+        xfs::QuotaSupport::NotMounted => Some("it is mounted without pquota"),
+        xfs::QuotaSupport::KernelLacks => Some("the kernel has no XFS quotas, CONFIG_XFS_QUOTA"),
+    })
+}
+
+/// The project id of an image; `None` for an image without a limit.
+pub(super) fn project_of(image: &Path) -> Result<Option<u32>, QuotaError> {
+    let project = xfs::project_id(open(image)?.as_fd()).map_err(QuotaError::Read)?;
+    Ok(Some(project).filter(|project| *project != 0))
+}
+
+/// Gives a project id back.
+pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
+    let (store, project_ids) = (open(layout.root())?, open(&layout.project_ids())?);
+    xfs::release_project(project_ids.as_fd(), store.as_fd(), project).map_err(QuotaError::Apply)
+}
+
+/// What an image's own data uses; an image without a limit is not counted.
+pub(super) fn usage(layout: &Layout, image: &Path) -> Result<OwnUsage, QuotaError> {
+    let Some(project) = project_of(image)? else { return Ok(OwnUsage { used: 0, limit: 0 }) };
+    let usage = xfs::usage(open(layout.root())?.as_fd(), project).map_err(QuotaError::Read)?;
+    Ok(OwnUsage { used: usage.used_bytes, limit: usage.limit_bytes })
+}
+
+/// Gives back project ids whose images are gone: their makers or removers were killed.
+///
+/// An id that no image bears is free only if nobody is about to bear it, so allocation is held off meanwhile. That is
+/// short: one directory read and one ioctl an image.
+pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
+    let Some(_exclusive) = lock::exclusive_within(&layout.project_ids_lock(), LOCK_PATIENCE)? else { return Ok(()) };
+    let allocated = files::names(&layout.project_ids())?;
+    if allocated.is_empty() {
+        return Ok(());
+    }
+    let mut borne = HashSet::new();
+    for directory in [layout.images(), layout.tmp()] {
+        for name in files::names(&directory)? {
+            match project_of(&directory.join(name)) {
+                Ok(project) => borne.extend(project),
+                Err(QuotaError::Path(e)) if is_no_directory(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    for id in allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !borne.contains(id)) {
+        release(layout, id)?;
+    }
+    Ok(())
+}
+
+fn is_no_directory(error: &PathError) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+fn open(directory: &Path) -> Result<OwnedFd, PathError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(directory)
+        .on("open", directory)?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inclusive_limit_leaves_what_the_layers_do_not_take() {
+        let own = |bytes, exclusive| effective_limit(DiskLimit { bytes, exclusive }, 5_000_000);
+        assert_eq!(own(50_000_000, false).unwrap(), 45_000_000);
+        assert_eq!(own(50_000_000, true).unwrap(), 50_000_000);
+        assert_eq!(own(5_000_000, false).unwrap(), MINIMUM_BYTES);
+        assert_eq!(own(1, true).unwrap(), MINIMUM_BYTES);
+        assert!(own(4_999_999, false).unwrap_err().to_string().contains("disk limit is smaller than volume size"));
+    }
+}

@@ -1,0 +1,193 @@
+//! An OCI image layout on disk (OCI image-layout specification), read leniently: no `oci-layout` file is asked for,
+//! sizes may be missing, blobs may be symbolic links.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use crate::image::{
+    BASE_DIRECTORY_ANNOTATION, Descriptor, Document, Image, Layer, Platform, REFERENCE_NAME_ANNOTATION, chain_ids,
+    digest_hex, is_layer_media_type, parse_config, parse_document,
+};
+use crate::sys::path_error::{OnPath, PathError};
+
+/// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
+const DOCUMENT_LIMIT: u64 = 8 * 1024 * 1024;
+/// How deep indexes may nest before the layout is taken for a loop.
+const INDEX_DEPTH: usize = 5;
+
+/// A layout directory and the image asked for in it.
+#[derive(Debug)]
+pub struct OciLayout {
+    path: PathBuf,
+    name: Option<String>,
+    verify: bool,
+}
+
+impl OciLayout {
+    /// Names the image; nothing is opened yet. Without `verify`, digests of documents are not compared.
+    pub fn new(path: &Path, name: Option<&str>, verify: bool) -> Self {
+        OciLayout { path: path.to_owned(), name: name.map(str::to_owned), verify }
+    }
+
+    /// Walks from the index over the manifest to the configuration.
+    pub(super) fn image(&self) -> Result<Image, Error> {
+        let (config, layers) = self.manifest()?;
+        let config = self.document(&config).map_err(|e| Error::BadConfig(e.to_string()))?;
+        let config = parse_config(&config).map_err(|e| Error::BadConfig(flat(&e.to_string())))?;
+        if config.diff_ids.len() != layers.len() {
+            let (diff_ids, layers) = (config.diff_ids.len(), layers.len());
+            return Err(Error::BadConfig(format!("it has {diff_ids} diff ids for {layers} layers")));
+        }
+        let diff_ids: Vec<&str> = config.diff_ids.iter().map(|id| digest_hex(id)).collect();
+        let chain = chain_ids(diff_ids.iter().copied())?;
+        let layers = layers
+            .into_iter()
+            .zip(diff_ids)
+            .zip(chain)
+            .map(|((descriptor, diff_id), chain_id)| layer(descriptor, diff_id, chain_id))
+            .collect::<Result<_, _>>()?;
+        Ok(Image { layers, env: config.env, volumes: config.volumes })
+    }
+
+    /// Opens a layer's blob.
+    pub(super) fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {
+        let path = self.blob_path(&layer.blob_id)?;
+        match File::open(&path).on("open", &path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !layer.urls.is_empty() => {
+                Err(Error::RemoteLayer(layer.blob_id.clone()))
+            }
+            Err(e) => Err(Error::Blob(layer.blob_id.clone(), e)),
+        }
+    }
+
+    fn manifest(&self) -> Result<(Descriptor, Vec<Descriptor>), Error> {
+        let index_path = self.path.join("index.json");
+        let index = read_document(&index_path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::NoSuchSource,
+            _ => Error::Document(e),
+        })?;
+        let mut document = parse(&index, &index_path.display().to_string())?;
+        for depth in 0..=INDEX_DEPTH {
+            let descriptor = match document {
+                Document::Manifest { config, layers } => return Ok((config, layers)),
+                Document::Index(entries) if depth == 0 => self.choose_by_name(entries)?,
+                Document::Index(entries) => choose_by_platform(entries)?,
+            };
+            document = parse(&self.document(&descriptor)?, &descriptor.digest)?;
+        }
+        Err(Error::BadDocument(index_path.display().to_string(), "indexes nest too deeply".into()))
+    }
+
+    /// The index of a layout tells its images apart by name; one image needs none.
+    fn choose_by_name(&self, entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
+        match &self.name {
+            Some(name) => {
+                let named: Vec<_> =
+                    entries.into_iter().filter(|entry| reference_name(entry) == Some(name.as_str())).collect();
+                match named.len() {
+                    0 => Err(Error::NoSuchName(name.clone())),
+                    1 => one(named),
+                    _ => choose_by_platform(named),
+                }
+            }
+            None if entries.len() == 1 => one(entries),
+            None => Err(Error::Ambiguous {
+                count: entries.len(),
+                names: entries.iter().filter_map(reference_name).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    /// A small document by its digest.
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        let bytes = read_document(&self.blob_path(&descriptor.digest)?).map_err(Error::Document)?;
+        if self.verify {
+            let expected = digest_hex(&descriptor.digest);
+            let actual: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+            if actual != expected {
+                let reason = format!("digest mismatch: expected: {expected}, actual: {actual}");
+                return Err(Error::BadDocument(descriptor.digest.clone(), reason));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// `blobs/<algorithm>/<hex>`; both must be plain names, or a digest could point out of the layout.
+    fn blob_path(&self, digest: &str) -> Result<PathBuf, Error> {
+        let is_plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+'))
+        };
+        match digest.split_once(':') {
+            Some((algorithm, hex)) if is_plain(algorithm) && is_plain(hex) => {
+                Ok(self.path.join("blobs").join(algorithm).join(hex))
+            }
+            _ => Err(Error::BadDocument(self.path.display().to_string(), format!("invalid digest `{digest}`"))),
+        }
+    }
+}
+
+fn layer(descriptor: Descriptor, diff_id: &str, chain_id: crate::image::ChainId) -> Result<Layer, Error> {
+    if !is_layer_media_type(&descriptor.media_type) {
+        return Err(Error::MediaType { digest: descriptor.digest, media_type: descriptor.media_type });
+    }
+    Ok(Layer {
+        size: descriptor.known_size(),
+        diff_id: Some(diff_id.to_owned()),
+        chain_id,
+        base_directory: base_directory(&descriptor),
+        blob_id: descriptor.digest,
+        urls: descriptor.urls,
+    })
+}
+
+fn base_directory(descriptor: &Descriptor) -> Option<PathBuf> {
+    let annotation = descriptor.annotations.get(BASE_DIRECTORY_ANNOTATION)?;
+    (!annotation.is_empty()).then(|| PathBuf::from(annotation))
+}
+
+fn reference_name(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(REFERENCE_NAME_ANNOTATION).map(String::as_str)
+}
+
+fn choose_by_platform(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
+    let host = Platform::host();
+    let found: Vec<String> = entries.iter().map(platform_text).collect();
+    let only = entries.len() == 1;
+    entries
+        .into_iter()
+        .find(|entry| entry.platform.as_ref().map_or(only, |platform| platform.fits(&host)))
+        .ok_or_else(|| Error::NoPlatform { wanted: host.to_string(), found: found.join(", ") })
+}
+
+fn platform_text(entry: &Descriptor) -> String {
+    entry.platform.as_ref().map_or_else(|| "an unstated one".to_owned(), Platform::to_string)
+}
+
+fn one(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
+    entries.into_iter().next().ok_or(Error::NoSuchSource)
+}
+
+fn parse(json: &[u8], name: &str) -> Result<Document, Error> {
+    parse_document(json).map_err(|reason| Error::BadDocument(name.to_owned(), flat(&reason)))
+}
+
+fn read_document(path: &Path) -> Result<Vec<u8>, PathError> {
+    let file = File::open(path).on("open", path)?;
+    let mut bytes = Vec::new();
+    file.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes).on("read", path)?;
+    if bytes.len() as u64 > DOCUMENT_LIMIT {
+        return Err(PathError::new("read", path, std::io::Error::other("larger than any image document")));
+    }
+    Ok(bytes)
+}
+
+fn flat(text: &str) -> String {
+    text.replace('\n', " ")
+}

@@ -1,0 +1,148 @@
+//! Where everything lies below a store directory. Known to the store and to its drivers.
+
+use std::path::{Path, PathBuf};
+
+use crate::image::ChainId;
+
+/// Directories that every store has, whatever its driver; a store without one of them is not initialised.
+pub const DIRECTORIES: [&str; 6] = ["images", "volumes", "meta", "locks", "tmp", "meta/dependencies"];
+
+/// The paths of one store. Knows names, touches nothing.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// `root` is the absolute path of the store.
+    pub fn new(root: PathBuf) -> Self {
+        Layout { root }
+    }
+
+    /// The store itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file behind a store that lives on a loop device; a sibling of the store.
+    pub fn backing_file(&self) -> PathBuf {
+        let mut path = self.root.clone().into_os_string();
+        path.push(".backing-store");
+        path.into()
+    }
+
+    /// Finished images, one directory each.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// One finished image.
+    pub fn image(&self, id: &str) -> PathBuf {
+        self.images().join(id)
+    }
+
+    /// Unpacked layers, one directory each.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// One unpacked layer, by its directory's name.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
+    }
+
+    /// The store's id mappings.
+    pub fn namespace_file(&self) -> PathBuf {
+        self.root.join("meta/namespace.json")
+    }
+
+    /// The recorded size of a layer.
+    pub fn volume_size(&self, name: &str) -> PathBuf {
+        self.meta().join(format!("volume-{name}"))
+    }
+
+    /// Records about volumes and the store.
+    pub fn meta(&self) -> PathBuf {
+        self.root.join("meta")
+    }
+
+    /// Records of which image needs which layers.
+    pub fn dependencies(&self) -> PathBuf {
+        self.root.join("meta/dependencies")
+    }
+
+    /// Marks of layers that a power cut could still tear.
+    pub fn unflushed(&self) -> PathBuf {
+        self.root.join("meta/unflushed")
+    }
+
+    /// Lock files.
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    /// The lock between creates, which share it while they claim their layers, and clean.
+    pub fn claims_lock(&self) -> PathBuf {
+        self.locks().join("global-groot-lock.lock")
+    }
+
+    /// The lock that lets one clean run at a time.
+    pub fn clean_lock(&self) -> PathBuf {
+        self.locks().join("groot-gc-lock.lock")
+    }
+
+    /// The lock that lets one process flush at a time.
+    pub fn flush_lock(&self) -> PathBuf {
+        self.locks().join("flush.lock")
+    }
+
+    /// The lock between those who allocate project ids, who share it, and who collects them.
+    pub fn project_ids_lock(&self) -> PathBuf {
+        self.locks().join("projectids.lock")
+    }
+
+    /// The lock of a layer under construction.
+    pub fn volume_lock(&self, chain_id: &ChainId) -> PathBuf {
+        self.locks().join(format!("{chain_id}.lock"))
+    }
+
+    /// The lock of an image that is being created or deleted.
+    pub fn image_lock(&self, id: &str) -> PathBuf {
+        self.locks().join(format!("image:{id}.lock"))
+    }
+
+    /// Everything unfinished: images being made or removed, files before their rename, dead volumes.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// An image while it is made.
+    pub fn creating(&self, id: &str) -> PathBuf {
+        self.tmp().join(format!("create.{id}"))
+    }
+
+    /// An image's record while it is written.
+    pub fn recording(&self, id: &str) -> PathBuf {
+        self.tmp().join(format!("record.{id}"))
+    }
+
+    /// An image while it is removed.
+    pub fn deleting(&self, id: &str) -> PathBuf {
+        self.tmp().join(format!("delete.{id}"))
+    }
+
+    /// Short names of volumes (overlay-xfs).
+    pub fn links(&self) -> PathBuf {
+        self.root.join("l")
+    }
+
+    /// Project ids in use, an empty directory each (overlay-xfs).
+    pub fn project_ids(&self) -> PathBuf {
+        self.root.join("projectids")
+    }
+
+    /// The character device 0:0 that the original links whiteouts to (overlay-xfs).
+    pub fn whiteout_device(&self) -> PathBuf {
+        self.root.join("whiteout_dev")
+    }
+}

@@ -1,0 +1,196 @@
+//! Making an image.
+//!
+//! Under the image's lock: write the dependency record, pull what is missing, make the image below `tmp/`, rename it
+//! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::layers::{self, PullOptions};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
+use crate::driver::{DiskLimit, ImageRequest, Mount};
+use crate::fetcher::Fetcher;
+use crate::image::{Image, Reference};
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::path_error::{OnPath, PathError};
+
+/// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What to make.
+pub struct Request<'a> {
+    /// The image argument as it was given.
+    pub image: &'a str,
+    /// The id of the new image.
+    pub id: &'a str,
+    /// The disk limit, if there is to be one.
+    pub limit: Option<DiskLimit>,
+    /// Do not compare digests and sizes of an OCI layout with its manifest.
+    pub skip_layer_validation: bool,
+    /// Mount the root filesystem.
+    pub mount: bool,
+    /// Clean first.
+    pub clean: Option<CleanFirst<'a>>,
+    /// Images whose layers clean keeps.
+    pub ignore_images: &'a [String],
+}
+
+/// Cleaning ahead of a create, which it neither delays nor fails.
+pub struct CleanFirst<'a> {
+    /// Nothing is cleaned while the layers take fewer bytes than this.
+    pub threshold_bytes: u64,
+    /// Calls what it is given, having arranged for logs of its own where those are wanted.
+    pub with_own_log: &'a dyn Fn(&mut dyn FnMut()),
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Created {
+    /// The root filesystem.
+    pub rootfs: PathBuf,
+    /// Environment of the image.
+    pub env: Vec<String>,
+    /// Mounts left to the caller.
+    pub mounts: Vec<Mount>,
+    /// Whether layers were unpacked, which should be flushed in time.
+    pub has_new_layers: bool,
+}
+
+impl Store {
+    /// Makes an image.
+    pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
+        let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
+        self.check_initialised()?;
+        if !Namespace::read(&self.layout)?.is_identity() {
+            return Err(Error::MissingMappings);
+        }
+        let id = ImageId::new(request.id)?;
+        self.check_is_new(&id)?;
+
+        let fetcher = Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation)?;
+        let image = fetcher.image()?;
+        check_blobs_fit(&image, request.limit)?;
+
+        let lock_path = self.layout.image_lock(id.as_str());
+        let Some(_lock) = lock::lock_within(&lock_path, LOCK_PATIENCE)? else {
+            return Err(Error::Busy(request.id.to_owned()));
+        };
+        self.check_is_new(&id)?;
+        let created = self.make(request, &id, &fetcher, image);
+        if created.is_err()
+            && let Err(error) = removal::abandon(self, &id)
+        {
+            tracing::error!(%error, "create-failed-cleaning-up");
+        }
+        created
+    }
+
+    fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
+        if files::exists(&self.layout.image(id.as_str()))? {
+            return Err(Error::AlreadyExists(id.to_string()));
+        }
+        Ok(())
+    }
+
+    fn make(&self, request: &Request<'_>, id: &ImageId, fetcher: &Fetcher, image: Image) -> Result<Created, Error> {
+        removal::remove_unfinished(self, id)?;
+        let present = self.claim(request, id, &image)?;
+        if let Some(clean) = &request.clean {
+            (clean.with_own_log)(&mut || {
+                garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
+            });
+        }
+        let options = PullOptions {
+            verify: !request.skip_layer_validation,
+            budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
+        };
+        let has_new_layers = !present.iter().all(|present| *present);
+        if has_new_layers {
+            layers::pull(self, fetcher, &image, &options, present)?;
+        }
+        let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
+        make_private_directory(&directory)?;
+        let mut mounts = self.fill(request, id, &image, &directory, &published)?;
+        mounts.extend(make_volumes(&image.volumes, &directory, &published)?);
+        publish(&directory, &published, id)?;
+        Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
+    }
+
+    /// Puts the image's layers in use, and tells which are there.
+    fn claim(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
+        let _claims = lock::shared(&self.layout.claims_lock())?;
+        let chain_ids = || image.layers.iter().map(|layer| &layer.chain_id);
+        dependencies::write(&self.layout, id, &dependencies::image_key(id.as_str()), chain_ids())?;
+        // Kept only for images that clean is told to spare: one for every image would grow without end.
+        if request.ignore_images.iter().any(|ignored| ignored == request.image) {
+            dependencies::write(&self.layout, id, &dependencies::base_image_key(request.image), chain_ids())?;
+        }
+        Ok(layers::claim(&self.layout, image)?)
+    }
+
+    fn fill(
+        &self,
+        request: &Request<'_>,
+        id: &ImageId,
+        image: &Image,
+        directory: &Path,
+        published: &Path,
+    ) -> Result<Vec<Mount>, Error> {
+        let mut volumes = layers::sizes(self, &image.layers)?;
+        if !request.mount {
+            let count = self.driver.layers_too_many(&self.layout, published, volumes.len())?;
+            volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
+        }
+        let request =
+            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, mount: request.mount };
+        self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
+    }
+}
+
+/// Blobs are compressed, so what exceeds the limit now will do so all the more when it is unpacked.
+fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
+    let blobs = image.blob_bytes();
+    match limit {
+        Some(limit) if !limit.exclusive && blobs > limit.bytes => {
+            Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn make_private_directory(path: &Path) -> Result<(), PathError> {
+    fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
+}
+
+/// A directory of the image for each volume it declares, to be bind-mounted by the caller.
+fn make_volumes(volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, PathError> {
+    let mut mounts = Vec::with_capacity(volumes.len());
+    for volume in volumes {
+        let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
+        let name = format!("vol-{name}");
+        let path = directory.join(&name);
+        fs::create_dir(&path).on("creating volume source: mkdir", &path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+        mounts.push(Mount {
+            destination: volume.clone(),
+            kind: "bind".into(),
+            source: published.join(name).display().to_string(),
+            options: vec!["bind".into()],
+        });
+    }
+    Ok(mounts)
+}
+
+fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {
+    match renameat_with(CWD, directory, CWD, published, RenameFlags::NOREPLACE) {
+        Err(Errno::EXIST) => Err(Error::AlreadyExists(id.to_string())),
+        renamed => Ok(renamed.on("rename", published)?),
+    }
+}

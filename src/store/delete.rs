@@ -1,0 +1,65 @@
+//! Removing an image.
+//!
+//! Under the image's lock: unmount, rename out of `images/`, forget the record, remove. What a killed process left
+//! under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
+
+use std::time::Duration;
+
+use super::{Argument, Error, ImageId, Store, dependencies, removal};
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::path_error::OnPath;
+
+/// Another delete of the same image may take its time with a large one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a delete came to.
+#[derive(Debug)]
+pub enum Deleted {
+    /// The image is gone.
+    Image(ImageId),
+    /// There was nothing to delete, and why.
+    Nothing(String),
+}
+
+impl Store {
+    /// Deletes the image that `argument` names. Deleting what is not there is no error.
+    pub fn delete(&self, argument: Argument<'_>) -> Result<Deleted, Error> {
+        let id = match argument.id(self) {
+            Ok(id) => id,
+            Err(e @ Error::NotFound(_)) => return Ok(Deleted::Nothing(format!("{e} Skipping delete."))),
+            Err(e @ Error::OutsideStore(_)) => return Ok(Deleted::Nothing(e.to_string())),
+            Err(e) => return Err(e),
+        };
+        // Looked at before the lock: whoever is creating the image holds it for as long as the source takes.
+        if !self.is_here(&id)? {
+            return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
+        }
+        let Some(_lock) = lock::lock_within(&self.layout.image_lock(id.as_str()), LOCK_PATIENCE)? else {
+            return Err(Error::Busy(id.to_string()));
+        };
+        if !self.is_here(&id)? {
+            return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
+        }
+        self.destroy(&id)?;
+        Ok(Deleted::Image(id))
+    }
+
+    /// Removes an image. The caller holds its lock.
+    pub(super) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
+        let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
+        if files::exists(&image)? {
+            self.driver.unmount_image(&image).map_err(Error::DeleteImage)?;
+            if files::exists(&deleting)? {
+                self.driver.remove_image(&self.layout, &deleting).map_err(Error::DeleteImage)?;
+            }
+            std::fs::rename(&image, &deleting).on("rename", &image)?;
+            dependencies::remove(&self.layout, &dependencies::image_key(id.as_str()))?;
+        }
+        removal::remove_unfinished(self, id)
+    }
+
+    fn is_here(&self, id: &ImageId) -> Result<bool, Error> {
+        Ok(files::exists(&self.layout.image(id.as_str()))? || files::exists(&self.layout.deleting(id.as_str()))?)
+    }
+}

@@ -1,0 +1,110 @@
+//! Dependency records: which layers an image needs.
+//!
+//! `meta/dependencies/image:<id>.json` holds a bare JSON array of chain ids, bottom first. It is written before the
+//! image's first layer is looked for and removed after the image is gone, so whatever a record names is in use.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::ImageId;
+use crate::image::ChainId;
+use crate::layout::Layout;
+use crate::sys::files;
+use crate::sys::path_error::PathError;
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such record.
+    #[error("image `{0}` not found")]
+    Missing(String),
+    /// The record is not a list of chain ids.
+    #[error("dependency record {0} is damaged: {1}")]
+    Damaged(PathBuf, String),
+    /// The record or its directory could not be read or written.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+/// Key of an image's record.
+pub(super) fn image_key(id: &str) -> String {
+    format!("image:{id}")
+}
+
+/// Key of a base image's record: its layers as of the last pull.
+pub(super) fn base_image_key(url: &str) -> String {
+    format!("baseimage:{url}")
+}
+
+/// Writes the record of `key`, replacing an older one. The caller holds the lock of `image`.
+pub(super) fn write<'a>(
+    layout: &Layout,
+    image: &ImageId,
+    key: &str,
+    layers: impl IntoIterator<Item = &'a ChainId>,
+) -> Result<(), PathError> {
+    let ids: Vec<&str> = layers.into_iter().map(ChainId::as_str).collect();
+    let content = serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path(layout, key), e))?;
+    files::replace(&path(layout, key), &layout.recording(image.as_str()), &content)
+}
+
+/// Removes the record of `key`, if there is one.
+pub(super) fn remove(layout: &Layout, key: &str) -> Result<(), PathError> {
+    files::remove_if_there(&path(layout, key))
+}
+
+/// The chain ids that the record of `key` names.
+pub(super) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
+    let path = path(layout, key);
+    match fs::read(&path) {
+        Ok(content) => serde_json::from_slice(&content).map_err(|e| Error::Damaged(path, e.to_string())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Missing(key.to_owned())),
+        Err(e) => Err(PathError::new("open", path, e).into()),
+    }
+}
+
+/// Ids of all images that have a record, finished or not.
+pub(super) fn recorded_images(layout: &Layout) -> Result<Vec<String>, PathError> {
+    let names = files::names(&layout.dependencies())?;
+    Ok(names.iter().filter_map(|name| name.strip_prefix("image:")?.strip_suffix(".json")).map(str::to_owned).collect())
+}
+
+fn path(layout: &Layout, key: &str) -> PathBuf {
+    layout.dependencies().join(Path::new(&format!("{}.json", file_stem(key))))
+}
+
+fn file_stem(key: &str) -> String {
+    key.replace('/', "__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Layout) {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        fs::create_dir_all(layout.dependencies()).unwrap();
+        fs::create_dir(layout.tmp()).unwrap();
+        (directory, layout)
+    }
+
+    #[test]
+    fn is_a_bare_array_under_the_original_name() {
+        let (_directory, layout) = store();
+        let layers = [ChainId::new("aaa").unwrap(), ChainId::new("bbb").unwrap()];
+        let image = ImageId::new("x").unwrap();
+        write(&layout, &image, &base_image_key("docker:///cfgarden/empty:v0.1.1"), &layers).unwrap();
+        let file = layout.dependencies().join("baseimage:docker:______cfgarden__empty:v0.1.1.json");
+        assert_eq!(fs::read_to_string(file).unwrap(), r#"["aaa","bbb"]"#);
+    }
+
+    #[test]
+    fn tells_missing_from_damaged() {
+        let (_directory, layout) = store();
+        assert_eq!(read(&layout, "image:x").unwrap_err().to_string(), "image `image:x` not found");
+        fs::write(layout.dependencies().join("image:x.json"), "").unwrap();
+        assert!(matches!(read(&layout, "image:x"), Err(Error::Damaged(..))));
+    }
+}

@@ -1,0 +1,129 @@
+//! What a power cut may do to a layer, and how it is noticed.
+//!
+//! A layer is published by a rename, and XFS journals the rename without the files' contents: after a power cut the
+//! layer can be there under its final name with every file empty. Flushing before the rename would make each pull wait
+//! for the disk. Instead `meta/unflushed/<chain id>` is made before the rename: a symbolic link whose target is the id
+//! of the boot the layer was unpacked in. A link's target is part of the journaled metadata, and the journal keeps its
+//! order, so a layer that survives a power cut survives with its mark. A mark from another boot makes its layer
+//! suspect: it is fetched again. Marks are removed once `syncfs` has returned, off the create's path.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::image::ChainId;
+use crate::layout::Layout;
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::path_error::{OnPath, PathError};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Which layers bear a mark of an earlier boot.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    names: Vec<String>,
+}
+
+impl Suspects {
+    /// Reads the marks. A store whose layers have all been flushed costs one directory read.
+    pub(super) fn read(layout: &Layout) -> Result<Self, PathError> {
+        let marked = files::names(&layout.unflushed())?;
+        if marked.is_empty() {
+            return Ok(Suspects::default());
+        }
+        let boot_id = boot_id()?;
+        let of_another_boot = |name: &String| {
+            let mark = layout.unflushed().join(name);
+            fs::read_link(mark).is_ok_and(|target| target != Path::new(&boot_id))
+        };
+        Ok(Suspects { names: marked.into_iter().filter(of_another_boot).collect() })
+    }
+
+    /// Whether a layer may have been torn.
+    pub(super) fn contains(&self, chain_id: &ChainId) -> bool {
+        self.names.iter().any(|name| name == chain_id.as_str())
+    }
+}
+
+/// Marks a layer that is about to be published as not yet flushed.
+pub(super) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
+    let directory = layout.unflushed();
+    files::ensure_directory(&directory)?;
+    let mark = directory.join(chain_id.as_str());
+    files::remove_if_there(&mark)?;
+    symlink(boot_id()?, &mark).on("symlink", &mark)
+}
+
+/// Removes a layer's mark, if it has one.
+pub(super) fn unmark(layout: &Layout, name: &str) -> Result<(), PathError> {
+    files::remove_if_there(&layout.unflushed().join(name))
+}
+
+/// Flushes the store until no layer of this boot is marked. Returns at once where another process is doing so.
+pub fn flush(layout: &Layout) -> Result<(), PathError> {
+    // Looked at without the lock: whoever marked a layer and found the lock taken relies on its holder looking again
+    // after letting go of it.
+    while !fresh_marks(layout)?.is_empty() {
+        let Some(_lock) = lock::try_lock(&layout.flush_lock())? else { return Ok(()) };
+        let marked = fresh_marks(layout)?;
+        let root = fs::File::open(layout.root()).on("open", layout.root())?;
+        rustix::fs::syncfs(root.as_fd()).on("syncfs", layout.root())?;
+        for name in marked {
+            unmark(layout, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks of this boot. Those of another stay until their layers have been fetched again.
+fn fresh_marks(layout: &Layout) -> Result<Vec<String>, PathError> {
+    let suspects = Suspects::read(layout)?;
+    let mut marked = files::names(&layout.unflushed())?;
+    marked.retain(|name| !suspects.names.contains(name));
+    Ok(marked)
+}
+
+fn boot_id() -> Result<String, PathError> {
+    Ok(fs::read_to_string(BOOT_ID).on("read", BOOT_ID)?.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Layout) {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        for name in ["meta", "locks"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        (directory, layout)
+    }
+
+    #[test]
+    fn only_marks_of_another_boot_are_suspect_and_survive_a_flush() {
+        let (_directory, layout) = store();
+        let (fresh, torn) = (ChainId::new("fresh").unwrap(), ChainId::new("torn").unwrap());
+        mark(&layout, &fresh).unwrap();
+        symlink("00000000-0000-0000-0000-000000000000", layout.unflushed().join("torn")).unwrap();
+
+        let suspects = Suspects::read(&layout).unwrap();
+        assert!(suspects.contains(&torn) && !suspects.contains(&fresh));
+
+        flush(&layout).unwrap();
+        assert_eq!(files::names(&layout.unflushed()).unwrap(), ["torn"]);
+    }
+
+    #[test]
+    fn a_layer_fetched_again_is_no_longer_suspect() {
+        let (_directory, layout) = store();
+        let torn = ChainId::new("torn").unwrap();
+        mark(&layout, &torn).unwrap();
+        fs::remove_file(layout.unflushed().join("torn")).unwrap();
+        symlink("another-boot", layout.unflushed().join("torn")).unwrap();
+        mark(&layout, &torn).unwrap();
+        assert!(!Suspects::read(&layout).unwrap().contains(&torn));
+    }
+}

@@ -1,0 +1,212 @@
+//! Clean: removing layers that no image needs, and what dead processes left.
+//!
+//! One clean runs at a time. What it shares with creates is told at the head of the store module.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::volumes::{self, Entry};
+use super::{Error, ImageId, Store, dependencies, durability, removal};
+use crate::image::ChainId;
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::path_error::PathError;
+use crate::sys::remove_tree::remove_tree;
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a clean came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleaned {
+    /// Unused layers are gone.
+    Completed,
+    /// The layers take less than the threshold.
+    BelowThreshold,
+    /// Another process is cleaning.
+    AlreadyRunning,
+}
+
+impl Store {
+    /// Removes unused layers, if all layers together take at least `threshold` bytes.
+    pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
+        let Some(_lock) = lock::lock_within(&self.layout.clean_lock(), LOCK_PATIENCE)? else {
+            return Ok(Cleaned::AlreadyRunning);
+        };
+        self.clean_locked(threshold, ignore_images)
+    }
+
+    fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
+        let _session = tracing::info_span!("groot-cleaning").entered();
+        tracing::info!("starting");
+        if threshold > 0 && volumes::total_size(&self.layout)? < threshold {
+            return Ok(Cleaned::BelowThreshold);
+        }
+        remove_dead_images(self)?;
+        condemn_unused(self, ignore_images)?;
+        remove_condemned(self)?;
+        remove_dead_volumes(self)?;
+        forget_missing_volumes(self)?;
+        remove_stale_locks(self)?;
+        self.driver.collect(&self.layout)?;
+        // For layers whose create was killed before it could see to that.
+        durability::flush(&self.layout)?;
+        Ok(Cleaned::Completed)
+    }
+}
+
+/// Cleans ahead of a create, which is never made to wait or to fail by it.
+pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
+    let cleaned = match lock::try_lock(&store.layout.clean_lock()) {
+        Ok(Some(_lock)) => store.clean_locked(threshold, ignore_images).map(drop),
+        Ok(None) => Ok(()),
+        Err(e) => Err(e.into()),
+    };
+    if let Err(error) = cleaned {
+        tracing::error!(%error, "failed-to-cleanup-store");
+    }
+}
+
+/// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
+fn remove_dead_images(store: &Store) -> Result<(), Error> {
+    let mut ids = dependencies::recorded_images(&store.layout)?;
+    for name in files::names(&store.layout.tmp())? {
+        let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
+        ids.extend(unfinished.map(str::to_owned));
+    }
+    for id in ids {
+        let Ok(id) = ImageId::new(&id) else { continue };
+        if files::exists(&store.layout.image(id.as_str()))? && !has_leftovers(store, &id)? {
+            continue;
+        }
+        let Some(_lock) = lock::try_lock(&store.layout.image_lock(id.as_str()))? else { continue };
+        if files::exists(&store.layout.image(id.as_str()))? {
+            removal::remove_unfinished(store, &id)?;
+        } else {
+            removal::abandon(store, &id)?;
+        }
+    }
+    Ok(())
+}
+
+fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
+    let (layout, id) = (&store.layout, id.as_str());
+    Ok(files::exists(&layout.creating(id))?
+        || files::exists(&layout.deleting(id))?
+        || files::exists(&layout.recording(id))?)
+}
+
+/// Renames what no record names. A create that wrote its record before this has its layers spared; one that comes
+/// after it sees them condemned, and takes them back.
+fn condemn_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
+    let claims = lock::exclusive_within(&store.layout.claims_lock(), LOCK_PATIENCE)?;
+    let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
+    let in_use = layers_in_use(store, ignore_images)?;
+    for name in files::names(&store.layout.volumes())? {
+        match Entry::of_name(&name) {
+            Entry::Layer(layer) if !in_use.contains(&layer) => volumes::condemn(&store.layout, &layer)?,
+            // An original that was killed may have condemned what its images still need.
+            Entry::Condemned(layer) if in_use.contains(&layer) => drop(volumes::restore(&store.layout, &layer)?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Creates need not wait for this: a create either takes a condemned layer back first, or finds none to take back.
+fn remove_condemned(store: &Store) -> Result<(), Error> {
+    for name in files::names(&store.layout.volumes())? {
+        match Entry::of_name(&name) {
+            Entry::Condemned(layer) => {
+                volumes::remove(store, &store.layout.volume(&name))?;
+                volumes::forget(store, &layer)?;
+            }
+            Entry::Incomplete(layer) => remove_if_dead(store, &name, &layer)?,
+            Entry::Layer(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Chain ids that some image needs, or that are to be spared.
+fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+    let recorded = dependencies::recorded_images(&store.layout)?;
+    let mut ids: HashSet<String> = recorded.into_iter().collect();
+    // An image without a record, which an original that crashed can leave, may need any layer.
+    ids.extend(files::names(&store.layout.images())?);
+    let mut in_use = HashSet::new();
+    for id in ids {
+        match dependencies::read(&store.layout, &dependencies::image_key(&id)) {
+            Ok(layers) => in_use.extend(layers),
+            Err(error) => unless_deleted(store, &id, error)?,
+        }
+    }
+    for image in ignore_images {
+        match dependencies::read(&store.layout, &dependencies::base_image_key(image)) {
+            Ok(layers) => in_use.extend(layers),
+            Err(error) => tracing::info!(%error, image, "ignored-image-has-no-record"),
+        }
+    }
+    Ok(in_use)
+}
+
+/// The image may have been deleted between the two looks.
+fn unless_deleted(store: &Store, id: &str, error: dependencies::Error) -> Result<(), Error> {
+    let is_missing = matches!(error, dependencies::Error::Missing(_));
+    if is_missing && !files::exists(&store.layout.image(id))? { Ok(()) } else { Err(Error::Record(error)) }
+}
+
+fn remove_if_dead(store: &Store, name: &str, layer: &str) -> Result<(), Error> {
+    let Ok(chain_id) = ChainId::new(layer) else { return Ok(()) };
+    match lock::try_lock(&store.layout.volume_lock(&chain_id))? {
+        Some(_lock) => volumes::remove(store, &store.layout.volume(name)),
+        None => Ok(()),
+    }
+}
+
+/// Layers that were being removed by a process that died, and downloads of an original that did.
+fn remove_dead_volumes(store: &Store) -> Result<(), Error> {
+    for name in files::names(&store.layout.tmp())? {
+        let path = store.layout.tmp().join(&name);
+        if name.starts_with("dead.") {
+            store.driver.remove_volume(&path)?;
+        } else if name.starts_with("blob-") && is_old(&path) {
+            remove_tree(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// An original at work may be downloading for as long as the network takes.
+fn is_old(path: &std::path::Path) -> bool {
+    const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
+    let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)
+}
+
+/// Sizes, marks and short names of layers that do not exist.
+fn forget_missing_volumes(store: &Store) -> Result<(), Error> {
+    let mut layers: Vec<String> = files::names(&store.layout.meta())?
+        .iter()
+        .filter_map(|name| name.strip_prefix("volume-"))
+        .map(str::to_owned)
+        .collect();
+    layers.extend(files::names(&store.layout.unflushed())?);
+    for layer in layers {
+        if !files::exists(&store.layout.volume(&layer))? {
+            volumes::forget(store, &layer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lock files that their holders did not live to remove.
+fn remove_stale_locks(store: &Store) -> Result<(), Error> {
+    let kept = [store.layout.claims_lock(), store.layout.project_ids_lock()];
+    for name in files::names(&store.layout.locks())? {
+        let path = store.layout.locks().join(name);
+        if !kept.contains(&path) {
+            drop(lock::try_lock(&path)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Image ids, and the arguments that name an image by id or by path.
+
+use std::fmt;
+
+use super::{Error, Store};
+use crate::sys::files;
+
+/// The longest id: `image:<id>.json` must be a file name.
+const LONGEST: usize = 255 - "image:.json".len();
+
+/// A checked image id: one plain path component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageId(String);
+
+impl ImageId {
+    /// Checks an id.
+    pub fn new(id: &str) -> Result<Self, Error> {
+        if id.contains('/') {
+            return Err(Error::InvalidId(id.to_owned(), "/".to_owned()));
+        }
+        if let Some(control) = id.chars().find(|c| c.is_control()) {
+            return Err(Error::InvalidId(id.escape_debug().to_string(), control.escape_debug().to_string()));
+        }
+        match id {
+            "" => Err(Error::UnusableId(String::new(), "it is empty")),
+            "." | ".." => Err(Error::UnusableId(id.to_owned(), "it means a directory of its own")),
+            _ if id.len() > LONGEST => Err(Error::UnusableId(id.to_owned(), "it is longer than 244 bytes")),
+            _ => Ok(ImageId(id.to_owned())),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What `delete` and `stats` are given: an id, or the path of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument<'a>(pub &'a str);
+
+impl Argument<'_> {
+    /// The id meant by the argument, whether or not there is such an image.
+    pub fn id(self, store: &Store) -> Result<ImageId, Error> {
+        if !self.0.starts_with('/') {
+            return ImageId::new(self.0).map_err(|_| Error::NotFound(self.0.to_owned()));
+        }
+        let images = store.layout.images();
+        let below = std::path::Path::new(self.0).strip_prefix(&images).ok();
+        let id = below.and_then(|path| path.components().next()).and_then(|first| first.as_os_str().to_str());
+        let id = id.ok_or_else(|| Error::OutsideStore(self.0.to_owned()))?;
+        ImageId::new(id).map_err(|_| Error::OutsideStore(self.0.to_owned()))
+    }
+
+    /// The id of an existing image.
+    pub fn existing(self, store: &Store) -> Result<ImageId, Error> {
+        let id = self.id(store)?;
+        if files::exists(&store.layout.image(id.as_str()))? { Ok(id) } else { Err(Error::NotFound(id.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_plain_name() {
+        assert_eq!(
+            ImageId::new("this/is/not/okay").unwrap_err().to_string(),
+            "id `this/is/not/okay` contains invalid characters: `/`"
+        );
+        for bad in ["", ".", "..", "a\nb", "a\0b", &"x".repeat(245)] {
+            assert!(ImageId::new(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a", "-a", "a b", "ü", ".hidden", &"x".repeat(244)] {
+            assert!(ImageId::new(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_an_id_or_a_path_below_the_store() {
+        let store = Store::new(std::path::Path::new("/some/store/"), "overlay-xfs").unwrap();
+        let id = |text| Argument(text).id(&store).map(|id| id.to_string());
+        assert_eq!(id("x").unwrap(), "x");
+        assert_eq!(id("/some/store/images/x").unwrap(), "x");
+        assert_eq!(id("/some/store/images/x/rootfs").unwrap(), "x");
+        for outside in ["/some/store/images", "/some/store/volumes/x", "/other", "/some/store/images/../volumes/x"] {
+            let expected = format!("path `{outside}` is outside store path");
+            assert_eq!(id(outside).unwrap_err().to_string(), expected);
+        }
+    }
+}

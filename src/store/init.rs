@@ -1,0 +1,112 @@
+//! Making a store, or making sure that it is still one. Run at every start of the container engine.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::backing_file::{self, Wanted};
+use super::{Error, Store, namespace::Namespace};
+use crate::driver::FilesystemRequest;
+use crate::layout;
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::mount_point;
+use crate::sys::path_error::OnPath;
+
+/// One init-store at a time, of any store: it attaches loop devices.
+const LOCK: &str = "/var/run/init-store.lock";
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What kind of store to make.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InitRequest {
+    /// Size of a store on a loop device; 0 for a directory of an existing filesystem.
+    pub size_bytes: u64,
+    /// Whether the size was given by hand, rather than configured.
+    pub size_is_explicit: bool,
+    /// What the filesystem has to do.
+    pub filesystem: FilesystemRequest,
+}
+
+impl Store {
+    /// Makes the store, or checks one that is there. Changes nothing of a store that is as it should be.
+    pub fn init(&self, request: InitRequest) -> Result<(), Error> {
+        let root = self.layout.root();
+        if !rustix::process::getuid().is_root() {
+            return Err(Error::NotRoot(root.display().to_string()));
+        }
+        check_path(root)?;
+        let Some(_lock) = lock::exclusive_within(Path::new(LOCK), LOCK_PATIENCE)? else {
+            return Err(Error::InitBusy(LOCK));
+        };
+        self.mount_if_needed(request)?;
+        self.configure(request.filesystem)
+    }
+
+    fn mount_if_needed(&self, request: InitRequest) -> Result<(), Error> {
+        let wanted = Wanted { bytes: request.size_bytes, is_explicit: request.size_is_explicit };
+        let backing = self.layout.backing_file();
+        let has_backing = files::exists(&backing)?;
+        if has_backing && !self.is_mount_point()? {
+            return backing_file::mount(self, wanted, request.filesystem);
+        }
+        match self.driver.validate(self.existing_path(request.size_bytes)) {
+            Ok(()) => {
+                if has_backing {
+                    wanted.check_against(&backing)?;
+                }
+                tracing::info!("store-already-initialized");
+                Ok(())
+            }
+            Err(_) if request.size_bytes > 0 => backing_file::mount(self, wanted, request.filesystem),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The path whose filesystem counts: the store's, or its parent's where there is no store yet.
+    fn existing_path(&self, size_bytes: u64) -> &Path {
+        let root = self.layout.root();
+        match root.parent() {
+            Some(parent) if size_bytes == 0 && !root.is_dir() => parent,
+            _ => root,
+        }
+    }
+
+    pub(super) fn is_mount_point(&self) -> Result<bool, Error> {
+        let root = self.layout.root();
+        Ok(files::exists(root)? && mount_point::is_mount_point(root)?)
+    }
+
+    fn configure(&self, request: FilesystemRequest) -> Result<(), Error> {
+        let root = self.layout.root();
+        if !files::exists(root)? {
+            fs::create_dir(root).on("mkdir", root)?;
+        }
+        if !root.is_dir() {
+            return Err(Error::NotADirectory(root.display().to_string()));
+        }
+        self.driver.configure(&self.layout, request)?;
+        fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;
+        for directory in layout::DIRECTORIES {
+            let path = root.join(directory);
+            files::ensure_directory(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+        }
+        Namespace::default().settle(&self.layout)
+    }
+}
+
+/// The store's path becomes part of mount options, which a caller of `--without-mount` cannot escape.
+fn check_path(root: &Path) -> Result<(), Error> {
+    if root.as_os_str().as_encoded_bytes().iter().any(|b| b":,\\".contains(b)) {
+        return Err(Error::UnusablePath(root.display().to_string()));
+    }
+    if root.parent().is_none() {
+        return Err(Error::NotADirectory(root.display().to_string()));
+    }
+    if files::exists(root)? && !root.is_dir() {
+        return Err(Error::NotADirectory(root.display().to_string()));
+    }
+    Ok(())
+}

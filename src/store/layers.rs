@@ -1,0 +1,259 @@
+//! Getting an image's missing layers into the store.
+//!
+//! Layers are unpacked side by side, each under its own lock into a directory of its own, and published bottom first:
+//! a layer may need its parents to settle what its archive leaves open, and a volume's parents always exist. A failure
+//! stops the layers above it; those below are finished and kept.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::{Error, Store, build, durability, volumes};
+use crate::fetcher::Fetcher;
+use crate::image::{ChainId, Image, Layer, digest_hex};
+use crate::layout::Layout;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::unpacker::{self, Budget, Expected, IdTranslation};
+
+/// How layers are to be pulled.
+#[derive(Debug)]
+pub(super) struct PullOptions {
+    /// Whether digests and sizes must be what the manifest says.
+    pub(super) verify: bool,
+    /// Bytes all layers of this pull may unpack to.
+    pub(super) budget: Option<u64>,
+}
+
+/// Which of an image's layers can be used as they are. A condemned one is taken back.
+///
+/// The caller has written the image's record and holds the claims lock: what is found here stays.
+pub(super) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
+    let suspects = durability::Suspects::read(layout)?;
+    let is_usable =
+        |layer: &Layer| Ok(!suspects.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?);
+    image.layers.iter().map(is_usable).collect()
+}
+
+/// Gets those of an image's layers that are not yet `present` into the store.
+pub(super) fn pull(
+    store: &Store,
+    fetcher: &Fetcher,
+    image: &Image,
+    options: &PullOptions,
+    present: Vec<bool>,
+) -> Result<(), Error> {
+    Pull::new(store, fetcher, image, options, present).run()
+}
+
+/// One image's pull, shared by its workers.
+struct Pull<'a> {
+    store: &'a Store,
+    fetcher: &'a Fetcher,
+    layers: &'a [Layer],
+    verify: bool,
+    budget: Option<Budget>,
+    /// The next layer that no worker has taken.
+    next: AtomicUsize,
+    /// One flag a layer: stop unpacking it.
+    cancel: Vec<AtomicBool>,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+    ids: IdTranslation,
+}
+
+struct Progress {
+    published: Vec<bool>,
+    failure: Option<(usize, Error)>,
+}
+
+impl<'a> Pull<'a> {
+    fn new(
+        store: &'a Store,
+        fetcher: &'a Fetcher,
+        image: &'a Image,
+        options: &PullOptions,
+        published: Vec<bool>,
+    ) -> Self {
+        Pull {
+            store,
+            fetcher,
+            layers: &image.layers,
+            verify: options.verify,
+            budget: options.budget.map(Budget::new),
+            next: AtomicUsize::new(0),
+            cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
+            progress: Mutex::new(Progress { published, failure: None }),
+            changed: Condvar::new(),
+            ids: IdTranslation::identity(),
+        }
+    }
+
+    fn run(self) -> Result<(), Error> {
+        let missing = self.progress().published.iter().filter(|published| !**published).count();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let workers = missing.min(processors.max(2));
+        thread::scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(|| self.work());
+            }
+            self.work();
+        });
+        let progress = self.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        progress.failure.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Takes layers bottom first. All workers wait only for lower layers, of this process or another, so that the
+    /// lowest unfinished layer of all is always being worked on.
+    fn work(&self) {
+        while let Some(index) = self.take() {
+            let span = tracing::info_span!("build-layer", blob_id = %self.layers[index].blob_id,
+                chain_id = %self.layers[index].chain_id);
+            let _entered = span.enter();
+            match self.build(index) {
+                Ok(()) => self.publish(index),
+                Err(error) => self.fail(index, error),
+            }
+        }
+    }
+
+    fn take(&self) -> Option<usize> {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let is_published = *self.progress().published.get(index)?;
+            if !is_published {
+                return Some(index);
+            }
+        }
+    }
+
+    fn build(&self, index: usize) -> Result<(), Error> {
+        let keep_waiting = || !self.is_cancelled(index);
+        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
+    }
+
+    /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
+    fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
+        let layer = &self.layers[index];
+        let source = self.fetcher.open(layer).map_err(Error::Pull)?;
+        let volume = open_directory(path)?;
+        let unpacked = unpacker::unpack(source, volume.as_fd(), &self.job(index))
+            .map_err(|error| unpack_error(self.store, &layer.blob_id, error))?;
+        self.wait_for_parents(index)?;
+        // Only a layer that leaves something open pays for looking at its parents.
+        let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
+        let parents = open_below(self.store, below)?;
+        let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
+        unpacked.finish(volume.as_fd(), &parents).map_err(|error| unpack_error(self.store, &layer.blob_id, error))
+    }
+
+    fn job(&self, index: usize) -> unpacker::Layer<'_> {
+        let layer = &self.layers[index];
+        let is_digest = layer.diff_id.is_some();
+        let expected = Expected {
+            blob_digest: (self.verify && is_digest).then(|| digest_hex(&layer.blob_id).to_owned()),
+            blob_size: layer.size.filter(|_| self.verify),
+            diff_id: layer.diff_id.clone().filter(|_| self.verify),
+        };
+        unpacker::Layer {
+            expected,
+            base_directory: layer.base_directory.as_deref(),
+            whiteouts: self.store.driver.whiteouts(),
+            ids: &self.ids,
+            budget: self.budget.as_ref(),
+            cancel: &self.cancel[index],
+        }
+    }
+
+    fn wait_for_parents(&self, index: usize) -> Result<(), Error> {
+        let mut progress = self.progress();
+        loop {
+            if self.is_cancelled(index) {
+                return Err(Error::Cancelled);
+            }
+            if progress.published[..index].iter().all(|published| *published) {
+                return Ok(());
+            }
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn publish(&self, index: usize) {
+        self.progress().published[index] = true;
+        self.changed.notify_all();
+    }
+
+    /// Keeps the failure of the lowest layer: those above it were cancelled for its sake.
+    fn fail(&self, index: usize, error: Error) {
+        let mut progress = self.progress();
+        let is_lowest = progress.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest);
+        if is_lowest {
+            progress.failure = Some((index, error));
+        }
+        for cancel in &self.cancel[index..] {
+            cancel.store(true, Ordering::Relaxed);
+        }
+        drop(progress);
+        self.changed.notify_all();
+    }
+
+    fn is_cancelled(&self, index: usize) -> bool {
+        self.cancel[index].load(Ordering::Relaxed)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Volumes of `layers`, topmost first.
+pub(super) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
+    let topmost_first = layers.iter().rev();
+    topmost_first.map(|layer| open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
+}
+
+/// An error of unpacking `layer`, with what to do where the store is full.
+pub(super) fn unpack_error(store: &Store, layer: &str, source: unpacker::Error) -> Error {
+    let advice = match os_error(&source) {
+        Some(libc::ENOSPC | libc::EDQUOT) => {
+            let store = store.layout.root().display();
+            format!(": the store {store} is full: delete images, then run `grootfs clean`")
+        }
+        _ => String::new(),
+    };
+    Error::Unpack { stage: stage(&source), layer: layer.to_owned(), source: Box::new(source), advice }
+}
+
+/// Whether it was the bytes of the blob, or the files made of them.
+fn stage(error: &unpacker::Error) -> &'static str {
+    use unpacker::Error::{BlobDigest, BlobSize, Decompress, DiffId, Quota, Source};
+    match error {
+        BlobDigest { .. } | BlobSize { .. } | Decompress(_) | DiffId { .. } | Quota | Source(_) => "streaming blob",
+        _ => "unpacking layer",
+    }
+}
+
+/// The kernel's error number at the bottom of an error, if there is one.
+fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    number.or_else(|| os_error(error.source()?))
+}
+
+/// Sizes of an image's layers, bottom first.
+pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<crate::driver::Volume>, Error> {
+    layers
+        .iter()
+        .map(|layer| {
+            let chain_id: &ChainId = &layer.chain_id;
+            Ok(crate::driver::Volume { chain_id: chain_id.clone(), size: volumes::size(&store.layout, chain_id)? })
+        })
+        .collect()
+}
+
+/// Opens a directory that is none of a link's.
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty()).on("open", path)
+}

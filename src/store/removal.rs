@@ -1,0 +1,24 @@
+//! Removing what is unfinished: images that were being made or removed when their process died.
+
+use super::{Error, ImageId, Store, dependencies};
+use crate::sys::files;
+
+/// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
+pub(super) fn remove_unfinished(store: &Store, id: &ImageId) -> Result<(), Error> {
+    for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
+        if files::exists(&path)? {
+            store.driver.unmount_image(&path).map_err(Error::DeleteImage)?;
+            store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
+        }
+    }
+    Ok(files::remove_if_there(&store.layout.recording(id.as_str()))?)
+}
+
+/// Ends an image that was never published. The caller holds the image's lock.
+pub(super) fn abandon(store: &Store, id: &ImageId) -> Result<(), Error> {
+    remove_unfinished(store, id)?;
+    if files::exists(&store.layout.image(id.as_str()))? {
+        return Ok(());
+    }
+    Ok(dependencies::remove(&store.layout, &dependencies::image_key(id.as_str()))?)
+}

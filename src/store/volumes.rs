@@ -1,0 +1,248 @@
+//! Unpacked layers: which there are, how large they are, and how they come and go.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Store, durability};
+use crate::image::ChainId;
+use crate::layout::Layout;
+use crate::sys::files;
+use crate::sys::lock;
+use crate::sys::path_error::{OnPath, PathError};
+
+const CONDEMNED: &str = "gc.";
+const INCOMPLETE: &str = "-incomplete-";
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SizeRecord {
+    size: u64,
+}
+
+/// What the name of an entry of `volumes/` means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A finished layer.
+    Layer(String),
+    /// A finished layer that clean has found unused.
+    Condemned(String),
+    /// A layer that was being unpacked: its chain id.
+    Incomplete(String),
+}
+
+impl Entry {
+    pub(super) fn of_name(name: &str) -> Self {
+        if let Some(layer) = name.strip_prefix(CONDEMNED) {
+            return Entry::Condemned(layer.to_owned());
+        }
+        match name.split_once(INCOMPLETE) {
+            Some((layer, _)) => Entry::Incomplete(layer.to_owned()),
+            None => Entry::Layer(name.to_owned()),
+        }
+    }
+}
+
+/// Whether a layer can be used as it is. A condemned one is taken back.
+pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
+    if files::exists(&layout.volume(chain_id.as_str()))? {
+        return Ok(true);
+    }
+    restore(layout, chain_id.as_str())
+}
+
+/// Renames a layer out of the way of creates. A layer that is gone already is no error.
+pub(super) fn condemn(layout: &Layout, name: &str) -> Result<(), PathError> {
+    rename_new(&layout.volume(name), &layout.volume(&format!("{CONDEMNED}{name}"))).map(drop)
+}
+
+/// Takes a condemned layer back. False where there is none, or where the layer has been unpacked again meanwhile.
+pub(super) fn restore(layout: &Layout, name: &str) -> Result<bool, PathError> {
+    rename_new(&layout.volume(&format!("{CONDEMNED}{name}")), &layout.volume(name))
+}
+
+/// The path of a condemned layer.
+pub(super) fn condemned_path(layout: &Layout, name: &str) -> std::path::PathBuf {
+    layout.volume(&format!("{CONDEMNED}{name}"))
+}
+
+/// A name for a layer while it is unpacked, which nobody has had before.
+pub(super) fn incomplete_name(chain_id: &ChainId) -> Result<String, PathError> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Ok(format!("{chain_id}{INCOMPLETE}{}-{}", now.as_nanos(), random_number()?))
+}
+
+/// Removes what a dead process left of a layer. The caller holds the layer's lock.
+pub(super) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
+    for name in files::names(&store.layout.volumes())? {
+        if Entry::of_name(&name) == Entry::Incomplete(chain_id.as_str().to_owned()) {
+            remove(store, &store.layout.volume(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a volume's directory: first out of sight, then for good.
+pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
+    let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
+    match fs::rename(volume, &dead) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => {
+            renamed.on("rename", volume)?;
+            Ok(store.driver.remove_volume(&dead)?)
+        }
+    }
+}
+
+/// Removes what is on record about a layer, unless it exists or is being unpacked.
+pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
+    let Ok(chain_id) = ChainId::new(name) else { return Ok(()) };
+    let Some(_lock) = lock::try_lock(&store.layout.volume_lock(&chain_id))? else { return Ok(()) };
+    let is_here = files::exists(&store.layout.volume(name))? || files::exists(&condemned_path(&store.layout, name))?;
+    if is_here {
+        return Ok(());
+    }
+    files::remove_if_there(&store.layout.volume_size(name))?;
+    durability::unmark(&store.layout, name)?;
+    Ok(store.driver.forget_volume(&store.layout, name)?)
+}
+
+/// Records the size of a layer.
+pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), PathError> {
+    let path = layout.volume_size(name);
+    let mut content = serde_json::to_vec(&SizeRecord { size }).on("write", &path)?;
+    content.push(b'\n');
+    // In place: a record cut short counts as missing.
+    fs::write(&path, content).on("write", &path)
+}
+
+/// Size of a layer in bytes; measured and recorded where it is not on record.
+pub(super) fn size(layout: &Layout, chain_id: &ChainId) -> Result<u64, PathError> {
+    if let Some(size) = recorded_size(layout, chain_id.as_str())? {
+        return Ok(size);
+    }
+    let size = measure(&layout.volume(chain_id.as_str()))?;
+    tracing::info!(volume = %chain_id, size, "volume-size-was-not-on-record");
+    record_size(layout, chain_id.as_str(), size)?;
+    Ok(size)
+}
+
+/// Sum of the sizes on record of all layers.
+pub(super) fn total_size(layout: &Layout) -> Result<u64, PathError> {
+    let mut total: u64 = 0;
+    for name in files::names(&layout.volumes())? {
+        if let Entry::Layer(layer) | Entry::Condemned(layer) = Entry::of_name(&name) {
+            total = total.saturating_add(recorded_size(layout, &layer)?.unwrap_or(0));
+        }
+    }
+    Ok(total)
+}
+
+/// Writes the size of every layer that has none on record.
+pub(super) fn record_missing_sizes(layout: &Layout) -> Result<(), Error> {
+    let volumes = layout.volumes();
+    for entry in fs::read_dir(&volumes).on("open", &volumes)? {
+        let name = entry.on("read", &volumes)?.file_name();
+        let Some(Entry::Layer(layer)) = name.to_str().map(Entry::of_name) else { continue };
+        if recorded_size(layout, &layer)?.is_none() {
+            record_size(layout, &layer, measure(&layout.volume(&layer))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// `None` also for a record that a power cut emptied.
+fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
+    let path = layout.volume_size(name);
+    match fs::read(&path) {
+        Ok(content) => Ok(serde_json::from_slice::<SizeRecord>(&content).ok().map(|record| record.size)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(PathError::new("open", path, e)),
+    }
+}
+
+/// Bytes of all file contents below a directory, each file counted once however many names it has.
+fn measure(directory: &Path) -> Result<u64, PathError> {
+    let mut seen = std::collections::HashSet::new();
+    let mut total: u64 = 0;
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory).on("open", &directory)? {
+            let entry = entry.on("read", &directory)?;
+            let metadata = entry.metadata().on("stat", entry.path())?;
+            if metadata.is_dir() {
+                pending.push(entry.path());
+            } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert(metadata.ino())) {
+                total = total.saturating_add(metadata.len());
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// False where there is nothing to rename, or where the new name is taken.
+fn rename_new(from: &Path, to: &Path) -> Result<bool, PathError> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::EXIST) => Ok(false),
+        Err(e) => Err(PathError::new("rename", from, e)),
+    }
+}
+
+fn random_number() -> Result<u64, PathError> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).on("read", "random bytes")?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Layout) {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        for path in [layout.volumes(), layout.meta(), layout.tmp()] {
+            fs::create_dir(path).unwrap();
+        }
+        (directory, layout)
+    }
+
+    #[test]
+    fn tells_names_apart() {
+        assert_eq!(Entry::of_name("abc"), Entry::Layer("abc".into()));
+        assert_eq!(Entry::of_name("gc.abc"), Entry::Condemned("abc".into()));
+        let name = incomplete_name(&ChainId::new("abc").unwrap()).unwrap();
+        assert_eq!(Entry::of_name(&name), Entry::Incomplete("abc".into()));
+    }
+
+    #[test]
+    fn a_condemned_layer_is_taken_back_by_whoever_needs_it() {
+        let (_directory, layout) = store();
+        let abc = ChainId::new("abc").unwrap();
+        fs::create_dir(layout.volume("abc")).unwrap();
+        condemn(&layout, "abc").unwrap();
+        assert!(!layout.volume("abc").exists());
+        assert!(is_present(&layout, &abc).unwrap() && layout.volume("abc").exists());
+        condemn(&layout, "gone").unwrap();
+        assert!(!is_present(&layout, &ChainId::new("gone").unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_missing_or_emptied_size_is_measured_and_recorded() {
+        let (_directory, layout) = store();
+        let abc = ChainId::new("abc").unwrap();
+        fs::create_dir_all(layout.volume("abc").join("d")).unwrap();
+        fs::write(layout.volume("abc").join("d/f"), "12345").unwrap();
+        fs::hard_link(layout.volume("abc").join("d/f"), layout.volume("abc").join("g")).unwrap();
+        fs::write(layout.volume_size("abc"), "").unwrap();
+        assert_eq!(size(&layout, &abc).unwrap(), 5);
+        assert_eq!(fs::read_to_string(layout.volume_size("abc")).unwrap(), "{\"Size\":5}\n");
+        assert_eq!(total_size(&layout).unwrap(), 5);
+    }
+}

@@ -1,0 +1,53 @@
+//! Small files and directories, with errors that name their path.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::path_error::{OnPath, PathError};
+
+/// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
+pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
+    fs::write(temporary, content).on("write", temporary)?;
+    fs::rename(temporary, path).on("rename", path)
+}
+
+/// Removes a file that may be gone already.
+pub fn remove_if_there(path: &Path) -> Result<(), PathError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(PathError::new("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a directory that may be there already.
+pub fn ensure_directory(path: &Path) -> Result<(), PathError> {
+    match fs::create_dir(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(PathError::new("mkdir", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is anything at `path`, a dangling symbolic link included.
+pub fn exists(path: &Path) -> Result<bool, PathError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(PathError::new("stat", path, e)),
+    }
+}
+
+/// Names of a directory's entries; none where the directory does not exist. Names that are not UTF-8 are left out:
+/// none of this program's are.
+pub fn names(directory: &Path) -> Result<Vec<String>, PathError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(PathError::new("open", directory, e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.on("read", directory)?.file_name().into_string().ok());
+    }
+    Ok(names)
+}

@@ -1,0 +1,124 @@
+//! Loop devices by ioctl (loop(4)): a file becomes a block device without `losetup`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use super::path_error::{OnPath, PathError};
+
+// <linux/loop.h>
+const LOOP_SET_DIRECT_IO: libc::Ioctl = 0x4C08;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+
+/// The major number of every loop device (`Documentation/admin-guide/devices.txt`).
+pub const LOOP_MAJOR: u32 = 7;
+
+/// `struct loop_info64` of <linux/loop.h>.
+#[repr(C)]
+struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// `struct loop_config` of <linux/loop.h>, kernel 5.8.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+const _: () = assert!(size_of::<LoopInfo>() == 232 && size_of::<LoopConfig>() == 304);
+
+/// An attached loop device. The kernel detaches it when the last user (this value, then a mount) is gone.
+#[derive(Debug)]
+pub struct LoopDevice {
+    // Held so that the device is not cleared between attaching and mounting.
+    _device: File,
+    path: PathBuf,
+}
+
+impl LoopDevice {
+    /// Attaches `backing`, with direct I/O on request.
+    ///
+    /// Direct I/O that the backing filesystem cannot do is left off by the kernel without an error.
+    pub fn attach(backing: &Path, direct_io: bool) -> Result<Self, PathError> {
+        let file = OpenOptions::new().read(true).write(true).open(backing).on("open", backing)?;
+        let control_path = Path::new("/dev/loop-control");
+        let control = OpenOptions::new().read(true).write(true).open(control_path).on("open", control_path)?;
+        // Another process may take the free device first: ask for the next.
+        for _ in 0..64 {
+            // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns a number.
+            let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+            if number < 0 {
+                return Err(PathError::new("find a free loop device with", control_path, io::Error::last_os_error()));
+            }
+            let path = PathBuf::from(format!("/dev/loop{number}"));
+            let device = OpenOptions::new().read(true).write(true).open(&path).on("open", &path)?;
+            match configure(&device, &file, backing, direct_io) {
+                Ok(()) => return Ok(LoopDevice { _device: device, path }),
+                Err(e) if e.raw_os_error() == Some(libc::EBUSY) => continue,
+                Err(e) => return Err(PathError::new("attach", &path, e)),
+            }
+        }
+        Err(PathError::new("find a free loop device for", backing, io::Error::from_raw_os_error(libc::EBUSY)))
+    }
+
+    /// The device node, `/dev/loopN`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io::Result<()> {
+    let mut file_name = [0; 64];
+    let bytes = name.as_os_str().as_encoded_bytes();
+    let shown = bytes.len().min(file_name.len() - 1);
+    file_name[..shown].copy_from_slice(&bytes[..shown]);
+    let config = LoopConfig {
+        fd: backing.as_raw_fd() as u32,
+        block_size: 0,
+        info: LoopInfo {
+            device: 0,
+            inode: 0,
+            rdevice: 0,
+            offset: 0,
+            size_limit: 0,
+            number: 0,
+            encrypt_type: 0,
+            encrypt_key_size: 0,
+            flags: LO_FLAGS_AUTOCLEAR | if direct_io { LO_FLAGS_DIRECT_IO } else { 0 },
+            file_name,
+            crypt_name: [0; 64],
+            encrypt_key: [0; 32],
+            init: [0; 2],
+        },
+        reserved: [0; 8],
+    };
+    // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `config` mirrors and which outlives the call.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &config) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Switches direct I/O of an attached loop device on or off.
+pub fn set_direct_io(device: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    // SAFETY: LOOP_SET_DIRECT_IO takes its flag by value.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_DIRECT_IO, libc::c_ulong::from(on)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,89 @@
+//! An I/O error that says what was done to which path, in the words users of GrootFS know.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failed operation on a path; prints as `open /x: no such file or directory`.
+#[derive(Debug)]
+pub struct PathError {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl PathError {
+    /// `operation` is the name of the system call or of the plain deed (`open`, `mkdir`, `mount`).
+    pub fn new(operation: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
+        PathError { operation, path: path.as_ref().to_owned(), source: source.into() }
+    }
+
+    /// The error underneath, without operation and path.
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
+
+    /// The kind of the error underneath.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// The error number underneath, where it came from the kernel.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, self.path.display(), reason(&self.source))
+    }
+}
+
+impl std::error::Error for PathError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Adds the operation and the path to a plain I/O error.
+pub trait OnPath<T> {
+    /// Turns the error into a [`PathError`].
+    fn on(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T, PathError>;
+}
+
+impl<T, E: Into<io::Error>> OnPath<T> for Result<T, E> {
+    fn on(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T, PathError> {
+        self.map_err(|e| PathError::new(operation, path, e))
+    }
+}
+
+/// The text of an I/O error as callers of the original match it: lower case, no error number.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = match (error.raw_os_error(), text.rfind(" (os error ")) {
+        (Some(_), Some(end)) => &text[..end],
+        _ => &text,
+    };
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_operation_path_and_reason() {
+        let error = std::fs::File::open("/nowhere/x").on("open", "/nowhere/x").unwrap_err();
+        assert_eq!(error.to_string(), "open /nowhere/x: no such file or directory");
+    }
+
+    #[test]
+    fn keeps_texts_that_did_not_come_from_the_kernel() {
+        assert_eq!(reason(&io::Error::other("Odd thing (os error of sorts)")), "odd thing (os error of sorts)");
+    }
+}

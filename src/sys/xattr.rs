@@ -1,0 +1,67 @@
+//! Extended attributes by descriptor (xattr(7)).
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, lsetxattr};
+use rustix::io::Errno;
+
+/// Longest value and longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX` in linux/limits.h).
+const LIMIT: usize = 65536;
+
+/// Sets `name` of the open file to `value`.
+///
+/// # Errors
+/// Those of fsetxattr(2).
+pub fn set(file: impl AsFd, name: &OsStr, value: &[u8]) -> io::Result<()> {
+    Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
+}
+
+/// Sets `name` of the file called `path`, a symlink itself if it is one. The path is resolved as the calling thread
+/// sees it: give a bare name in the thread's own working directory.
+///
+/// # Errors
+/// Those of lsetxattr(2).
+pub fn set_by_path(path: &OsStr, name: &OsStr, value: &[u8]) -> io::Result<()> {
+    Ok(lsetxattr(path, name, value, XattrFlags::empty())?)
+}
+
+/// The value of `name`, or `None` if the open file has no such attribute or its filesystem none at all.
+///
+/// # Errors
+/// Those of fgetxattr(2) but `ENODATA` and `ENOTSUP`.
+pub fn get(file: impl AsFd, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0; 256];
+    loop {
+        match fgetxattr(file.as_fd(), name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                return Ok(Some(value));
+            }
+            Err(Errno::RANGE) if value.len() < LIMIT => value.resize(LIMIT, 0),
+            Err(Errno::NODATA | Errno::NOTSUP) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// The names of all attributes of the open file; none if its filesystem has no attributes.
+///
+/// # Errors
+/// Those of flistxattr(2) but `ENOTSUP`.
+pub fn list(file: impl AsFd) -> io::Result<Vec<OsString>> {
+    let mut names = vec![0; 1024];
+    loop {
+        match flistxattr(file.as_fd(), &mut names[..]) {
+            Ok(length) => {
+                let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+                return Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect());
+            }
+            Err(Errno::RANGE) if names.len() < LIMIT => names.resize(LIMIT, 0),
+            Err(Errno::NOTSUP) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! The tar stream as a sequence of entries.
+//!
+//! The `tar` crate knows the layout of the header formats. The framing is done here, on its header types, because its
+//! own iterator holds extension headers of any length in memory, loses a PAX `size` behind a binary xattr, and reads
+//! the holes of a sparse file as zeros, however many. Where tar readers differ this one goes with Go's `archive/tar`,
+//! which most images are written with and read by.
+
+use std::io::{self, BufRead};
+
+use rustix::fs::Timespec;
+use tar::{EntryType, GnuExtSparseHeader, Header};
+
+use super::pax::{Overrides, Xattr};
+use super::sparse::{Encoding, SegmentList, SparseMap};
+
+const BLOCK: u64 = 512;
+
+/// Longest long name, long link or extended header, in bytes; Go's reader has the same limit.
+const MAX_EXTENSION: u64 = 1 << 20;
+
+/// Why a stream is not a tar archive.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The stream ends within an entry.
+    #[error("unexpected EOF")]
+    Truncated,
+    /// A block that should be a header is none.
+    #[error("invalid tar header")]
+    Header,
+    /// A header with a number that makes no sense.
+    #[error("invalid tar header: bad {field} of `{name}`")]
+    Field {
+        /// The field, e.g. `size`.
+        field: &'static str,
+        /// Name of the entry.
+        name: String,
+    },
+    /// An owner that is no 32-bit id, or is the reserved id 4294967295.
+    #[error("{field} {id} of `{name}` is out of range")]
+    Owner {
+        /// `uid` or `gid`.
+        field: &'static str,
+        /// The number in the archive.
+        id: i64,
+        /// Name of the entry.
+        name: String,
+    },
+    /// A PAX extended header that cannot be parsed.
+    #[error("invalid tar extended header")]
+    ExtendedHeader,
+    /// A long name or extended header larger than any real one.
+    #[error("tar extended header of {0} bytes is too long")]
+    ExtensionTooLong(u64),
+    /// Two of the same kind before one entry.
+    #[error("two tar extended headers of the same kind for one entry")]
+    RepeatedExtension,
+    /// A map of a sparse file that contradicts itself or the entry.
+    #[error("invalid map of a sparse file")]
+    SparseMap,
+    /// A sparse file in more pieces than any real one.
+    #[error("the map of a sparse file is too long")]
+    SparseMapTooLong,
+    /// The stream could not be read.
+    #[error("reading the archive: {0}")]
+    Stream(#[source] io::Error),
+}
+
+/// What an entry is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Regular,
+    Sparse(SparseMap),
+    HardLink,
+    Symlink,
+    Directory,
+    Fifo,
+    Device,
+    /// Type flag of something that no file system object is made of.
+    Other(u8),
+}
+
+/// One entry, all its headers taken together.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    /// As in the archive, not checked in any way.
+    pub(super) name: Vec<u8>,
+    /// Target of a hard link or symlink, not checked in any way.
+    pub(super) link: Vec<u8>,
+    /// Permission bits with set-id and sticky bits.
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Timespec,
+    pub(super) xattrs: Vec<Xattr>,
+    /// Bytes of content in the archive.
+    pub(super) size: u64,
+}
+
+/// A tar archive that is read once, front to back.
+pub(super) struct Archive<R> {
+    stream: R,
+    /// Bytes of the current entry's body not yet read.
+    body: u64,
+    /// Bytes from there to the next header.
+    padding: u64,
+}
+
+/// Headers that precede an entry and speak of it.
+#[derive(Default)]
+struct Extensions {
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    pax: Option<Overrides>,
+}
+
+impl<R: BufRead> Archive<R> {
+    pub(super) fn new(stream: R) -> Self {
+        Self { stream, body: 0, padding: 0 }
+    }
+
+    /// The next entry, or `None` at the end of the archive. What is left of the body before is skipped.
+    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        let mut extensions = Extensions::default();
+        let mut extended = false;
+        loop {
+            self.skip_body()?;
+            let Some(header) = self.header()? else {
+                return if extended { Err(ArchiveError::Truncated) } else { Ok(None) };
+            };
+            match header.entry_type() {
+                EntryType::GNULongName => set_once(&mut extensions.name, self.long_name(&header)?)?,
+                EntryType::GNULongLink => set_once(&mut extensions.link, self.long_name(&header)?)?,
+                EntryType::XHeader => {
+                    let overrides = Overrides::parse(&self.extension(&header)?)?;
+                    set_once(&mut extensions.pax, overrides)?;
+                }
+                EntryType::XGlobalHeader => {
+                    self.begin_body(size_field(&header)?);
+                    continue;
+                }
+                _ => return self.entry(&header, extensions).map(Some),
+            }
+            extended = true;
+        }
+    }
+
+    /// Hands the next `length` bytes of the current entry to `sink`, in pieces.
+    pub(super) fn read_body<E: From<ArchiveError>>(
+        &mut self,
+        mut length: u64,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if length > self.body {
+            return Err(ArchiveError::Truncated.into());
+        }
+        self.body -= length;
+        while length > 0 {
+            let available = fill(&mut self.stream)?;
+            let count = usize::try_from(length).map_or(available.len(), |length| length.min(available.len()));
+            sink(&available[..count])?;
+            self.stream.consume(count);
+            length -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads the stream to its end, past the end of the archive.
+    pub(super) fn drain(&mut self) -> Result<(), ArchiveError> {
+        loop {
+            match self.stream.fill_buf().map_err(ArchiveError::Stream)?.len() {
+                0 => return Ok(()),
+                count => self.stream.consume(count),
+            }
+        }
+    }
+
+    fn entry(&mut self, header: &Header, extensions: Extensions) -> Result<Entry, ArchiveError> {
+        let mut pax = extensions.pax.unwrap_or_default();
+        let name = extensions
+            .name
+            .or_else(|| pax.sparse.name.take())
+            .or(pax.path.take())
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = extensions
+            .link
+            .or(pax.link.take())
+            .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
+        let kind = kind(header, &name);
+        let field = |field: &'static str, bytes: &[u8]| {
+            numeric(bytes).ok_or_else(|| ArchiveError::Field { field, name: lossy(&name) })
+        };
+        let raw = header.as_old();
+        let owner = |which: &'static str, pax: Option<i64>, bytes: &[u8]| {
+            let id = pax.map_or_else(|| field(which, bytes), Ok)?;
+            let valid = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
+            valid.ok_or_else(|| ArchiveError::Owner { field: which, id, name: lossy(&name) })
+        };
+        let (uid, gid) = (owner("uid", pax.uid, &raw.uid)?, owner("gid", pax.gid, &raw.gid)?);
+        let mode = (field("mode", &raw.mode)? & 0o7777) as u32;
+        let mtime = match pax.mtime {
+            Some(time) => time,
+            None => Timespec { tv_sec: field("mtime", &raw.mtime)?, tv_nsec: 0 },
+        };
+        let stored = match pax.size {
+            Some(size) if i64::try_from(size).is_ok() => size,
+            Some(_) => return Err(ArchiveError::Field { field: "size", name: lossy(&name) }),
+            None => size_field(header)?,
+        };
+        self.begin_body(if has_body(&kind) { stored } else { 0 });
+        let kind = match kind {
+            Kind::Regular => self.sparse_kind(header, &mut pax)?,
+            kind => kind,
+        };
+        Ok(Entry { kind, name, link, mode, uid, gid, mtime, xattrs: pax.xattrs, size: self.body })
+    }
+
+    /// Tells plain from sparse files and reads the map of the latter, wherever it is.
+    fn sparse_kind(&mut self, header: &Header, pax: &mut Overrides) -> Result<Kind, ArchiveError> {
+        if header.entry_type() == EntryType::GNUSparse {
+            let gnu = header.as_gnu().ok_or(ArchiveError::Header)?;
+            let mut list = SegmentList::default();
+            list.push_gnu(&gnu.sparse)?;
+            let mut more = gnu.is_extended();
+            while more {
+                let mut continuation = GnuExtSparseHeader::new();
+                read_exact(&mut self.stream, continuation.as_mut_bytes())?;
+                list.push_gnu(continuation.sparse())?;
+                more = continuation.is_extended();
+            }
+            let size = numeric(&gnu.realsize).and_then(|size| size.try_into().ok()).ok_or(ArchiveError::SparseMap)?;
+            return list.into_map(size, self.body).map(Kind::Sparse);
+        }
+        match pax.sparse.encoding()? {
+            None => Ok(Kind::Regular),
+            Some((size, Encoding::Records(list))) => list.into_map(size, self.body).map(Kind::Sparse),
+            Some((size, Encoding::Body)) => {
+                let list = self.sparse_map_in_body()?;
+                list.into_map(size, self.body).map(Kind::Sparse)
+            }
+        }
+    }
+
+    /// The map of PAX format 1.0: decimal numbers, one a line, their count first, padded to whole blocks.
+    fn sparse_map_in_body(&mut self) -> Result<SegmentList, ArchiveError> {
+        let before = self.body;
+        let mut list = SegmentList::default();
+        for _ in 0..self.sparse_number()? {
+            let offset = self.sparse_number()?;
+            list.push(offset, self.sparse_number()?)?;
+        }
+        let read = before - self.body;
+        self.read_body::<ArchiveError>(read.next_multiple_of(BLOCK) - read, |_| Ok(()))?;
+        Ok(list)
+    }
+
+    fn sparse_number(&mut self) -> Result<u64, ArchiveError> {
+        let mut number = 0u64;
+        let mut digits = 0;
+        loop {
+            let mut byte = 0;
+            self.read_body::<ArchiveError>(1, |bytes| {
+                byte = bytes[0];
+                Ok(())
+            })?;
+            match byte {
+                b'0'..=b'9' if digits < 20 => {
+                    let digit = u64::from(byte - b'0');
+                    number =
+                        number.checked_mul(10).and_then(|n| n.checked_add(digit)).ok_or(ArchiveError::SparseMap)?;
+                    digits += 1;
+                }
+                b'\n' if digits > 0 => return Ok(number),
+                _ => return Err(ArchiveError::SparseMap),
+            }
+        }
+    }
+
+    /// The next header block; `None` at the end: two blocks of zeros, or a stream that just ends between entries.
+    fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
+        let mut header = Header::new_old();
+        if at_end(&mut self.stream)? {
+            return Ok(None);
+        }
+        read_exact(&mut self.stream, header.as_mut_bytes())?;
+        if header.as_bytes().iter().any(|byte| *byte != 0) {
+            return if checksum_matches(&header) { Ok(Some(header)) } else { Err(ArchiveError::Header) };
+        }
+        if !at_end(&mut self.stream)? {
+            read_exact(&mut self.stream, header.as_mut_bytes())?;
+            if header.as_bytes().iter().any(|byte| *byte != 0) {
+                return Err(ArchiveError::Header);
+            }
+        }
+        Ok(None)
+    }
+
+    fn begin_body(&mut self, size: u64) {
+        self.body = size;
+        self.padding = (BLOCK - size % BLOCK) % BLOCK;
+    }
+
+    fn skip_body(&mut self) -> Result<(), ArchiveError> {
+        let body = self.body;
+        self.read_body::<ArchiveError>(body, |_| Ok(()))?;
+        let padding = std::mem::take(&mut self.padding);
+        self.body = padding;
+        self.read_body::<ArchiveError>(padding, |_| Ok(()))
+    }
+
+    /// The body of an extension header.
+    fn extension(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
+        let size = size_field(header)?;
+        if size > MAX_EXTENSION {
+            return Err(ArchiveError::ExtensionTooLong(size));
+        }
+        self.begin_body(size);
+        let mut content = Vec::new();
+        self.read_body::<ArchiveError>(size, |bytes| {
+            content.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(content)
+    }
+
+    fn long_name(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
+        let mut name = self.extension(header)?;
+        if let Some(end) = name.iter().position(|byte| *byte == 0) {
+            name.truncate(end);
+        }
+        Ok(name)
+    }
+}
+
+fn kind(header: &Header, name: &[u8]) -> Kind {
+    // Archives from before POSIX mark directories by a slash only.
+    if header.as_old().linkflag == [0] && name.ends_with(b"/") {
+        return Kind::Directory;
+    }
+    match header.entry_type() {
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::Regular,
+        EntryType::Link => Kind::HardLink,
+        EntryType::Symlink => Kind::Symlink,
+        EntryType::Directory => Kind::Directory,
+        EntryType::Fifo => Kind::Fifo,
+        EntryType::Char | EntryType::Block => Kind::Device,
+        other => Kind::Other(other.as_byte()),
+    }
+}
+
+/// Entries that consist of a header only have no body, whatever size they state.
+fn has_body(kind: &Kind) -> bool {
+    matches!(kind, Kind::Regular | Kind::Other(_))
+}
+
+fn size_field(header: &Header) -> Result<u64, ArchiveError> {
+    let size = numeric(&header.as_old().size).and_then(|size| size.try_into().ok());
+    size.ok_or_else(|| ArchiveError::Field { field: "size", name: lossy(&header.path_bytes()) })
+}
+
+/// A number in a header: octal text, blank for 0, or (first bit set) a big-endian two's complement number.
+pub(super) fn numeric(field: &[u8]) -> Option<i64> {
+    let first = *field.first()?;
+    if first & 0x80 != 0 {
+        // The bit after the marker is the sign.
+        let seed = if first & 0x40 != 0 { i128::from(first) - 0x100 } else { i128::from(first & 0x7f) };
+        let value = field[1..].iter().try_fold(seed, |value, byte| {
+            (value.unsigned_abs() < 1 << 100).then_some(value << 8 | i128::from(*byte))
+        })?;
+        return value.try_into().ok();
+    }
+    let text = field.trim_ascii_start();
+    let end = text.iter().position(|byte| matches!(byte, 0 | b' ')).unwrap_or(text.len());
+    text[..end].iter().try_fold(0i64, |value, byte| match byte {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// The checksum counts its own field as spaces. Some writers summed signed bytes.
+fn checksum_matches(header: &Header) -> bool {
+    let stated = numeric(&header.as_old().cksum);
+    let bytes = header.as_bytes();
+    let others = || bytes[..148].iter().chain(&bytes[156..]);
+    let spaces = 8 * i64::from(b' ');
+    let unsigned: i64 = others().map(|byte| i64::from(*byte)).sum();
+    let signed: i64 = others().map(|byte| i64::from(byte.cast_signed())).sum();
+    stated == Some(unsigned + spaces) || stated == Some(signed + spaces)
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ArchiveError::RepeatedExtension),
+    }
+}
+
+fn at_end(stream: &mut impl BufRead) -> Result<bool, ArchiveError> {
+    Ok(stream.fill_buf().map_err(ArchiveError::Stream)?.is_empty())
+}
+
+fn fill(stream: &mut impl BufRead) -> Result<&[u8], ArchiveError> {
+    let available = stream.fill_buf().map_err(ArchiveError::Stream)?;
+    if available.is_empty() { Err(ArchiveError::Truncated) } else { Ok(available) }
+}
+
+fn read_exact(stream: &mut impl BufRead, mut into: &mut [u8]) -> Result<(), ArchiveError> {
+    while !into.is_empty() {
+        let available = fill(stream)?;
+        let count = available.len().min(into.len());
+        let (filled, rest) = into.split_at_mut(count);
+        filled.copy_from_slice(&available[..count]);
+        stream.consume(count);
+        into = rest;
+    }
+    Ok(())
+}
+
+fn lossy(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_all_dialects() {
+        let cases: [(&[u8], Option<i64>); 14] = [
+            (b"0000644\0", Some(0o644)),
+            (b"   644 \0", Some(0o644)),
+            (b"\0\0\0\0\0\0\0\0", Some(0)),
+            (b"        ", Some(0)),
+            (b"77777777777\0", Some(0o77777777777)),
+            (b"777777777777", Some(0o777777777777)),
+            (b"0000008\0", None),
+            (b"-000001\0", None),
+            (b"\x80\0\0\0\0\0\0\0\0\0\x01\x02", Some(258)),
+            (b"\x80\0\0\x02\0\0\0\0\0\0\0\0", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
+            (b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", Some(i64::MAX)),
+            (b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"", None),
+        ];
+        for (field, expected) in cases {
+            assert_eq!(numeric(field), expected, "{field:?}");
+        }
+    }
+}

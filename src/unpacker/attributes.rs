@@ -1,0 +1,200 @@
+//! Owner, mode, extended attributes and times, in the one order that keeps them all: changing the owner clears set-id
+//! bits and capabilities, and any change may move the times.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, utimensat,
+};
+use rustix::process::fchdir;
+use tracing::debug;
+
+use super::error::Error;
+use super::pax::Xattr;
+use crate::sys::confine::Confinement;
+use crate::sys::xattr;
+
+/// A user id and a group id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Owner {
+    /// Whether this process may give files away: root of whatever user namespace may. Anybody else keeps what it makes,
+    /// which is all that a container of that one user needs.
+    pub(super) fn can_be_given() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+}
+
+/// All attributes of a file, as it shall have them.
+#[derive(Debug, Clone)]
+pub(super) struct Attributes {
+    /// `None` if the caller may not give files away: then they stay its own.
+    pub(super) owner: Option<Owner>,
+    /// Permission bits with set-id and sticky bits.
+    pub(super) mode: u32,
+    pub(super) xattrs: Vec<Xattr>,
+    /// Both the modification and the access time.
+    pub(super) mtime: Timespec,
+}
+
+/// Attributes that a file is known to have already; setting them again can be spared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known {
+    pub(super) owner: Option<Owner>,
+    pub(super) mode: Option<u32>,
+}
+
+/// The file whose attributes are set.
+pub(super) enum Target<'a> {
+    /// A regular file or a directory, open.
+    Open { file: BorrowedFd<'a>, noun: &'static str, path: &'a Path },
+    /// A symlink or a FIFO, by its name in an open directory.
+    Named { directory: BorrowedFd<'a>, name: &'a OsStr, is_symlink: bool, confinement: Confinement, path: &'a Path },
+}
+
+impl Attributes {
+    /// Gives `target` these attributes.
+    pub(super) fn apply(&self, target: &Target<'_>, known: Known) -> Result<(), Error> {
+        if let Some(owner) = self.owner.filter(|owner| known.owner != Some(*owner)) {
+            let operation = format!("chowning {} {}:{}", target.noun(), owner.uid, owner.gid);
+            target.chown(owner).map_err(|error| target.error(operation, error))?;
+        }
+        if known.mode != Some(self.mode) {
+            let operation = format!("chmoding {}", target.noun());
+            target.chmod(self.mode).map_err(|error| target.error(operation, error))?;
+        }
+        for xattr in &self.xattrs {
+            target.set_xattr(xattr)?;
+        }
+        target
+            .set_times(self.mtime)
+            .map_err(|error| target.error(format!("setting the modtime for {}", target.noun()), error))
+    }
+}
+
+impl Target<'_> {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Open { path, .. } | Self::Named { path, .. } => path,
+        }
+    }
+
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Open { noun, .. } => noun,
+            Self::Named { is_symlink: true, .. } => "link",
+            Self::Named { .. } => "file",
+        }
+    }
+
+    fn error(&self, operation: impl Into<Cow<'static, str>>, error: io::Error) -> Error {
+        Error::file(operation, self.path(), error)
+    }
+
+    fn chown(&self, owner: Owner) -> io::Result<()> {
+        let (uid, gid) = (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
+        let _: () = match self {
+            Self::Open { file, .. } => fchown(file, uid, gid)?,
+            Self::Named { directory, name, .. } => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?,
+        };
+        Ok(())
+    }
+
+    fn chmod(&self, mode: u32) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(mode);
+        let _: () = match self {
+            Self::Open { file, .. } => fchmod(file, mode)?,
+            // The mode of a symlink means nothing and cannot be changed.
+            Self::Named { is_symlink: true, .. } => {}
+            Self::Named { directory, name, .. } => chmodat(directory, *name, mode, AtFlags::empty())?,
+        };
+        Ok(())
+    }
+
+    fn set_times(&self, mtime: Timespec) -> io::Result<()> {
+        let times = Timestamps { last_access: mtime, last_modification: mtime };
+        let _: () = match self {
+            Self::Open { file, .. } => futimens(file, &times)?,
+            Self::Named { directory, name, .. } => utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW)?,
+        };
+        Ok(())
+    }
+
+    fn set_xattr(&self, xattr: &Xattr) -> Result<(), Error> {
+        let Xattr { name, value } = xattr;
+        let result = match self {
+            Self::Open { file, .. } => xattr::set(file, name, value),
+            Self::Named { directory, name: file, confinement, .. } => {
+                set_xattr_by_name(*directory, file, *confinement, xattr)
+            }
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) if is_unsupported(&error, name) => {
+                debug!(path = %self.path().display(), name = %name.display(), "xattr-not-supported");
+                Ok(())
+            }
+            Err(source) => Err(Error::Xattr { name: name.display().to_string(), path: self.path().to_owned(), source }),
+        }
+    }
+}
+
+/// Attributes of a symlink can be set by path only, so the thread goes where the path is a bare name.
+fn set_xattr_by_name(
+    directory: BorrowedFd<'_>,
+    file: &OsStr,
+    confinement: Confinement,
+    xattr: &Xattr,
+) -> io::Result<()> {
+    if confinement.own_filesystem_context {
+        fchdir(directory)?;
+        return xattr::set_by_path(file, &xattr.name, &xattr.value);
+    }
+    let mut path = OsString::from(format!("/proc/self/fd/{}/", std::os::fd::AsRawFd::as_raw_fd(&directory)));
+    path.push(file);
+    xattr::set_by_path(&path, &xattr.name, &xattr.value)
+}
+
+/// Whether it is the filesystem, the kind of file or the namespace that has no such attributes, rather than a failure.
+fn is_unsupported(error: &io::Error, name: &OsStr) -> bool {
+    match error.raw_os_error() {
+        Some(libc::ENOTSUP) => true,
+        // `user.*` exists on files and directories only; `trusted.*` only for root of the first user namespace.
+        Some(libc::EPERM) => [&b"user."[..], b"trusted."].iter().any(|space| name.as_bytes().starts_with(space)),
+        _ => false,
+    }
+}
+
+/// Whether a layer may bring this attribute. Others could speak for the overlay or for security modules of the host.
+pub(super) fn is_portable(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let begins = |space: &str| name.starts_with(space.as_bytes());
+    match name {
+        b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => true,
+        _ if begins("user.overlay.") || begins("trusted.overlay.") => false,
+        _ => begins("user.") || begins("trusted."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_attributes_a_layer_may_bring() {
+        let kept =
+            ["user.a", "security.capability", "trusted.a", "system.posix_acl_access", "system.posix_acl_default"];
+        let dropped = ["security.selinux", "security.ima", "trusted.overlay.opaque", "user.overlay.opaque", "system.x"];
+        assert!(kept.iter().all(|name| is_portable(OsStr::new(name))));
+        assert!(!dropped.iter().any(|name| is_portable(OsStr::new(name))));
+    }
+}

@@ -1,0 +1,61 @@
+//! gzip, zstd or neither: what the bytes themselves say. Media types lie, and local tars have none.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// Bytes 2 to 4 of a zstd frame that decoders skip; the first is 0x50 to 0x5f (RFC 8878, 3.1.2).
+const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
+
+/// The first bytes of the stream, then the rest of it.
+type Source<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
+
+/// The uncompressed bytes of a stream: all members of a gzip stream, all frames of a zstd stream.
+pub(super) enum Decoder<R: BufRead> {
+    Plain(Source<R>),
+    Gzip(Box<MultiGzDecoder<Source<R>>>),
+    Zstd(Box<zstd::Decoder<'static, Source<R>>>),
+}
+
+impl<R: BufRead> Decoder<R> {
+    /// Looks at the first bytes of `stream`.
+    pub(super) fn new(mut stream: R) -> io::Result<Self> {
+        let mut magic = Vec::with_capacity(4);
+        stream.by_ref().take(4).read_to_end(&mut magic)?;
+        let is_gzip = magic.starts_with(GZIP);
+        let is_zstd = magic == ZSTD || (magic.len() == 4 && magic[0] & 0xf0 == 0x50 && magic[1..] == *ZSTD_SKIPPABLE);
+        let source = io::Cursor::new(magic).chain(stream);
+        Ok(if is_gzip {
+            Self::Gzip(Box::new(MultiGzDecoder::new(source)))
+        } else if is_zstd {
+            Self::Zstd(Box::new(zstd::Decoder::with_buffer(source)?))
+        } else {
+            Self::Plain(source)
+        })
+    }
+
+    /// Fills `buffer` from front to back, and less of it only at the end of the stream.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let free = &mut buffer[filled..];
+            let result = match self {
+                Self::Plain(source) => source.read(free),
+                Self::Gzip(decoder) => decoder.read(free),
+                Self::Zstd(decoder) => decoder.read(free),
+            };
+            match result {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(io::Error::new(error.kind(), "unexpected EOF"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}

@@ -1,0 +1,200 @@
+//! What can go wrong while a layer becomes files.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::archive::ArchiveError;
+use super::ids::IdError;
+use crate::sys::path_error::reason;
+
+/// Why a layer could not be unpacked. The text is one line and complete: it repeats what the source says.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes of the blob are not those that the manifest names.
+    #[error("layerID digest mismatch: expected: {expected}, actual: {actual}")]
+    BlobDigest {
+        /// SHA-256 in the manifest, in hex.
+        expected: String,
+        /// SHA-256 of what was read, in hex.
+        actual: String,
+    },
+    /// The uncompressed bytes are not those that the image configuration names.
+    #[error("diffID digest mismatch: expected: {expected}, actual: {actual}")]
+    DiffId {
+        /// SHA-256 in the configuration, in hex.
+        expected: String,
+        /// SHA-256 of what was unpacked, in hex.
+        actual: String,
+    },
+    /// The blob is shorter than the manifest says, or longer. Of a longer one no more is read than shows it to be so.
+    #[error("layer size is different from the value in the manifest; expected: {expected}, actual {actual}")]
+    BlobSize {
+        /// Bytes in the manifest.
+        expected: u64,
+        /// Bytes read.
+        actual: u64,
+    },
+    /// The uncompressed layers of this image are larger than its limit.
+    #[error("uncompressed layer size exceeds quota")]
+    Quota,
+    /// The source of the blob failed.
+    #[error("reading the layer: {}", reason(.0))]
+    Source(#[source] io::Error),
+    /// The blob is what the manifest names, but no valid gzip or zstd stream.
+    #[error("decompressing the layer: {}", reason(.0))]
+    Decompress(#[source] io::Error),
+    /// The uncompressed bytes are not a tar archive, or end too early.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// An entry's owner cannot be translated.
+    #[error("unpacking `{}`: {source}", .path.display())]
+    Id {
+        /// Path of the entry in the layer.
+        path: PathBuf,
+        /// Which id, and why not.
+        #[source]
+        source: IdError,
+    },
+    /// An operation on one file failed.
+    #[error("{operation} `{}`: {}", .path.display(), reason(.source))]
+    File {
+        /// What was tried, e.g. `writing to file`.
+        operation: Cow<'static, str>,
+        /// Path of the file in the layer.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The unpacking user may not write to a directory that the layer writes to.
+    #[error(
+        "'/{}' does not give write permission to its owner. This image can only be unpacked using uid and gid mappings, \
+         or by running as root.",
+        .parent.display()
+    )]
+    NoWritePermission {
+        /// Path of the directory in the layer.
+        parent: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A hard link could not be made.
+    #[error("link {} {}: {}", .old.display(), .new.display(), reason(.source))]
+    Link {
+        /// The file to link to.
+        old: PathBuf,
+        /// The link.
+        new: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An extended attribute could not be set.
+    #[error("setting xattr `{name}` for file `{}`: {}", .path.display(), reason(.source))]
+    Xattr {
+        /// The attribute.
+        name: String,
+        /// Path of the file in the layer.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A whiteout that names nothing.
+    #[error("invalid whiteout `{}`: no name follows `.wh.`", .0.display())]
+    NamelessWhiteout(PathBuf),
+    /// The base directory of the layer is not absolute.
+    #[error("base directory `{}` is not an absolute path", .0.display())]
+    RelativeBaseDirectory(PathBuf),
+    /// The base directory of the layer exists in no layer below.
+    #[error("base directory not found in parent layer: stat {}: {}", .path.display(), reason(.source))]
+    BaseDirectoryNotFound {
+        /// The first missing directory.
+        path: PathBuf,
+        /// `ENOENT`, or `ENOTDIR`.
+        #[source]
+        source: io::Error,
+    },
+    /// The thread that writes could not be started or confined.
+    #[error("starting to unpack: {}", reason(.0))]
+    Start(#[source] io::Error),
+    /// The caller asked to stop.
+    #[error("unpacking was cancelled")]
+    Cancelled,
+    /// A defect of this program.
+    #[error("unpacking stopped unexpectedly: {0}")]
+    Panicked(String),
+}
+
+impl Error {
+    pub(super) fn file(
+        operation: impl Into<Cow<'static, str>>,
+        path: impl Into<PathBuf>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::File { operation: operation.into(), path: path.into(), source: source.into() }
+    }
+
+    /// An error of making `path`. Where the directory refuses, the user is told what that means.
+    pub(super) fn creating(operation: impl Into<Cow<'static, str>>, path: &Path, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+            return Self::NoWritePermission { parent, source };
+        }
+        Self::file(operation, path, source)
+    }
+
+    pub(super) fn link(old: &Path, new: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Link { old: old.to_owned(), new: new.to_owned(), source: source.into() }
+    }
+
+    /// Whether a corrupt blob may be the cause.
+    pub(super) fn accuses_content(&self) -> bool {
+        matches!(self, Self::Decompress(_) | Self::Archive(_) | Self::Id { .. } | Self::NamelessWhiteout(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_callers_match() {
+        let missing = || io::Error::from_raw_os_error(libc::ENOENT);
+        let cases = [
+            (
+                Error::BlobDigest { expected: "ab".into(), actual: "cd".into() },
+                "layerID digest mismatch: expected: ab, actual: cd",
+            ),
+            (
+                Error::DiffId { expected: "ab".into(), actual: "cd".into() },
+                "diffID digest mismatch: expected: ab, actual: cd",
+            ),
+            (
+                Error::BlobSize { expected: 3, actual: 4 },
+                "layer size is different from the value in the manifest; expected: 3, actual 4",
+            ),
+            (Error::Quota, "uncompressed layer size exceeds quota"),
+            (
+                Error::file("writing to file", "a/b", io::Error::from_raw_os_error(libc::ENOSPC)),
+                "writing to file `a/b`: no space left on device",
+            ),
+            (
+                Error::creating("creating file", Path::new("a/b"), io::Error::from_raw_os_error(libc::EACCES)),
+                "'/a' does not give write permission to its owner. This image can only be unpacked using uid and gid \
+                 mappings, or by running as root.",
+            ),
+            (Error::link(Path::new("a"), Path::new("b"), missing()), "link a b: no such file or directory"),
+            (
+                Error::BaseDirectoryNotFound { path: "/home".into(), source: missing() },
+                "base directory not found in parent layer: stat /home: no such file or directory",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

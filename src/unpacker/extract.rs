@@ -1,0 +1,232 @@
+//! Entries become files.
+
+use std::io::BufRead;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, ftruncate, linkat, mknodat, openat, seek, symlinkat};
+use rustix::io::{Errno, write};
+use tracing::debug;
+
+use super::archive::{Archive, Entry, Kind};
+use super::attributes::{Attributes, Owner, Target, is_portable};
+use super::error::Error;
+use super::ids::IdTranslation;
+use super::path::clean;
+use super::sparse::SparseMap;
+use super::tree::{Tree, Whereabouts};
+use super::whiteout::{self, Mark};
+use super::{Layer, Unpacked};
+use crate::sys::confine::Confinement;
+
+/// Extracts the archive in `stream` into the directory `volume`, and reads the stream to its end.
+pub(super) fn extract(
+    stream: impl BufRead,
+    volume: BorrowedFd<'_>,
+    layer: &Layer<'_>,
+    confinement: Confinement,
+) -> Result<Unpacked, Error> {
+    let owners = Owners::new(layer.ids);
+    let implicit_owner = owners.translate(0, 0, Path::new(""))?;
+    let mut extractor = Extractor {
+        archive: Archive::new(stream),
+        tree: Tree::new(volume, confinement, implicit_owner),
+        layer,
+        base: clean(layer.base_directory.unwrap_or(Path::new("")), b""),
+        owners,
+        confinement,
+        size: 0,
+    };
+    if !extractor.base.as_os_str().is_empty() {
+        extractor.tree.enter(&extractor.base.clone())?;
+    }
+    while let Some(entry) = extractor.archive.next_entry()? {
+        extractor.unpack(entry)?;
+    }
+    extractor.archive.drain()?;
+    extractor.tree.settle_directories(layer.whiteouts)?;
+    Ok(Unpacked {
+        size: extractor.size,
+        unsettled: extractor.tree.into_unsettled(),
+        base: extractor.base,
+        implicit_owner,
+        whiteouts: layer.whiteouts,
+    })
+}
+
+struct Extractor<'a, R> {
+    archive: Archive<R>,
+    tree: Tree<'a>,
+    layer: &'a Layer<'a>,
+    /// Where the layer's root is in the volume, clean.
+    base: PathBuf,
+    owners: Owners<'a>,
+    confinement: Confinement,
+    size: u64,
+}
+
+impl<R: BufRead> Extractor<'_, R> {
+    fn unpack(&mut self, entry: Entry) -> Result<(), Error> {
+        let path = clean(&self.base, &entry.name);
+        let parents = path.parent().into_iter().flatten();
+        if parents.into_iter().any(|component| whiteout::is_metadata(component.as_bytes())) {
+            return Ok(());
+        }
+        match path.file_name().map_or(Mark::None, whiteout::mark) {
+            Mark::None => self.make(entry, &path),
+            Mark::Whiteout(name) => self.tree.hide(&path.with_file_name(name), self.layer.whiteouts),
+            Mark::Opaque => self.tree.hide_content(path.parent().unwrap_or(Path::new(""))),
+            Mark::Metadata => Ok(()),
+            Mark::Nameless => Err(Error::NamelessWhiteout(path)),
+        }
+    }
+
+    fn make(&mut self, entry: Entry, path: &Path) -> Result<(), Error> {
+        match entry.kind {
+            Kind::Directory => {
+                let attributes = self.attributes(entry, path)?;
+                self.tree.add_directory(path, attributes)
+            }
+            Kind::Regular | Kind::Sparse(_) => self.make_file(entry, path),
+            Kind::HardLink => self.make_hard_link(&clean(&self.base, &entry.link), path),
+            Kind::Symlink => self.make_symlink(entry, path),
+            Kind::Fifo => self.make_fifo(entry, path),
+            Kind::Device | Kind::Other(_) => {
+                debug!(path = %path.display(), kind = ?entry.kind, "skipping-entry");
+                Ok(())
+            }
+        }
+    }
+
+    fn make_file(&mut self, mut entry: Entry, path: &Path) -> Result<(), Error> {
+        let (place, name) = self.tree.parent_of(path)?.ok_or_else(|| is_root("creating file"))?;
+        let (size, kind) = (entry.size, std::mem::replace(&mut entry.kind, Kind::Regular));
+        let attributes = self.attributes(entry, path)?;
+        // Without set-id bits, which writing and chown would clear anyway.
+        let mode = attributes.mode & 0o777;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = self
+            .tree
+            .create(&place, name, |directory, name| openat(directory, name, flags, Mode::from_raw_mode(mode)))
+            .map_err(|error| Error::creating("creating file", path, error))?;
+        match kind {
+            Kind::Sparse(map) => self.write_sparse(file.as_fd(), &map, path)?,
+            _ => self.write(file.as_fd(), size, path)?,
+        }
+        self.size = self.size.saturating_add(size);
+        attributes.apply(&Target::Open { file: file.as_fd(), noun: "file", path }, self.tree.known(&place, mode))
+    }
+
+    fn make_symlink(&mut self, mut entry: Entry, path: &Path) -> Result<(), Error> {
+        let (place, name) = self.tree.parent_of(path)?.ok_or_else(|| is_root("creating symlink"))?;
+        let text = std::mem::take(&mut entry.link);
+        let attributes = self.attributes(entry, path)?;
+        self.tree.create(&place, name, |directory, name| symlinkat(text.as_slice(), directory, name)).map_err(
+            |error| Error::creating(format!("create symlink `{}` ->", String::from_utf8_lossy(&text)), path, error),
+        )?;
+        let confinement = self.confinement;
+        let target = Target::Named { directory: place.fd.as_fd(), name, is_symlink: true, confinement, path };
+        // No mode of a symlink is ever different from the one wanted.
+        let known = self.tree.known(&place, attributes.mode);
+        attributes.apply(&target, known)
+    }
+
+    fn make_fifo(&mut self, entry: Entry, path: &Path) -> Result<(), Error> {
+        let (place, name) = self.tree.parent_of(path)?.ok_or_else(|| is_root("creating fifo"))?;
+        let attributes = self.attributes(entry, path)?;
+        let mode = attributes.mode & 0o777;
+        self.tree
+            .create(&place, name, |directory, name| {
+                mknodat(directory, name, FileType::Fifo, Mode::from_raw_mode(mode), 0)
+            })
+            .map_err(|error| Error::creating("creating fifo", path, error))?;
+        let confinement = self.confinement;
+        let target = Target::Named { directory: place.fd.as_fd(), name, is_symlink: false, confinement, path };
+        attributes.apply(&target, self.tree.known(&place, mode))
+    }
+
+    /// Links to a file of this layer at once; a file of a lower layer has to wait until that layer is there.
+    fn make_hard_link(&mut self, old: &Path, new: &Path) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::link(old, new, error);
+        let (place, name) = self.tree.parent_of(new)?.ok_or_else(|| failed(Errno::EXIST.into()))?;
+        let found = self.tree.find(old).map_err(|error| match error {
+            Error::File { source, .. } => failed(source),
+            other => other,
+        })?;
+        match found {
+            Whereabouts::Elsewhere(old) => self.tree.link_later(&place, name, old).map_err(failed),
+            // Making room for a link to itself would remove the file.
+            Whereabouts::Exists(target, target_name) if target.real == place.real && target_name == name => Ok(()),
+            Whereabouts::Exists(target, target_name) => self
+                .tree
+                .create(&place, name, |directory, name| {
+                    linkat(&target.fd, &*target_name, directory, name, AtFlags::empty())
+                })
+                .map_err(failed),
+        }
+    }
+
+    fn attributes(&self, entry: Entry, path: &Path) -> Result<Attributes, Error> {
+        let mut xattrs = entry.xattrs;
+        xattrs.retain(|xattr| {
+            let kept = is_portable(&xattr.name);
+            if !kept {
+                debug!(path = %path.display(), name = %xattr.name.display(), "dropping-xattr");
+            }
+            kept
+        });
+        let owner = self.owners.translate(entry.uid, entry.gid, path)?;
+        Ok(Attributes { owner, mode: entry.mode, xattrs, mtime: entry.mtime })
+    }
+
+    /// Writes the next `length` bytes of the entry's content at the file's position.
+    fn write(&mut self, file: BorrowedFd<'_>, length: u64, path: &Path) -> Result<(), Error> {
+        self.archive.read_body(length, |mut bytes| {
+            while !bytes.is_empty() {
+                match write(file, bytes) {
+                    Ok(count) => bytes = &bytes[count..],
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(Error::file("writing to file", path, errno)),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the content where it belongs and leaves holes between.
+    fn write_sparse(&mut self, file: BorrowedFd<'_>, map: &SparseMap, path: &Path) -> Result<(), Error> {
+        let failed = |errno: Errno| Error::file("writing to file", path, errno);
+        for segment in &map.segments {
+            seek(file, SeekFrom::Start(segment.offset)).map_err(failed)?;
+            self.write(file, segment.length, path)?;
+        }
+        ftruncate(file, map.size).map_err(failed)
+    }
+}
+
+/// Owners as files get them.
+struct Owners<'a> {
+    ids: &'a IdTranslation,
+    given_away: bool,
+}
+
+impl<'a> Owners<'a> {
+    fn new(ids: &'a IdTranslation) -> Self {
+        Self { ids, given_away: Owner::can_be_given() }
+    }
+
+    fn translate(&self, uid: u32, gid: u32, path: &Path) -> Result<Option<Owner>, Error> {
+        if !self.given_away {
+            return Ok(None);
+        }
+        let failed = |source| Error::Id { path: path.to_owned(), source };
+        let (uid, gid) = (self.ids.uid(uid).map_err(failed)?, self.ids.gid(gid).map_err(failed)?);
+        Ok(Some(Owner { uid, gid }))
+    }
+}
+
+/// An entry that is no directory cannot be the root of the volume.
+fn is_root(operation: &'static str) -> Error {
+    Error::file(operation, "/", Errno::ISDIR)
+}

@@ -1,0 +1,301 @@
+//! What a layer could not know while its parents were still being unpacked.
+//!
+//! An archive may go on where a lower layer left off: put a file into a directory it does not itself describe, link to
+//! a file it does not contain, or go through a symlink it has never seen. Extraction notes these, and here, with the
+//! lower volumes at hand, they are settled in the volume itself, so that the overlay of all of them shows what
+//! extracting the layers one into the other would have made.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, linkat, renameat_with};
+use rustix::io::Errno;
+
+use super::copyup::{copy_up, directory_attributes};
+use super::error::Error;
+use super::merged::{MergedFile, MergedView};
+use super::path::{moved, split};
+use super::tree::{Place, Tree, take_below};
+use super::{Unpacked, whiteout};
+use crate::sys::confine::Confinement;
+use crate::sys::dirfd;
+
+/// Settles what `unpacked` left open in `volume`, with the lower volumes `parents`, topmost first. Returns the size of
+/// the layer.
+pub(super) fn finish(
+    unpacked: Unpacked,
+    volume: BorrowedFd<'_>,
+    parents: &[BorrowedFd<'_>],
+    confinement: Confinement,
+) -> Result<u64, Error> {
+    let mut whole = vec![volume];
+    whole.extend_from_slice(parents);
+    let mut finisher = Finisher {
+        parents: MergedView::new(parents, unpacked.whiteouts),
+        whole,
+        tree: Tree::new(volume, confinement, unpacked.implicit_owner),
+        volume,
+        confinement,
+        opaque: unpacked.unsettled.opaque.into_iter().map(|path| (path, ())).collect(),
+        implicit: unpacked.unsettled.implicit.into_iter().map(|path| (path, ())).collect(),
+        links: unpacked.unsettled.links,
+        whiteouts: unpacked.whiteouts,
+        size: unpacked.size,
+    };
+    if unpacked.unsettled.root_is_opaque {
+        finisher.opaque.insert(PathBuf::new(), ());
+    }
+    finisher.check_base(&unpacked.base)?;
+    let found = finisher.follow_lower_symlinks()?;
+    finisher.make_links()?;
+    if unpacked.unsettled.root_is_opaque {
+        finisher.hide_lower_root()?;
+    }
+    finisher.settle_implicit(found)?;
+    Ok(finisher.size)
+}
+
+struct Finisher<'a> {
+    parents: MergedView<'a>,
+    /// The volume itself and its parents.
+    whole: Vec<BorrowedFd<'a>>,
+    tree: Tree<'a>,
+    volume: BorrowedFd<'a>,
+    confinement: Confinement,
+    /// Directories that show nothing of lower layers.
+    opaque: BTreeMap<PathBuf, ()>,
+    /// Directories to be settled.
+    implicit: BTreeMap<PathBuf, ()>,
+    links: BTreeMap<PathBuf, PathBuf>,
+    whiteouts: whiteout::WhiteoutFormat,
+    size: u64,
+}
+
+/// Implicit directories, each with what lower layers have in its place.
+type Found = BTreeMap<PathBuf, Option<MergedFile>>;
+
+impl Finisher<'_> {
+    fn check_base(&mut self, base: &Path) -> Result<(), Error> {
+        let mut directories: Vec<&Path> = base.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+        directories.reverse();
+        for path in directories {
+            let missing =
+                |errno: Errno| Error::BaseDirectoryNotFound { path: Path::new("/").join(path), source: errno.into() };
+            let found = self.parents.resolve(path).map_err(|error| Error::file("stat", path, error))?;
+            let found = found.ok_or_else(|| missing(Errno::NOENT))?;
+            if !dirfd::file_type(&found.stat).is_dir() {
+                return Err(missing(Errno::NOTDIR));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up all implicit directories. Where lower layers have a symlink to a directory, what this layer has moves
+    /// to where that leads, as it would have been extracted there.
+    fn follow_lower_symlinks(&mut self) -> Result<Found, Error> {
+        let mut found = Found::new();
+        while let Some((path, ())) = self.implicit.pop_first() {
+            let file = self.lower(&path)?;
+            let is_symlink = file.as_ref().is_some_and(|file| dirfd::file_type(&file.stat).is_symlink());
+            if !is_symlink {
+                found.insert(path, file);
+                continue;
+            }
+            let target = self.parents.resolve(&path).map_err(|error| Error::file("following", &path, error))?;
+            match target.filter(|target| dirfd::file_type(&target.stat).is_dir()) {
+                Some(target) => self.relocate(&path, &target.path, &mut found)?,
+                None => {
+                    found.insert(path, None);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What lower layers have at `path`, unless this layer hides it.
+    fn lower(&mut self, path: &Path) -> Result<Option<MergedFile>, Error> {
+        if path.ancestors().skip(1).any(|above| self.opaque.contains_key(above)) {
+            return Ok(None);
+        }
+        self.parents.lookup(path).map_err(|error| Error::file("looking up", path, error))
+    }
+
+    /// Moves what is in the directory `from` of this volume to `to`, and removes `from`.
+    fn relocate(&mut self, from: &Path, to: &Path, found: &mut Found) -> Result<(), Error> {
+        let to = self.tree.enter(to)?.real.clone();
+        if to.starts_with(from) {
+            // A symlink of this layer leads back: it has its own idea of the two.
+            found.insert(from.to_owned(), None);
+            return Ok(());
+        }
+        self.merge(from, &to).map_err(|error| Error::file("moving", from, error))?;
+        for (new, old) in take_below(&mut self.links, from) {
+            self.links.insert(rebased(&new, from, &to), old);
+        }
+        for (path, ()) in take_below(&mut self.implicit, from) {
+            self.implicit.insert(rebased(&path, from, &to), ());
+        }
+        for (path, _) in take_below(found, from) {
+            self.implicit.insert(rebased(&path, from, &to), ());
+        }
+        for (path, ()) in take_below(&mut self.opaque, from) {
+            let path = rebased(&path, from, &to);
+            if path == to {
+                let directory = dirfd::open_beneath(self.volume, &to, OFlags::RDONLY | OFlags::DIRECTORY);
+                let marked = directory.and_then(|directory| self.whiteouts.mark_opaque(directory));
+                marked.map_err(|error| Error::file("hiding the content of", &to, error))?;
+            }
+            self.opaque.insert(path, ());
+        }
+        self.adopt_made();
+        Ok(())
+    }
+
+    /// Where both directories have a name, directories are merged and otherwise the one from `from` stays.
+    fn merge(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let (parent, from_name) = split(from).ok_or(Errno::INVAL)?;
+        let source = self.enter(from)?;
+        let target = self.enter(to)?;
+        for name in dirfd::names(dirfd::open_beneath(self.volume, from, OFlags::RDONLY | OFlags::DIRECTORY)?)? {
+            loop {
+                match renameat_with(&source.fd, &*name, &target.fd, &*name, RenameFlags::NOREPLACE) {
+                    Ok(()) => break,
+                    Err(Errno::EXIST) if is_directory(&source.fd, &name)? && is_directory(&target.fd, &name)? => {
+                        self.merge(&from.join(&name), &to.join(&name))?;
+                        break;
+                    }
+                    Err(Errno::EXIST) => self.tree.vacate(&target, &name)?,
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+        }
+        let parent = self.enter(parent)?;
+        self.tree.vacate(&parent, from_name)
+    }
+
+    fn enter(&mut self, path: &Path) -> io::Result<Rc<Place>> {
+        self.tree.enter(path).map_err(io::Error::other)
+    }
+
+    /// Directories that were made on the way to something are implicit like those of the extraction.
+    fn adopt_made(&mut self) {
+        self.implicit.extend(self.tree.made().map(|path| (path.to_owned(), ())));
+    }
+
+    /// Makes the hard links to files of lower layers.
+    fn make_links(&mut self) -> Result<(), Error> {
+        // Where the copy of a lower file is, once there is one.
+        let mut copies: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+        for (new, old) in std::mem::take(&mut self.links) {
+            let source = self.lower_file(&old).map_err(|error| Error::link(&old, &new, error))?;
+            let copy = match copies.get(&source.path) {
+                Some(copy) => copy.clone(),
+                None => self.copy_to(&source, &new)?,
+            };
+            if copy != new {
+                self.link(&copy, &new)?;
+            }
+            copies.insert(source.path, copy);
+        }
+        Ok(())
+    }
+
+    /// The lower layers' file at `path`, through whatever symlinks lead to its directory.
+    fn lower_file(&mut self, path: &Path) -> io::Result<MergedFile> {
+        let (parent, name) = split(path).ok_or(Errno::PERM)?;
+        // The volume changes with each copy, so what was seen of it before does not count.
+        let directory = MergedView::new(&self.whole, self.whiteouts).resolve(parent)?.ok_or(Errno::NOENT)?;
+        let real = directory.path.join(name);
+        if real.ancestors().skip(1).any(|above| self.opaque.contains_key(above)) {
+            return Err(Errno::NOENT.into());
+        }
+        let file = self.parents.lookup(&real)?.ok_or(Errno::NOENT)?;
+        if dirfd::file_type(&file.stat).is_dir() {
+            return Err(Errno::PERM.into());
+        }
+        Ok(file)
+    }
+
+    /// Copies `source` to its own name or, if a later entry of this layer took that, to `new`. Returns which.
+    fn copy_to(&mut self, source: &MergedFile, new: &Path) -> Result<PathBuf, Error> {
+        let own = &source.path;
+        let there = match split(own) {
+            Some((parent, name)) => {
+                let place = self.tree.enter(parent)?;
+                dirfd::stat_name(&place.fd, name).map_err(|error| Error::file("stat", own, error))?
+            }
+            None => None,
+        };
+        let path = if there.is_none() { own } else { new };
+        if let Some((place, name)) = self.tree.parent_of(path)? {
+            let size = copy_up(&self.parents, source, place.fd.as_fd(), name, path, self.confinement)?;
+            self.size = self.size.saturating_add(size);
+        }
+        self.adopt_made();
+        Ok(path.to_owned())
+    }
+
+    fn link(&mut self, old: &Path, new: &Path) -> Result<(), Error> {
+        let failed = |error: io::Error| Error::link(old, new, error);
+        let (Some((old_parent, old_name)), Some((new_parent, new_name))) = (split(old), split(new)) else {
+            return Err(failed(Errno::PERM.into()));
+        };
+        let (target, place) = (self.tree.enter(old_parent)?, self.tree.enter(new_parent)?);
+        let made = self.tree.create(&place, new_name, |directory, name| {
+            linkat(&target.fd, old_name, directory, name, AtFlags::empty())
+        });
+        made.map_err(failed)
+    }
+
+    /// An overlay does not ask whether the root of a volume is opaque, so each entry of the lower ones' root is hidden
+    /// by itself.
+    fn hide_lower_root(&mut self) -> Result<(), Error> {
+        let failed = |error: io::Error| Error::file("hiding the content of", "/", error);
+        let root = self.tree.enter(Path::new(""))?;
+        for (name, _) in self.parents.read_dir(Path::new("")).map_err(failed)? {
+            match self.whiteouts.hide(&root.fd, &name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => {
+                    result.map_err(failed)?;
+                    continue;
+                }
+            }
+            if is_directory(&root.fd, &name).map_err(failed)? {
+                let path = Path::new(&name);
+                let directory = dirfd::open_beneath(self.volume, path, OFlags::RDONLY | OFlags::DIRECTORY);
+                directory.and_then(|directory| self.whiteouts.mark_opaque(directory)).map_err(failed)?;
+                self.opaque.insert(path.to_owned(), ());
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives implicit directories the attributes of the lower layers' directories that they continue.
+    fn settle_implicit(&mut self, mut found: Found) -> Result<(), Error> {
+        while let Some((path, ())) = self.implicit.pop_first() {
+            let file = self.lower(&path)?;
+            found.insert(path, file);
+        }
+        for (path, file) in found.iter().rev() {
+            let Some(file) = file.as_ref().filter(|file| dirfd::file_type(&file.stat) == FileType::Directory) else {
+                continue;
+            };
+            let failed = |error| Error::file("settling directory", path, error);
+            let attributes = directory_attributes(&self.parents, file).map_err(failed)?;
+            self.tree.set_attributes(path, attributes);
+        }
+        self.tree.settle_directories(self.whiteouts)
+    }
+}
+
+fn rebased(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    moved(path, from, to).unwrap_or_else(|| path.to_owned())
+}
+
+fn is_directory(parent: impl AsFd, name: &OsStr) -> io::Result<bool> {
+    Ok(dirfd::stat_name(parent, name)?.is_some_and(|stat| dirfd::file_type(&stat).is_dir()))
+}

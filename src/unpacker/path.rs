@@ -1,0 +1,66 @@
+//! Names in an archive as paths in a volume.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Joins `name` to `base` and cleans the result without looking at any file: relative, no `.`, no `..`, no empty
+/// components. Absolute names begin at `base` too, and `..` stops at the volume's root, as it does in a chroot.
+pub(super) fn clean(base: &Path, name: &[u8]) -> PathBuf {
+    let mut path = PathBuf::new();
+    for component in base.components().chain(Path::new(OsStr::from_bytes(name)).components()) {
+        match component {
+            Component::Normal(component) => path.push(component),
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    path
+}
+
+/// The directory and the name in it; `None` for the root.
+pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    Some((path.parent()?, path.file_name()?))
+}
+
+/// `path` after the directory `from` was moved to `to`, if that concerns it.
+pub(super) fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let below = path.strip_prefix(from).ok()?;
+    Some(if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaning() {
+        let cases = [
+            ("", "", ""),
+            ("", "./", ""),
+            ("", "/", ""),
+            ("", "a/b", "a/b"),
+            ("", "/a//b/./c/", "a/b/c"),
+            ("", "../x", "x"),
+            ("", "a/../../../x", "x"),
+            ("/home/vcap", "x", "home/vcap/x"),
+            ("/home/vcap", "/x", "home/vcap/x"),
+            ("/home/vcap", "../x", "home/x"),
+            ("/home/vcap", "../../../x", "x"),
+            ("/home/vcap", "./", "home/vcap"),
+        ];
+        for (base, name, expected) in cases {
+            assert_eq!(clean(Path::new(base), name.as_bytes()), Path::new(expected), "{base} {name}");
+        }
+    }
+
+    #[test]
+    fn moving() {
+        let moved = |path: &str| moved(Path::new(path), Path::new("lib"), Path::new("usr/lib"));
+        assert_eq!(moved("lib"), Some("usr/lib".into()));
+        assert_eq!(moved("lib/x"), Some("usr/lib/x".into()));
+        assert_eq!(moved("lib64/x"), None);
+    }
+}

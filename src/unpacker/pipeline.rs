@@ -1,0 +1,121 @@
+//! One pass over a layer, in two threads.
+//!
+//! The calling thread reads the blob, hashes it, decompresses it and hashes the result; a thread of its own, confined
+//! to the volume, parses the archive and writes the files. Inflating is the slower half of most layers, so neither
+//! waits much for the other. Whichever fails first stops the other; what the caller hears is the cause, and a blob that
+//! is not the one the manifest names is the cause of whatever its content led to.
+
+use std::any::Any;
+use std::io::{BufReader, Read};
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use super::channel::{Disconnected, Feed, pipe};
+use super::decompress::Decoder;
+use super::digest::{Blob, Hasher};
+use super::error::Error;
+use super::extract::extract;
+use super::{Layer, Unpacked};
+use crate::sys::confine::{self, Confinement};
+
+/// Compressed bytes read at once.
+const READ: usize = 64 << 10;
+
+/// Why the reading half stopped before the end.
+enum Stop {
+    /// The writing half wanted no more.
+    Unwanted,
+    Failed(Error),
+}
+
+impl From<Disconnected> for Stop {
+    fn from(_: Disconnected) -> Self {
+        Self::Unwanted
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Reads the whole of `source` and extracts it into the directory `volume`. See [`super::unpack`].
+pub(super) fn run(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Layer<'_>) -> Result<Unpacked, Error> {
+    let mut blob = Blob::new(source, &layer.expected, layer.cancel);
+    let (feed, stream) = pipe();
+    let (fed, extracted) = thread::scope(|scope| {
+        let extractor = thread::Builder::new()
+            .name("unpack".to_owned())
+            .spawn_scoped(scope, || confined(volume, |confinement| extract(stream, volume, layer, confinement)))
+            .map_err(Error::Start)?;
+        let fed = catch_unwind(AssertUnwindSafe(|| feed_layer(&mut blob, feed, layer)));
+        let fed = fed.unwrap_or_else(|payload| Err(Stop::Failed(panicked(payload))));
+        let extracted = extractor.join().unwrap_or_else(|payload| Err(panicked(payload)));
+        Ok::<_, Error>((fed, extracted))
+    })?;
+    match (fed, extracted) {
+        (Ok(diff), Ok(unpacked)) => {
+            blob.verify()?;
+            match diff.mismatch() {
+                Some((expected, actual)) => Err(Error::DiffId { expected, actual }),
+                None => Ok(unpacked),
+            }
+        }
+        (Err(Stop::Failed(error)), _) | (_, Err(error)) if error.accuses_content() => Err(blob.blame(error)),
+        (Err(Stop::Failed(error)), _) | (_, Err(error)) => Err(error),
+        (Err(Stop::Unwanted), Ok(_)) => Err(Error::Panicked("the archive was not read to its end".to_owned())),
+    }
+}
+
+/// Runs `work` in a thread of its own whose root directory is `volume`.
+pub(super) fn in_volume<T: Send>(
+    volume: BorrowedFd<'_>,
+    work: impl FnOnce(Confinement) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().name("unpack".to_owned());
+        let worker = worker.spawn_scoped(scope, || confined(volume, work)).map_err(Error::Start)?;
+        worker.join().unwrap_or_else(|payload| Err(panicked(payload)))
+    })
+}
+
+fn confined<T>(volume: BorrowedFd<'_>, work: impl FnOnce(Confinement) -> Result<T, Error>) -> Result<T, Error> {
+    work(confine::enter(volume).map_err(Error::Start)?)
+}
+
+/// Sends the whole layer; returns the digest of what was sent.
+fn feed_layer(blob: &mut Blob<'_, impl Read>, feed: Feed, layer: &Layer<'_>) -> Result<Hasher, Stop> {
+    let hasher = match send_decompressed(blob, &feed, layer) {
+        Err(Stop::Failed(error)) => return Err(Stop::Failed(blob.take_failure().unwrap_or(error))),
+        result => result?,
+    };
+    blob.drain()?;
+    feed.end()?;
+    Ok(hasher)
+}
+
+fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, layer: &Layer<'_>) -> Result<Hasher, Stop> {
+    let mut hasher = Hasher::new(layer.expected.diff_id.as_ref());
+    let mut decoder = Decoder::new(BufReader::with_capacity(READ, blob)).map_err(Error::Decompress)?;
+    loop {
+        let mut buffer = feed.buffer();
+        let length = decoder.fill(&mut buffer).map_err(Error::Decompress)?;
+        if length == 0 {
+            return Ok(hasher);
+        }
+        if let Some(budget) = layer.budget {
+            budget.spend(length as u64)?;
+        }
+        hasher.update(&buffer[..length]);
+        feed.send(buffer, length)?;
+    }
+}
+
+/// What a thread that panicked leaves for the user.
+fn panicked(payload: Box<dyn Any + Send>) -> Error {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    Error::Panicked(text.unwrap_or_else(|| "no reason given".to_owned()))
+}

@@ -1,0 +1,75 @@
+//! `delete-store`.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{TempStore, grootfs, mount, mount_points_below, run, small_image};
+
+#[test]
+fn images_volumes_and_the_store_go_and_the_backing_file_stays() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "mounted");
+    store.ok(["create", "--without-mount", &url, "unmounted"]);
+    assert_eq!(store.ok(["delete-store"]), "");
+    assert!(!store.path().exists());
+    assert!(mount_points_below(store.path()).is_empty());
+    assert!(store.backing_file().exists());
+}
+
+#[test]
+fn the_backing_file_serves_the_next_store() {
+    let store = TempStore::new();
+    store.create(&small_image(&store.beside("image")), "x");
+    store.ok(["delete-store"]);
+    store.ok(["init-store", "--store-size-bytes", "1073741824", "--without-quota"]);
+    assert_eq!(store.ok(["list"]), "Store empty\n");
+    assert!(store.volumes().is_empty());
+    store.create(&small_image(&store.beside("image")), "x");
+}
+
+#[test]
+fn a_store_below_a_mount_leaves_the_filesystem_as_it_was() {
+    let store = TempStore::uninitialised();
+    let disk = store.beside("disk");
+    fs::File::create(&disk).unwrap().set_len(400 * support::MIB).unwrap();
+    support::succeed("mkfs.xfs", ["-q", disk.to_str().unwrap()]);
+    let point = store.beside("mnt");
+    mount(&disk, &point, "xfs", "loop");
+    fs::write(point.join("neighbour"), "kept").unwrap();
+    let path = point.join("store");
+    let on = |arguments: &[&str]| run(grootfs().arg("--store").arg(&path).args(arguments)).success();
+    on(&["init-store", "--without-quota"]);
+    on(&["create", &small_image(&store.beside("image")), "x"]);
+    on(&["delete-store"]);
+    assert_eq!(support::names(&point), ["neighbour"]);
+}
+
+#[test]
+fn a_directory_that_is_no_store_is_refused_and_left_alone() {
+    let store = TempStore::uninitialised();
+    fs::create_dir_all(store.path().join("images/precious")).unwrap();
+    fs::write(store.path().join("images/precious/file"), "kept").unwrap();
+    let message = store.fails(["delete-store"]);
+    assert!(message.contains("refusing to delete possibly corrupted store"), "{message}");
+    assert_eq!(fs::read_to_string(store.path().join("images/precious/file")).unwrap(), "kept");
+}
+
+#[test]
+fn a_file_at_the_stores_path_is_left_alone() {
+    let store = TempStore::uninitialised();
+    fs::write(store.path(), "kept").unwrap();
+    store.fails(["delete-store"]);
+    assert_eq!(fs::read_to_string(store.path()).unwrap(), "kept");
+}
+
+#[test]
+fn a_store_that_does_not_exist_is_deleted_already() {
+    let store = TempStore::uninitialised();
+    assert_eq!(store.ok(["delete-store"]), "");
+    assert!(!Path::new(store.path()).exists());
+}

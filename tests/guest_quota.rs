@@ -1,0 +1,442 @@
+//! Disk limits, on a kernel that has XFS project quotas. `hack/test` runs this in the guest where the host has none.
+//!
+//! Promise 5 is pinned here: every byte is accounted for, limits are enforced by the kernel, and stats are its numbers.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Archive, Image, Layer, MIB, TempStore, mount, names, run, small_image, succeed};
+
+const NO_SPACE: i32 = 28;
+/// XFS gives an image's own directories a block or two each.
+const OVERHEAD: u64 = 64 * 1024;
+
+/// An image with 5 MiB in one file.
+fn five_mebibytes(store: &TempStore) -> String {
+    let archive = Archive::new().file("file-5", 0o644, &vec![7; 5 * MIB as usize]);
+    Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("five"), "latest")
+}
+
+fn write(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let block = vec![b'x'; 64 * 1024];
+    for _ in 0..bytes / block.len() as u64 {
+        file.write_all(&block)?;
+    }
+    file.sync_all()
+}
+
+#[track_caller]
+fn is_full(result: io::Result<()>) {
+    assert_eq!(result.expect_err("written past the limit").raw_os_error(), Some(NO_SPACE));
+}
+
+fn number(stats: &Value, key: &str) -> u64 {
+    stats[key].as_u64().unwrap_or_else(|| panic!("no {key} in {stats}"))
+}
+
+#[track_caller]
+fn is_about(actual: u64, expected: u64) {
+    assert!(actual.abs_diff(expected) <= 100, "{actual} is not {expected} ± 100");
+}
+
+/// What `xfs_quota` reports: used and limit in bytes, by project id.
+fn report(store: &Path) -> BTreeMap<u32, (u64, u64)> {
+    let report = succeed("xfs_quota", ["-x", "-c", "report -p -b -n -N", &store.to_string_lossy()]);
+    let rows = report.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let number = |n: usize| fields.get(n)?.parse::<u64>().ok();
+        Some((fields.first()?.trim_start_matches('#').parse().ok()?, (number(1)? * 1024, number(3)? * 1024)))
+    });
+    rows.collect()
+}
+
+fn project(image: &Path) -> u32 {
+    let answer = succeed("xfs_io", ["-r", "-c", "stat", &image.to_string_lossy()]);
+    let line = answer.lines().find_map(|line| line.strip_prefix("fsxattr.projid = "));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn the_store_is_mounted_with_project_quotas() {
+    let store = TempStore::with_quota();
+    let is_so = || {
+        let table = fs::read_to_string("/proc/mounts").unwrap();
+        let line = table.lines().find(|line| line.contains(&format!(" {} ", store.path().display()))).unwrap().to_owned();
+        assert!(line.contains("prjquota") && line.contains("noatime"), "{line}");
+    };
+    is_so();
+    support::unmount_below(store.path());
+    store.ok(["init-store", "--store-size-bytes", "1073741824"]);
+    is_so();
+}
+
+#[test]
+fn an_inclusive_limit_counts_the_base() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "x"]);
+    write(&store.rootfs("x").join("four"), 4 * MIB).unwrap();
+    is_full(write(&store.rootfs("x").join("two-more"), 2 * MIB));
+}
+
+#[test]
+fn an_exclusive_limit_does_not() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "x"]);
+    write(&store.rootfs("x").join("six"), 6 * MIB).unwrap();
+    is_full(write(&store.rootfs("x").join("five-more"), 5 * MIB));
+    store.stats("x");
+}
+
+#[test]
+fn the_config_may_set_the_limit_and_its_kind() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    let config = store.beside("config.yml");
+    fs::write(&config, "create:\n  disk_limit_size_bytes: 10485760\n").unwrap();
+    store.ok(["--config", config.to_str().unwrap(), "create", &url, "x"]);
+    is_full(write(&store.rootfs("x").join("eleven"), 11 * MIB));
+
+    let url = five_mebibytes(&store);
+    fs::write(&config, "create:\n  disk_limit_size_bytes: 10485760\n  exclude_image_from_quota: true\n").unwrap();
+    store.ok(["--config", config.to_str().unwrap(), "create", &url, "y"]);
+    write(&store.rootfs("y").join("six"), 6 * MIB).unwrap();
+    is_full(write(&store.rootfs("y").join("five-more"), 5 * MIB));
+    store.ok(["--config", config.to_str().unwrap(), "create", "--exclude-image-from-quota=false", &url, "z"]);
+    is_full(write(&store.rootfs("z").join("six"), 6 * MIB));
+}
+
+#[test]
+fn promise_05_stats_are_the_kernels_numbers() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "52428800", &url, "x"]);
+    write(&store.rootfs("x").join("four"), 4 * MIB).unwrap();
+
+    for argument in ["x", store.image("x").to_str().unwrap()] {
+        let stats = store.stats(argument);
+        is_about(number(&stats, "total_bytes_used"), 9_445_376);
+        is_about(number(&stats, "exclusive_bytes_used"), 4_202_496);
+        is_about(number(&stats, "quota_size_bytes"), 45 * MIB);
+        is_about(number(&stats, "committed_space_bytes"), 50 * MIB);
+        let (used, limit) = report(store.path())[&project(&store.image("x"))];
+        assert_eq!(number(&stats, "exclusive_bytes_used"), used);
+        assert_eq!(number(&stats, "quota_size_bytes"), limit);
+    }
+}
+
+#[test]
+fn an_image_without_a_limit_is_not_counted() {
+    let store = TempStore::with_quota();
+    store.create(&five_mebibytes(&store), "x");
+    write(&store.rootfs("x").join("four"), 4 * MIB).unwrap();
+    let stats = store.stats("x");
+    assert_eq!(number(&stats, "total_bytes_used"), 5 * MIB);
+    assert_eq!(number(&stats, "exclusive_bytes_used"), 0);
+    assert_eq!(number(&stats, "quota_size_bytes"), 0);
+    assert_eq!(number(&stats, "committed_space_bytes"), 5 * MIB);
+    assert_eq!(project(&store.image("x")), 0);
+    assert!(names(&store.path().join("projectids")).is_empty());
+}
+
+#[test]
+fn the_limit_is_what_the_file_says_and_what_df_shows() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "52428800", &url, "x"]);
+    let file = store.image("x").join("image_quota");
+    assert_eq!(fs::read_to_string(&file).unwrap(), (45 * MIB).to_string(), "no newline");
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+    let statistics = rustix::fs::statvfs(store.rootfs("x")).unwrap();
+    assert_eq!(statistics.f_blocks * statistics.f_frsize, 45 * MIB);
+    let df = succeed("df", ["-B1", "--output=size", store.rootfs("x").to_str().unwrap()]);
+    assert_eq!(df.lines().last().unwrap().trim(), (45 * MIB).to_string());
+}
+
+#[test]
+fn a_limit_is_never_less_than_256_kibibytes() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.create(&url, "cached");
+    let quota = |id: &str| fs::read_to_string(store.image(id).join("image_quota")).unwrap();
+    store.ok(["create", "--disk-limit-size-bytes", "1", "--exclude-image-from-quota", &url, "one"]);
+    assert_eq!(quota("one"), "262144");
+    store.ok(["create", "--disk-limit-size-bytes", &(5 * MIB).to_string(), &url, "just-the-base"]);
+    assert_eq!(quota("just-the-base"), "262144");
+    store.ok(["create", "--disk-limit-size-bytes", &(5 * MIB + 300_000).to_string(), &url, "more"]);
+    assert_eq!(quota("more"), "300000");
+}
+
+#[test]
+fn a_limit_below_the_base_says_both_numbers() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.create(&url, "cached");
+    let message = store.fails(["create", "--disk-limit-size-bytes", &(5 * MIB - 1).to_string(), &url, "x"]);
+    assert!(message.contains("disk limit is smaller than volume size"), "{message}");
+    assert!(message.contains("5242879") && message.contains("5242880"), "{message}");
+    assert!(message.contains("--exclude-image-from-quota"), "{message}");
+    assert!(!store.image("x").exists() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+    assert!(names(&store.path().join("projectids")).is_empty());
+}
+
+#[test]
+fn blobs_larger_than_an_inclusive_limit_are_not_even_read() {
+    let store = TempStore::with_quota();
+    let layer = Layer::new(Archive::new().file("file", 0o644, b"some bytes").bytes());
+    let size = layer.size.unwrap();
+    let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
+    let message = store.fails(["create", "--disk-limit-size-bytes", "10", &url, "x"]);
+    assert_eq!(message, format!("pulling the image: layers exceed disk quota {size}/10 bytes"));
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+    store.ok(["create", "--disk-limit-size-bytes", &size.to_string(), &url, "equal-is-allowed"]);
+    store.ok(["create", "--disk-limit-size-bytes", "10", "--exclude-image-from-quota", &url, "exclusive"]);
+}
+
+#[test]
+fn a_bomb_is_stopped_while_it_unpacks() {
+    let store = TempStore::with_quota();
+    let bomb = Layer::new(Archive::new().file("zeros", 0o644, &vec![0; 40 * MIB as usize]).bytes());
+    assert!(bomb.size.unwrap() < 7 * MIB, "compressed it fits");
+    let url = Image::new().layer(bomb).write(&store.beside("image"), "latest");
+    let message = store.fails(["create", "--disk-limit-size-bytes", &(7 * MIB).to_string(), &url, "x"]);
+    assert!(message.contains("uncompressed layer size exceeds quota"), "{message}");
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+    store.ok(["create", "--disk-limit-size-bytes", &(7 * MIB).to_string(), "--exclude-image-from-quota", &url, "x"]);
+}
+
+#[test]
+fn layers_pulled_together_share_the_limit() {
+    let store = TempStore::with_quota();
+    let layer = |name: &str| Layer::new(Archive::new().file(name, 0o644, &vec![0; 4 * MIB as usize]).bytes());
+    let url = Image::new().layer(layer("a")).layer(layer("b")).write(&store.beside("image"), "latest");
+    let message = store.fails(["create", "--disk-limit-size-bytes", &(7 * MIB).to_string(), &url, "x"]);
+    assert!(message.contains("uncompressed layer size exceeds quota"), "{message}");
+    store.ok(["create", "--disk-limit-size-bytes", &(9 * MIB).to_string(), &url, "x"]);
+}
+
+#[test]
+fn two_hundred_limits_do_not_disturb_one_another() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    let limit = |n: u64| 512 * 1024 + n * 4096;
+    for n in 0..200 {
+        let bytes = limit(n).to_string();
+        store.ok(["create", "--disk-limit-size-bytes", &bytes, "--exclude-image-from-quota", &url, &format!("x-{n}")]);
+    }
+    for n in (0..200).step_by(10) {
+        is_full(write(&store.rootfs(&format!("x-{n}")).join("fill"), MIB + n * 4096));
+    }
+    let report = report(store.path());
+    let mut projects = std::collections::BTreeSet::new();
+    for n in 0..200 {
+        let id = format!("x-{n}");
+        let project = project(&store.image(&id));
+        assert!(project > 1 && projects.insert(project), "project id {project} is shared or reserved");
+        let (used, hard) = report[&project];
+        assert_eq!(hard, limit(n));
+        let stats = store.stats(&id);
+        assert_eq!((number(&stats, "exclusive_bytes_used"), number(&stats, "quota_size_bytes")), (used, hard));
+        if n % 10 == 0 {
+            assert!(used <= hard && used + OVERHEAD >= hard, "{id} uses {used} of {hard}");
+        } else {
+            assert!(used <= OVERHEAD, "{id} is charged {used} bytes for its neighbours");
+        }
+    }
+    for n in 0..100 {
+        store.ok(["delete", &format!("x-{n}")]);
+    }
+    write(&store.rootfs("x-101").join("still"), 256 * 1024).unwrap();
+    assert_eq!(names(&store.path().join("projectids")).len(), 100);
+}
+
+#[test]
+fn delete_gives_the_project_id_and_its_limit_back() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    let create = ["create", "--disk-limit-size-bytes", "10485760", &url, "x"];
+    store.ok(create);
+    let first = project(&store.image("x"));
+    write(&store.rootfs("x").join("file"), MIB).unwrap();
+    store.ok(["delete", "x"]);
+    assert!(names(&store.path().join("projectids")).is_empty());
+    let (used, limit) = report(store.path()).get(&first).copied().unwrap_or_default();
+    assert_eq!((used, limit), (0, 0));
+
+    store.ok(create);
+    assert_eq!(project(&store.image("x")), first, "ids are used again");
+    assert_eq!(number(&store.stats("x"), "quota_size_bytes"), 10 * MIB - 6);
+}
+
+#[test]
+fn a_limit_outlives_a_remount() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "x"]);
+    write(&store.rootfs("x").join("file"), MIB).unwrap();
+    let before = store.stats("x");
+    support::unmount_below(store.path());
+    support::detach_loops(store.path().parent().unwrap());
+    store.ok(["init-store", "--store-size-bytes", "1073741824"]);
+    assert_eq!(store.stats("x"), before);
+    is_full(write(&store.image("x").join("diff/more"), 10 * MIB));
+}
+
+#[test]
+fn limits_hold_without_mount() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    let flags = ["--disk-limit-size-bytes", "1048576", "--exclude-image-from-quota", "--without-mount"];
+    store.ok([&["create"], &flags[..], &[url.as_str(), "x"]].concat());
+    is_full(write(&store.image("x").join("diff/file"), 2 * MIB));
+    assert_eq!(number(&store.stats("x"), "quota_size_bytes"), MIB);
+    store.ok(["delete", "x"]);
+    assert!(names(&store.path().join("projectids")).is_empty());
+}
+
+#[test]
+fn volumes_of_the_image_count_as_its_own() {
+    let store = TempStore::with_quota();
+    let layer = Layer::new(Archive::new().file("hello", 0o644, b"").bytes());
+    let url = Image::new().layer(layer).volume("/data").write(&store.beside("image"), "latest");
+    store.ok(["create", "--disk-limit-size-bytes", "1048576", "--exclude-image-from-quota", &url, "x"]);
+    let source = store.image("x").join(format!("vol-{}", support::sha256_hex(b"/data")));
+    is_full(write(&source.join("file"), 2 * MIB));
+}
+
+#[test]
+fn twenty_creates_at_once_have_twenty_limits() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    thread::scope(|scope| {
+        for n in 0..20 {
+            let (store, url) = (&store, &url);
+            let flags = ["--disk-limit-size-bytes", "2621440", "--exclude-image-from-quota"];
+            scope.spawn(move || store.ok([&["create"], &flags[..], &[url, &format!("x-{n}")]].concat()));
+        }
+    });
+    let projects: std::collections::BTreeSet<u32> = (0..20).map(|n| project(&store.image(&format!("x-{n}")))).collect();
+    assert_eq!(projects.len(), 20);
+    assert_eq!(store.volumes().len(), 1);
+}
+
+#[test]
+fn a_hundred_creates_against_a_hundred_cleans_all_succeed() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let (store, url) = (&store, &url);
+            scope.spawn(move || {
+                for n in 0..25 {
+                    store.ok(["create", "--disk-limit-size-bytes", "2621440", url, &format!("x-{worker}-{n}")]);
+                }
+            });
+            scope.spawn(move || {
+                for _ in 0..25 {
+                    store.ok(["clean"]);
+                }
+            });
+        }
+    });
+    assert_eq!(store.ok(["list"]).lines().count(), 100);
+    assert_eq!(names(&store.path().join("projectids")).len(), 100);
+}
+
+#[test]
+fn killed_creates_leave_no_project_id_after_a_clean() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    let mut finished = 0;
+    for n in 0..40 {
+        let create = ["create", "--disk-limit-size-bytes", "2621440", &url, &format!("x-{n}")];
+        let mut child = store.command(create).stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(n * 4));
+        child.kill().unwrap();
+        finished += usize::from(child.wait().unwrap().success());
+        let mut child = store.command(["delete", &format!("x-{n}")]).stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis((40 - n) * 2));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    store.ok(["clean"]);
+    let images = names(&store.path().join("images"));
+    assert!(finished < 40, "no kill struck");
+    assert_eq!(names(&store.path().join("projectids")).len(), images.len());
+    let limited = report(store.path()).values().filter(|(_, limit)| *limit > 0).count();
+    assert_eq!(limited, images.len(), "limits of dead images");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn a_mount_without_project_quotas_is_refused_with_the_remedy() {
+    for options in ["loop", "loop,uquota"] {
+        let store = TempStore::uninitialised();
+        let disk = store.beside("disk");
+        File::create(&disk).unwrap().set_len(400 * MIB).unwrap();
+        succeed("mkfs.xfs", ["-q", disk.to_str().unwrap()]);
+        let point = store.beside("mnt");
+        mount(&disk, &point, "xfs", options);
+        let on = |arguments: &[&str]| run(support::grootfs().arg("--store").arg(point.join("store")).args(arguments));
+        let message = on(&["init-store"]).failure();
+        assert!(message.contains("--without-quota"), "{message}");
+        on(&["init-store", "--without-quota"]).success();
+        let url = small_image(&store.beside("image"));
+        let message = on(&["create", "--disk-limit-size-bytes", "10485760", &url, "x"]).failure();
+        assert!(message.contains("pquota"), "names the remedy: {message}");
+        on(&["create", &url, "x"]).success();
+    }
+}
+
+#[test]
+fn a_filesystem_that_cannot_tell_types_is_refused() {
+    let store = TempStore::uninitialised();
+    let disk = store.beside("disk");
+    File::create(&disk).unwrap().set_len(400 * MIB).unwrap();
+    succeed("mkfs.xfs", ["-q", "-m", "crc=0", "-n", "ftype=0", disk.to_str().unwrap()]);
+    let point = store.beside("mnt");
+    mount(&disk, &point, "xfs", "loop,pquota");
+    let message = run(support::grootfs().arg("--store").arg(point.join("store")).arg("init-store")).failure();
+    assert!(message.contains("ftype"), "{message}");
+    assert!(!point.join("store").exists(), "nothing is left behind");
+}
+
+#[test]
+fn sizes_measured_again_serve_an_inclusive_limit() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.create(&url, "x");
+    let volume = store.volumes().remove(0);
+    fs::remove_file(store.path().join("meta").join(format!("volume-{volume}"))).unwrap();
+    store.ok(["generate-volume-size-metadata"]);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "y"]);
+    is_full(write(&store.rootfs("y").join("six"), 6 * MIB));
+}
+
+#[test]
+fn a_store_of_the_original_with_limits_goes_on() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "old"]);
+    let taken = project(&store.image("old"));
+    // The original never clears a deleted image's id file when it crashes, and makes a device node.
+    fs::create_dir(store.path().join(format!("projectids/{}", taken + 1))).unwrap();
+    succeed("mknod", ["-m", "600", store.path().join("storeDevice").to_str().unwrap(), "b", "7", "200"]);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "new"]);
+    let new = project(&store.image("new"));
+    assert!(new != taken && new != taken + 1, "an id in use was given out again");
+    assert_eq!(number(&store.stats("new"), "quota_size_bytes"), 10 * MIB);
+}

@@ -1,0 +1,68 @@
+//! Runs programs and keeps what they said.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+    /// Exit code; `None` after a signal.
+    pub(crate) code: Option<i32>,
+}
+
+impl Outcome {
+    /// Standard output of a program that must have succeeded in silence on standard error.
+    #[track_caller]
+    pub(crate) fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "expected success: {self:?}");
+        assert_eq!(self.stderr, "", "expected a silent standard error: {self:?}");
+        self.stdout
+    }
+
+    /// The message of a command that must have failed as every grootfs command does: exit code 1, one line on
+    /// standard output, nothing on standard error.
+    #[track_caller]
+    pub(crate) fn failure(self) -> String {
+        assert_eq!(self.code, Some(1), "expected exit code 1: {self:?}");
+        assert_eq!(self.stderr, "", "expected a silent standard error: {self:?}");
+        let line = self.stdout.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {self:?}"));
+        assert!(!line.is_empty() && !line.contains('\n'), "expected one line: {self:?}");
+        line.to_owned()
+    }
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Outcome {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+}
+
+/// The built binary, with no input.
+pub(crate) fn grootfs() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a prepared command to its end.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Outcome {
+    let output = command.output();
+    output.unwrap_or_else(|e| panic!("cannot run {command:?}: {e}")).into()
+}
+
+/// Runs another program, which must succeed, and returns its standard output.
+#[track_caller]
+pub(crate) fn succeed(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    let outcome = run(Command::new(program).args(arguments).stdin(Stdio::null()));
+    assert_eq!(outcome.code, Some(0), "{program} failed: {outcome:?}");
+    outcome.stdout
+}

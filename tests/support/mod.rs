@@ -1,0 +1,71 @@
+//! What the end-to-end tests share: throw-away stores, the binary, images made entry by entry, trees to compare.
+//!
+//! Every test runs the built `grootfs` binary on real filesystems, as root. A test owns what it makes: a [`TempStore`]
+//! lives in a directory of its own, and dropping it unmounts and detaches everything below that directory.
+
+// Each test binary compiles this module and uses a part of it.
+#![allow(dead_code, unused_imports)]
+#![allow(clippy::unwrap_used)]
+
+mod archive;
+mod command;
+mod container;
+mod image;
+mod store;
+mod syscalls;
+mod tree;
+
+pub(crate) use archive::{Archive, gzip, zstd};
+pub(crate) use command::{Outcome, grootfs, run, succeed};
+pub(crate) use container::{Bundle, Runtime};
+pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
+pub(crate) use store::{TempStore, detach_loops, loops_below, mount, mount_points_below, unmount_below};
+pub(crate) use syscalls::{SystemCalls, system_calls};
+pub(crate) use tree::{Node, Tree, differences};
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A mebibyte.
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// The statically linked busybox that test images carry.
+pub(crate) fn busybox() -> Vec<u8> {
+    let candidates = ["/usr/bin/busybox", "/bin/busybox"];
+    let found = candidates.iter().find_map(|path| fs::read(path).ok());
+    found.expect("the tests need a static busybox; install the package busybox-static")
+}
+
+/// A layer with a busybox, a few of its names and the directories that a container needs.
+pub(crate) fn busybox_layer() -> Layer {
+    let mut archive = Archive::new();
+    for directory in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+        archive = archive.directory(directory, 0o755);
+    }
+    archive = archive.file("bin/busybox", 0o755, &busybox());
+    for name in ["sh", "ls", "df", "dd", "cat", "id"] {
+        archive = archive.symlink(&format!("bin/{name}"), "busybox");
+    }
+    Layer::new(archive.bytes())
+}
+
+/// An image of one layer with one small file, for tests that look at something else.
+pub(crate) fn small_image(directory: &Path) -> String {
+    Image::new().layer(Layer::new(Archive::new().file("hello", 0o644, b"hello\n").bytes())).write(directory, "latest")
+}
+
+/// The names in a directory, sorted; empty when there is no such directory.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("readable entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Writes an archive into `directory` and returns its path.
+pub(crate) fn write_archive(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, bytes).expect("archive written");
+    path
+}

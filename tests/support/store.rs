@@ -1,0 +1,221 @@
+//! A store of a test's own, which leaves nothing behind.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, umount2};
+
+use super::command::{Outcome, grootfs, run, succeed};
+use super::names;
+
+const SIZE: u64 = 1024 * super::MIB;
+
+/// A directory of the test's own, with room for a store in it.
+pub(crate) struct TempStore {
+    directory: tempfile::TempDir,
+    path: PathBuf,
+    /// Global flags that every command of this store gets.
+    flags: Vec<String>,
+}
+
+impl TempStore {
+    /// A store of 1 GiB on a loop device, without limits, so that it works on every kernel.
+    pub(crate) fn new() -> Self {
+        Self::with_size(SIZE)
+    }
+
+    /// The same in another size.
+    pub(crate) fn with_size(bytes: u64) -> Self {
+        let store = Self::uninitialised();
+        store.ok(["init-store", "--store-size-bytes", &bytes.to_string(), "--without-quota"]);
+        store
+    }
+
+    /// A store with limits; needs a kernel with XFS quotas.
+    pub(crate) fn with_quota() -> Self {
+        let store = Self::uninitialised();
+        store.ok(["init-store", "--store-size-bytes", &SIZE.to_string()]);
+        store
+    }
+
+    /// Only the directory; nothing at the store's path yet.
+    pub(crate) fn uninitialised() -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests mount filesystems: run them as root");
+        let directory = tempfile::Builder::new().prefix("grootfs-test-").tempdir().expect("temporary directory");
+        let path = directory.path().join("store");
+        TempStore { directory, path, flags: Vec::new() }
+    }
+
+    /// The same store with a global flag before every command.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// The store's directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file behind the store.
+    pub(crate) fn backing_file(&self) -> PathBuf {
+        self.directory.path().join("store.backing-store")
+    }
+
+    /// A path beside the store, on the host's filesystem, for archives and layouts.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where an image lies.
+    pub(crate) fn image(&self, id: &str) -> PathBuf {
+        self.path.join("images").join(id)
+    }
+
+    /// Where an image's root filesystem is mounted.
+    pub(crate) fn rootfs(&self, id: &str) -> PathBuf {
+        self.image(id).join("rootfs")
+    }
+
+    /// The unpacked layers.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        names(&self.path.join("volumes"))
+    }
+
+    /// The image ids that have a dependency record.
+    pub(crate) fn records(&self) -> Vec<String> {
+        let records = names(&self.path.join("meta/dependencies"));
+        records.iter().filter_map(|name| Some(name.strip_prefix("image:")?.strip_suffix(".json")?.to_owned())).collect()
+    }
+
+    /// A command on this store, not yet run.
+    pub(crate) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = grootfs();
+        command.arg("--store").arg(&self.path).args(&self.flags).args(arguments);
+        command
+    }
+
+    /// Runs a command on this store.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
+        run(&mut self.command(arguments))
+    }
+
+    /// Runs a command that must succeed, and returns its standard output.
+    #[track_caller]
+    pub(crate) fn ok(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        self.run(arguments).success()
+    }
+
+    /// Runs a command that must fail, and returns its one line.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        self.run(arguments).failure()
+    }
+
+    /// Creates an image and returns the path of its root filesystem.
+    #[track_caller]
+    pub(crate) fn create(&self, image: &str, id: &str) -> PathBuf {
+        let rootfs = self.rootfs(id);
+        let spec: serde_json::Value =
+            serde_json::from_str(&self.ok(["create", image, id])).expect("create prints one JSON document");
+        assert_eq!(spec["root"]["path"].as_str(), rootfs.to_str());
+        rootfs
+    }
+
+    /// What `stats` says, by the names of its keys.
+    #[track_caller]
+    pub(crate) fn stats(&self, id: &str) -> serde_json::Value {
+        let stats: serde_json::Value = serde_json::from_str(&self.ok(["stats", id])).expect("stats prints JSON");
+        stats["disk_usage"].clone()
+    }
+
+    /// Whatever a finished or failed command must not leave behind.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let mut found = names(&self.path.join("tmp"));
+        found.extend(self.volumes().into_iter().filter(|name| name.contains("-incomplete-") || name.starts_with("gc.")));
+        found.extend(names(&self.path.join("locks")).into_iter().filter(|name| name.starts_with("image:")));
+        let images = names(&self.path.join("images"));
+        found.extend(self.records().into_iter().filter(|id| !images.contains(id)).map(|id| format!("record of {id}")));
+        let records = self.records();
+        found.extend(images.into_iter().filter(|id| !records.contains(id)).map(|id| format!("image {id} has no record")));
+        found
+    }
+}
+
+impl Drop for TempStore {
+    fn drop(&mut self) {
+        unmount_below(self.directory.path());
+        detach_loops(self.directory.path());
+    }
+}
+
+/// Mounts something, as a test's arrangement.
+pub(crate) fn mount(source: &Path, target: &Path, kind: &str, options: &str) {
+    fs::create_dir_all(target).expect("mount point made");
+    succeed("mount", ["-t", kind, "-o", options, &source.to_string_lossy(), &target.to_string_lossy()]);
+}
+
+/// Mount points at and below a directory, in the order they were mounted.
+pub(crate) fn mount_points_below(directory: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mount table");
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    points.filter(|point| point.starts_with(directory)).collect()
+}
+
+/// Unmounts everything at and below a directory, the last mounted first. What is busy gets a moment, because a create
+/// may leave a process behind that flushes what it unpacked; then it is detached.
+pub(crate) fn unmount_below(directory: &Path) {
+    for point in mount_points_below(directory).iter().rev() {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while umount2(point, MntFlags::UMOUNT_NOFOLLOW) == Err(nix::errno::Errno::EBUSY) {
+            if Instant::now() > deadline {
+                let _ = umount2(point, MntFlags::MNT_DETACH);
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Frees loop devices whose file lies below a directory.
+pub(crate) fn detach_loops(directory: &Path) {
+    for (device, _) in loops_below(directory) {
+        let _ = Command::new("losetup").args(["-d", &device]).output();
+    }
+}
+
+/// Loop devices whose file lies below a directory, with that file.
+pub(crate) fn loops_below(directory: &Path) -> Vec<(String, PathBuf)> {
+    let devices = names(Path::new("/sys/block")).into_iter().filter(|name| name.starts_with("loop"));
+    let with_files = devices.filter_map(|name| {
+        let file = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;
+        Some((format!("/dev/{name}"), PathBuf::from(file.trim_end().trim_end_matches(" (deleted)"))))
+    });
+    with_files.filter(|(_, file)| file.starts_with(directory)).collect()
+}
+
+/// Octal escapes of the mount table.
+fn unescape(field: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = field.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = (first == b'\\').then(|| tail.get(..3)).flatten();
+        match code.and_then(|octal| u8::from_str_radix(std::str::from_utf8(octal).ok()?, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    PathBuf::from(OsStr::from_bytes(&bytes))
+}
