@@ -91,8 +91,9 @@ impl Unpacked {
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
-        let Unsettled { implicit, links, root_is_opaque, .. } = &self.unsettled;
-        !implicit.is_empty() || !links.is_empty() || *root_is_opaque || !self.base.as_os_str().is_empty()
+        let Unsettled { implicit, opaque: _, root_is_opaque, links, whiteouts } = &self.unsettled;
+        let based = !self.base.as_os_str().is_empty();
+        based || !implicit.is_empty() || *root_is_opaque || !links.is_empty() || !whiteouts.is_empty()
     }
 
     /// Settles what depends on the lower layers, topmost first, all of them finished. Returns the final size: files
