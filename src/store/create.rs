@@ -145,7 +145,7 @@ impl Store {
     ) -> Result<Vec<Mount>, Error> {
         let mut volumes = layers::sizes(self, &image.layers)?;
         if !request.mount {
-            let count = self.driver.layers_too_many(&self.layout, published, volumes.len())?;
+            let count = self.driver.layers_too_many(&self.layout, volumes.len())?;
             volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
         }
         let request =

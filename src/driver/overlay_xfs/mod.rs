@@ -16,7 +16,6 @@ mod mount;
 mod quota;
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
@@ -85,6 +84,10 @@ impl Driver for OverlayXfs {
         Ok(filesystem::validate(path).map_err(Error::from)?)
     }
 
+    fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
+        Ok(filesystem::check_features(path, request).map_err(Error::from)?)
+    }
+
     fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
         filesystem::configure(layout, request).map_err(Error::from)?;
         Ok(())
@@ -111,8 +114,8 @@ impl Driver for OverlayXfs {
         Ok(remove_tree(path)?)
     }
 
-    fn layers_too_many(&self, layout: &Layout, image: &Path, layers: usize) -> Result<usize, super::Error> {
-        Ok(mount::layers_too_many(layout, image, layers)?)
+    fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
+        Ok(mount::layers_too_many(layout, layers)?)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
@@ -188,10 +191,9 @@ fn base_size(volumes: &[Volume]) -> u64 {
     volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
 }
 
-/// Makes a directory that everybody may search, whatever the umask.
+/// Makes a directory that everybody may search; the program's umask takes away no more than writing.
 fn make_directory(path: &Path) -> Result<(), PathError> {
-    fs::create_dir(path).on("mkdir", path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).on("chmod", path)
+    fs::create_dir(path).on("mkdir", path)
 }
 
 fn write(path: &Path, number: u64) -> Result<(), Error> {

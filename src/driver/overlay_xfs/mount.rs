@@ -41,14 +41,16 @@ pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result
 }
 
 /// How many of the lowest layers must become one, so that the options for a caller fit into what mount(2) reads; 0 if
-/// they fit as they are.
-pub(super) fn layers_too_many(layout: &Layout, image: &Path, layers: usize) -> Result<usize, Error> {
+/// they fit as they are. The same for all images of a store, so that they can share the one.
+pub(super) fn layers_too_many(layout: &Layout, layers: usize) -> Result<usize, Error> {
+    const LONGEST_ID: usize = 244;
     let link = layout.links().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
-    let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + 2 * image.as_os_str().len();
+    let image = layout.images().as_os_str().len() + "/".len() + LONGEST_ID;
+    let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + 2 * image;
     let room = OPTIONS_LIMIT.saturating_sub(fixed) / link;
     match room {
         _ if layers <= room => Ok(0),
-        0 => Err(Error::PathTooLong(image.display().to_string())),
+        0 => Err(Error::PathTooLong(layout.root().display().to_string())),
         // One of those there is room for is the one that they become.
         _ => Ok(layers - room + 1),
     }
