@@ -30,6 +30,7 @@ fn test_images() -> PathBuf {
 fn expected(image: &Path, scratch: &Path) -> Tree {
     let bundle = scratch.join("umoci");
     let image = format!("{}:latest", image.display());
+    let _ = std::fs::remove_dir_all(&bundle);
     succeed("umoci", ["unpack", "--image", &image, &bundle.to_string_lossy()]);
     let mut tree = Node::read_tree(&bundle.join("rootfs"));
     let devices: Vec<PathBuf> = tree.extract_if(.., |_, node| node.kind == "device").map(|(path, _)| path).collect();
@@ -37,14 +38,16 @@ fn expected(image: &Path, scratch: &Path) -> Tree {
     tree
 }
 
-/// Compares every packing of an image with what `umoci` makes of the first.
+/// Compares every packing of an image with what `umoci` makes of it.
 #[track_caller]
 fn equals_umoci(image: &str, packings: &[&str]) {
     let images = test_images();
     let store = TempStore::with_size(4 * 1024 * support::MIB);
-    let expected = expected(&images.join(image), store.path().parent().unwrap());
     for packing in packings {
         let name = format!("{image}{packing}");
+        // umoci 0.4.7 reads no zstd: that packing is a copy of another, compressed anew.
+        let readable = name.strip_suffix("-zstd").unwrap_or(&name);
+        let expected = expected(&images.join(readable), store.path().parent().unwrap());
         let rootfs = store.create(&format!("oci://{}:latest", images.join(&name).display()), &name);
         let actual = Node::read_tree(&rootfs);
         let differences = differences(&expected, &actual, 20);

@@ -23,11 +23,13 @@ fn promise_06_names_that_climb_out_stay_inside() {
         .file("/absolute", 0o644, b"relative")
         .symlink("up", "../../../../../..")
         .file("up/through-link", 0o644, b"caught too")
-        .symlink("etc", "/etc")
-        .file("etc/grootfs-escape", 0o644, b"inside");
+        .directory("etc", 0o755)
+        .symlink("link", "/etc")
+        .file("link/grootfs-escape", 0o644, b"inside");
     let rootfs = unpack(&store, archive);
     assert_eq!(fs::read(rootfs.join("file_outside_root")).unwrap(), b"caught");
     assert_eq!(fs::read(rootfs.join("absolute")).unwrap(), b"relative");
+    assert_eq!(fs::read(rootfs.join("etc/grootfs-escape")).unwrap(), b"inside");
     for outside in ["/etc/grootfs-escape", "/file_outside_root", "/through-link", "/absolute"] {
         assert!(!Path::new(outside).exists(), "{outside} was written");
     }

@@ -1,7 +1,7 @@
 //! Removing an image.
 //!
-//! Under the image's lock: unmount, rename out of `images/`, forget the record, remove. What a killed process left
-//! under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
+//! Under the image's lock: rename out of `images/` with the mount in it, unmount, forget the record, remove. What a
+//! killed process left under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
 
 use std::time::Duration;
 
@@ -49,11 +49,13 @@ impl Store {
     pub(super) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
-            self.driver.unmount_image(&image).map_err(Error::DeleteImage)?;
-            if files::exists(&deleting)? {
-                self.driver.remove_image(&self.layout, &deleting).map_err(Error::DeleteImage)?;
-            }
+            removal::remove_unfinished(self, id)?;
             std::fs::rename(&image, &deleting).on("rename", &image)?;
+            if let Err(error) = self.driver.unmount_image(&deleting, &image) {
+                // It is whole still, and in somebody's use.
+                std::fs::rename(&deleting, &image).on("rename", &image)?;
+                return Err(Error::DeleteImage(error));
+            }
             dependencies::remove(&self.layout, &dependencies::image_key(id.as_str()))?;
         }
         removal::remove_unfinished(self, id)

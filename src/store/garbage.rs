@@ -190,7 +190,7 @@ fn forget_missing_volumes(store: &Store) -> Result<(), Error> {
         .filter_map(|name| name.strip_prefix("volume-"))
         .map(str::to_owned)
         .collect();
-    layers.extend(files::names(&store.layout.unflushed())?);
+    layers.extend(durability::marked(&store.layout)?);
     for layer in layers {
         if !files::exists(&store.layout.volume(&layer))? {
             volumes::forget(store, &layer)?;

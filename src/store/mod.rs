@@ -8,7 +8,7 @@
 //!           gc.<chain id>/     a condemned layer: whole, and taken back if an image needs it
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
-//!        unflushed/<chain id>  link to a boot id: a power cut may have torn the layer (durability.rs)
+//!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
 //!   locks/                     flock(2), gone with their holders
 //!   tmp/create.<id>/           an image being made, under the image's lock

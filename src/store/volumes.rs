@@ -15,6 +15,7 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 
 const CONDEMNED: &str = "gc.";
 const INCOMPLETE: &str = "-incomplete-";
@@ -192,12 +193,6 @@ fn rename_new(from: &Path, to: &Path) -> Result<bool, PathError> {
         Err(Errno::NOENT | Errno::EXIST) => Ok(false),
         Err(e) => Err(PathError::new("rename", from, e)),
     }
-}
-
-fn random_number() -> Result<u64, PathError> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).on("read", "random bytes")?;
-    Ok(u64::from_ne_bytes(bytes))
 }
 
 #[cfg(test)]
