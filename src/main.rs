@@ -14,6 +14,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
+    // What is made in a store does not depend on whose shell it was made from.
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let cli = match cli::parse(std::env::args_os())? {
         Request::Print(text) => return cli::output::print(&text),
         Request::Run(cli) => cli,

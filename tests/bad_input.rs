@@ -167,7 +167,9 @@ fn bad_json_in_every_document() {
     fs::write(layout.join("index.json"), index).unwrap();
 
     // A document's digest covers its bytes, so broken ones are named by a right digest here.
-    for (part, broken) in [("manifest", "{"), ("manifest", "{\"layers\":{}}"), ("config", "{"), ("config", "{\"rootfs\":[]}")] {
+    for (part, broken) in
+        [("manifest", "{"), ("manifest", "{\"layers\":{}}"), ("config", "{"), ("config", "{\"rootfs\":[]}")]
+    {
         let layout = store.beside(&format!("{part}-{}", broken.len()));
         let url = with_broken(&layout, part, broken);
         is_refused(&store, &url, "");

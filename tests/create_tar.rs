@@ -19,7 +19,12 @@ fn unpack(store: &TempStore, archive: Archive) -> std::path::PathBuf {
 }
 
 fn touch(path: &Path, seconds: u64) {
-    File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        .unwrap();
 }
 
 #[test]
@@ -173,7 +178,10 @@ fn later_entries_replace_earlier_ones_of_any_type() {
 #[test]
 fn missing_parents_are_made() {
     let store = TempStore::new();
-    let rootfs = unpack(&store, Archive::new().owner(33, 33).file("a/b/c", 0o600, b"deep").symlink("d/e", "f").fifo("g/h", 0o600));
+    let rootfs = unpack(
+        &store,
+        Archive::new().owner(33, 33).file("a/b/c", 0o600, b"deep").symlink("d/e", "f").fifo("g/h", 0o600),
+    );
     assert_eq!(fs::read(rootfs.join("a/b/c")).unwrap(), b"deep");
     let parent = Node::read(&rootfs.join("a/b"));
     assert_eq!((parent.mode, parent.owner), (0o755, (0, 0)));
@@ -184,7 +192,8 @@ fn missing_parents_are_made() {
 fn names_longer_than_a_header_and_not_utf8_are_kept() {
     let store = TempStore::new();
     let long = format!("{}/{}", "d".repeat(200), "f".repeat(255));
-    let archive = Archive::new().file(&long, 0o644, b"long").symlink("to-long", &long).file("tab\tquote\"'\\", 0o644, b"");
+    let archive =
+        Archive::new().file(&long, 0o644, b"long").symlink("to-long", &long).file("tab\tquote\"'\\", 0o644, b"");
     let rootfs = unpack(&store, archive);
     assert_eq!(fs::read(rootfs.join(&long)).unwrap(), b"long");
     assert_eq!(fs::read_link(rootfs.join("to-long")).unwrap(), Path::new(&long));
@@ -208,7 +217,14 @@ fn archives_of_gnu_tar_in_every_format_unpack_alike() {
     drop(sparse);
     let expected = Node::read_tree(&source);
 
-    for format in ["gnu", "pax", "posix --sparse-version=0.0", "posix --sparse-version=0.1", "posix --sparse-version=1.0", "oldgnu"] {
+    for format in [
+        "gnu",
+        "pax",
+        "posix --sparse-version=0.0",
+        "posix --sparse-version=0.1",
+        "posix --sparse-version=1.0",
+        "oldgnu",
+    ] {
         let archive = store.beside(&format!("{}.tar", format.replace(' ', "")));
         let mut arguments = vec!["-S", "-c", "-C", source.to_str().unwrap(), "-f", archive.to_str().unwrap()];
         let format_flag = format!("--format={}", format.split(' ').next().unwrap());
@@ -259,7 +275,8 @@ fn a_file_of_more_than_four_gibibytes_is_whole() {
 #[test]
 fn images_of_one_archive_do_not_see_each_other() {
     let store = TempStore::new();
-    let path = write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"hello").bytes());
+    let path =
+        write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"hello").bytes());
     let one = store.create(path.to_str().unwrap(), "one");
     let two = store.create(path.to_str().unwrap(), "two");
     fs::write(one.join("bar"), "hello-world").unwrap();
@@ -272,7 +289,8 @@ fn images_of_one_archive_do_not_see_each_other() {
 #[test]
 fn a_volume_is_known_by_path_and_time_and_trusted() {
     let store = TempStore::new();
-    let path = write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"hello").bytes());
+    let path =
+        write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"hello").bytes());
     let name = path.to_str().unwrap();
     store.create(name, "one");
     let metadata = fs::metadata(&path).unwrap();
@@ -287,7 +305,8 @@ fn a_volume_is_known_by_path_and_time_and_trusted() {
 #[test]
 fn a_changed_archive_is_unpacked_anew() {
     let store = TempStore::new();
-    let path = write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"old").bytes());
+    let path =
+        write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"old").bytes());
     touch(&path, 1_000_000);
     store.create(path.to_str().unwrap(), "one");
     fs::write(&path, Archive::new().file("foo", 0o644, b"new").bytes()).unwrap();
@@ -298,7 +317,8 @@ fn a_changed_archive_is_unpacked_anew() {
 #[test]
 fn cleaning_creates_of_a_touched_archive_leave_one_volume() {
     let store = TempStore::new();
-    let path = write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"old").bytes());
+    let path =
+        write_archive(store.path().parent().unwrap(), "base.tar", &Archive::new().file("foo", 0o644, b"old").bytes());
     touch(&path, 1_000_000);
     store.create(path.to_str().unwrap(), "one");
     store.ok(["delete", "one"]);
@@ -334,7 +354,9 @@ fn a_clean_keeps_the_volume_of_the_archive_about_to_be_used() {
 fn compressed_archives_are_recognised() {
     let store = TempStore::new();
     let archive = Archive::new().file("foo", 0o644, b"hello").bytes();
-    for (name, bytes) in [("base.tar", archive.clone()), ("base.tar.gz", gzip(&archive)), ("base.tar.zst", zstd(&archive))] {
+    for (name, bytes) in
+        [("base.tar", archive.clone()), ("base.tar.gz", gzip(&archive)), ("base.tar.zst", zstd(&archive))]
+    {
         let path = write_archive(store.path().parent().unwrap(), name, &bytes);
         let rootfs = store.create(path.to_str().unwrap(), name);
         assert_eq!(fs::read_to_string(rootfs.join("foo")).unwrap(), "hello", "{name}");
@@ -357,7 +379,11 @@ fn an_archive_may_come_through_a_pipe() {
 #[test]
 fn relative_and_odd_paths_name_an_archive() {
     let store = TempStore::new();
-    write_archive(store.path().parent().unwrap(), "with space%20.tar", &Archive::new().file("foo", 0o644, b"hello").bytes());
+    write_archive(
+        store.path().parent().unwrap(),
+        "with space%20.tar",
+        &Archive::new().file("foo", 0o644, b"hello").bytes(),
+    );
     let mut command = store.command(["create", "with space%20.tar", "x"]);
     support::run(command.current_dir(store.path().parent().unwrap())).success();
     assert_eq!(fs::read_to_string(store.rootfs("x").join("foo")).unwrap(), "hello");

@@ -118,7 +118,10 @@ fn directories_nobody_may_search_are_deleted() {
 fn paths_longer_than_the_kernel_takes_at_once_are_deleted() {
     let store = with_image();
     let name = "d".repeat(200);
-    let script = format!("cd {} && for i in $(seq 1 40); do mkdir {name} && cd {name}; done; touch end", store.rootfs("x").display());
+    let script = format!(
+        "cd {} && for i in $(seq 1 40); do mkdir {name} && cd {name}; done; touch end",
+        store.rootfs("x").display()
+    );
     support::succeed("sh", ["-c", &script]);
     store.ok(["delete", "x"]);
     assert!(!store.image("x").exists());

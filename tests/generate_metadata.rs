@@ -53,5 +53,6 @@ fn arguments_are_refused_and_the_command_is_not_advertised() {
 #[test]
 fn a_missing_store_is_an_error() {
     let store = TempStore::uninitialised();
-    store.fails(["generate-volume-size-metadata"]);
+    let message = store.fails(["generate-volume-size-metadata"]);
+    assert_eq!(message, "Store path is not initialized. Please run init-store.");
 }

@@ -73,7 +73,8 @@ fn the_store_is_mounted_with_project_quotas() {
     let store = TempStore::with_quota();
     let is_so = || {
         let table = fs::read_to_string("/proc/mounts").unwrap();
-        let line = table.lines().find(|line| line.contains(&format!(" {} ", store.path().display()))).unwrap().to_owned();
+        let line =
+            table.lines().find(|line| line.contains(&format!(" {} ", store.path().display()))).unwrap().to_owned();
         assert!(line.contains("prjquota") && line.contains("noatime"), "{line}");
     };
     is_so();

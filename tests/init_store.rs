@@ -10,8 +10,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use support::{
-    Archive, Image, Layer, MIB, TempStore, grootfs, loops_below, mount, mount_points_below, names, run, small_image, succeed,
-    system_calls,
+    Archive, Image, Layer, MIB, TempStore, grootfs, loops_below, mount, mount_points_below, names, run, small_image,
+    succeed, system_calls,
 };
 
 const GIB: u64 = 1024 * MIB;
@@ -154,10 +154,16 @@ fn another_filesystem_is_refused_in_exact_words() {
     for point in [tmpfs, ext4] {
         let path = point.join("store");
         let message = run(grootfs().arg("--store").arg(&path).args(["init-store", "--without-quota"])).failure();
-        assert_eq!(message, format!("Store path filesystem ({}) is incompatible with requested driver", point.display()));
+        assert_eq!(
+            message,
+            format!("Store path filesystem ({}) is incompatible with requested driver", point.display())
+        );
         assert!(!path.exists());
         let message = run(grootfs().arg("--store").arg(&point).args(["init-store", "--without-quota"])).failure();
-        assert_eq!(message, format!("Store path filesystem ({}) is incompatible with requested driver", point.display()));
+        assert_eq!(
+            message,
+            format!("Store path filesystem ({}) is incompatible with requested driver", point.display())
+        );
         assert!(!point.join("images").exists());
     }
 }
@@ -271,7 +277,10 @@ fn only_root_may() {
     fs::copy(env!("CARGO_BIN_EXE_grootfs"), &binary).unwrap();
     let mut command = std::process::Command::new(binary);
     command.arg("--store").arg(store.path()).arg("init-store").uid(65534).gid(65534);
-    assert_eq!(run(&mut command).failure(), format!("store {} can only be initialized by Root user", store.path().display()));
+    assert_eq!(
+        run(&mut command).failure(),
+        format!("store {} can only be initialized by Root user", store.path().display())
+    );
     assert!(!store.path().exists());
 }
 

@@ -72,7 +72,9 @@ fn promise_06_a_link_of_a_lower_layer_does_not_lead_out_either() {
     let store = TempStore::new();
     let url = Image::new()
         .layer(Layer::new(Archive::new().symlink("etc", "/etc").symlink("up", "../../..").bytes()))
-        .layer(Layer::new(Archive::new().file("etc/grootfs-escape", 0o644, b"").file("up/grootfs-escape", 0o644, b"").bytes()))
+        .layer(Layer::new(
+            Archive::new().file("etc/grootfs-escape", 0o644, b"").file("up/grootfs-escape", 0o644, b"").bytes(),
+        ))
         .write(&store.beside("image"), "latest");
     store.run(["create", &url, "x"]);
     assert!(!Path::new("/etc/grootfs-escape").exists());

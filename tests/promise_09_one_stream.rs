@@ -107,7 +107,10 @@ fn promise_09_twenty_creates_of_one_image_read_each_layer_once() {
     });
     let opened: String = traces.iter().map(|trace| fs::read_to_string(trace).unwrap()).collect();
     for layer in &layers {
-        assert_eq!(opened.lines().filter(|line| line.contains(&format!("blobs/sha256/{}", &layer.digest[7..]))).count(), 1);
+        assert_eq!(
+            opened.lines().filter(|line| line.contains(&format!("blobs/sha256/{}", &layer.digest[7..]))).count(),
+            1
+        );
     }
     for n in 0..20 {
         assert!(store.rootfs(&format!("x-{n}")).join("b-last").exists());

@@ -16,7 +16,9 @@ fn promise_10_credentials_are_in_no_answer_and_no_log() {
     let store = TempStore::new();
     let log = store.beside("log");
     let good = small_image(&store.beside("image"));
-    for (n, image) in [good.as_str(), "oci:///not/here:latest", "/not/here.tar", "docker://127.0.0.1:1/image"].iter().enumerate() {
+    for (n, image) in
+        [good.as_str(), "oci:///not/here:latest", "/not/here.tar", "docker://127.0.0.1:1/image"].iter().enumerate()
+    {
         let id = format!("x-{n}");
         for flags in [vec!["--log-level", "debug"], vec!["--log-level", "debug", "--log-file", log.to_str().unwrap()]] {
             let create = ["create", "--username", "groot", "--password", SECRET, image, &id];

@@ -34,7 +34,10 @@ fn a_mounted_root_runs_under_runc_and_crun() {
         let url = image().write(&store.beside("image"), "latest");
         let printed = store.ok(["create", &url, "x"]);
         greets(&store, runtime, &printed);
-        assert_eq!(std::fs::read_to_string(store.image("x").join("diff/written")).unwrap(), "by the image's environment\n");
+        assert_eq!(
+            std::fs::read_to_string(store.image("x").join("diff/written")).unwrap(),
+            "by the image's environment\n"
+        );
         store.ok(["delete", "x"]);
     }
 }
@@ -60,7 +63,12 @@ fn a_root_mounted_by_hand_from_the_entry_runs_under_crun() {
     let mut spec: Value = serde_json::from_str(&printed).unwrap();
     let entry = spec["mounts"].as_array_mut().unwrap().remove(0);
     let text = |key: &str| entry[key].as_str().unwrap().to_owned();
-    mount(Path::new(&text("source")), Path::new(&text("destination")), &text("type"), entry["options"][0].as_str().unwrap());
+    mount(
+        Path::new(&text("source")),
+        Path::new(&text("destination")),
+        &text("type"),
+        entry["options"][0].as_str().unwrap(),
+    );
     greets(&store, Runtime::Crun, &spec.to_string());
     support::unmount_below(&store.rootfs("x"));
     store.ok(["delete", "x"]);
@@ -71,7 +79,8 @@ fn an_images_volume_is_writable_in_the_container() {
     let store = TempStore::new();
     let url = image().volume("/data").write(&store.beside("image"), "latest");
     let printed = store.ok(["create", &url, "x"]);
-    let outcome = Bundle::new(&store.beside("bundle"), &printed, &["/bin/sh", "-c", "echo kept > /data/file"]).run(Runtime::Runc);
+    let outcome =
+        Bundle::new(&store.beside("bundle"), &printed, &["/bin/sh", "-c", "echo kept > /data/file"]).run(Runtime::Runc);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let source = store.image("x").join(format!("vol-{}", support::sha256_hex(b"/data")));
     assert_eq!(std::fs::read_to_string(source.join("file")).unwrap(), "kept\n");

@@ -23,7 +23,9 @@ fn an_image_without_a_limit_shows_its_base_only() {
 #[test]
 fn the_base_is_the_sum_of_all_layers() {
     let store = TempStore::new();
-    let layer = |name: &str, size: usize| Layer::new(Archive::new().file(name, 0o644, &vec![1; size]).hard_link("link", name).bytes());
+    let layer = |name: &str, size: usize| {
+        Layer::new(Archive::new().file(name, 0o644, &vec![1; size]).hard_link("link", name).bytes())
+    };
     let url = Image::new().layer(layer("a", 1000)).layer(layer("b", 11)).write(&store.beside("image"), "latest");
     store.create(&url, "x");
     assert_eq!(store.stats("x")["total_bytes_used"], 1011);

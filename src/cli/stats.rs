@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::args::StatsArgs;
 use super::{Failure, output};
 use crate::config::Config;
-use crate::store::{Argument, Store};
+use crate::store::{Argument, Error, Store};
 
 #[derive(Serialize)]
 struct Stats {
@@ -20,12 +20,21 @@ struct DiskUsage {
     committed_space_bytes: u64,
 }
 
+/// Words that callers of the original match, out of place as they are.
+fn not_found(error: &Error) -> Failure {
+    match error {
+        Error::NotFound(_) => Failure::from(format!("{error} Skipping delete.")),
+        _ => Failure::from(error.to_string()),
+    }
+}
+
 /// Prints the disk usage of an image in bytes, as one JSON object.
 pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
     let argument = args.id()?;
     let store = Store::new(&config.store, &config.driver)?;
-    let id = Argument(argument).existing(&store).inspect_err(|error| {
+    let id = Argument(argument).existing(&store).map_err(|error| {
         tracing::error!(%error, id = argument, storePath = %config.store.display(), "find-id-failed");
+        not_found(&error)
     })?;
     let usage = store.usage(&id)?;
     let stats = Stats {

@@ -109,7 +109,9 @@ pub trait Driver: Sync {
     fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), Error>;
     /// Checks that `path` is on a filesystem that this driver can work with.
     fn validate(&self, path: &Path) -> Result<(), Error>;
-    /// Makes what the driver needs in a store beside the common directories, and checks that quotas work.
+    /// Checks that the filesystem of `path` can do all that is needed, quotas included.
+    fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), Error>;
+    /// Makes what the driver needs in a store beside the common directories.
     fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), Error>;
 
     /// How layers write down what they delete.
@@ -123,6 +125,8 @@ pub trait Driver: Sync {
     /// Removes a volume's directory, wherever it has been moved.
     fn remove_volume(&self, path: &Path) -> Result<(), Error>;
 
+    /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
+    fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Unmounts an image's root filesystem. Nothing is removed if that fails.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, garbage, namespace::Namespace, removal};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::Fetcher;
 use crate::image::{Image, Reference};
@@ -117,7 +117,7 @@ impl Store {
         }
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
-        let mut mounts = self.fill(request, &image, &directory, &published)?;
+        let mut mounts = self.fill(request, id, &image, &directory, &published)?;
         mounts.extend(make_volumes(&image.volumes, &directory, &published)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
@@ -138,11 +138,16 @@ impl Store {
     fn fill(
         &self,
         request: &Request<'_>,
+        id: &ImageId,
         image: &Image,
         directory: &Path,
         published: &Path,
     ) -> Result<Vec<Mount>, Error> {
-        let volumes = layers::sizes(self, &image.layers)?;
+        let mut volumes = layers::sizes(self, &image.layers)?;
+        if !request.mount {
+            let count = self.driver.layers_too_many(&self.layout, volumes.len())?;
+            volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
+        }
         let request =
             ImageRequest { directory, published, volumes: &volumes, limit: request.limit, mount: request.mount };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)

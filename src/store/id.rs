@@ -53,8 +53,9 @@ impl Argument<'_> {
         }
         let images = store.layout.images();
         let below = std::path::Path::new(self.0).strip_prefix(&images).ok();
-        let id = below.and_then(|path| path.components().next()).and_then(|first| first.as_os_str().to_str());
-        let id = id.ok_or_else(|| Error::OutsideStore(self.0.to_owned()))?;
+        // Nothing below an image and nothing beside it: a path that is nearly right must not cost an image.
+        let id = below.filter(|path| path.components().count() == 1).and_then(|path| path.to_str());
+        let id = id.ok_or_else(|| Error::OutsideStore(self.0.to_owned()))?.trim_end_matches('/');
         ImageId::new(id).map_err(|_| Error::OutsideStore(self.0.to_owned()))
     }
 
@@ -89,8 +90,15 @@ mod tests {
         let id = |text| Argument(text).id(&store).map(|id| id.to_string());
         assert_eq!(id("x").unwrap(), "x");
         assert_eq!(id("/some/store/images/x").unwrap(), "x");
-        assert_eq!(id("/some/store/images/x/rootfs").unwrap(), "x");
-        for outside in ["/some/store/images", "/some/store/volumes/x", "/other", "/some/store/images/../volumes/x"] {
+        assert_eq!(id("/some/store/images/x/").unwrap(), "x");
+        for outside in [
+            "/some/store/images/x/rootfs",
+            "/some/store/images/x/../y",
+            "/some/store/images",
+            "/some/store/volumes/x",
+            "/other",
+            "/some/store/images/../volumes/x",
+        ] {
             let expected = format!("path `{outside}` is outside store path");
             assert_eq!(id(outside).unwrap_err().to_string(), expected);
         }

@@ -41,6 +41,7 @@ impl Store {
             return Err(Error::InitBusy(LOCK));
         };
         self.mount_if_needed(request)?;
+        self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
         self.configure(request.filesystem)
     }
 

@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Error, Store, durability, volumes};
+use super::{Error, Store, build, durability, volumes};
 use crate::fetcher::Fetcher;
 use crate::image::{ChainId, Image, Layer, digest_hex};
 use crate::layout::Layout;
-use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::unpacker::{self, Budget, Expected, IdTranslation};
 
@@ -130,40 +129,8 @@ impl<'a> Pull<'a> {
     }
 
     fn build(&self, index: usize) -> Result<(), Error> {
-        let (layout, chain_id) = (&self.store.layout, &self.layers[index].chain_id);
-        let waiting = || !self.is_cancelled(index);
-        let Some(_lock) = lock::lock_while(&layout.volume_lock(chain_id), waiting)? else {
-            return Err(Error::Cancelled);
-        };
-        if durability::Suspects::read(layout)?.contains(chain_id) {
-            tracing::info!("fetching a layer again that a power cut may have torn");
-            volumes::remove(self.store, &volumes::condemned_path(layout, chain_id.as_str()))?;
-            volumes::remove(self.store, &layout.volume(chain_id.as_str()))?;
-        } else if volumes::is_present(layout, chain_id)? {
-            return Ok(());
-        }
-        volumes::remove_leftovers(self.store, chain_id)?;
-        let name = volumes::incomplete_name(chain_id)?;
-        let built = self.fill_and_rename(index, &name);
-        if built.is_err()
-            && let Err(error) = volumes::remove(self.store, &layout.volume(&name))
-        {
-            tracing::error!(%error, volume = name, "removing-incomplete-volume-failed");
-        }
-        built
-    }
-
-    fn fill_and_rename(&self, index: usize, name: &str) -> Result<(), Error> {
-        let (layout, chain_id) = (&self.store.layout, &self.layers[index].chain_id);
-        self.store.driver.create_volume(layout, name)?;
-        let path = layout.volume(name);
-        let size = self.unpack(index, &path)?;
-        volumes::record_size(layout, chain_id.as_str(), size)?;
-        self.store.driver.prepare_volume(layout, chain_id)?;
-        durability::mark(layout, chain_id)?;
-        let target = layout.volume(chain_id.as_str());
-        std::fs::rename(&path, &target).on("rename", &target)?;
-        Ok(())
+        let keep_waiting = || !self.is_cancelled(index);
+        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
@@ -172,12 +139,13 @@ impl<'a> Pull<'a> {
         let source = self.fetcher.open(layer).map_err(Error::Pull)?;
         let volume = open_directory(path)?;
         let unpacked = unpacker::unpack(source, volume.as_fd(), &self.job(index))
-            .map_err(|error| self.unpack_error(layer, error))?;
+            .map_err(|error| unpack_error(self.store, &layer.blob_id, error))?;
         self.wait_for_parents(index)?;
         // Only a layer that leaves something open pays for looking at its parents.
-        let parents = if unpacked.needs_parents() { self.open_parents(index)? } else { Vec::new() };
+        let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
+        let parents = open_below(self.store, below)?;
         let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
-        unpacked.finish(volume.as_fd(), &parents).map_err(|error| self.unpack_error(layer, error))
+        unpacked.finish(volume.as_fd(), &parents).map_err(|error| unpack_error(self.store, &layer.blob_id, error))
     }
 
     fn job(&self, index: usize) -> unpacker::Layer<'_> {
@@ -196,12 +164,6 @@ impl<'a> Pull<'a> {
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
         }
-    }
-
-    /// Volumes of the layers below, topmost first.
-    fn open_parents(&self, index: usize) -> Result<Vec<OwnedFd>, PathError> {
-        let below = self.layers[..index].iter().rev();
-        below.map(|layer| open_directory(&self.store.layout.volume(layer.chain_id.as_str()))).collect()
     }
 
     fn wait_for_parents(&self, index: usize) -> Result<(), Error> {
@@ -243,17 +205,24 @@ impl<'a> Pull<'a> {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn unpack_error(&self, layer: &Layer, source: unpacker::Error) -> Error {
-        let advice = match os_error(&source) {
-            Some(libc::ENOSPC | libc::EDQUOT) => {
-                let store = self.store.layout.root().display();
-                format!(": the store {store} is full: delete images, then run `grootfs clean`")
-            }
-            _ => String::new(),
-        };
-        Error::Unpack { stage: stage(&source), layer: layer.blob_id.clone(), source, advice }
-    }
+/// Volumes of `layers`, topmost first.
+pub(super) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
+    let topmost_first = layers.iter().rev();
+    topmost_first.map(|layer| open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
+}
+
+/// An error of unpacking `layer`, with what to do where the store is full.
+pub(super) fn unpack_error(store: &Store, layer: &str, source: unpacker::Error) -> Error {
+    let advice = match os_error(&source) {
+        Some(libc::ENOSPC | libc::EDQUOT) => {
+            let store = store.layout.root().display();
+            format!(": the store {store} is full: delete images, then run `grootfs clean`")
+        }
+        _ => String::new(),
+    };
+    Error::Unpack { stage: stage(&source), layer: layer.to_owned(), source: Box::new(source), advice }
 }
 
 /// Whether it was the bytes of the blob, or the files made of them.
@@ -282,7 +251,8 @@ pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<crate::driver
         .collect()
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
+/// Opens a directory that is none of a link's.
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty()).on("open", path)

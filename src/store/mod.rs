@@ -27,11 +27,13 @@
 //!   create either has its layers spared, or sees that they are condemned and takes them back.
 
 mod backing_file;
+mod build;
 mod create;
 mod delete;
 mod delete_store;
 mod dependencies;
 mod durability;
+mod flatten;
 mod garbage;
 mod id;
 mod init;
@@ -119,7 +121,7 @@ pub enum Error {
         /// The layer.
         layer: String,
         /// What happened.
-        source: unpacker::Error,
+        source: Box<unpacker::Error>,
         /// What to do about it.
         advice: String,
     },

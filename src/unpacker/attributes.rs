@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, utimensat,
 };
+use rustix::io::Errno;
 use rustix::process::fchdir;
 use tracing::debug;
 
@@ -96,37 +97,34 @@ impl Target<'_> {
         }
     }
 
-    fn error(&self, operation: impl Into<Cow<'static, str>>, error: io::Error) -> Error {
+    fn error(&self, operation: impl Into<Cow<'static, str>>, error: Errno) -> Error {
         Error::file(operation, self.path(), error)
     }
 
-    fn chown(&self, owner: Owner) -> io::Result<()> {
+    fn chown(&self, owner: Owner) -> rustix::io::Result<()> {
         let (uid, gid) = (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
-        let _: () = match self {
-            Self::Open { file, .. } => fchown(file, uid, gid)?,
-            Self::Named { directory, name, .. } => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?,
-        };
-        Ok(())
+        match self {
+            Self::Open { file, .. } => fchown(file, uid, gid),
+            Self::Named { directory, name, .. } => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+        }
     }
 
-    fn chmod(&self, mode: u32) -> io::Result<()> {
+    fn chmod(&self, mode: u32) -> rustix::io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
-        let _: () = match self {
-            Self::Open { file, .. } => fchmod(file, mode)?,
+        match self {
+            Self::Open { file, .. } => fchmod(file, mode),
             // The mode of a symlink means nothing and cannot be changed.
-            Self::Named { is_symlink: true, .. } => {}
-            Self::Named { directory, name, .. } => chmodat(directory, *name, mode, AtFlags::empty())?,
-        };
-        Ok(())
+            Self::Named { is_symlink: true, .. } => Ok(()),
+            Self::Named { directory, name, .. } => chmodat(directory, *name, mode, AtFlags::empty()),
+        }
     }
 
-    fn set_times(&self, mtime: Timespec) -> io::Result<()> {
+    fn set_times(&self, mtime: Timespec) -> rustix::io::Result<()> {
         let times = Timestamps { last_access: mtime, last_modification: mtime };
-        let _: () = match self {
-            Self::Open { file, .. } => futimens(file, &times)?,
-            Self::Named { directory, name, .. } => utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW)?,
-        };
-        Ok(())
+        match self {
+            Self::Open { file, .. } => futimens(file, &times),
+            Self::Named { directory, name, .. } => utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW),
+        }
     }
 
     fn set_xattr(&self, xattr: &Xattr) -> Result<(), Error> {

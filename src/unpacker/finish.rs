@@ -6,13 +6,12 @@
 //! extracting the layers one into the other would have made.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, linkat, renameat_with};
+use rustix::fs::{AtFlags, OFlags, Stat, linkat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::copyup::{copy_up, directory_attributes};
@@ -20,7 +19,8 @@ use super::error::Error;
 use super::merged::{MergedFile, MergedView};
 use super::path::{moved, split};
 use super::tree::{Place, Tree, take_below};
-use super::{Unpacked, whiteout};
+use super::whiteout::is_whiteout;
+use super::{Unpacked, WhiteoutFormat};
 use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
 
@@ -43,7 +43,8 @@ pub(super) fn finish(
         opaque: unpacked.unsettled.opaque.into_iter().map(|path| (path, ())).collect(),
         implicit: unpacked.unsettled.implicit.into_iter().map(|path| (path, ())).collect(),
         links: unpacked.unsettled.links,
-        whiteouts: unpacked.whiteouts,
+        whiteouts: unpacked.unsettled.whiteouts,
+        format: unpacked.whiteouts,
         size: unpacked.size,
     };
     if unpacked.unsettled.root_is_opaque {
@@ -52,6 +53,7 @@ pub(super) fn finish(
     finisher.check_base(&unpacked.base)?;
     let found = finisher.follow_lower_symlinks()?;
     finisher.make_links()?;
+    finisher.remove_idle_whiteouts()?;
     if unpacked.unsettled.root_is_opaque {
         finisher.hide_lower_root()?;
     }
@@ -71,7 +73,8 @@ struct Finisher<'a> {
     /// Directories to be settled.
     implicit: BTreeMap<PathBuf, ()>,
     links: BTreeMap<PathBuf, PathBuf>,
-    whiteouts: whiteout::WhiteoutFormat,
+    whiteouts: BTreeMap<PathBuf, ()>,
+    format: WhiteoutFormat,
     size: u64,
 }
 
@@ -87,7 +90,7 @@ impl Finisher<'_> {
                 |errno: Errno| Error::BaseDirectoryNotFound { path: Path::new("/").join(path), source: errno.into() };
             let found = self.parents.resolve(path).map_err(|error| Error::file("stat", path, error))?;
             let found = found.ok_or_else(|| missing(Errno::NOENT))?;
-            if !dirfd::file_type(&found.stat).is_dir() {
+            if !is_directory(&found.stat) {
                 return Err(missing(Errno::NOTDIR));
             }
         }
@@ -106,7 +109,7 @@ impl Finisher<'_> {
                 continue;
             }
             let target = self.parents.resolve(&path).map_err(|error| Error::file("following", &path, error))?;
-            match target.filter(|target| dirfd::file_type(&target.stat).is_dir()) {
+            match target.filter(|target| is_directory(&target.stat)) {
                 Some(target) => self.relocate(&path, &target.path, &mut found)?,
                 None => {
                     found.insert(path, None);
@@ -139,15 +142,16 @@ impl Finisher<'_> {
         for (path, ()) in take_below(&mut self.implicit, from) {
             self.implicit.insert(rebased(&path, from, &to), ());
         }
+        for (path, ()) in take_below(&mut self.whiteouts, from) {
+            self.whiteouts.insert(rebased(&path, from, &to), ());
+        }
         for (path, _) in take_below(found, from) {
             self.implicit.insert(rebased(&path, from, &to), ());
         }
         for (path, ()) in take_below(&mut self.opaque, from) {
             let path = rebased(&path, from, &to);
             if path == to {
-                let directory = dirfd::open_beneath(self.volume, &to, OFlags::RDONLY | OFlags::DIRECTORY);
-                let marked = directory.and_then(|directory| self.whiteouts.mark_opaque(directory));
-                marked.map_err(|error| Error::file("hiding the content of", &to, error))?;
+                self.hide_content(&to).map_err(|error| Error::file("hiding the content of", &to, error))?;
             }
             self.opaque.insert(path, ());
         }
@@ -155,26 +159,43 @@ impl Finisher<'_> {
         Ok(())
     }
 
-    /// Where both directories have a name, directories are merged and otherwise the one from `from` stays.
+    /// Where both directories have a name, directories are merged and otherwise the one from `from` stays; but what the
+    /// layer adds stays where it is also deleted.
     fn merge(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let (parent, from_name) = split(from).ok_or(Errno::INVAL)?;
         let source = self.enter(from)?;
         let target = self.enter(to)?;
         for name in dirfd::names(dirfd::open_beneath(self.volume, from, OFlags::RDONLY | OFlags::DIRECTORY)?)? {
-            loop {
-                match renameat_with(&source.fd, &*name, &target.fd, &*name, RenameFlags::NOREPLACE) {
-                    Ok(()) => break,
-                    Err(Errno::EXIST) if is_directory(&source.fd, &name)? && is_directory(&target.fd, &name)? => {
-                        self.merge(&from.join(&name), &to.join(&name))?;
-                        break;
-                    }
-                    Err(Errno::EXIST) => self.tree.vacate(&target, &name)?,
-                    Err(errno) => return Err(errno.into()),
+            match (dirfd::stat_name(&source.fd, &name)?, dirfd::stat_name(&target.fd, &name)?) {
+                (None, _) | (_, None) => {}
+                (Some(old), Some(there)) if is_directory(&old) && is_directory(&there) => {
+                    self.merge(&from.join(&name), &to.join(&name))?;
+                    continue;
                 }
+                (Some(old), Some(there)) if is_whiteout(&old) => {
+                    if is_directory(&there) {
+                        self.hide_content(&to.join(&name))?;
+                    }
+                    continue;
+                }
+                (Some(old), Some(there)) if is_directory(&old) && is_whiteout(&there) => {
+                    self.hide_content(&from.join(&name))?;
+                    self.tree.vacate(&target, &name)?;
+                }
+                (Some(_), Some(_)) => self.tree.vacate(&target, &name)?,
             }
+            renameat(&source.fd, &*name, &target.fd, &*name)?;
         }
         let parent = self.enter(parent)?;
         self.tree.vacate(&parent, from_name)
+    }
+
+    /// Makes the directory `path` of this volume opaque.
+    fn hide_content(&mut self, path: &Path) -> io::Result<()> {
+        let directory = dirfd::open_beneath(self.volume, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        self.format.mark_opaque(directory)?;
+        self.opaque.insert(path.to_owned(), ());
+        Ok(())
     }
 
     fn enter(&mut self, path: &Path) -> io::Result<Rc<Place>> {
@@ -208,13 +229,13 @@ impl Finisher<'_> {
     fn lower_file(&mut self, path: &Path) -> io::Result<MergedFile> {
         let (parent, name) = split(path).ok_or(Errno::PERM)?;
         // The volume changes with each copy, so what was seen of it before does not count.
-        let directory = MergedView::new(&self.whole, self.whiteouts).resolve(parent)?.ok_or(Errno::NOENT)?;
+        let directory = MergedView::new(&self.whole, self.format).resolve(parent)?.ok_or(Errno::NOENT)?;
         let real = directory.path.join(name);
         if real.ancestors().skip(1).any(|above| self.opaque.contains_key(above)) {
             return Err(Errno::NOENT.into());
         }
         let file = self.parents.lookup(&real)?.ok_or(Errno::NOENT)?;
-        if dirfd::file_type(&file.stat).is_dir() {
+        if is_directory(&file.stat) {
             return Err(Errno::PERM.into());
         }
         Ok(file)
@@ -251,24 +272,32 @@ impl Finisher<'_> {
         made.map_err(failed)
     }
 
+    /// Removes whiteouts of what no lower layer has. In a directory that only one layer has, an overlay would list them
+    /// as names that cannot be opened.
+    fn remove_idle_whiteouts(&mut self) -> Result<(), Error> {
+        for (path, ()) in std::mem::take(&mut self.whiteouts) {
+            if self.lower(&path)?.is_some() {
+                continue;
+            }
+            let Some((place, name)) = self.tree.parent_of(&path)? else { continue };
+            let failed = |error| Error::file("removing whiteout", &path, error);
+            if dirfd::stat_name(&place.fd, name).map_err(failed)?.is_some_and(|stat| is_whiteout(&stat)) {
+                unlinkat(&place.fd, name, AtFlags::empty()).map_err(|errno| failed(errno.into()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// An overlay does not ask whether the root of a volume is opaque, so each entry of the lower ones' root is hidden
     /// by itself.
     fn hide_lower_root(&mut self) -> Result<(), Error> {
         let failed = |error: io::Error| Error::file("hiding the content of", "/", error);
         let root = self.tree.enter(Path::new(""))?;
         for (name, _) in self.parents.read_dir(Path::new("")).map_err(failed)? {
-            match self.whiteouts.hide(&root.fd, &name) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => {
-                    result.map_err(failed)?;
-                    continue;
-                }
-            }
-            if is_directory(&root.fd, &name).map_err(failed)? {
-                let path = Path::new(&name);
-                let directory = dirfd::open_beneath(self.volume, path, OFlags::RDONLY | OFlags::DIRECTORY);
-                directory.and_then(|directory| self.whiteouts.mark_opaque(directory)).map_err(failed)?;
-                self.opaque.insert(path.to_owned(), ());
+            match dirfd::stat_name(&root.fd, &name).map_err(failed)? {
+                None => self.format.hide(&root.fd, &name).map_err(failed)?,
+                Some(stat) if is_directory(&stat) => self.hide_content(Path::new(&name)).map_err(failed)?,
+                Some(_) => {}
             }
         }
         Ok(())
@@ -281,14 +310,14 @@ impl Finisher<'_> {
             found.insert(path, file);
         }
         for (path, file) in found.iter().rev() {
-            let Some(file) = file.as_ref().filter(|file| dirfd::file_type(&file.stat) == FileType::Directory) else {
+            let Some(file) = file.as_ref().filter(|file| is_directory(&file.stat)) else {
                 continue;
             };
             let failed = |error| Error::file("settling directory", path, error);
             let attributes = directory_attributes(&self.parents, file).map_err(failed)?;
             self.tree.set_attributes(path, attributes);
         }
-        self.tree.settle_directories(self.whiteouts)
+        self.tree.settle_directories(self.format)
     }
 }
 
@@ -296,6 +325,6 @@ fn rebased(path: &Path, from: &Path, to: &Path) -> PathBuf {
     moved(path, from, to).unwrap_or_else(|| path.to_owned())
 }
 
-fn is_directory(parent: impl AsFd, name: &OsStr) -> io::Result<bool> {
-    Ok(dirfd::stat_name(parent, name)?.is_some_and(|stat| dirfd::file_type(&stat).is_dir()))
+fn is_directory(stat: &Stat) -> bool {
+    dirfd::file_type(stat).is_dir()
 }

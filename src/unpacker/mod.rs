@@ -20,6 +20,7 @@ mod digest;
 mod error;
 mod extract;
 mod finish;
+mod flatten;
 mod ids;
 mod merged;
 mod path;
@@ -39,6 +40,7 @@ use std::sync::atomic::AtomicBool;
 pub use archive::ArchiveError;
 pub use digest::{Budget, Expected};
 pub use error::Error;
+pub use flatten::flatten;
 pub use ids::{IdError, IdRange, IdTranslation};
 pub use merged::{MergedFile, MergedView};
 pub use whiteout::WhiteoutFormat;
@@ -89,8 +91,9 @@ impl Unpacked {
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
-        let Unsettled { implicit, links, root_is_opaque, .. } = &self.unsettled;
-        !implicit.is_empty() || !links.is_empty() || *root_is_opaque || !self.base.as_os_str().is_empty()
+        let Unsettled { implicit, opaque: _, root_is_opaque, links, whiteouts } = &self.unsettled;
+        let based = !self.base.as_os_str().is_empty();
+        based || !implicit.is_empty() || *root_is_opaque || !links.is_empty() || !whiteouts.is_empty()
     }
 
     /// Settles what depends on the lower layers, topmost first, all of them finished. Returns the final size: files

@@ -55,18 +55,18 @@ pub(super) fn run(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Laye
         let extracted = extractor.join().unwrap_or_else(|payload| Err(panicked(payload)));
         Ok::<_, Error>((fed, extracted))
     })?;
-    match (fed, extracted) {
+    let error = match (fed, extracted) {
         (Ok(diff), Ok(unpacked)) => {
             blob.verify()?;
-            match diff.mismatch() {
+            return match diff.mismatch() {
                 Some((expected, actual)) => Err(Error::DiffId { expected, actual }),
                 None => Ok(unpacked),
-            }
+            };
         }
-        (Err(Stop::Failed(error)), _) | (_, Err(error)) if error.accuses_content() => Err(blob.blame(error)),
-        (Err(Stop::Failed(error)), _) | (_, Err(error)) => Err(error),
-        (Err(Stop::Unwanted), Ok(_)) => Err(Error::Panicked("the archive was not read to its end".to_owned())),
-    }
+        (Err(Stop::Failed(error)), _) | (_, Err(error)) => error,
+        (Err(Stop::Unwanted), Ok(_)) => Error::Panicked("the archive was not read to its end".to_owned()),
+    };
+    Err(if error.accuses_content() { blob.blame(error) } else { error })
 }
 
 /// Runs `work` in a thread of its own whose root directory is `volume`.

@@ -85,6 +85,7 @@ pub(super) struct Tree<'v> {
     times: BTreeMap<PathBuf, Timestamps>,
     /// Hard links to files that this layer does not have: the link and the file.
     links: BTreeMap<PathBuf, PathBuf>,
+    whiteouts: BTreeMap<PathBuf, ()>,
 }
 
 /// What a tree leaves to be settled with the lower layers at hand.
@@ -95,6 +96,8 @@ pub(super) struct Unsettled {
     pub(super) opaque: Vec<PathBuf>,
     pub(super) root_is_opaque: bool,
     pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    /// Names of lower layers that are hidden.
+    pub(super) whiteouts: BTreeMap<PathBuf, ()>,
 }
 
 impl<'v> Tree<'v> {
@@ -110,6 +113,7 @@ impl<'v> Tree<'v> {
             directories: BTreeMap::new(),
             times: BTreeMap::new(),
             links: BTreeMap::new(),
+            whiteouts: BTreeMap::new(),
         }
     }
 
@@ -203,6 +207,7 @@ impl<'v> Tree<'v> {
         remove_below(&mut self.directories, &path);
         remove_below(&mut self.times, &path);
         remove_below(&mut self.links, &path);
+        remove_below(&mut self.whiteouts, &path);
         Ok(())
     }
 
@@ -228,8 +233,12 @@ impl<'v> Tree<'v> {
         }
         let failed = |error| Error::file("failed to create whiteout node:", path, error);
         match format.hide(&place.fd, name) {
+            Ok(()) => {
+                self.whiteouts.insert(real, ());
+                return Ok(());
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.map_err(failed),
+            Err(error) => return Err(failed(error)),
         }
         let there = dirfd::stat_name(&place.fd, name).map_err(failed)?;
         if there.is_some_and(|stat| dirfd::file_type(&stat).is_dir()) {
@@ -322,7 +331,7 @@ impl<'v> Tree<'v> {
                 opaque.push(path);
             }
         }
-        Unsettled { implicit, opaque, root_is_opaque, links: self.links }
+        Unsettled { implicit, opaque, root_is_opaque, links: self.links, whiteouts: self.whiteouts }
     }
 
     fn open(&self, real: &Path) -> io::Result<OwnedFd> {

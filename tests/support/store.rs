@@ -138,12 +138,15 @@ impl TempStore {
     /// Whatever a finished or failed command must not leave behind.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut found = names(&self.path.join("tmp"));
-        found.extend(self.volumes().into_iter().filter(|name| name.contains("-incomplete-") || name.starts_with("gc.")));
+        found
+            .extend(self.volumes().into_iter().filter(|name| name.contains("-incomplete-") || name.starts_with("gc.")));
         found.extend(names(&self.path.join("locks")).into_iter().filter(|name| name.starts_with("image:")));
         let images = names(&self.path.join("images"));
         found.extend(self.records().into_iter().filter(|id| !images.contains(id)).map(|id| format!("record of {id}")));
         let records = self.records();
-        found.extend(images.into_iter().filter(|id| !records.contains(id)).map(|id| format!("image {id} has no record")));
+        found.extend(
+            images.into_iter().filter(|id| !records.contains(id)).map(|id| format!("image {id} has no record")),
+        );
         found
     }
 }

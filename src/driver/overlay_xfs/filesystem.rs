@@ -126,18 +126,23 @@ pub(super) fn validate(path: &Path) -> Result<(), FilesystemError> {
     Err(FilesystemError::Incompatible(path.display().to_string()))
 }
 
-/// Makes what overlay-xfs needs in a store, and checks that its filesystem will do.
-pub(super) fn configure(layout: &Layout, request: FilesystemRequest) -> Result<(), FilesystemError> {
-    let root = openat(CWD, layout.root(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .on("open", layout.root())?;
-    if !has_entry_types(&root).on("read", layout.root())? {
-        return Err(FilesystemError::NoEntryTypes(layout.root().display().to_string()));
+/// Checks that the filesystem of the directory `path` tells the types of entries and enforces quotas.
+pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<(), FilesystemError> {
+    let directory =
+        openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).on("open", path)?;
+    if !has_entry_types(&directory).on("read", path)? {
+        return Err(FilesystemError::NoEntryTypes(path.display().to_string()));
     }
     if !request.without_quota
-        && let Some(reason) = quota::missing_support(&root)?
+        && let Some(reason) = quota::missing_support(&directory)?
     {
-        return Err(FilesystemError::NoQuota { path: layout.root().display().to_string(), reason });
+        return Err(FilesystemError::NoQuota { path: path.display().to_string(), reason });
     }
+    Ok(())
+}
+
+/// Makes what overlay-xfs needs in a store.
+pub(super) fn configure(layout: &Layout, request: FilesystemRequest) -> Result<(), FilesystemError> {
     ensure_whiteout_device(&layout.whiteout_device())?;
     for directory in [layout.links(), layout.project_ids()] {
         files::ensure_directory(&directory)?;

@@ -15,12 +15,14 @@ use crate::sys::path_error::{OnPath, PathError};
 /// What short ids are made of: none of it means anything in mount options.
 const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
 /// Four characters name sixteen million volumes.
-const LENGTH: usize = 4;
+pub(super) const LENGTH: usize = 4;
 
 /// The short id of a volume; made where it has none.
 pub(super) fn ensure(layout: &Layout, chain_id: &ChainId) -> Result<String, PathError> {
     let target = layout.volume(chain_id.as_str());
+    // The original's are up to twenty characters long, of which few fit into a page.
     if let Some(short) = read(layout, chain_id.as_str())?
+        && short.len() <= LENGTH
         && fs::read_link(layout.links().join(&short)).is_ok_and(|found| found == target)
     {
         return Ok(short);

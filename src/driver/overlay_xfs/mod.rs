@@ -16,7 +16,6 @@ mod mount;
 mod quota;
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
@@ -45,21 +44,9 @@ pub enum Error {
     /// The overlay could not be mounted.
     #[error("mounting overlay: {0}")]
     Mount(String),
-    /// Mount options for the caller do not fit into the one page the kernel reads.
-    #[error(
-        "the mount options of {layers} layers take {length} bytes and the kernel reads {limit}: \
-         leave out --without-mount, or use a store with a shorter path than {store}"
-    )]
-    OptionsTooLong {
-        /// Number of layers.
-        layers: usize,
-        /// Length of the options.
-        length: usize,
-        /// What the kernel reads.
-        limit: usize,
-        /// The store.
-        store: String,
-    },
+    /// Not one layer fits into the page of mount options that the kernel reads.
+    #[error("the path {0} is too long for mount options: use a store with a shorter path")]
+    PathTooLong(String),
     /// Something is mounted where an image is to be removed.
     #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
     MountedBelow {
@@ -97,6 +84,10 @@ impl Driver for OverlayXfs {
         Ok(filesystem::validate(path).map_err(Error::from)?)
     }
 
+    fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
+        Ok(filesystem::check_features(path, request).map_err(Error::from)?)
+    }
+
     fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
         filesystem::configure(layout, request).map_err(Error::from)?;
         Ok(())
@@ -121,6 +112,10 @@ impl Driver for OverlayXfs {
 
     fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
         Ok(remove_tree(path)?)
+    }
+
+    fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
+        Ok(mount::layers_too_many(layout, layers)?)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
@@ -196,10 +191,9 @@ fn base_size(volumes: &[Volume]) -> u64 {
     volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
 }
 
-/// Makes a directory that everybody may search, whatever the umask.
+/// Makes a directory that everybody may search; the program's umask takes away no more than writing.
 fn make_directory(path: &Path) -> Result<(), PathError> {
-    fs::create_dir(path).on("mkdir", path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).on("chmod", path)
+    fs::create_dir(path).on("mkdir", path)
 }
 
 fn write(path: &Path, number: u64) -> Result<(), Error> {

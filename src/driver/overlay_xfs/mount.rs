@@ -40,6 +40,22 @@ pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result
     }
 }
 
+/// How many of the lowest layers must become one, so that the options for a caller fit into what mount(2) reads; 0 if
+/// they fit as they are. The same for all images of a store, so that they can share the one.
+pub(super) fn layers_too_many(layout: &Layout, layers: usize) -> Result<usize, Error> {
+    const LONGEST_ID: usize = 244;
+    let link = layout.links().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
+    let image = layout.images().as_os_str().len() + "/".len() + LONGEST_ID;
+    let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + 2 * image;
+    let room = OPTIONS_LIMIT.saturating_sub(fixed) / link;
+    match room {
+        _ if layers <= room => Ok(0),
+        0 => Err(Error::PathTooLong(layout.root().display().to_string())),
+        // One of those there is room for is the one that they become.
+        _ => Ok(layers - room + 1),
+    }
+}
+
 /// The entry for a caller that mounts the root filesystem itself, in the caller's own working directory.
 pub(super) fn entry_for_caller(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Mount, Error> {
     let mut lowers = Vec::with_capacity(volumes.len());
@@ -49,14 +65,6 @@ pub(super) fn entry_for_caller(layout: &Layout, image: &Path, volumes: &[Volume]
     }
     let image = image.display();
     let option = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", lowers.join(":"));
-    if option.len() > OPTIONS_LIMIT {
-        return Err(Error::OptionsTooLong {
-            layers: volumes.len(),
-            length: option.len(),
-            limit: OPTIONS_LIMIT,
-            store: layout.root().display().to_string(),
-        });
-    }
     Ok(Mount {
         destination: format!("{image}/rootfs"),
         kind: "overlay".into(),

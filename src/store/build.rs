@@ -1,0 +1,56 @@
+//! Making a volume: filled under a name of its own, published by one rename.
+
+use std::path::Path;
+
+use super::{Error, Store, durability, volumes};
+use crate::image::ChainId;
+use crate::sys::lock;
+use crate::sys::path_error::OnPath;
+
+/// Makes the volume `chain_id`, unless it is there by the time its lock is had. `fill` is given the path of an empty
+/// volume and returns the size to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
+///
+/// The caller has the volume on record, so that clean leaves it alone.
+pub(super) fn build(
+    store: &Store,
+    chain_id: &ChainId,
+    keep_waiting: impl Fn() -> bool,
+    fill: impl FnOnce(&Path) -> Result<u64, Error>,
+) -> Result<(), Error> {
+    let layout = &store.layout;
+    let Some(_lock) = lock::lock_while(&layout.volume_lock(chain_id), keep_waiting)? else {
+        return Err(Error::Cancelled);
+    };
+    if durability::Suspects::read(layout)?.contains(chain_id) {
+        tracing::info!("fetching a layer again that a power cut may have torn");
+        volumes::remove(store, &volumes::condemned_path(layout, chain_id.as_str()))?;
+        volumes::remove(store, &layout.volume(chain_id.as_str()))?;
+    } else if volumes::is_present(layout, chain_id)? {
+        return Ok(());
+    }
+    volumes::remove_leftovers(store, chain_id)?;
+    let name = volumes::incomplete_name(chain_id)?;
+    let built = fill_and_publish(store, chain_id, &name, fill);
+    if built.is_err()
+        && let Err(error) = volumes::remove(store, &layout.volume(&name))
+    {
+        tracing::error!(%error, volume = name, "removing-incomplete-volume-failed");
+    }
+    built
+}
+
+fn fill_and_publish(
+    store: &Store,
+    chain_id: &ChainId,
+    name: &str,
+    fill: impl FnOnce(&Path) -> Result<u64, Error>,
+) -> Result<(), Error> {
+    let layout = &store.layout;
+    store.driver.create_volume(layout, name)?;
+    let size = fill(&layout.volume(name))?;
+    volumes::record_size(layout, chain_id.as_str(), size)?;
+    store.driver.prepare_volume(layout, chain_id)?;
+    durability::mark(layout, chain_id)?;
+    let target = layout.volume(chain_id.as_str());
+    Ok(std::fs::rename(layout.volume(name), &target).on("rename", &target)?)
+}

@@ -1,0 +1,51 @@
+//! Making one volume of an image's lowest layers, where a caller's mount options have no room for all of them.
+//!
+//! The volume is cached like a layer, under an id of its own, and stands in the image's record beside the layers.
+
+use std::os::fd::AsFd;
+
+use super::{Error, ImageId, Store, build, dependencies, layers, volumes};
+use crate::driver::Volume;
+use crate::image::{ChainId, Layer};
+use crate::sys::lock;
+use crate::unpacker;
+
+/// The volumes to mount instead of `volumes`, the lowest `count` of which are to become one.
+pub(super) fn flatten(
+    store: &Store,
+    id: &ImageId,
+    image_layers: &[Layer],
+    volumes: Vec<Volume>,
+    count: usize,
+) -> Result<Vec<Volume>, Error> {
+    let (lowest, others) = volumes.split_at(count);
+    let Some(top) = lowest.last() else { return Ok(volumes) };
+    let chain_id = ChainId::of_text(format!("flat {}", top.chain_id).as_bytes());
+    if !claim(store, id, image_layers, &chain_id)? {
+        build::build(
+            store,
+            &chain_id,
+            || true,
+            |path| {
+                let parents = layers::open_below(store, &image_layers[..count])?;
+                let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
+                let target = layers::open_directory(path)?;
+                unpacker::flatten(&parents, target.as_fd(), store.driver.whiteouts())
+                    .map_err(|error| layers::unpack_error(store, chain_id.as_str(), error))?;
+                // Its files share their blocks with those of the layers, which are accounted for.
+                Ok(0)
+            },
+        )?;
+    }
+    let size = lowest.iter().map(|volume| volume.size).fold(0, u64::saturating_add);
+    Ok(std::iter::once(Volume { chain_id, size }).chain(others.iter().cloned()).collect())
+}
+
+/// Puts the volume in use beside the layers, and tells whether it is there.
+fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> Result<bool, Error> {
+    let _claims = lock::shared(&store.layout.claims_lock())?;
+    let chain_ids = layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id));
+    dependencies::write(&store.layout, id, &dependencies::image_key(id.as_str()), chain_ids)?;
+    let is_suspect = super::durability::Suspects::read(&store.layout)?.contains(chain_id);
+    Ok(!is_suspect && volumes::is_present(&store.layout, chain_id)?)
+}
