@@ -34,7 +34,7 @@ fn the_base_is_the_sum_of_all_layers() {
 #[test]
 fn what_does_not_exist_is_an_error_in_the_words_callers_know() {
     let store = TempStore::new();
-    let missing = |id: &str| format!("Image `{id}` not found.");
+    let missing = |id: &str| format!("Image `{id}` not found. Skipping delete.");
     assert_eq!(store.fails(["stats", "invalid-id"]), missing("invalid-id"));
     assert_eq!(store.fails(["stats", store.image("not-here").to_str().unwrap()]), missing("not-here"));
     assert_eq!(store.fails(["stats", "/outside/store"]), "path `/outside/store` is outside store path");
