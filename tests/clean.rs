@@ -119,7 +119,7 @@ fn what_crashed_commands_left_goes() {
     for name in ["gc.0123", "0123-incomplete-1700000000000000000-42"] {
         fs::create_dir_all(volumes.join(name).join("a/b")).unwrap();
     }
-    for name in ["create.dead", "delete.dead", "blob-sha256-0123456"] {
+    for name in ["create.dead", "delete.dead"] {
         fs::create_dir_all(store.path().join("tmp").join(name).join("diff")).unwrap();
     }
     // Younger ones may belong to an original that is downloading.

@@ -69,7 +69,7 @@ fn special_mode_bits_survive_the_change_of_owner_and_any_umask() {
         .file("unwritable/inside", 0o400, b"x");
     let path = write_archive(store.path().parent().unwrap(), "base.tar", &archive.bytes());
     let script = format!(
-        "umask 0777; exec {} --store {} create {} x",
+        "umask 0077; exec {} --store {} create {} x",
         env!("CARGO_BIN_EXE_grootfs"),
         store.path().display(),
         path.display()

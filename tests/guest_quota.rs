@@ -197,7 +197,7 @@ fn a_limit_below_the_base_says_both_numbers() {
 #[test]
 fn blobs_larger_than_an_inclusive_limit_are_not_even_read() {
     let store = TempStore::with_quota();
-    let layer = Layer::new(Archive::new().file("file", 0o644, b"some bytes").bytes());
+    let layer = Layer::plain(Archive::new().file("file", 0o644, b"some bytes").bytes());
     let size = layer.size.unwrap();
     let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
     let message = store.fails(["create", "--disk-limit-size-bytes", "10", &url, "x"]);
@@ -268,9 +268,10 @@ fn two_hundred_limits_do_not_disturb_one_another() {
 fn delete_gives_the_project_id_and_its_limit_back() {
     let store = TempStore::with_quota();
     let url = small_image(&store.beside("image"));
-    let create = ["create", "--disk-limit-size-bytes", "10485760", &url, "x"];
+    let create = ["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "x"];
     store.ok(create);
     let first = project(&store.image("x"));
+    assert!(first > 1);
     write(&store.rootfs("x").join("file"), MIB).unwrap();
     store.ok(["delete", "x"]);
     assert!(names(&store.path().join("projectids")).is_empty());
@@ -278,8 +279,8 @@ fn delete_gives_the_project_id_and_its_limit_back() {
     assert_eq!((used, limit), (0, 0));
 
     store.ok(create);
-    assert_eq!(project(&store.image("x")), first, "ids are used again");
-    assert_eq!(number(&store.stats("x"), "quota_size_bytes"), 10 * MIB - 6);
+    assert_eq!(names(&store.path().join("projectids")), [project(&store.image("x")).to_string()]);
+    assert_eq!(number(&store.stats("x"), "quota_size_bytes"), 10 * MIB);
 }
 
 #[test]
@@ -354,7 +355,15 @@ fn a_hundred_creates_against_a_hundred_cleans_all_succeed() {
         }
     });
     assert_eq!(store.ok(["list"]).lines().count(), 100);
-    assert_eq!(names(&store.path().join("projectids")).len(), 100);
+    let allocated = names(&store.path().join("projectids"));
+    let limits = report(store.path());
+    for id in (0..100).map(|n| format!("x-{}-{}", n / 25, n % 25)) {
+        assert!(store.rootfs(&id).join("hello").exists(), "{id}");
+        let project = project(&store.image(&id));
+        assert!(allocated.contains(&project.to_string()), "a clean took the project id of {id}");
+        assert!(limits[&project].1 > 0, "a clean took the limit of {id}");
+    }
+    assert_eq!(allocated.len(), 100);
 }
 
 #[test]
