@@ -205,7 +205,10 @@ fn pax_times_owners_and_sizes() {
     let mut zero_size = Header::new_ustar();
     zero_size.set_path("f").unwrap();
     zero_size.set_mode(0o644);
-    (zero_size.set_uid(0), zero_size.set_gid(0), zero_size.set_mtime(0), zero_size.set_size(0));
+    zero_size.set_uid(0);
+    zero_size.set_gid(0);
+    zero_size.set_mtime(0);
+    zero_size.set_size(0);
     let tar = Tar::new()
         .pax_kind(b'g', &[("comment", b"for all"), ("uid", b"999")])
         .pax(&[

@@ -115,7 +115,10 @@ fn empty_and_odd_link_targets() {
 fn sizes_that_lie() {
     let mut header = Header::new_gnu();
     header.set_path("f").unwrap();
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_mode(0o644));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_mode(0o644);
     header.as_old_mut().size = [0xff; 12];
     assert_eq!(text(Volume::new().unpack(Tar::new().raw(&mut header, b""))), "invalid tar header: bad size of `f`");
     header.set_size(1 << 40);
@@ -123,7 +126,10 @@ fn sizes_that_lie() {
     let tar = Tar::new().pax(&[("size", b"18446744073709551615")]).file("f", "");
     assert_eq!(text(Volume::new().unpack(tar)), "invalid tar header: bad size of `f`");
     let mut header = Header::new_gnu();
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_mode(0o644));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_mode(0o644);
     header.set_entry_type(tar::EntryType::XHeader);
     header.set_size(1 << 30);
     let tar = Tar::new().raw(&mut header, b"");
