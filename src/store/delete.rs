@@ -35,7 +35,7 @@ impl Store {
         if !self.is_here(&id)? {
             return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
         }
-        let Some(_lock) = lock::lock_within(&self.layout.image_lock(id.as_str()), LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(id.to_string()));
         };
         if !self.is_here(&id)? {

@@ -20,6 +20,8 @@ use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 
+/// Held by the one who flushes.
+const LOCK: &str = "flush";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Which layers bear a mark of an earlier boot.
@@ -82,7 +84,7 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
     // Looked at without the lock: whoever marked a layer and found the lock taken relies on its holder looking again
     // after letting go of it.
     while !fresh_marks(layout)?.is_empty() {
-        let Some(_lock) = lock::try_lock(&layout.flush_lock())? else { return Ok(()) };
+        let Some(_lock) = lock::try_own(&layout.lock_file(), LOCK)? else { return Ok(()) };
         let marked = fresh_marks(layout)?;
         let root = fs::File::open(layout.root()).on("open", layout.root())?;
         rustix::fs::syncfs(root.as_fd()).on("syncfs", layout.root())?;
