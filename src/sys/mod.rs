@@ -10,3 +10,4 @@ pub mod path_error;
 pub mod random;
 pub mod remove_tree;
 pub mod xattr;
+pub mod xfs;

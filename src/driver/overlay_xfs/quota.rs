@@ -128,7 +128,8 @@ pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
         return Ok(());
     }
     let mut borne = HashSet::new();
-    for directory in [layout.images(), layout.tmp()] {
+    // An image moves from `tmp/` when it is finished and back when it is deleted: looked at in this order, none is missed.
+    for directory in [layout.tmp(), layout.images(), layout.tmp()] {
         for name in files::names(&directory)? {
             match project_of(&directory.join(name)) {
                 Ok(project) => borne.extend(project),
