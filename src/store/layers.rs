@@ -96,7 +96,11 @@ impl<'a> Pull<'a> {
         let workers = missing.min(processors.max(2));
         thread::scope(|scope| {
             for _ in 1..workers {
-                scope.spawn(|| self.work());
+                // Where no more threads are to be had, those there are do all the work.
+                if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
+                    tracing::info!(%error, "pulling-with-fewer-workers");
+                    break;
+                }
             }
             self.work();
         });

@@ -20,7 +20,7 @@ pub(crate) use command::{Outcome, grootfs, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use store::{TempStore, detach_loops, loops_below, mount, mount_points_below, unmount_below};
-pub(crate) use syscalls::{SystemCalls, system_calls};
+pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use tree::{Node, Tree, differences};
 
 use std::fs;
