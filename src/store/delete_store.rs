@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{Argument, Error, Store, volumes};
+use super::{Argument, Error, Store, garbage, volumes};
 use crate::layout;
 use crate::sys::files;
 use crate::sys::lock;
@@ -27,6 +27,8 @@ impl Store {
         for image in self.images()? {
             self.delete(Argument(&image.display().to_string()))?;
         }
+        // A killed process may have left one mounted.
+        garbage::remove_dead_images(self)?;
         self.remove_volumes()?;
         self.remove_root(root)
     }
