@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::{Argument, Error, Store, volumes};
 use crate::layout;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::OnPath;
+use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty filesystem in it.
@@ -61,9 +64,20 @@ impl Store {
             return Ok(remove_tree(root)?);
         }
         if files::exists(&self.layout.backing_file())? {
-            unmount(root, UnmountFlags::NOFOLLOW).on("deinitialising store: unmounting store path: umount", root)?;
+            unmount_when_free(root)?;
             remove_tree(root)?;
         }
         Ok(())
+    }
+}
+
+/// A process that flushes the last create's layers may still have the store open for a moment.
+fn unmount_when_free(root: &Path) -> Result<(), PathError> {
+    let start = Instant::now();
+    loop {
+        match unmount(root, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) if start.elapsed() < UNMOUNT_PATIENCE => thread::sleep(Duration::from_millis(20)),
+            unmounted => return unmounted.on("deinitialising store: unmounting store path: umount", root),
+        }
     }
 }
