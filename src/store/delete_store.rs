@@ -19,7 +19,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Store {
-    /// Removes all images and layers, then the store. The backing file stays, with an empty filesystem in it.
+    /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
     pub fn delete_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
         if !files::exists(root)? {
@@ -57,14 +57,15 @@ impl Store {
     /// A store on its own loop device is unmounted; any other mount is the operator's and stays, empty.
     fn remove_root(&self, root: &Path) -> Result<(), Error> {
         let is_mount_point = self.is_mount_point()?;
+        if is_mount_point && files::exists(&self.layout.backing_file())? {
+            // First of all: a store that cannot be unmounted is still one, and can be deleted later.
+            unmount_when_free(root)?;
+            return Ok(remove_tree(root)?);
+        }
         for entry in fs::read_dir(root).on("open", root)? {
             remove_tree(&entry.on("read", root)?.path())?;
         }
         if !is_mount_point {
-            return Ok(remove_tree(root)?);
-        }
-        if files::exists(&self.layout.backing_file())? {
-            unmount_when_free(root)?;
             remove_tree(root)?;
         }
         Ok(())
