@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::image::ChainId;
-
 /// Directories that every store has, whatever its driver; a store without one of them is not initialised.
 pub const DIRECTORIES: [&str; 6] = ["images", "volumes", "meta", "locks", "tmp", "meta/dependencies"];
 
@@ -76,39 +74,15 @@ impl Layout {
         self.root.join("meta/unflushed")
     }
 
-    /// Lock files.
+    /// Where the lock file is.
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
 
-    /// The lock between creates, which share it while they claim their layers, and clean.
-    pub fn claims_lock(&self) -> PathBuf {
+    /// The file of all locks. As a whole it stands between creates, which share it while they claim their layers, and
+    /// clean; the original knows it as such.
+    pub fn lock_file(&self) -> PathBuf {
         self.locks().join("global-groot-lock.lock")
-    }
-
-    /// The lock that lets one clean run at a time.
-    pub fn clean_lock(&self) -> PathBuf {
-        self.locks().join("groot-gc-lock.lock")
-    }
-
-    /// The lock that lets one process flush at a time.
-    pub fn flush_lock(&self) -> PathBuf {
-        self.locks().join("flush.lock")
-    }
-
-    /// The lock between those who allocate project ids, who share it, and who collects them.
-    pub fn project_ids_lock(&self) -> PathBuf {
-        self.locks().join("projectids.lock")
-    }
-
-    /// The lock of a layer under construction.
-    pub fn volume_lock(&self, chain_id: &ChainId) -> PathBuf {
-        self.locks().join(format!("{chain_id}.lock"))
-    }
-
-    /// The lock of an image that is being created or deleted.
-    pub fn image_lock(&self, id: &str) -> PathBuf {
-        self.locks().join(format!("image:{id}.lock"))
     }
 
     /// Everything unfinished: images being made or removed, files before their rename, dead volumes.

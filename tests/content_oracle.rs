@@ -7,7 +7,7 @@
 //! Set aside are: device nodes, which an image of this store never has, and the attributes of the root directory,
 //! which are the store's.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 
@@ -32,7 +32,9 @@ fn umoci(layout: &Path, bundle: &Path) -> Tree {
     succeed("umoci", ["unpack", "--image", &image, &bundle.to_string_lossy()]);
     let mut tree = Node::read_tree(&bundle.join("rootfs"));
     std::fs::remove_dir_all(bundle).unwrap();
-    let devices: Vec<PathBuf> = tree.extract_if(.., |_, node| node.kind == "device").map(|(path, _)| path).collect();
+    let is_device = |path: &PathBuf| tree[path].kind == "device";
+    let devices: Vec<PathBuf> = tree.keys().filter(|path| is_device(path)).cloned().collect();
+    tree.retain(|_, node| node.kind != "device");
     println!("{}: devices set aside: {devices:?}", layout.display());
     tree
 }

@@ -12,6 +12,8 @@ use crate::driver::{DiskLimit, Mount};
 use crate::observe;
 use crate::store::{CleanFirst, Created, Request, Store};
 
+const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
+
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
     let (image, id) = args.operands()?;
@@ -26,6 +28,10 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
         mount: !config.create.without_mount,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
+    });
+    let created = created.map_err(|error| match error.is_full() {
+        true => Failure::from(format!("{error}: the store {} is full: {FREE_SPACE}", store.layout().root().display())),
+        false => Failure::from(error),
     })?;
     output::line(&specification(&created, config.create.mount_destination)?)?;
     if created.has_new_layers {

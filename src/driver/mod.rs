@@ -129,8 +129,9 @@ pub trait Driver: Sync {
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
-    /// Unmounts an image's root filesystem. Nothing is removed if that fails.
-    fn unmount_image(&self, image: &Path) -> Result<(), Error>;
+    /// Unmounts the root filesystem of the image at `path`, which messages call `shown`. Nothing is removed, and nothing
+    /// is unmounted where anything else is mounted in the image.
+    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error>;
     /// Removes an unmounted image's directory and gives back what it held of the quota.
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.

@@ -18,7 +18,7 @@ pub(super) fn build(
     fill: impl FnOnce(&Path) -> Result<u64, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
-    let Some(_lock) = lock::lock_while(&layout.volume_lock(chain_id), keep_waiting)? else {
+    let Some(_lock) = lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting)? else {
         return Err(Error::Cancelled);
     };
     if durability::Suspects::read(layout)?.contains(chain_id) {

@@ -78,8 +78,7 @@ impl Store {
         let image = fetcher.image()?;
         check_blobs_fit(&image, request.limit)?;
 
-        let lock_path = self.layout.image_lock(id.as_str());
-        let Some(_lock) = lock::lock_within(&lock_path, LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
@@ -101,12 +100,7 @@ impl Store {
 
     fn make(&self, request: &Request<'_>, id: &ImageId, fetcher: &Fetcher, image: Image) -> Result<Created, Error> {
         removal::remove_unfinished(self, id)?;
-        let present = self.claim(request, id, &image)?;
-        if let Some(clean) = &request.clean {
-            (clean.with_own_log)(&mut || {
-                garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
-            });
-        }
+        let present = self.claim_and_clean(request, id, &image)?;
         let options = PullOptions {
             verify: !request.skip_layer_validation,
             budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
@@ -123,9 +117,22 @@ impl Store {
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
 
+    /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
+    fn claim_and_clean(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
+        let claimed = self.claim(request, id, image);
+        let Some(clean) = &request.clean else { return claimed };
+        (clean.with_own_log)(&mut || {
+            garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
+        });
+        match claimed {
+            Err(error) if error.is_full() => self.claim(request, id, image),
+            claimed => claimed,
+        }
+    }
+
     /// Puts the image's layers in use, and tells which are there.
     fn claim(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
-        let _claims = lock::shared(&self.layout.claims_lock())?;
+        let _claims = lock::share_whole(&self.layout.lock_file())?;
         let chain_ids = || image.layers.iter().map(|layer| &layer.chain_id);
         dependencies::write(&self.layout, id, &dependencies::image_key(id.as_str()), chain_ids())?;
         // Kept only for images that clean is told to spare: one for every image would grow without end.

@@ -1,7 +1,7 @@
 //! Removing an image.
 //!
-//! Under the image's lock: unmount, rename out of `images/`, forget the record, remove. What a killed process left
-//! under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
+//! Under the image's lock: rename out of `images/` with the mount in it, unmount, forget the record, remove. What a
+//! killed process left under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Store {
         if !self.is_here(&id)? {
             return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
         }
-        let Some(_lock) = lock::lock_within(&self.layout.image_lock(id.as_str()), LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(id.to_string()));
         };
         if !self.is_here(&id)? {
@@ -49,11 +49,13 @@ impl Store {
     pub(super) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
-            self.driver.unmount_image(&image).map_err(Error::DeleteImage)?;
-            if files::exists(&deleting)? {
-                self.driver.remove_image(&self.layout, &deleting).map_err(Error::DeleteImage)?;
-            }
+            removal::remove_unfinished(self, id)?;
             std::fs::rename(&image, &deleting).on("rename", &image)?;
+            if let Err(error) = self.driver.unmount_image(&deleting, &image) {
+                // It is whole still, and in somebody's use.
+                std::fs::rename(&deleting, &image).on("rename", &image)?;
+                return Err(Error::DeleteImage(error));
+            }
             dependencies::remove(&self.layout, &dependencies::image_key(id.as_str()))?;
         }
         removal::remove_unfinished(self, id)

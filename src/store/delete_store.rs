@@ -43,7 +43,7 @@ impl Store {
     }
 
     fn remove_volumes(&self) -> Result<(), Error> {
-        let claims = lock::exclusive_within(&self.layout.claims_lock(), LOCK_PATIENCE)?;
+        let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_PATIENCE)?;
         let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
         for name in files::names(&self.layout.volumes())? {
             volumes::remove(self, &self.layout.volume(&name))?;

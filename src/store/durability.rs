@@ -2,10 +2,11 @@
 //!
 //! A layer is published by a rename, and XFS journals the rename without the files' contents: after a power cut the
 //! layer can be there under its final name with every file empty. Flushing before the rename would make each pull wait
-//! for the disk. Instead `meta/unflushed/<chain id>` is made before the rename: a symbolic link whose target is the id
-//! of the boot the layer was unpacked in. A link's target is part of the journaled metadata, and the journal keeps its
+//! for the disk. Instead `meta/unflushed/<chain id>~<random>` is made before the rename: a symbolic link whose target is
+//! the id of the boot the layer was unpacked in. A link's target is part of the journaled metadata, and the journal keeps its
 //! order, so a layer that survives a power cut survives with its mark. A mark from another boot makes its layer
-//! suspect: it is fetched again. Marks are removed once `syncfs` has returned, off the create's path.
+//! suspect: it is fetched again. Marks are removed once `syncfs` has returned, off the create's path. No two unpackings
+//! have the same mark, so that a flush removes none that was made after it began.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -17,13 +18,16 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 
+/// Held by the one who flushes.
+const LOCK: &str = "flush";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Which layers bear a mark of an earlier boot.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    names: Vec<String>,
+    marks: Vec<String>,
 }
 
 impl Suspects {
@@ -34,16 +38,16 @@ impl Suspects {
             return Ok(Suspects::default());
         }
         let boot_id = boot_id()?;
-        let of_another_boot = |name: &String| {
-            let mark = layout.unflushed().join(name);
-            fs::read_link(mark).is_ok_and(|target| target != Path::new(&boot_id))
+        let of_another_boot = |mark: &&String| {
+            let target = fs::read_link(layout.unflushed().join(mark));
+            target.is_ok_and(|target| target != Path::new(&boot_id))
         };
-        Ok(Suspects { names: marked.into_iter().filter(of_another_boot).collect() })
+        Ok(Suspects { marks: marked.iter().filter(of_another_boot).cloned().collect() })
     }
 
     /// Whether a layer may have been torn.
     pub(super) fn contains(&self, chain_id: &ChainId) -> bool {
-        self.names.iter().any(|name| name == chain_id.as_str())
+        self.marks.iter().any(|mark| layer_of(mark) == chain_id.as_str())
     }
 }
 
@@ -51,14 +55,28 @@ impl Suspects {
 pub(super) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
     let directory = layout.unflushed();
     files::ensure_directory(&directory)?;
-    let mark = directory.join(chain_id.as_str());
-    files::remove_if_there(&mark)?;
+    unmark(layout, chain_id.as_str())?;
+    let mark = directory.join(format!("{chain_id}~{}", random_number()?));
     symlink(boot_id()?, &mark).on("symlink", &mark)
 }
 
-/// Removes a layer's mark, if it has one.
-pub(super) fn unmark(layout: &Layout, name: &str) -> Result<(), PathError> {
-    files::remove_if_there(&layout.unflushed().join(name))
+/// Layers that bear a mark.
+pub(super) fn marked(layout: &Layout) -> Result<Vec<String>, PathError> {
+    Ok(files::names(&layout.unflushed())?.iter().map(|mark| layer_of(mark).to_owned()).collect())
+}
+
+fn layer_of(mark: &str) -> &str {
+    mark.rsplit_once('~').map_or(mark, |(layer, _)| layer)
+}
+
+/// Removes a layer's marks, if it has any.
+pub(super) fn unmark(layout: &Layout, layer: &str) -> Result<(), PathError> {
+    let marks = files::names(&layout.unflushed())?;
+    marks.iter().filter(|mark| layer_of(mark) == layer).try_for_each(|mark| remove(layout, mark))
+}
+
+fn remove(layout: &Layout, mark: &str) -> Result<(), PathError> {
+    files::remove_if_there(&layout.unflushed().join(mark))
 }
 
 /// Flushes the store until no layer of this boot is marked. Returns at once where another process is doing so.
@@ -66,12 +84,12 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
     // Looked at without the lock: whoever marked a layer and found the lock taken relies on its holder looking again
     // after letting go of it.
     while !fresh_marks(layout)?.is_empty() {
-        let Some(_lock) = lock::try_lock(&layout.flush_lock())? else { return Ok(()) };
+        let Some(_lock) = lock::try_own(&layout.lock_file(), LOCK)? else { return Ok(()) };
         let marked = fresh_marks(layout)?;
         let root = fs::File::open(layout.root()).on("open", layout.root())?;
         rustix::fs::syncfs(root.as_fd()).on("syncfs", layout.root())?;
-        for name in marked {
-            unmark(layout, &name)?;
+        for mark in marked {
+            remove(layout, &mark)?;
         }
     }
     Ok(())
@@ -81,7 +99,7 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
 fn fresh_marks(layout: &Layout) -> Result<Vec<String>, PathError> {
     let suspects = Suspects::read(layout)?;
     let mut marked = files::names(&layout.unflushed())?;
-    marked.retain(|name| !suspects.names.contains(name));
+    marked.retain(|mark| !suspects.marks.contains(mark));
     Ok(marked)
 }
 
@@ -107,22 +125,22 @@ mod tests {
         let (_directory, layout) = store();
         let (fresh, torn) = (ChainId::new("fresh").unwrap(), ChainId::new("torn").unwrap());
         mark(&layout, &fresh).unwrap();
-        symlink("00000000-0000-0000-0000-000000000000", layout.unflushed().join("torn")).unwrap();
+        symlink("00000000-0000-0000-0000-000000000000", layout.unflushed().join("torn~1")).unwrap();
 
         let suspects = Suspects::read(&layout).unwrap();
         assert!(suspects.contains(&torn) && !suspects.contains(&fresh));
 
         flush(&layout).unwrap();
-        assert_eq!(files::names(&layout.unflushed()).unwrap(), ["torn"]);
+        assert_eq!(files::names(&layout.unflushed()).unwrap(), ["torn~1"]);
     }
 
     #[test]
     fn a_layer_fetched_again_is_no_longer_suspect() {
         let (_directory, layout) = store();
         let torn = ChainId::new("torn").unwrap();
-        mark(&layout, &torn).unwrap();
-        fs::remove_file(layout.unflushed().join("torn")).unwrap();
-        symlink("another-boot", layout.unflushed().join("torn")).unwrap();
+        fs::create_dir(layout.unflushed()).unwrap();
+        symlink("another-boot", layout.unflushed().join("torn~1")).unwrap();
+        assert!(Suspects::read(&layout).unwrap().contains(&torn));
         mark(&layout, &torn).unwrap();
         assert!(!Suspects::read(&layout).unwrap().contains(&torn));
     }

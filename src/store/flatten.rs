@@ -31,7 +31,7 @@ pub(super) fn flatten(
                 let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
                 let target = layers::open_directory(path)?;
                 unpacker::flatten(&parents, target.as_fd(), store.driver.whiteouts())
-                    .map_err(|error| layers::unpack_error(store, chain_id.as_str(), error))?;
+                    .map_err(|error| layers::unpack_error(chain_id.as_str(), error))?;
                 // Its files share their blocks with those of the layers, which are accounted for.
                 Ok(0)
             },
@@ -43,7 +43,7 @@ pub(super) fn flatten(
 
 /// Puts the volume in use beside the layers, and tells whether it is there.
 fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> Result<bool, Error> {
-    let _claims = lock::shared(&store.layout.claims_lock())?;
+    let _claims = lock::share_whole(&store.layout.lock_file())?;
     let chain_ids = layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id));
     dependencies::write(&store.layout, id, &dependencies::image_key(id.as_str()), chain_ids)?;
     let is_suspect = super::durability::Suspects::read(&store.layout)?.contains(chain_id);

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::volumes::{self, Entry};
 use super::{Error, ImageId, Store, dependencies, durability, removal};
-use crate::image::ChainId;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::remove_tree;
 
+/// Held by the one who cleans.
+const LOCK: &str = "groot-gc-lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a clean came to.
@@ -29,7 +30,7 @@ pub enum Cleaned {
 impl Store {
     /// Removes unused layers, if all layers together take at least `threshold` bytes.
     pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
-        let Some(_lock) = lock::lock_within(&self.layout.clean_lock(), LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_PATIENCE)? else {
             return Ok(Cleaned::AlreadyRunning);
         };
         self.clean_locked(threshold, ignore_images)
@@ -42,11 +43,10 @@ impl Store {
             return Ok(Cleaned::BelowThreshold);
         }
         remove_dead_images(self)?;
-        condemn_unused(self, ignore_images)?;
-        remove_condemned(self)?;
-        remove_dead_volumes(self)?;
+        retire_unused(self, ignore_images)?;
+        remove_incomplete(self)?;
+        remove_retired(self)?;
         forget_missing_volumes(self)?;
-        remove_stale_locks(self)?;
         self.driver.collect(&self.layout)?;
         // For layers whose create was killed before it could see to that.
         durability::flush(&self.layout)?;
@@ -56,7 +56,7 @@ impl Store {
 
 /// Cleans ahead of a create, which is never made to wait or to fail by it.
 pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
-    let cleaned = match lock::try_lock(&store.layout.clean_lock()) {
+    let cleaned = match lock::try_own(&store.layout.lock_file(), LOCK) {
         Ok(Some(_lock)) => store.clean_locked(threshold, ignore_images).map(drop),
         Ok(None) => Ok(()),
         Err(e) => Err(e.into()),
@@ -78,7 +78,7 @@ fn remove_dead_images(store: &Store) -> Result<(), Error> {
         if files::exists(&store.layout.image(id.as_str()))? && !has_leftovers(store, &id)? {
             continue;
         }
-        let Some(_lock) = lock::try_lock(&store.layout.image_lock(id.as_str()))? else { continue };
+        let Some(_lock) = lock::try_own(&store.layout.lock_file(), &id.lock_name())? else { continue };
         if files::exists(&store.layout.image(id.as_str()))? {
             removal::remove_unfinished(store, &id)?;
         } else {
@@ -95,33 +95,31 @@ fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
         || files::exists(&layout.recording(id))?)
 }
 
-/// Renames what no record names. A create that wrote its record before this has its layers spared; one that comes
-/// after it sees them condemned, and takes them back.
-fn condemn_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
-    let claims = lock::exclusive_within(&store.layout.claims_lock(), LOCK_PATIENCE)?;
+/// Takes away what no record names. A create that wrote its record before this has its layers spared; one that comes
+/// after it does not find them.
+fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
+    let claims = lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE)?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
     for name in files::names(&store.layout.volumes())? {
         match Entry::of_name(&name) {
-            Entry::Layer(layer) if !in_use.contains(&layer) => volumes::condemn(&store.layout, &layer)?,
+            Entry::Layer(layer) | Entry::Condemned(layer) if !in_use.contains(&layer) => {
+                volumes::retire(&store.layout, &store.layout.volume(&name))?;
+            }
             // An original that was killed may have condemned what its images still need.
-            Entry::Condemned(layer) if in_use.contains(&layer) => drop(volumes::restore(&store.layout, &layer)?),
+            Entry::Condemned(layer) => drop(volumes::restore(&store.layout, &layer)?),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Creates need not wait for this: a create either takes a condemned layer back first, or finds none to take back.
-fn remove_condemned(store: &Store) -> Result<(), Error> {
+/// Removes layers that were being unpacked by a process that died.
+fn remove_incomplete(store: &Store) -> Result<(), Error> {
     for name in files::names(&store.layout.volumes())? {
-        match Entry::of_name(&name) {
-            Entry::Condemned(layer) => {
-                volumes::remove(store, &store.layout.volume(&name))?;
-                volumes::forget(store, &layer)?;
-            }
-            Entry::Incomplete(layer) => remove_if_dead(store, &name, &layer)?,
-            Entry::Layer(_) => {}
+        let Entry::Incomplete(layer) = Entry::of_name(&name) else { continue };
+        if let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? {
+            volumes::remove(store, &store.layout.volume(&name))?;
         }
     }
     Ok(())
@@ -155,16 +153,8 @@ fn unless_deleted(store: &Store, id: &str, error: dependencies::Error) -> Result
     if is_missing && !files::exists(&store.layout.image(id))? { Ok(()) } else { Err(Error::Record(error)) }
 }
 
-fn remove_if_dead(store: &Store, name: &str, layer: &str) -> Result<(), Error> {
-    let Ok(chain_id) = ChainId::new(layer) else { return Ok(()) };
-    match lock::try_lock(&store.layout.volume_lock(&chain_id))? {
-        Some(_lock) => volumes::remove(store, &store.layout.volume(name)),
-        None => Ok(()),
-    }
-}
-
-/// Layers that were being removed by a process that died, and downloads of an original that did.
-fn remove_dead_volumes(store: &Store) -> Result<(), Error> {
+/// Removes layers that were taken away, by this process or one that died, and downloads that an original left.
+fn remove_retired(store: &Store) -> Result<(), Error> {
     for name in files::names(&store.layout.tmp())? {
         let path = store.layout.tmp().join(&name);
         if name.starts_with("dead.") {
@@ -190,22 +180,10 @@ fn forget_missing_volumes(store: &Store) -> Result<(), Error> {
         .filter_map(|name| name.strip_prefix("volume-"))
         .map(str::to_owned)
         .collect();
-    layers.extend(files::names(&store.layout.unflushed())?);
+    layers.extend(durability::marked(&store.layout)?);
     for layer in layers {
         if !files::exists(&store.layout.volume(&layer))? {
             volumes::forget(store, &layer)?;
-        }
-    }
-    Ok(())
-}
-
-/// Lock files that their holders did not live to remove.
-fn remove_stale_locks(store: &Store) -> Result<(), Error> {
-    let kept = [store.layout.claims_lock(), store.layout.project_ids_lock()];
-    for name in files::names(&store.layout.locks())? {
-        let path = store.layout.locks().join(name);
-        if !kept.contains(&path) {
-            drop(lock::try_lock(&path)?);
         }
     }
     Ok(())

@@ -29,6 +29,11 @@ impl ImageId {
         }
     }
 
+    /// The name under which the image is locked.
+    pub(super) fn lock_name(&self) -> String {
+        format!("image:{}", self.0)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

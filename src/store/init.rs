@@ -37,7 +37,7 @@ impl Store {
             return Err(Error::NotRoot(root.display().to_string()));
         }
         check_path(root)?;
-        let Some(_lock) = lock::exclusive_within(Path::new(LOCK), LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_whole_within(Path::new(LOCK), LOCK_PATIENCE)? else {
             return Err(Error::InitBusy(LOCK));
         };
         self.mount_if_needed(request)?;
@@ -94,6 +94,8 @@ impl Store {
             files::ensure_directory(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
         }
+        // Now, while there is room for it: a full store must not be one that cannot be locked.
+        drop(lock::share_whole(&self.layout.lock_file())?);
         Namespace::default().settle(&self.layout)
     }
 }

@@ -139,13 +139,13 @@ impl<'a> Pull<'a> {
         let source = self.fetcher.open(layer).map_err(Error::Pull)?;
         let volume = open_directory(path)?;
         let unpacked = unpacker::unpack(source, volume.as_fd(), &self.job(index))
-            .map_err(|error| unpack_error(self.store, &layer.blob_id, error))?;
+            .map_err(|error| unpack_error(&layer.blob_id, error))?;
         self.wait_for_parents(index)?;
         // Only a layer that leaves something open pays for looking at its parents.
         let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
         let parents = open_below(self.store, below)?;
         let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
-        unpacked.finish(volume.as_fd(), &parents).map_err(|error| unpack_error(self.store, &layer.blob_id, error))
+        unpacked.finish(volume.as_fd(), &parents).map_err(|error| unpack_error(&layer.blob_id, error))
     }
 
     fn job(&self, index: usize) -> unpacker::Layer<'_> {
@@ -213,16 +213,9 @@ pub(super) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>
     topmost_first.map(|layer| open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
 }
 
-/// An error of unpacking `layer`, with what to do where the store is full.
-pub(super) fn unpack_error(store: &Store, layer: &str, source: unpacker::Error) -> Error {
-    let advice = match os_error(&source) {
-        Some(libc::ENOSPC | libc::EDQUOT) => {
-            let store = store.layout.root().display();
-            format!(": the store {store} is full: delete images, then run `grootfs clean`")
-        }
-        _ => String::new(),
-    };
-    Error::Unpack { stage: stage(&source), layer: layer.to_owned(), source: Box::new(source), advice }
+/// An error of unpacking `layer`.
+pub(super) fn unpack_error(layer: &str, source: unpacker::Error) -> Error {
+    Error::Unpack { stage: stage(&source), layer: layer.to_owned(), source: Box::new(source) }
 }
 
 /// Whether it was the bytes of the blob, or the files made of them.
@@ -232,12 +225,6 @@ fn stage(error: &unpacker::Error) -> &'static str {
         BlobDigest { .. } | BlobSize { .. } | Decompress(_) | DiffId { .. } | Quota | Source(_) => "streaming blob",
         _ => "unpacking layer",
     }
-}
-
-/// The kernel's error number at the bottom of an error, if there is one.
-fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-    number.or_else(|| os_error(error.source()?))
 }
 
 /// Sizes of an image's layers, bottom first.

@@ -5,12 +5,12 @@
 //!   images/<id>/               0700  a finished image; appears and disappears by one rename
 //!   volumes/<chain id>/        0755  an unpacked layer; appears by one rename, below its parents
 //!           <chain id>-incomplete-<ns>-<random>/   a layer being unpacked, under the layer's lock
-//!           gc.<chain id>/     a condemned layer: whole, and taken back if an image needs it
+//!           gc.<chain id>/     a layer that a clean of the original has condemned: whole, and taken back if needed
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
-//!        unflushed/<chain id>  link to a boot id: a power cut may have torn the layer (durability.rs)
+//!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
-//!   locks/                     flock(2), gone with their holders
+//!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
 //!   tmp/create.<id>/           an image being made, under the image's lock
 //!       delete.<id>/           an image being removed, under the image's lock
 //!       dead.<random>/         a layer being removed
@@ -18,13 +18,12 @@
 //! ```
 //!
 //! Locks, in the order in which they are taken:
-//! - `image:<id>.lock` for a whole create or delete of that image, and by clean to tell a dead one.
-//! - `<chain id>.lock` while a layer is unpacked, lower layers first, and by clean to tell a dead one.
-//! - `groot-gc-lock.lock` by clean, so that there is one at a time. Nobody waits for it but another clean.
-//!
-//! - `global-groot-lock.lock`, for moments and never across the network: shared by a create while it writes its record
-//!   and looks for its layers, alone by clean while it reads the records and condemns what none of them names. So a
-//!   create either has its layers spared, or sees that they are condemned and takes them back.
+//! - `image:<id>` for a whole create or delete of that image, and by clean to tell a dead one.
+//! - `<chain id>` while a layer is unpacked, lower layers first, and by clean to tell a dead one.
+//! - `groot-gc-lock` by clean, so that there is one at a time. Nobody waits for it but another clean.
+//! - The lock file as a whole, for moments and never across the network: shared by a create while it writes its record
+//!   and looks for its layers, alone by clean while it reads the records and takes away what none of them names. So a
+//!   create either has its layers spared, or sees that they are gone.
 
 mod backing_file;
 mod build;
@@ -114,7 +113,7 @@ pub enum Error {
     #[error("pulling the image: {0}")]
     Pull(fetcher::Error),
     /// A layer could not be unpacked.
-    #[error("pulling the image: {stage} `{layer}`: {source}{advice}")]
+    #[error("pulling the image: {stage} `{layer}`: {source}")]
     Unpack {
         /// Whether reading or unpacking failed.
         stage: &'static str,
@@ -122,8 +121,6 @@ pub enum Error {
         layer: String,
         /// What happened.
         source: Box<unpacker::Error>,
-        /// What to do about it.
-        advice: String,
     },
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
@@ -190,6 +187,19 @@ pub enum Error {
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
+}
+
+impl Error {
+    /// Whether the store had no room.
+    pub fn is_full(&self) -> bool {
+        matches!(os_error(self), Some(libc::ENOSPC | libc::EDQUOT))
+    }
+}
+
+/// The kernel's error number at the bottom of an error, if there is one.
+fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    number.or_else(|| os_error(error.source()?))
 }
 
 /// A store directory and the driver of the filesystem it is on.

@@ -7,7 +7,7 @@ use crate::sys::files;
 pub(super) fn remove_unfinished(store: &Store, id: &ImageId) -> Result<(), Error> {
     for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
         if files::exists(&path)? {
-            store.driver.unmount_image(&path).map_err(Error::DeleteImage)?;
+            store.driver.unmount_image(&path, &path).map_err(Error::DeleteImage)?;
             store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
         }
     }

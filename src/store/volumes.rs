@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 
 const CONDEMNED: &str = "gc.";
 const INCOMPLETE: &str = "-incomplete-";
@@ -30,7 +31,7 @@ struct SizeRecord {
 pub(super) enum Entry {
     /// A finished layer.
     Layer(String),
-    /// A finished layer that clean has found unused.
+    /// A finished layer that a clean of the original has found unused.
     Condemned(String),
     /// A layer that was being unpacked: its chain id.
     Incomplete(String),
@@ -56,18 +57,13 @@ pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, Pa
     restore(layout, chain_id.as_str())
 }
 
-/// Renames a layer out of the way of creates. A layer that is gone already is no error.
-pub(super) fn condemn(layout: &Layout, name: &str) -> Result<(), PathError> {
-    rename_new(&layout.volume(name), &layout.volume(&format!("{CONDEMNED}{name}"))).map(drop)
-}
-
 /// Takes a condemned layer back. False where there is none, or where the layer has been unpacked again meanwhile.
 pub(super) fn restore(layout: &Layout, name: &str) -> Result<bool, PathError> {
     rename_new(&layout.volume(&format!("{CONDEMNED}{name}")), &layout.volume(name))
 }
 
 /// The path of a condemned layer.
-pub(super) fn condemned_path(layout: &Layout, name: &str) -> std::path::PathBuf {
+pub(super) fn condemned_path(layout: &Layout, name: &str) -> PathBuf {
     layout.volume(&format!("{CONDEMNED}{name}"))
 }
 
@@ -89,20 +85,26 @@ pub(super) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), 
 
 /// Removes a volume's directory: first out of sight, then for good.
 pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
-    let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
+    match retire(&store.layout, volume)? {
+        Some(dead) => Ok(store.driver.remove_volume(&dead)?),
+        None => Ok(()),
+    }
+}
+
+/// Takes a volume's directory out of sight, to be removed later; returns its new path. `None` if it is gone already.
+///
+/// Into `tmp/`, whose few names XFS keeps in the directory itself: a full disk has room for no other rename.
+pub(super) fn retire(layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, PathError> {
+    let dead = layout.tmp().join(format!("dead.{}", random_number()?));
     match fs::rename(volume, &dead) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        renamed => {
-            renamed.on("rename", volume)?;
-            Ok(store.driver.remove_volume(&dead)?)
-        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        renamed => renamed.on("rename", volume).map(|()| Some(dead)),
     }
 }
 
 /// Removes what is on record about a layer, unless it exists or is being unpacked.
 pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
-    let Ok(chain_id) = ChainId::new(name) else { return Ok(()) };
-    let Some(_lock) = lock::try_lock(&store.layout.volume_lock(&chain_id))? else { return Ok(()) };
+    let Some(_lock) = lock::try_own(&store.layout.lock_file(), name)? else { return Ok(()) };
     let is_here = files::exists(&store.layout.volume(name))? || files::exists(&condemned_path(&store.layout, name))?;
     if is_here {
         return Ok(());
@@ -194,12 +196,6 @@ fn rename_new(from: &Path, to: &Path) -> Result<bool, PathError> {
     }
 }
 
-fn random_number() -> Result<u64, PathError> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).on("read", "random bytes")?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,11 +221,8 @@ mod tests {
     fn a_condemned_layer_is_taken_back_by_whoever_needs_it() {
         let (_directory, layout) = store();
         let abc = ChainId::new("abc").unwrap();
-        fs::create_dir(layout.volume("abc")).unwrap();
-        condemn(&layout, "abc").unwrap();
-        assert!(!layout.volume("abc").exists());
+        fs::create_dir(layout.volume("gc.abc")).unwrap();
         assert!(is_present(&layout, &abc).unwrap() && layout.volume("abc").exists());
-        condemn(&layout, "gone").unwrap();
         assert!(!is_present(&layout, &ChainId::new("gone").unwrap()).unwrap());
     }
 

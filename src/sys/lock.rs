@@ -1,146 +1,144 @@
-//! Lock files: flock(2), which ends with the process that holds it, however it ends.
+//! Locks between processes, which end with the process that holds them, however it ends.
 //!
-//! The lock file of an image or a layer is removed when its lock is released, so that `locks/` does not grow with every
-//! image there ever was. Whoever locks a file that was removed in the meantime notices that it is no longer the one
-//! under that name, and begins again. This is the only module that sees `fs2`.
+//! One file serves for all locks of a store. As a whole it is locked by flock(2); each thing in the store is locked by
+//! its name, as one byte of the file at a place computed from the name (`F_OFD_SETLK`, fcntl_locking(2)). So locking
+//! makes no files, which a full disk would refuse when deleting is all that helps, and leaves none behind. The two kinds
+//! do not see each other.
+//!
+//! This is the only module that sees `fs2`.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use sha2::{Digest, Sha256};
 
 use super::path_error::{OnPath, PathError};
 
 /// How often a taken lock is looked at again.
 const POLL: Duration = Duration::from_millis(10);
 
-/// A held exclusive lock, whose file goes with it.
+/// A held lock.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
-    path: PathBuf,
 }
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Before the descriptor closes, so that nobody holds the lock of a file that is about to vanish.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Locks the whole file together with others who share it. Waits for one who holds it alone.
+pub fn share_whole(file: &Path) -> Result<Lock, PathError> {
+    let opened = open(file)?;
+    fs2::FileExt::lock_shared(&opened).on("lock", file)?;
+    Ok(Lock { _file: opened })
 }
 
-/// A held lock of the whole store, whose file stays: others may wait for it in the kernel.
-#[derive(Debug)]
-pub struct StoreLock {
-    _file: File,
-}
-
-/// Takes a store's lock together with others who share it. Waits for one who holds it alone.
-pub fn shared(path: &Path) -> Result<StoreLock, PathError> {
-    let file = open(path)?;
-    fs2::FileExt::lock_shared(&file).on("lock", path)?;
-    Ok(StoreLock { _file: file })
-}
-
-/// Takes a store's lock alone, waiting no longer than `limit` for it.
-pub fn exclusive_within(path: &Path, limit: Duration) -> Result<Option<StoreLock>, PathError> {
-    let file = open(path)?;
-    let start = Instant::now();
-    while !try_exclusive(&file, path)? {
-        if start.elapsed() >= limit {
-            return Ok(None);
-        }
-        thread::sleep(POLL);
-    }
-    Ok(Some(StoreLock { _file: file }))
-}
-
-/// Takes the lock if nobody has it.
-pub fn try_lock(path: &Path) -> Result<Option<Lock>, PathError> {
-    loop {
-        let file = open(path)?;
-        if !try_exclusive(&file, path)? {
-            return Ok(None);
-        }
-        if is_current(&file, path)? {
-            return Ok(Some(Lock { _file: file, path: path.to_owned() }));
-        }
-    }
-}
-
-/// Takes the lock, waiting while `keep_waiting` says so; `None` when it no longer does.
-pub fn lock_while(path: &Path, keep_waiting: impl Fn() -> bool) -> Result<Option<Lock>, PathError> {
-    loop {
-        if let Some(lock) = try_lock(path)? {
-            return Ok(Some(lock));
-        }
-        if !keep_waiting() {
-            return Ok(None);
-        }
-        thread::sleep(POLL);
-    }
-}
-
-/// Takes the lock, waiting no longer than `limit` for it.
-pub fn lock_within(path: &Path, limit: Duration) -> Result<Option<Lock>, PathError> {
-    let start = Instant::now();
-    lock_while(path, || start.elapsed() < limit)
-}
-
-fn open(path: &Path) -> Result<File, PathError> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).on("open", path)
-}
-
-fn try_exclusive(file: &File, path: &Path) -> Result<bool, PathError> {
-    match fs2::FileExt::try_lock_exclusive(file) {
-        Ok(()) => Ok(true),
+/// Locks the whole file alone, waiting no longer than `limit` for it.
+pub fn own_whole_within(file: &Path, limit: Duration) -> Result<Option<Lock>, PathError> {
+    let opened = open(file)?;
+    let is_taken = poll(within(limit), || match fs2::FileExt::try_lock_exclusive(&opened) {
         Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
-        Err(e) => Err(PathError::new("lock", path, e)),
-    }
+        tried => tried.on("lock", file).map(|()| true),
+    })?;
+    Ok(is_taken.then_some(Lock { _file: opened }))
 }
 
-fn is_current(file: &File, path: &Path) -> Result<bool, PathError> {
-    let held = file.metadata().on("stat", path)?;
-    match fs::metadata(path) {
-        Ok(named) => Ok(held.ino() == named.ino() && held.dev() == named.dev()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(PathError::new("stat", path, e)),
+/// Locks `name` together with others who share it, waiting no longer than `limit` for one who holds it alone.
+pub fn share_within(file: &Path, name: &str, limit: Duration) -> Result<Option<Lock>, PathError> {
+    take(file, name, libc::F_RDLCK, within(limit))
+}
+
+/// Locks `name` alone, if nobody has locked it.
+pub fn try_own(file: &Path, name: &str) -> Result<Option<Lock>, PathError> {
+    own_while(file, name, || false)
+}
+
+/// Locks `name` alone, waiting no longer than `limit` for it.
+pub fn own_within(file: &Path, name: &str, limit: Duration) -> Result<Option<Lock>, PathError> {
+    own_while(file, name, within(limit))
+}
+
+/// Locks `name` alone, waiting while `keep_waiting` says so; `None` when it no longer does.
+pub fn own_while(file: &Path, name: &str, keep_waiting: impl Fn() -> bool) -> Result<Option<Lock>, PathError> {
+    take(file, name, libc::F_WRLCK, keep_waiting)
+}
+
+fn take(file: &Path, name: &str, kind: i32, keep_waiting: impl Fn() -> bool) -> Result<Option<Lock>, PathError> {
+    let opened = open(file)?;
+    let range = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: place(name),
+        l_len: 1,
+        l_pid: 0,
+    };
+    let is_taken = poll(keep_waiting, || match fcntl(&opened, FcntlArg::F_OFD_SETLK(&range)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(PathError::new("lock", file, io::Error::from(errno))),
+    })?;
+    Ok(is_taken.then_some(Lock { _file: opened }))
+}
+
+/// Two names at one place would wait for each other for nothing; among 2^62 places there are none.
+fn place(name: &str) -> i64 {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    let number = digest[..8].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    (number >> 2) as i64
+}
+
+fn open(file: &Path) -> Result<File, PathError> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(file).on("open", file)
+}
+
+fn within(limit: Duration) -> impl Fn() -> bool {
+    let start = Instant::now();
+    move || start.elapsed() < limit
+}
+
+fn poll(
+    keep_waiting: impl Fn() -> bool,
+    mut attempt: impl FnMut() -> Result<bool, PathError>,
+) -> Result<bool, PathError> {
+    while !attempt()? {
+        if !keep_waiting() {
+            return Ok(false);
+        }
+        thread::sleep(POLL);
     }
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn a_held_lock_cannot_be_taken_and_leaves_no_file_behind() {
+    fn a_name_is_locked_once_and_others_are_not_touched() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.lock");
-        let held = try_lock(&path).unwrap().unwrap();
-        assert!(try_lock(&path).unwrap().is_none());
+        let file = directory.path().join("lock");
+        let held = try_own(&file, "image:x").unwrap();
+        assert!(held.is_some());
+        assert!(try_own(&file, "image:x").unwrap().is_none());
+        assert!(try_own(&file, "image:y").unwrap().is_some());
+        assert!(own_whole_within(&file, Duration::ZERO).unwrap().is_some());
         drop(held);
-        assert!(!path.exists());
-        assert!(try_lock(&path).unwrap().is_some());
+        assert!(try_own(&file, "image:x").unwrap().is_some());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn only_one_holds_a_lock_while_its_file_comes_and_goes() {
+    fn shared_locks_exclude_only_who_wants_it_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.lock");
-        let inside = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..100 {
-                        if let Some(_lock) = try_lock(&path).unwrap() {
-                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                            thread::yield_now();
-                            inside.fetch_sub(1, Ordering::SeqCst);
-                        }
-                    }
-                });
-            }
-        });
+        let file = directory.path().join("lock");
+        let whole = (share_whole(&file).unwrap(), share_whole(&file).unwrap());
+        assert!(own_whole_within(&file, Duration::ZERO).unwrap().is_none());
+        drop(whole);
+        let first = share_within(&file, "n", Duration::ZERO).unwrap();
+        assert!(first.is_some() && share_within(&file, "n", Duration::ZERO).unwrap().is_some());
+        assert!(own_within(&file, "n", Duration::from_millis(30)).unwrap().is_none());
     }
 }

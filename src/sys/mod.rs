@@ -7,5 +7,7 @@ pub mod lock;
 pub mod loop_device;
 pub mod mount_point;
 pub mod path_error;
+pub mod random;
 pub mod remove_tree;
 pub mod xattr;
+pub mod xfs;

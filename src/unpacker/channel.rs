@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+use super::digest::Hasher;
+
 /// Size of a buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
@@ -20,7 +22,7 @@ pub(super) struct Feed {
     empty: Receiver<Box<[u8]>>,
 }
 
-/// The end that is read from. A feed that goes away without [`Feed::end`] is an error here, not an end of file.
+/// The end that is read from; it hashes what arrives. A feed that goes away without [`Feed::end`] is an error here, not an end of file.
 pub(super) struct Stream {
     full: Receiver<Message>,
     empty: Sender<Box<[u8]>>,
@@ -28,17 +30,25 @@ pub(super) struct Stream {
     position: usize,
     length: usize,
     ended: bool,
+    hasher: Hasher,
 }
 
 /// The other end of the pipe is gone.
 pub(super) struct Disconnected;
 
-/// A pipe.
-pub(super) fn pipe() -> (Feed, Stream) {
+/// A pipe whose content goes through `hasher`.
+pub(super) fn pipe(hasher: Hasher) -> (Feed, Stream) {
     let (full_in, full_out) = sync_channel(WAITING);
     let (empty_in, empty_out) = channel();
-    let stream =
-        Stream { full: full_out, empty: empty_in, current: Box::default(), position: 0, length: 0, ended: false };
+    let stream = Stream {
+        full: full_out,
+        empty: empty_in,
+        current: Box::default(),
+        position: 0,
+        length: 0,
+        ended: false,
+        hasher,
+    };
     (Feed { full: full_in, empty: empty_out }, stream)
 }
 
@@ -59,6 +69,13 @@ impl Feed {
     }
 }
 
+impl Stream {
+    /// The hash of what was read, which is all if reading came to the end.
+    pub(super) fn into_hasher(self) -> Hasher {
+        self.hasher
+    }
+}
+
 impl BufRead for Stream {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.position == self.length && !self.ended {
@@ -69,7 +86,11 @@ impl BufRead for Stream {
             }
             (self.position, self.length) = (0, 0);
             match self.full.recv() {
-                Ok(Message::Data { buffer, length }) => (self.current, self.length) = (buffer, length),
+                Ok(Message::Data { buffer, length }) => {
+                    // Here, because the thread that inflates has more to do than the one that writes.
+                    self.hasher.update(&buffer[..length]);
+                    (self.current, self.length) = (buffer, length);
+                }
                 Ok(Message::End) => self.ended = true,
                 Err(_) => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the stream was given up")),
             }

@@ -309,6 +309,9 @@ impl Finisher<'_> {
             let file = self.lower(&path)?;
             found.insert(path, file);
         }
+        if found.get(Path::new("")).is_some_and(Option::is_none) {
+            self.tree.set_time(Path::new(""));
+        }
         for (path, file) in found.iter().rev() {
             let Some(file) = file.as_ref().filter(|file| is_directory(&file.stat)) else {
                 continue;

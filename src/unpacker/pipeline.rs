@@ -1,7 +1,7 @@
 //! One pass over a layer, in two threads.
 //!
-//! The calling thread reads the blob, hashes it, decompresses it and hashes the result; a thread of its own, confined
-//! to the volume, parses the archive and writes the files. Inflating is the slower half of most layers, so neither
+//! The calling thread reads the blob, hashes it and decompresses it; a thread of its own, confined to the volume, hashes
+//! the result, parses the archive and writes the files. Inflating alone is half of the work for most layers, so neither
 //! waits much for the other. Whichever fails first stops the other; what the caller hears is the cause, and a blob that
 //! is not the one the manifest names is the cause of whatever its content led to.
 
@@ -13,7 +13,7 @@ use std::thread;
 
 use super::channel::{Disconnected, Feed, pipe};
 use super::decompress::Decoder;
-use super::digest::{Blob, Hasher};
+use super::digest::{Blob, Budget, Hasher};
 use super::error::Error;
 use super::extract::extract;
 use super::{Layer, Unpacked};
@@ -44,11 +44,14 @@ impl From<Error> for Stop {
 /// Reads the whole of `source` and extracts it into the directory `volume`. See [`super::unpack`].
 pub(super) fn run(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Layer<'_>) -> Result<Unpacked, Error> {
     let mut blob = Blob::new(source, &layer.expected, layer.cancel);
-    let (feed, stream) = pipe();
+    let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()));
     let (fed, extracted) = thread::scope(|scope| {
         let extractor = thread::Builder::new()
             .name("unpack".to_owned())
-            .spawn_scoped(scope, || confined(volume, |confinement| extract(stream, volume, layer, confinement)))
+            .spawn_scoped(scope, move || {
+                let unpacked = confined(volume, |confinement| extract(&mut stream, volume, layer, confinement))?;
+                Ok((unpacked, stream.into_hasher()))
+            })
             .map_err(Error::Start)?;
         let fed = catch_unwind(AssertUnwindSafe(|| feed_layer(&mut blob, feed, layer)));
         let fed = fed.unwrap_or_else(|payload| Err(Stop::Failed(panicked(payload))));
@@ -56,7 +59,7 @@ pub(super) fn run(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Laye
         Ok::<_, Error>((fed, extracted))
     })?;
     let error = match (fed, extracted) {
-        (Ok(diff), Ok(unpacked)) => {
+        (Ok(()), Ok((unpacked, diff))) => {
             blob.verify()?;
             return match diff.mismatch() {
                 Some((expected, actual)) => Err(Error::DiffId { expected, actual }),
@@ -85,30 +88,27 @@ fn confined<T>(volume: BorrowedFd<'_>, work: impl FnOnce(Confinement) -> Result<
     work(confine::enter(volume).map_err(Error::Start)?)
 }
 
-/// Sends the whole layer; returns the digest of what was sent.
-fn feed_layer(blob: &mut Blob<'_, impl Read>, feed: Feed, layer: &Layer<'_>) -> Result<Hasher, Stop> {
-    let hasher = match send_decompressed(blob, &feed, layer) {
-        Err(Stop::Failed(error)) => return Err(Stop::Failed(blob.take_failure().unwrap_or(error))),
-        result => result?,
-    };
+/// Sends the whole layer, uncompressed.
+fn feed_layer(blob: &mut Blob<'_, impl Read>, feed: Feed, layer: &Layer<'_>) -> Result<(), Stop> {
+    if let Err(stop) = send_decompressed(blob, &feed, layer.budget) {
+        // The decompressor knows no more than that its input failed.
+        return Err(blob.take_failure().map_or(stop, Stop::Failed));
+    }
     blob.drain()?;
-    feed.end()?;
-    Ok(hasher)
+    Ok(feed.end()?)
 }
 
-fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, layer: &Layer<'_>) -> Result<Hasher, Stop> {
-    let mut hasher = Hasher::new(layer.expected.diff_id.as_ref());
+fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, budget: Option<&Budget>) -> Result<(), Stop> {
     let mut decoder = Decoder::new(BufReader::with_capacity(READ, blob)).map_err(Error::Decompress)?;
     loop {
         let mut buffer = feed.buffer();
         let length = decoder.fill(&mut buffer).map_err(Error::Decompress)?;
         if length == 0 {
-            return Ok(hasher);
+            return Ok(());
         }
-        if let Some(budget) = layer.budget {
+        if let Some(budget) = budget {
             budget.spend(length as u64)?;
         }
-        hasher.update(&buffer[..length]);
         feed.send(buffer, length)?;
     }
 }

@@ -310,6 +310,12 @@ impl<'v> Tree<'v> {
         self.directories.entry(path.to_owned()).or_default().named = Some(attributes);
     }
 
+    /// Makes the directory `path`, which was there before, as old as directories that no entry names.
+    pub(super) fn set_time(&mut self, path: &Path) {
+        let mtime = self.implicit.mtime;
+        self.times.insert(path.to_owned(), Timestamps { last_access: mtime, last_modification: mtime });
+    }
+
     /// What remains to be done.
     pub(super) fn into_unsettled(self) -> Unsettled {
         let root = Path::new("");

@@ -69,3 +69,13 @@ pub(crate) fn write_archive(directory: &Path, name: &str, bytes: &[u8]) -> PathB
     fs::write(&path, bytes).expect("archive written");
     path
 }
+
+/// Waits for `condition`, for as long as a busy machine may need.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

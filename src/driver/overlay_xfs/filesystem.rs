@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, RawDir, makedev, mknodat, openat, statfs};
+use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, makedev, mknodat, openat, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -16,6 +16,7 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::loop_device::{self, LOOP_MAJOR, LoopDevice};
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::xfs;
 
 /// `f_type` of XFS, statfs(2).
 const XFS_MAGIC: i64 = 0x5846_5342;
@@ -130,7 +131,7 @@ pub(super) fn validate(path: &Path) -> Result<(), FilesystemError> {
 pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<(), FilesystemError> {
     let directory =
         openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).on("open", path)?;
-    if !has_entry_types(&directory).on("read", path)? {
+    if !xfs::has_entry_types(directory.as_fd()).on("look at the geometry of", path)? {
         return Err(FilesystemError::NoEntryTypes(path.display().to_string()));
     }
     if !request.without_quota
@@ -149,16 +150,6 @@ pub(super) fn configure(layout: &Layout, request: FilesystemRequest) -> Result<(
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).on("chmod", &directory)?;
     }
     set_direct_io(layout, request.with_direct_io)
-}
-
-/// Whether directory entries bear their type; `.` is as good as any.
-fn has_entry_types(directory: impl AsFd) -> Result<bool, Errno> {
-    let mut buffer = Vec::with_capacity(4096);
-    let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
-    match entries.next() {
-        Some(entry) => Ok(entry?.file_type() != FileType::Unknown),
-        None => Ok(true),
-    }
 }
 
 /// The original hard-links its whiteouts to this device; it must be there for stores to go back.

@@ -11,6 +11,7 @@ use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 
 /// What short ids are made of: none of it means anything in mount options.
 const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
@@ -65,7 +66,7 @@ fn is_old(path: &Path) -> bool {
 
 fn make_link(layout: &Layout, target: &Path) -> Result<String, PathError> {
     loop {
-        let short = random_id().on("read random bytes for", layout.links())?;
+        let short = random_id()?;
         let link = layout.links().join(&short);
         match symlink(target, &link) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -75,10 +76,9 @@ fn make_link(layout: &Layout, target: &Path) -> Result<String, PathError> {
 }
 
 /// A short id never begins with `-`, so that it is no option to anybody's `ls`.
-fn random_id() -> io::Result<String> {
-    let mut bytes = [0; LENGTH];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    let mut id: String = bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 63)])).collect();
+fn random_id() -> Result<String, PathError> {
+    let bytes = random_number()?.to_ne_bytes();
+    let mut id: String = bytes[..LENGTH].iter().map(|b| char::from(ALPHABET[usize::from(b & 63)])).collect();
     if id.starts_with('-') {
         id.replace_range(..1, "0");
     }

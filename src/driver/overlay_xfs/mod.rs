@@ -122,8 +122,8 @@ impl Driver for OverlayXfs {
         Ok(create_image(layout, request)?)
     }
 
-    fn unmount_image(&self, image: &Path) -> Result<(), super::Error> {
-        Ok(mount::unmount(image)?)
+    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
+        Ok(mount::unmount(path, shown)?)
     }
 
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {

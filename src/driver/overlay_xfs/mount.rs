@@ -4,10 +4,10 @@
 //! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many
 //! layers need the kernel's newer interface (`lowerdir+`, 6.8) or the short names of the volumes.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
@@ -134,45 +134,42 @@ fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
     }
 }
 
-/// Unmounts an image's root filesystem, detaching it where it is in use.
+/// Unmounts the root filesystem of the image at `path`, detaching it where it is in use.
 ///
 /// Whatever else is mounted below the image stays, and stops the removal: it is somebody's data.
-pub(super) fn unmount(image: &Path) -> Result<(), Error> {
-    for entry in super::entry_names(image)? {
-        let path = image.join(&entry);
-        if entry != "rootfs" && is_mount_point(&path)? {
-            return Err(Error::MountedBelow { image: image.display().to_string(), mount: path.display().to_string() });
+pub(super) fn unmount(path: &Path, shown: &Path) -> Result<(), Error> {
+    let image = || shown.display().to_string();
+    for entry in super::entry_names(path)? {
+        if entry != "rootfs" && is_mount_point(&path.join(&entry))? {
+            return Err(Error::MountedBelow { image: image(), mount: shown.join(&entry).display().to_string() });
         }
     }
-    let rootfs = image.join("rootfs");
+    let rootfs = path.join("rootfs");
+    let failed = |errno| Error::Unmount(image(), PathError::new("umount", shown.join("rootfs"), errno));
     match umount2(&rootfs, UnmountFlags::NOFOLLOW) {
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(Errno::BUSY) => detach(image, &rootfs),
         Err(Errno::PERM) if !is_mount_point(&rootfs)? => Ok(()),
-        Err(e) => Err(Error::Unmount(image.display().to_string(), PathError::new("umount", &rootfs, e))),
+        // Either a process uses it, which may keep it, or something is mounted in it.
+        Err(Errno::BUSY) => match mounted_below(&rootfs)? {
+            Some(below) => Err(Error::MountedBelow {
+                image: image(),
+                mount: shown.join("rootfs").join(below).display().to_string(),
+            }),
+            None => umount2(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(failed),
+        },
+        Err(errno) => Err(failed(errno)),
     }
 }
 
-/// A busy root filesystem is either in use by a process, which may keep it, or has something mounted in it.
-fn detach(image: &Path, rootfs: &Path) -> Result<(), Error> {
-    if let Some(mount) = mounted_below(rootfs)? {
-        return Err(Error::MountedBelow { image: image.display().to_string(), mount });
-    }
-    umount2(rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-        .map_err(|e| Error::Unmount(image.display().to_string(), PathError::new("umount", rootfs, e)))
-}
-
-/// The first mount point below `path` in this mount namespace (proc_pid_mountinfo(5), field 5).
-fn mounted_below(path: &Path) -> Result<Option<String>, PathError> {
+/// The first mount point below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
+fn mounted_below(path: &Path) -> Result<Option<PathBuf>, PathError> {
     const MOUNTINFO: &str = "/proc/self/mountinfo";
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
-    let mut prefix = path.as_os_str().as_bytes().to_vec();
-    prefix.push(b'/');
-    let points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
-    Ok(points
-        .map(unescape)
-        .find(|point| point.starts_with(&prefix))
-        .map(|point| String::from_utf8_lossy(&point).into_owned()))
+    let mut points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
+    Ok(points.find_map(|point| {
+        let point = PathBuf::from(OsString::from_vec(unescape(point)));
+        point.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty()).map(Path::to_owned)
+    }))
 }
 
 /// Spaces, tabs, newlines and backslashes stand as three octal digits behind a backslash.

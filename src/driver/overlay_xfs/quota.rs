@@ -19,6 +19,8 @@ use crate::sys::path_error::{OnPath, PathError};
 
 /// A limit smaller than this leaves an image no room for its own directories.
 const MINIMUM_BYTES: u64 = 256 * 1024;
+/// Who allocates project ids shares this lock; who collects them holds it alone.
+const LOCK: &str = "projectids";
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a limit could not be applied or read.
@@ -41,6 +43,11 @@ pub enum QuotaError {
          leave out --disk-limit-size-bytes, or move the store to an XFS filesystem mounted with pquota"
     )]
     NotEnforced(String, &'static str),
+    /// A clean that should take moments holds the project ids.
+    #[error(
+        "applying disk limits: another process collects project ids for more than 3 s: try again when it has ended"
+    )]
+    Busy,
     /// A quota system call failed.
     #[error("apply disk limit: {0}")]
     Apply(drax::Error),
@@ -75,7 +82,8 @@ pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64) -> Result<(), Quo
         return Err(QuotaError::NotEnforced(layout.root().display().to_string(), reason));
     }
     // Shared among allocating processes, exclusive for `collect`: see there.
-    let _allocation = lock::shared(&layout.project_ids_lock())?;
+    let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_PATIENCE)?;
+    let Some(_allocation) = allocation else { return Err(QuotaError::Busy) };
     let project_ids = open(&layout.project_ids())?;
     let project = xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd()).map_err(QuotaError::Apply)?;
     xfs::set_limit(store.as_fd(), project, bytes).map_err(QuotaError::Apply)
@@ -114,13 +122,14 @@ pub(super) fn usage(layout: &Layout, image: &Path) -> Result<OwnUsage, QuotaErro
 /// An id that no image bears is free only if nobody is about to bear it, so allocation is held off meanwhile. That is
 /// short: one directory read and one ioctl an image.
 pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
-    let Some(_exclusive) = lock::exclusive_within(&layout.project_ids_lock(), LOCK_PATIENCE)? else { return Ok(()) };
+    let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_PATIENCE)? else { return Ok(()) };
     let allocated = files::names(&layout.project_ids())?;
     if allocated.is_empty() {
         return Ok(());
     }
     let mut borne = HashSet::new();
-    for directory in [layout.images(), layout.tmp()] {
+    // An image moves from `tmp/` when it is finished and back when it is deleted: looked at in this order, none is missed.
+    for directory in [layout.tmp(), layout.images(), layout.tmp()] {
         for name in files::names(&directory)? {
             match project_of(&directory.join(name)) {
                 Ok(project) => borne.extend(project),

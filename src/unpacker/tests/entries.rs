@@ -151,6 +151,12 @@ fn a_replaced_directory_is_not_written_to_through_the_cache() {
 }
 
 #[test]
+fn a_way_that_an_entry_removes_under_itself_is_gone() {
+    let tar = Tar::new().directory("b/c", 0o755).symlink("b/c/up", "/b").file("b/c/up/c", "").file("b/c/up/d", "");
+    assert_eq!(text(Volume::new().unpack(tar)), "creating parent dir `b/c/up`: not a directory");
+}
+
+#[test]
 fn symlinked_parents_are_followed_inside_the_volume() {
     let volume = Volume::new();
     let tar = Tar::new()

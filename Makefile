@@ -1,0 +1,44 @@
+# Thin targets over cargo and hack/, under the names that GrootFS has always had. The programs are left in bin/.
+
+PREFIX ?= /usr/local
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+CARGO ?= cargo
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: all unit integration test install uninstall clean help
+
+all: ## Build a release: bin/grootfs and bin/drax
+	$(CARGO) build --release --locked --workspace
+	install -D -m 755 $(TARGET_DIR)/release/grootfs bin/grootfs
+	install -D -m 755 $(TARGET_DIR)/release/drax bin/drax
+
+unit: ## Run the unit tests; needs no root
+	$(CARGO) test --workspace --lib --bins
+
+integration: ## Run the end-to-end tests, as root
+	hack/test --only integration
+
+test: ## Run everything, as root
+	hack/test
+
+install: ## Install to $(PREFIX), as root: drax gets the setuid bit; run make first
+	@test -x bin/grootfs -a -x bin/drax || { echo "make install: nothing is built yet: run make first" >&2; exit 1; }
+	install -D -m 755 bin/grootfs $(BINDIR)/grootfs
+	install -D -m 755 bin/drax $(BINDIR)/drax
+	@if [ "$$(id -u)" = 0 ]; then \
+		echo "chown root:root $(BINDIR)/drax && chmod u+s $(BINDIR)/drax"; \
+		chown root:root $(BINDIR)/drax && chmod u+s $(BINDIR)/drax; \
+	else \
+		echo "make install: not root, so drax has no setuid bit: chown root drax && chmod u+s drax"; \
+	fi
+	ln -sf drax $(BINDIR)/tardis
+
+uninstall: ## Remove what install has put there
+	rm -f $(BINDIR)/grootfs $(BINDIR)/drax $(BINDIR)/tardis
+
+clean: ## Remove everything built
+	$(CARGO) clean
+	rm -rf bin
+
+help: ## Show this list
+	@awk -F ': ## ' '/^[a-z]+: ## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
