@@ -217,7 +217,11 @@ fn write(path: &Path, number: u64) -> Result<(), Error> {
 
 fn read_number(path: &Path) -> Result<u64, PathError> {
     let text = fs::read_to_string(path).on("open", path)?;
-    text.trim().parse().map_err(|_| PathError::new("read", path, std::io::Error::other(format!("`{text}` is no size"))))
+    let reason = match text.as_str() {
+        "" => "it is empty, as a power cut leaves a file: delete the image and create it again".to_owned(),
+        _ => format!("`{text}` is no size"),
+    };
+    text.trim().parse().map_err(|_| PathError::new("read", path, std::io::Error::other(reason)))
 }
 
 fn entry_names(directory: &Path) -> Result<Vec<std::ffi::OsString>, PathError> {
