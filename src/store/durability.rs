@@ -38,9 +38,10 @@ impl Suspects {
             return Ok(Suspects::default());
         }
         let boot_id = boot_id()?;
-        let of_another_boot = |mark: &&String| {
-            let target = fs::read_link(layout.unflushed().join(mark));
-            target.is_ok_and(|target| target != Path::new(&boot_id))
+        // A mark that was removed meanwhile is of a layer that has been flushed; one that cannot be read is no comfort.
+        let of_another_boot = |mark: &&String| match fs::read_link(layout.unflushed().join(mark)) {
+            Ok(target) => target != Path::new(&boot_id),
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
         Ok(Suspects { marks: marked.iter().filter(of_another_boot).cloned().collect() })
     }

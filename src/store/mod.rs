@@ -202,7 +202,8 @@ impl Error {
 
 /// The kernel's error number at the bottom of an error, if there is one.
 fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    let quota = error.downcast_ref::<drax::Error>().map(drax::Error::errno);
+    let number = quota.or_else(|| error.downcast_ref::<std::io::Error>()?.raw_os_error());
     number.or_else(|| os_error(error.source()?))
 }
 
