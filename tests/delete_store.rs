@@ -22,6 +22,15 @@ fn images_volumes_and_the_store_go_and_the_backing_file_stays() {
 }
 
 #[test]
+fn what_a_killed_create_left_mounted_does_not_keep_the_store() {
+    let store = TempStore::new();
+    mount(Path::new("none"), &store.path().join("tmp/create.dead/rootfs"), "tmpfs", "size=1m");
+    assert_eq!(store.ok(["delete-store"]), "");
+    assert!(!store.path().exists());
+    assert!(mount_points_below(store.path()).is_empty());
+}
+
+#[test]
 fn the_backing_file_serves_the_next_store() {
     let store = TempStore::new();
     store.create(&small_image(&store.beside("image")), "x");
