@@ -116,3 +116,67 @@ fn skip(response: &Response, position: u64) -> Result<u64, Reason> {
     let start = range.strip_prefix("bytes ").and_then(|range| range.split('-').next()?.trim().parse::<u64>().ok());
     if start == Some(position) { Ok(0) } else { Err(Reason::Range(format!("`{range}` instead of byte {position}"))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::image::Reference;
+
+    const LENGTH: usize = 1000;
+
+    /// Reads a request's head; whoever tries TLS is turned away.
+    fn head(stream: &mut TcpStream) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).ok()?;
+            head.push(byte[0]);
+            if head == [0x16] {
+                let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+                return None;
+            }
+        }
+        String::from_utf8(head).ok()
+    }
+
+    /// Falls silent in the middle of the first answer, and sends the rest of the second in drips.
+    fn serve(listener: &TcpListener) {
+        let mut silent = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let Some(head) = head(&mut stream) else { continue };
+            if silent.is_empty() {
+                let _ = write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {LENGTH}\r\n\r\n");
+                let _ = stream.write_all(&[1; LENGTH / 2]);
+                silent.push(stream);
+                continue;
+            }
+            assert!(head.to_lowercase().contains("range: bytes=500-\r\n"), "{head}");
+            let _ =
+                write!(stream, "HTTP/1.1 206 X\r\ncontent-range: bytes 500-999/1000\r\ncontent-length: 500\r\n\r\n");
+            for _ in 0..10 {
+                thread::sleep(Duration::from_millis(100));
+                let _ = stream.write_all(&[2; LENGTH / 20]);
+            }
+            return;
+        }
+    }
+
+    #[test]
+    fn a_silent_server_is_left_and_a_slow_one_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let server = thread::spawn(move || serve(&listener));
+        let image = format!("docker://{host}/a");
+        let Ok(Reference::Docker(reference)) = Reference::parse(&image) else { panic!("{image}") };
+        let session = Arc::new(Session::new(reference, &image, &[host], None).unwrap());
+        let mut bytes = Vec::new();
+        Blob::open(session, "sha256:x", Some(LENGTH as u64)).unwrap().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, [[1; LENGTH / 2], [2; LENGTH / 2]].concat());
+        server.join().unwrap();
+    }
+}

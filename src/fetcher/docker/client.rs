@@ -6,26 +6,21 @@ use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode, Url};
-use tokio::runtime::{Builder, Runtime};
 
 use super::auth::{Authorization, Challenge, Credentials, parse_token, token_url};
 use super::error::{Error, Reason};
 use super::http::{Failure, Http, Request};
+use super::network::Network;
 use super::retry::{self, ATTEMPTS};
 use crate::image::DockerReference;
 
 /// Manifests and configurations are a few kilobytes; whatever is larger than this is not one.
 const DOCUMENT_LIMIT: usize = 8 * 1024 * 1024;
 
-/// The registry of one image, reached over the network.
-///
-/// The client is the asynchronous one, since only that can give up on a server that falls silent without also limiting
-/// how long a download may take. Connections live in a runtime with a single thread of its own; callers of any thread
-/// wait for their answer.
+/// The registry of one image, reached over the network. Any thread may ask.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    network: Network,
     http: Http,
     reference: DockerReference,
     image: String,
@@ -36,17 +31,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts the runtime; nothing is sent yet.
+    /// Starts the thread for its connections; nothing is sent yet.
     pub(super) fn new(
         reference: DockerReference,
         image: &str,
         insecure_hosts: &[String],
         credentials: Option<Credentials>,
     ) -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("network").enable_all().build();
-        let runtime = runtime.map_err(|error| Error::Setup(error.to_string()))?;
+        let network = Network::start().map_err(|error| Error::Setup(error.to_string()))?;
         Ok(Session {
-            runtime: Some(runtime),
+            network,
             http: Http::new(insecure_hosts),
             reference,
             image: image.to_owned(),
@@ -82,10 +76,7 @@ impl Session {
 
     /// Waits for something of this session's connections.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(work),
-            None => unreachable!("the runtime is there until the session is dropped"),
-        }
+        self.network.wait(work)
     }
 
     /// What the user is told of a failure.
@@ -222,15 +213,6 @@ impl Session {
 
     fn authorization(&self) -> MutexGuard<'_, Option<Authorization>> {
         self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Session {
-    /// Does not wait for a host name that is still being looked up.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

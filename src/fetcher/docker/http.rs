@@ -12,7 +12,7 @@ use super::error::{Error, Reason};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a server may be silent. A download as a whole may take as long as it takes.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(30) };
 const REDIRECTS: usize = 10;
 const USER_AGENT: &str = concat!("grootfs/", env!("CARGO_PKG_VERSION"));
 

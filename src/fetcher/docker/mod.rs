@@ -5,6 +5,7 @@
 //! client  one registry, one image: scheme, authorization, retries
 //! http    one GET: which hosts are verified, what a redirect may do
 //! auth    challenges, tokens, credentials
+//! network the thread that connections live in
 //! blob    a layer's bytes, resumed when the connection breaks
 //! retry   how often, how soon
 //! error   what the user is told
@@ -17,6 +18,7 @@ mod blob;
 mod client;
 mod error;
 mod http;
+mod network;
 mod retry;
 
 use std::io::Read;
