@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,7 @@ fn image() -> Image {
 fn assert_whole(rootfs: &Path) {
     assert_eq!(fs::read_to_string(rootfs.join("etc/one")).unwrap(), "1");
     assert_eq!(fs::read_to_string(rootfs.join("etc/two")).unwrap(), "2");
+    assert_eq!(fs::metadata(rootfs.join("etc/two")).unwrap().permissions().mode() & 0o7777, 0o4755);
     assert_eq!(fs::read(rootfs.join("noise")).unwrap(), noise(3_000_000, 1));
     assert!(!rootfs.join("gone").exists());
 }
@@ -369,6 +371,20 @@ fn wrong_bytes_are_noticed_whatever_the_flags() {
     }
     let good = ScriptedRegistry::start(&layout, |_| Answer::Serve);
     succeeds(&store, &good.host(), &good.url(), "x");
+}
+
+#[test]
+fn a_wrong_diff_id_is_noticed() {
+    let store = TempStore::new();
+    let layout = store.beside("layout");
+    let zeros = "0".repeat(64);
+    let wrong = format!("sha256:{zeros}");
+    let archive = Archive::new().file("file", 0o644, b"x").bytes();
+    let edited = Image::new().layer(Layer::new(archive));
+    edited.edit_config(move |config| config["rootfs"]["diff_ids"][0] = wrong.into()).write(&layout, "latest");
+    let server = ScriptedRegistry::start(&layout, |_| Answer::Serve);
+    assert!(fails(&store, &server.host(), &server.url()).contains("diffID digest mismatch"));
+    assert!(!store.volumes().contains(&zeros));
 }
 
 #[test]
