@@ -134,14 +134,20 @@ impl Session {
         let known = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let scheme = known.unwrap_or("https");
         let request = Request { accept, offset, ..Request::new(self.url(scheme, path)?) };
-        let mut sent = self.http.get(&request, authorization).await;
-        let mut spoken = scheme;
-        if known.is_none() && sent.as_ref().is_err_and(is_unreachable) && self.http.is_insecure(&request.url) {
-            spoken = "http";
-            let plain = Request { url: self.url(spoken, path)?, ..request };
-            sent = self.http.get(&plain, authorization).await;
-        }
-        let response = sent?;
+        let sent = self.http.get(&request, authorization).await;
+        let (response, spoken) = match sent {
+            Err(failure) if known.is_none() && is_unreachable(&failure) && self.http.is_insecure(&request.url) => {
+                let plain = Request { url: self.url("http", path)?, ..request };
+                let response = self.http.get(&plain, authorization).await?;
+                let broke = matches!(failure, Failure::Request { reason: Reason::Transport(_), .. });
+                if broke && response.status() == StatusCode::BAD_REQUEST {
+                    // So answers who does speak TLS, and failed to do so a moment ago.
+                    return Err(failure);
+                }
+                (response, "http")
+            }
+            sent => (sent?, scheme),
+        };
         *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(spoken);
         Ok(response)
     }
