@@ -162,7 +162,7 @@ pub(crate) struct CreateArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     skip_layer_validation: Option<bool>,
 
-    /// Registry whose certificate is not verified; may be given again, or as a list with commas
+    /// Registry whose certificate is not verified and which may speak plain HTTP; may be given again
     #[arg(long, help_heading = "Image source", value_name = "HOST[:PORT]", value_delimiter = ',', value_parser = trimmed)]
     insecure_registry: Vec<String>,
 
@@ -363,7 +363,6 @@ impl CreateArgs {
     }
 
     /// Name and password for the registry; either may be missing.
-    #[allow(dead_code, reason = "only a registry asks for them")]
     pub(crate) fn credentials(&self) -> (Option<&str>, Option<&Secret>) {
         (self.username.as_deref(), self.password.as_ref())
     }
@@ -441,7 +440,6 @@ pub(crate) struct Secret(String);
 
 impl Secret {
     /// The text itself, for the one place that sends it.
-    #[allow(dead_code, reason = "only a registry asks for it")]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -5,10 +5,11 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use super::args::CreateArgs;
+use super::args::{CreateArgs, Secret};
 use super::{Failure, output};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
+use crate::fetcher::{Credentials, RegistryOptions};
 use crate::observe;
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
 
@@ -25,6 +26,7 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
         id,
         limit: limit(config),
         skip_layer_validation: config.create.skip_layer_validation,
+        registry: registry(config, args),
         mount: !config.create.without_mount,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
@@ -56,6 +58,12 @@ fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
         tracing::error!(%error, "opening-clean-log-file-failed");
         work();
     }
+}
+
+fn registry(config: &Config, args: &CreateArgs) -> RegistryOptions {
+    let (username, password) = args.credentials();
+    let credentials = Credentials::new(username.unwrap_or_default(), password.map_or("", Secret::expose));
+    RegistryOptions { insecure: config.create.insecure_registries.clone(), credentials }
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

@@ -1,13 +1,16 @@
-//! Where images and their layers come from: an OCI layout on disk, or a local tar archive.
+//! Where images and their layers come from: an OCI layout on disk, a local tar archive, or a registry.
 //!
 //! A fetcher describes an image without touching its layers, then hands out each layer as a stream of bytes. It writes
 //! nothing and verifies only the small documents; the layers' digests are checked where the streams are read.
 
+mod docker;
+mod documents;
 mod oci;
 mod tar_file;
 
 use std::io::Read;
 
+pub use docker::{Credentials, Reason, Registry, RegistryError, RegistryOptions};
 pub use oci::OciLayout;
 pub use tar_file::TarFile;
 
@@ -21,6 +24,8 @@ pub enum Fetcher {
     Oci(OciLayout),
     /// A local tar archive.
     Tar(TarFile),
+    /// An image in a registry.
+    Docker(Registry),
 }
 
 /// Why an image or a layer could not be read.
@@ -29,12 +34,6 @@ pub enum Error {
     /// The argument is not an image reference.
     #[error(transparent)]
     Reference(#[from] ParseError),
-    /// A source that this build has no fetcher for.
-    #[error(
-        "docker:// images cannot be fetched by this build: copy `{0}` to an OCI layout first \
-         (skopeo copy docker://… oci:/path/to/layout:tag) and create from oci:///path/to/layout:tag"
-    )]
-    NoRegistries(String),
     /// The layout or the index does not exist.
     #[error("Image source doesn't exist")]
     NoSuchSource,
@@ -89,18 +88,25 @@ pub enum Error {
     /// A directory where a tar archive was expected.
     #[error("invalid base image: directory provided instead of a tar file")]
     Directory,
+    /// A registry did not describe the image.
+    #[error(transparent)]
+    Registry(RegistryError),
+    /// A registry did not hand out a layer.
+    #[error("streaming blob `{0}`: {1}")]
+    RegistryBlob(String, RegistryError),
     /// A blob could not be opened.
     #[error("streaming blob `{0}`: {1}")]
     Blob(String, PathError),
 }
 
 impl Fetcher {
-    /// The fetcher for an image argument. `verify` is whether digests of documents must be right.
-    pub fn for_reference(reference: &Reference, text: &str, verify: bool) -> Result<Self, Error> {
+    /// The fetcher for an image argument. `verify` is whether digests of a layout's documents must be right; those of
+    /// a registry's always must.
+    pub fn for_reference(reference: &Reference, text: &str, verify: bool, options: &RegistryOptions) -> Self {
         match reference {
-            Reference::Tar(path) => Ok(Fetcher::Tar(TarFile::new(path))),
-            Reference::Oci { layout, name } => Ok(Fetcher::Oci(OciLayout::new(layout, name.as_deref(), verify))),
-            Reference::Docker(_) => Err(Error::NoRegistries(text.to_owned())),
+            Reference::Tar(path) => Fetcher::Tar(TarFile::new(path)),
+            Reference::Oci { layout, name } => Fetcher::Oci(OciLayout::new(layout, name.as_deref(), verify)),
+            Reference::Docker(reference) => Fetcher::Docker(Registry::new(reference, text, options)),
         }
     }
 
@@ -109,6 +115,7 @@ impl Fetcher {
         match self {
             Fetcher::Oci(layout) => layout.image(),
             Fetcher::Tar(tar) => tar.image(),
+            Fetcher::Docker(registry) => registry.image(),
         }
     }
 
@@ -117,6 +124,7 @@ impl Fetcher {
         match self {
             Fetcher::Oci(layout) => layout.open(layer),
             Fetcher::Tar(tar) => tar.open(),
+            Fetcher::Docker(registry) => registry.open(layer),
         }
     }
 }

@@ -6,19 +6,13 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::Error;
-use crate::image::{
-    BASE_DIRECTORY_ANNOTATION, Descriptor, Document, Image, Layer, Platform, REFERENCE_NAME_ANNOTATION, chain_ids,
-    digest_hex, is_layer_media_type, parse_config, parse_document,
-};
+use super::documents::{self, INDEX_DEPTH, choose_by_platform, parse};
+use crate::image::{Descriptor, Document, Image, Layer, REFERENCE_NAME_ANNOTATION};
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
 const DOCUMENT_LIMIT: u64 = 8 * 1024 * 1024;
-/// How deep indexes may nest before the layout is taken for a loop.
-const INDEX_DEPTH: usize = 5;
 
 /// A layout directory and the image asked for in it.
 #[derive(Debug)]
@@ -38,20 +32,7 @@ impl OciLayout {
     pub(super) fn image(&self) -> Result<Image, Error> {
         let (config, layers) = self.manifest()?;
         let config = self.document(&config).map_err(|e| Error::BadConfig(e.to_string()))?;
-        let config = parse_config(&config).map_err(|e| Error::BadConfig(flat(&e.to_string())))?;
-        if config.diff_ids.len() != layers.len() {
-            let (diff_ids, layers) = (config.diff_ids.len(), layers.len());
-            return Err(Error::BadConfig(format!("it has {diff_ids} diff ids for {layers} layers")));
-        }
-        let diff_ids: Vec<&str> = config.diff_ids.iter().map(|id| digest_hex(id)).collect();
-        let chain = chain_ids(diff_ids.iter().copied())?;
-        let layers = layers
-            .into_iter()
-            .zip(diff_ids)
-            .zip(chain)
-            .map(|((descriptor, diff_id), chain_id)| layer(descriptor, diff_id, chain_id))
-            .collect::<Result<_, _>>()?;
-        Ok(Image { layers, env: config.env, volumes: config.volumes })
+        documents::image(&config, layers)
     }
 
     /// Opens a layer's blob.
@@ -108,12 +89,7 @@ impl OciLayout {
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         let bytes = read_document(&self.blob_path(&descriptor.digest)?).map_err(Error::Document)?;
         if self.verify {
-            let expected = digest_hex(&descriptor.digest);
-            let actual: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-            if actual != expected {
-                let reason = format!("digest mismatch: expected: {expected}, actual: {actual}");
-                return Err(Error::BadDocument(descriptor.digest.clone(), reason));
-            }
+            documents::check_digest(&bytes, &descriptor.digest)?;
         }
         Ok(bytes)
     }
@@ -134,49 +110,12 @@ impl OciLayout {
     }
 }
 
-fn layer(descriptor: Descriptor, diff_id: &str, chain_id: crate::image::ChainId) -> Result<Layer, Error> {
-    if !is_layer_media_type(&descriptor.media_type) {
-        return Err(Error::MediaType { digest: descriptor.digest, media_type: descriptor.media_type });
-    }
-    Ok(Layer {
-        size: descriptor.known_size(),
-        diff_id: Some(diff_id.to_owned()),
-        chain_id,
-        base_directory: base_directory(&descriptor),
-        blob_id: descriptor.digest,
-        urls: descriptor.urls,
-    })
-}
-
-fn base_directory(descriptor: &Descriptor) -> Option<PathBuf> {
-    let annotation = descriptor.annotations.get(BASE_DIRECTORY_ANNOTATION)?;
-    (!annotation.is_empty()).then(|| PathBuf::from(annotation))
-}
-
 fn reference_name(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(REFERENCE_NAME_ANNOTATION).map(String::as_str)
 }
 
-fn choose_by_platform(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
-    let host = Platform::host();
-    let found: Vec<String> = entries.iter().map(platform_text).collect();
-    let only = entries.len() == 1;
-    entries
-        .into_iter()
-        .find(|entry| entry.platform.as_ref().map_or(only, |platform| platform.fits(&host)))
-        .ok_or_else(|| Error::NoPlatform { wanted: host.to_string(), found: found.join(", ") })
-}
-
-fn platform_text(entry: &Descriptor) -> String {
-    entry.platform.as_ref().map_or_else(|| "an unstated one".to_owned(), Platform::to_string)
-}
-
 fn one(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
     entries.into_iter().next().ok_or(Error::NoSuchSource)
-}
-
-fn parse(json: &[u8], name: &str) -> Result<Document, Error> {
-    parse_document(json).map_err(|reason| Error::BadDocument(name.to_owned(), flat(&reason)))
 }
 
 fn read_document(path: &Path) -> Result<Vec<u8>, PathError> {
@@ -200,8 +139,4 @@ fn open_blob(path: &Path) -> Result<File, PathError> {
         return Err(PathError::new("open", path, std::io::Error::other("it is a device, not a blob")));
     }
     File::open(path).on("open", path)
-}
-
-fn flat(text: &str) -> String {
-    text.replace('\n', " ")
 }

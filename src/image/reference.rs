@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::docker_reference::DockerReference;
+
 /// A parsed image argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
@@ -14,8 +16,8 @@ pub enum Reference {
         /// Value of `org.opencontainers.image.ref.name` to look for.
         name: Option<String>,
     },
-    /// An image in a registry: everything behind `docker://`.
-    Docker(String),
+    /// An image in a registry.
+    Docker(DockerReference),
 }
 
 /// An image argument that means nothing.
@@ -32,6 +34,9 @@ pub enum ParseError {
     /// Nothing behind the scheme.
     #[error("image `{0}` names no path")]
     Empty(String),
+    /// Not the name of an image in a registry.
+    #[error("fetching image reference: parsing url failed: {0}: {1}")]
+    Docker(String, String),
 }
 
 impl Reference {
@@ -39,7 +44,7 @@ impl Reference {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         match text.split_once("://") {
             Some(("docker", rest)) if !rest.trim_start_matches('/').is_empty() => {
-                Ok(Reference::Docker(rest.to_owned()))
+                DockerReference::parse(text, rest).map(Reference::Docker)
             }
             Some(("oci", rest)) => parse_oci(text, rest),
             Some(("docker", _)) => Err(ParseError::Empty(text.to_owned())),
@@ -97,8 +102,6 @@ mod tests {
             ("oci:///a/b:latest", oci("/a/b", Some("latest"))),
             ("oci:///a/b", oci("/a/b", None)),
             ("oci://a/b:x:y", oci("/a/b", Some("x:y"))),
-            ("docker:///busybox:1.26", Reference::Docker("/busybox:1.26".into())),
-            ("docker://host:5000/a/b", Reference::Docker("host:5000/a/b".into())),
         ];
         for (text, expected) in cases {
             assert_eq!(Reference::parse(text).unwrap(), expected, "{text}");
@@ -113,5 +116,9 @@ mod tests {
         assert!(message("oci://").contains("names no path"));
         assert!(message("docker:///").contains("names no path"));
         assert!(message("").contains("names no path"));
+        assert_eq!(
+            message("docker:///A"),
+            "fetching image reference: parsing url failed: docker:///A: repository name `A` must be lower case"
+        );
     }
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::layers::{self, PullOptions};
 use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
-use crate::fetcher::Fetcher;
+use crate::fetcher::{Fetcher, RegistryOptions};
 use crate::image::{Image, Reference};
 use crate::sys::files;
 use crate::sys::lock;
@@ -32,8 +32,10 @@ pub struct Request<'a> {
     pub id: &'a str,
     /// The disk limit, if there is to be one.
     pub limit: Option<DiskLimit>,
-    /// Do not compare digests and sizes of an OCI layout with its manifest.
+    /// Do not compare digests and sizes of an OCI layout with its manifest. Other sources are always verified.
     pub skip_layer_validation: bool,
+    /// How registries are to be talked to.
+    pub registry: RegistryOptions,
     /// Mount the root filesystem.
     pub mount: bool,
     /// Clean first.
@@ -74,7 +76,8 @@ impl Store {
         let id = ImageId::new(request.id)?;
         self.check_is_new(&id)?;
 
-        let fetcher = Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation)?;
+        let fetcher =
+            Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
         let image = fetcher.image()?;
         check_blobs_fit(&image, request.limit)?;
 
@@ -102,7 +105,7 @@ impl Store {
         removal::remove_unfinished(self, id)?;
         let present = self.claim_and_clean(request, id, &image)?;
         let options = PullOptions {
-            verify: !request.skip_layer_validation,
+            verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
             budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
         };
         let has_new_layers = !present.iter().all(|present| *present);
