@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// Directories that every store has, whatever its driver; a store without one of them is not initialised.
 pub const DIRECTORIES: [&str; 6] = ["images", "volumes", "meta", "locks", "tmp", "meta/dependencies"];
 
+/// Everything that can be in a store's directory.
+pub const ENTRIES: [&str; 8] = ["images", "volumes", "meta", "locks", "tmp", "l", "projectids", "whiteout_dev"];
+
 /// The paths of one store. Knows names, touches nothing.
 #[derive(Clone, Debug)]
 pub struct Layout {

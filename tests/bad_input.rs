@@ -124,8 +124,10 @@ fn diff_ids_that_are_no_names() {
         layer.diff_id = format!("sha256:{hex}");
         let store = TempStore::new();
         let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
-        store.fails(["create", &url, "x"]);
-        store.fails(["create", "--skip-layer-validation", &url, "x"]);
+        for flags in [vec![], vec!["--skip-layer-validation"]] {
+            let message = store.fails([vec!["create"], flags, vec![&url, "x"]].concat());
+            assert!(message.contains(&format!("diff id `{hex}` is not usable")), "{message}");
+        }
         assert!(store.volumes().is_empty() && store.leftovers().is_empty());
     }
 }
@@ -139,7 +141,7 @@ fn digests_that_climb_out_of_the_layout() {
     layer.blob = None;
     let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
     let message = store.fails(["create", "--skip-layer-validation", &url, "x"]);
-    assert!(!message.contains("not an image's business"), "{message}");
+    assert!(message.contains("invalid digest `sha256:../../../secret`"), "{message}");
 }
 
 #[test]
@@ -147,6 +149,20 @@ fn missing_blob() {
     let mut layer = other_layer();
     layer.blob = None;
     layer_is_refused(layer, "no such file or directory");
+}
+
+#[test]
+fn blob_that_is_a_device() {
+    for size in [other_layer().size, None] {
+        let mut layer = other_layer();
+        (layer.blob, layer.size) = (None, size);
+        let store = TempStore::new();
+        let layout = store.beside("image");
+        let blob = layout.join("blobs/sha256").join(&layer.digest[7..]);
+        let url = Image::new().layer(layer).write(&layout, "latest");
+        std::os::unix::fs::symlink("/dev/zero", blob).unwrap();
+        is_refused(&store, &url, "it is a device, not a blob");
+    }
 }
 
 #[test]
@@ -162,18 +178,35 @@ fn bad_json_in_every_document() {
     let index = fs::read(layout.join("index.json")).unwrap();
     for broken in ["", "{", "[]", "null", "{\"manifests\":7}", "\u{0}"] {
         fs::write(layout.join("index.json"), broken).unwrap();
-        is_refused(&store, &url, "");
+        is_refused(&store, &url, "fetching image reference: ");
     }
     fs::write(layout.join("index.json"), index).unwrap();
 
     // A document's digest covers its bytes, so broken ones are named by a right digest here.
-    for (part, broken) in
-        [("manifest", "{"), ("manifest", "{\"layers\":{}}"), ("config", "{"), ("config", "{\"rootfs\":[]}")]
-    {
+    for (part, broken, expected) in [
+        ("manifest", "{", "EOF while parsing an object at line 1 column 1"),
+        ("manifest", "{\"layers\":{}}", "invalid type: map, expected a sequence"),
+        ("config", "{", "EOF while parsing an object at line 1 column 1"),
+        ("config", "{\"rootfs\":[]}", "invalid length 0, expected struct RootFs"),
+    ] {
         let layout = store.beside(&format!("{part}-{}", broken.len()));
         let url = with_broken(&layout, part, broken);
-        is_refused(&store, &url, "");
+        is_refused(&store, &url, expected);
     }
+}
+
+#[test]
+fn documents_that_are_no_files() {
+    let store = TempStore::new();
+    let layout = store.beside("image");
+    let url = small_image(&layout);
+    let index = layout.join("index.json");
+    fs::remove_file(&index).unwrap();
+    support::succeed("mkfifo", [&index]);
+    is_refused(&store, &url, "index.json: not a regular file");
+    fs::remove_file(&index).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &index).unwrap();
+    is_refused(&store, &url, "index.json: not a regular file");
 }
 
 /// A layout whose manifest or config has the given bytes, everything else being right.

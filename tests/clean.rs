@@ -5,8 +5,9 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
-use support::{Archive, Image, Layer, TempStore, small_image, succeed};
+use support::{Archive, Image, Layer, TempStore, mount, small_image, succeed};
 
 /// An image of `count` layers of a thousand bytes each.
 fn image(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
@@ -129,6 +130,38 @@ fn what_crashed_commands_left_goes() {
     assert_eq!(store.volumes(), used);
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
     assert_eq!(store.records(), ["used"]);
+}
+
+#[test]
+fn a_dead_image_that_cannot_be_removed_keeps_nothing_else() {
+    let (store, used) = half_used();
+    let stuck = store.path().join("tmp/delete.dead/diff");
+    mount(Path::new("none"), &stuck, "tmpfs", "size=1m");
+    fs::create_dir_all(store.path().join("tmp/create.other/diff")).unwrap();
+    let message = store.fails(["clean"]);
+    assert!(message.contains("tmp/delete.dead/diff is a mount point"), "{message}");
+    assert_eq!(store.volumes(), used);
+    assert!(!store.path().join("tmp/create.other").exists());
+
+    succeed("umount", [&stuck]);
+    assert_eq!(store.ok(["clean"]), "clean completed\n");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn a_layer_that_an_original_was_removing_is_not_taken_back() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    store.ok(["delete", "x"]);
+    let volume = store.path().join("volumes").join(&store.volumes()[0]);
+    let condemned = volume.with_file_name(format!("gc.{}", store.volumes()[0]));
+    fs::rename(&volume, &condemned).unwrap();
+    fs::remove_file(condemned.join("hello")).unwrap();
+    store.create(&url, "y");
+    assert_eq!(fs::read_to_string(store.rootfs("y").join("hello")).unwrap(), "hello\n");
+    store.ok(["clean"]);
+    assert!(!condemned.exists() && volume.exists());
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{TempStore, grootfs, mount, mount_points_below, run, small_image};
+use support::{TempStore, grootfs, mount, mount_points_below, run, small_image, with_fault};
 
 #[test]
 fn images_volumes_and_the_store_go_and_the_backing_file_stays() {
@@ -19,6 +19,15 @@ fn images_volumes_and_the_store_go_and_the_backing_file_stays() {
     assert!(!store.path().exists());
     assert!(mount_points_below(store.path()).is_empty());
     assert!(store.backing_file().exists());
+}
+
+#[test]
+fn what_a_killed_create_left_mounted_does_not_keep_the_store() {
+    let store = TempStore::new();
+    mount(Path::new("none"), &store.path().join("tmp/create.dead/rootfs"), "tmpfs", "size=1m");
+    assert_eq!(store.ok(["delete-store"]), "");
+    assert!(!store.path().exists());
+    assert!(mount_points_below(store.path()).is_empty());
 }
 
 #[test]
@@ -72,4 +81,56 @@ fn a_store_that_does_not_exist_is_deleted_already() {
     let store = TempStore::uninitialised();
     assert_eq!(store.ok(["delete-store"]), "");
     assert!(!Path::new(store.path()).exists());
+}
+
+/// A store in a directory of an XFS filesystem that stays.
+fn store_below_a_mount() -> (TempStore, TempStore) {
+    let disk = TempStore::new();
+    let store = TempStore::at(disk.path().join("store"));
+    store.ok(["init-store", "--without-quota"]);
+    (disk, store)
+}
+
+#[test]
+fn a_delete_store_killed_at_any_system_call_is_finished_by_the_next_one() {
+    let (_disk, store) = store_below_a_mount();
+    let url = small_image(&store.beside("image"));
+    let mut kills = 0;
+    for call in ["?unlink", "?unlinkat", "?rename", "?umount2"] {
+        for nth in 1.. {
+            store.ok(["init-store", "--without-quota"]);
+            store.create(&url, "x");
+            let fault = format!("{call}:signal=KILL:when={nth}");
+            let (_, is_struck) = with_fault(&store.command(["delete-store"]), &fault);
+            if store.path().exists() && !support::names(store.path()).is_empty() {
+                assert_eq!(store.ok(["delete-store"]), "", "{fault}");
+            }
+            assert!(support::names(store.path()).is_empty(), "{fault}");
+            if !is_struck {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills > 20, "only {kills} kills");
+}
+
+#[test]
+fn a_store_that_is_being_created_in_is_refused_and_left_as_it_is() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    let pipe = store.beside("pipe");
+    support::succeed("mkfifo", [&pipe]);
+    let mut create = store.command(["create", pipe.to_str().unwrap(), "stalled"]).spawn().unwrap();
+    support::wait_for("the create to begin", || store.records().contains(&"stalled".to_owned()));
+
+    let message = store.fails(["delete-store"]);
+    assert!(message.contains("image `stalled` is being created"), "{message}");
+    assert_eq!(fs::read_to_string(store.rootfs("x").join("hello")).unwrap(), "hello\n");
+    store.create(&url, "y");
+
+    create.kill().unwrap();
+    create.wait().unwrap();
+    store.ok(["delete-store"]);
 }

@@ -9,6 +9,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -389,6 +390,25 @@ fn killed_creates_leave_no_project_id_after_a_clean() {
     let limited = report(store.path()).values().filter(|(_, limit)| *limit > 0).count();
     assert_eq!(limited, images.len(), "limits of dead images");
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+/// As left by a create that was killed before it found the id taken, or by a delete after the id was given back.
+#[test]
+fn a_dead_image_that_bears_the_project_id_of_a_living_one_does_not_take_its_limit() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "x"]);
+    let taken = project(&store.image("x"));
+    for name in ["create.dead", "delete.dead"] {
+        let dead = store.path().join("tmp").join(name);
+        fs::create_dir(&dead).unwrap();
+        drax::xfs::set_project_id(File::open(&dead).unwrap().as_fd(), taken).unwrap();
+    }
+    store.ok(["clean"]);
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    assert_eq!(names(&store.path().join("projectids")), [taken.to_string()]);
+    assert_eq!(number(&store.stats("x"), "quota_size_bytes"), 10 * MIB);
+    is_full(write(&store.rootfs("x").join("more"), 11 * MIB));
 }
 
 #[test]

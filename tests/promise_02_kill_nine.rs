@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -69,6 +70,10 @@ fn kill_after(store: &TempStore, arguments: &[&str], delay: Duration) -> bool {
     thread::sleep(delay);
     child.kill().unwrap();
     child.wait().unwrap().success()
+}
+
+fn path() -> String {
+    std::env::var("PATH").unwrap()
 }
 
 /// How long a command takes undisturbed.
@@ -160,6 +165,32 @@ fn promise_02_init_store_killed_at_any_moment_is_finished_by_the_next_one() {
         store.create(&image(&store), "x");
         assert_whole(&store, "x", "after init-store");
     }
+}
+
+#[test]
+fn promise_02_a_mkfs_that_outlives_its_init_store_formats_nothing_of_the_next_one() {
+    let store = TempStore::uninitialised();
+    let programs = store.beside("programs");
+    fs::create_dir(&programs).unwrap();
+    let slow_mkfs = format!("#!/bin/sh\nsleep $DELAY\nPATH={} exec mkfs.xfs \"$@\"\n", path());
+    fs::write(programs.join("mkfs.xfs"), slow_mkfs).unwrap();
+    fs::set_permissions(programs.join("mkfs.xfs"), fs::Permissions::from_mode(0o755)).unwrap();
+    let init = |delay: &str| {
+        let mut command = store.command(["init-store", "--store-size-bytes", "1073741824", "--without-quota"]);
+        command.env("PATH", format!("{}:{}", programs.display(), path())).env("DELAY", delay);
+        command
+    };
+    let mut killed = init("0.5").stdout(Stdio::null()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(250));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    support::run(&mut init("0.6")).success();
+    thread::sleep(Duration::from_millis(500));
+    store.create(&image(&store), "x");
+    assert_whole(&store, "x", "after both have ended");
+    support::unmount_below(store.path());
+    support::succeed("xfs_repair", ["-n".as_ref(), store.backing_file().as_os_str()]);
 }
 
 #[test]

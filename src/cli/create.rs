@@ -11,7 +11,7 @@ use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::{Credentials, RegistryOptions};
 use crate::observe;
-use crate::store::{CleanFirst, Created, Request, Store};
+use crate::store::{Argument, CleanFirst, Created, Request, Store};
 
 const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 
@@ -35,11 +35,20 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
         true => Failure::from(format!("{error}: the store {} is full: {FREE_SPACE}", store.layout().root().display())),
         false => Failure::from(error),
     })?;
-    output::line(&specification(&created, config.create.mount_destination)?)?;
+    specification(&created, config.create.mount_destination)
+        .and_then(|text| output::line(&text))
+        .inspect_err(|_| delete_untold(&store, id))?;
     if created.has_new_layers {
         flush_later(store.layout().root(), &config.driver);
     }
     Ok(())
+}
+
+/// A caller who was not told of an image cannot be expected to delete it.
+fn delete_untold(store: &Store, id: &str) {
+    if let Err(error) = store.delete(Argument(id)) {
+        tracing::error!(%error, id, "deleting-image-failed");
+    }
 }
 
 /// A log file that cannot be opened is no reason not to clean.

@@ -98,9 +98,6 @@ pub enum Error {
 /// All methods take names of the store's [`Layout`] and touch nothing else. Volumes and images are made under
 /// temporary names; publishing them is the store's doing.
 pub trait Driver: Sync {
-    /// The name by which `--driver` knows it.
-    fn name(&self) -> &'static str;
-
     /// What a file that holds this driver's filesystem is called.
     fn signature(&self) -> &'static str;
     /// Formats `backing`, an empty file, for this driver.

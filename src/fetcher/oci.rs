@@ -1,8 +1,9 @@
 //! An OCI image layout on disk (OCI image-layout specification), read leniently: no `oci-layout` file is asked for,
 //! sizes may be missing, blobs may be symbolic links.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -37,7 +38,7 @@ impl OciLayout {
     /// Opens a layer's blob.
     pub(super) fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {
         let path = self.blob_path(&layer.blob_id)?;
-        match File::open(&path).on("open", &path) {
+        match open_blob(&path) {
             Ok(file) => Ok(Box::new(file)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !layer.urls.is_empty() => {
                 Err(Error::RemoteLayer(layer.blob_id.clone()))
@@ -118,11 +119,24 @@ fn one(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
 }
 
 fn read_document(path: &Path) -> Result<Vec<u8>, PathError> {
-    let file = File::open(path).on("open", path)?;
+    // A FIFO that nobody writes to must not stall the look at what it is.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).on("open", path)?;
+    if !file.metadata().on("stat", path)?.is_file() {
+        return Err(PathError::new("read", path, std::io::Error::other("not a regular file")));
+    }
     let mut bytes = Vec::new();
     file.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes).on("read", path)?;
     if bytes.len() as u64 > DOCUMENT_LIMIT {
         return Err(PathError::new("read", path, std::io::Error::other("larger than any image document")));
     }
     Ok(bytes)
+}
+
+/// Blobs may be links, and a link may lead to a device: reading one may never end, and even opening it may do things.
+fn open_blob(path: &Path) -> Result<File, PathError> {
+    let kind = fs::metadata(path).on("open", path)?.file_type();
+    if kind.is_char_device() || kind.is_block_device() {
+        return Err(PathError::new("open", path, std::io::Error::other("it is a device, not a blob")));
+    }
+    File::open(path).on("open", path)
 }

@@ -14,8 +14,9 @@ pub struct ImageConfig {
 }
 
 /// Reads an image configuration document.
-pub fn parse_config(json: &[u8]) -> Result<ImageConfig, oci_spec::OciSpecError> {
-    let document = ImageConfiguration::from_reader(json)?;
+pub fn parse_config(json: &[u8]) -> Result<ImageConfig, serde_json::Error> {
+    // Not by `from_reader`, whose error does not say what is wrong with the document.
+    let document: ImageConfiguration = serde_json::from_slice(json)?;
     let process = document.config().clone().unwrap_or_default();
     let mut volumes = process.volumes().clone().unwrap_or_default();
     volumes.sort();
@@ -46,6 +47,13 @@ mod tests {
         let json = br#"{"architecture":"amd64","os":"linux","config":{"Env":null,"Volumes":null},
             "rootfs":{"type":"layers","diff_ids":["sha256:some-digest"]}}"#;
         assert_eq!(parse_config(json).unwrap().diff_ids, ["sha256:some-digest"]);
-        assert!(parse_config(b"{").is_err());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (json, reason) in [("{", "EOF"), ("[]", "invalid"), ("{}", "missing field `architecture`")] {
+            let error = parse_config(json.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{json}: {error}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::{Error, Store};
 use crate::driver::FilesystemRequest;
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 
 /// The smallest store the original makes.
 const MINIMUM_BYTES: u64 = 200 * 1024 * 1024;
@@ -116,14 +117,25 @@ fn make(store: &Store, backing: &Path, bytes: u64) -> Result<(), Error> {
     if bytes < MINIMUM_BYTES {
         return Err(Error::TooSmall);
     }
-    let unfinished = unfinished(backing);
-    files::remove_if_there(&unfinished)?;
+    remove_unfinished(backing)?;
+    let unfinished = unfinished(backing, &random_number()?.to_string());
     let made = make_unfinished(store, &unfinished, bytes);
     if made.is_err() {
         files::remove_if_there(&unfinished)?;
     }
     made?;
     Ok(fs::rename(&unfinished, backing).on("rename", backing)?)
+}
+
+/// Files of runs that were killed. Each run has a name of its own, so that a mkfs which outlives its run formats none
+/// of another's.
+fn remove_unfinished(backing: &Path) -> Result<(), PathError> {
+    let prefix = unfinished(backing, "");
+    let (Some(parent), Some(prefix)) = (backing.parent(), prefix.file_name().and_then(|name| name.to_str())) else {
+        return Ok(());
+    };
+    let names = files::names(parent)?;
+    names.iter().filter(|name| name.starts_with(prefix)).try_for_each(|name| files::remove_if_there(&parent.join(name)))
 }
 
 fn make_unfinished(store: &Store, path: &Path, bytes: u64) -> Result<(), Error> {
@@ -142,9 +154,10 @@ fn make_unfinished(store: &Store, path: &Path, bytes: u64) -> Result<(), Error> 
     Ok(file.sync_all().on("fsync", path)?)
 }
 
-fn unfinished(backing: &Path) -> PathBuf {
+fn unfinished(backing: &Path, suffix: &str) -> PathBuf {
     let mut path = backing.as_os_str().to_owned();
-    path.push(".unfinished");
+    path.push(".unfinished-");
+    path.push(suffix);
     path.into()
 }
 

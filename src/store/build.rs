@@ -23,7 +23,6 @@ pub(super) fn build(
     };
     if durability::Suspects::read(layout)?.contains(chain_id) {
         tracing::info!("fetching a layer again that a power cut may have torn");
-        volumes::remove(store, &volumes::condemned_path(layout, chain_id.as_str()))?;
         volumes::remove(store, &layout.volume(chain_id.as_str()))?;
     } else if volumes::is_present(layout, chain_id)? {
         return Ok(());

@@ -136,11 +136,20 @@ impl Store {
     /// Puts the image's layers in use, and tells which are there.
     fn claim(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
         let _claims = lock::share_whole(&self.layout.lock_file())?;
+        // The store may be on its way out.
+        if !files::exists(&self.layout.namespace_file())? {
+            return Err(Error::NotInitialised);
+        }
         let chain_ids = || image.layers.iter().map(|layer| &layer.chain_id);
         dependencies::write(&self.layout, id, &dependencies::image_key(id.as_str()), chain_ids())?;
         // Kept only for images that clean is told to spare: one for every image would grow without end.
         if request.ignore_images.iter().any(|ignored| ignored == request.image) {
-            dependencies::write(&self.layout, id, &dependencies::base_image_key(request.image), chain_ids())?;
+            let written =
+                dependencies::write(&self.layout, id, &dependencies::base_image_key(request.image), chain_ids());
+            // The name of the image may be longer than a file's; then its layers are not spared, and that is all.
+            if let Err(error) = written {
+                tracing::error!(%error, image = request.image, "recording-ignored-image-failed");
+            }
         }
         Ok(layers::claim(&self.layout, image)?)
     }

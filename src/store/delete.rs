@@ -1,11 +1,11 @@
 //! Removing an image.
 //!
-//! Under the image's lock: rename out of `images/` with the mount in it, unmount, forget the record, remove. What a
+//! Under the image's lock: rename out of `images/` with the mount in it, unmount, remove, forget the record. What a
 //! killed process left under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
 
 use std::time::Duration;
 
-use super::{Argument, Error, ImageId, Store, dependencies, removal};
+use super::{Argument, Error, ImageId, Store, removal};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::OnPath;
@@ -56,9 +56,8 @@ impl Store {
                 std::fs::rename(&deleting, &image).on("rename", &image)?;
                 return Err(Error::DeleteImage(error));
             }
-            dependencies::remove(&self.layout, &dependencies::image_key(id.as_str()))?;
         }
-        removal::remove_unfinished(self, id)
+        removal::abandon(self, id)
     }
 
     fn is_here(&self, id: &ImageId) -> Result<bool, Error> {

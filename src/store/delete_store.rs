@@ -2,21 +2,24 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{Argument, Error, Store, volumes};
+use super::{Argument, Error, ImageId, Store, dependencies, garbage, volumes};
 use crate::layout;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::OnPath;
+use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Store {
-    /// Removes all images and layers, then the store. The backing file stays, with an empty filesystem in it.
+    /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
     pub fn delete_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
         if !files::exists(root)? {
@@ -24,22 +27,67 @@ impl Store {
             return Ok(());
         }
         self.check_is_store()?;
-        for image in self.images()? {
-            self.delete(Argument(&image.display().to_string()))?;
+        if self.layout.locks().is_dir() {
+            self.end_creates()?;
+            self.end_images()?;
+            self.remove_volumes()?;
         }
-        self.remove_volumes()?;
         self.remove_root(root)
     }
 
     /// A path typed wrong must not cost anybody a directory.
     fn check_is_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
-        for directory in layout::DIRECTORIES {
-            if !root.join(directory).is_dir() {
-                return Err(Error::NotAStore(root.display().to_string(), directory));
-            }
+        match layout::DIRECTORIES.iter().find(|directory| !root.join(directory).is_dir()) {
+            Some(missing) if !self.is_half_deleted()? => Err(Error::NotAStore(root.display().to_string(), missing)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is what a killed delete-store left: parts of a store and nothing else, with the lock file, which
+    /// goes last; or next to nothing.
+    fn is_half_deleted(&self) -> Result<bool, Error> {
+        let mut names = files::names(self.layout.root())?;
+        names.retain(|name| name != "locks");
+        let has_locks = files::exists(&self.layout.locks())?;
+        let is_empty = names.is_empty() && files::names(&self.layout.locks())?.is_empty();
+        let is_remainder = names.iter().all(|name| layout::ENTRIES.contains(&name.as_str()));
+        let is_ours = has_locks || files::exists(&self.layout.backing_file())?;
+        Ok(is_empty && is_ours || is_remainder && files::exists(&self.layout.lock_file())?)
+    }
+
+    /// Sees to it that there will be no new images, or fails and leaves the store as it is.
+    fn end_creates(&self) -> Result<(), Error> {
+        let (namespace, aside) = (self.layout.namespace_file(), self.layout.tmp().join("namespace.json"));
+        let is_initialised = files::exists(&namespace)?;
+        if is_initialised {
+            fs::rename(&namespace, &aside).on("rename", &namespace)?;
+        }
+        let ended = self.wait_for_creates();
+        if ended.is_err() && is_initialised {
+            fs::rename(&aside, &namespace).on("rename", &aside)?;
+        }
+        ended
+    }
+
+    fn wait_for_creates(&self) -> Result<(), Error> {
+        // A create looks for the namespace file and puts itself on record while it shares this lock.
+        let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_PATIENCE)?;
+        drop(claims.ok_or(Error::ClaimsBusy)?);
+        for id in dependencies::recorded_images(&self.layout)? {
+            let Ok(id) = ImageId::new(&id) else { continue };
+            let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)?;
+            drop(lock.ok_or(Error::Busy(id.to_string()))?);
         }
         Ok(())
+    }
+
+    fn end_images(&self) -> Result<(), Error> {
+        for image in files::names(&self.layout.images())? {
+            self.delete(Argument(&self.layout.image(&image).display().to_string()))?;
+        }
+        // A killed process may have left one mounted.
+        garbage::remove_dead_images(self)
     }
 
     fn remove_volumes(&self) -> Result<(), Error> {
@@ -54,16 +102,43 @@ impl Store {
     /// A store on its own loop device is unmounted; any other mount is the operator's and stays, empty.
     fn remove_root(&self, root: &Path) -> Result<(), Error> {
         let is_mount_point = self.is_mount_point()?;
-        for entry in fs::read_dir(root).on("open", root)? {
-            remove_tree(&entry.on("read", root)?.path())?;
-        }
-        if !is_mount_point {
+        if is_mount_point && files::exists(&self.layout.backing_file())? {
+            // First of all: a store that cannot be unmounted is still one, and can be deleted later.
+            unmount_when_free(root)?;
             return Ok(remove_tree(root)?);
         }
-        if files::exists(&self.layout.backing_file())? {
-            unmount(root, UnmountFlags::NOFOLLOW).on("deinitialising store: unmounting store path: umount", root)?;
+        for directory in [root, &self.layout.locks()] {
+            self.remove_all_but_the_lock(directory)?;
+        }
+        remove_tree(&self.layout.locks())?;
+        if !is_mount_point {
             remove_tree(root)?;
         }
         Ok(())
+    }
+
+    /// By the lock file a store is known that is half gone.
+    fn remove_all_but_the_lock(&self, directory: &Path) -> Result<(), Error> {
+        if !files::exists(directory)? {
+            return Ok(());
+        }
+        for entry in fs::read_dir(directory).on("open", directory)? {
+            let path = entry.on("read", directory)?.path();
+            if path != self.layout.locks() && path != self.layout.lock_file() {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A process that flushes the last create's layers may still have the store open for a moment.
+fn unmount_when_free(root: &Path) -> Result<(), PathError> {
+    let start = Instant::now();
+    loop {
+        match unmount(root, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) if start.elapsed() < UNMOUNT_PATIENCE => thread::sleep(Duration::from_millis(20)),
+            unmounted => return unmounted.on("deinitialising store: unmounting store path: umount", root),
+        }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! A layer is published by a rename, and XFS journals the rename without the files' contents: after a power cut the
 //! layer can be there under its final name with every file empty. Flushing before the rename would make each pull wait
-//! for the disk. Instead `meta/unflushed/<chain id>~<random>` is made before the rename: a symbolic link whose target is
-//! the id of the boot the layer was unpacked in. A link's target is part of the journaled metadata, and the journal keeps its
-//! order, so a layer that survives a power cut survives with its mark. A mark from another boot makes its layer
-//! suspect: it is fetched again. Marks are removed once `syncfs` has returned, off the create's path. No two unpackings
-//! have the same mark, so that a flush removes none that was made after it began.
+//! for the disk. Instead `meta/unflushed/<chain id>~<random>` is made before the rename: a symbolic link whose target
+//! is the id of the boot the layer was unpacked in. A link's target is part of the journaled metadata, and the journal
+//! keeps its order, so a layer that survives a power cut survives with its mark. A mark from another boot makes its
+//! layer suspect: it is fetched again. Marks are removed once `syncfs` has returned, off the create's path. No two
+//! unpackings have the same mark, so that a flush removes none that was made after it began.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -38,9 +38,10 @@ impl Suspects {
             return Ok(Suspects::default());
         }
         let boot_id = boot_id()?;
-        let of_another_boot = |mark: &&String| {
-            let target = fs::read_link(layout.unflushed().join(mark));
-            target.is_ok_and(|target| target != Path::new(&boot_id))
+        // A mark that was removed meanwhile is of a layer that has been flushed; one that cannot be read is no comfort.
+        let of_another_boot = |mark: &&String| match fs::read_link(layout.unflushed().join(mark)) {
+            Ok(target) => target != Path::new(&boot_id),
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
         Ok(Suspects { marks: marked.iter().filter(of_another_boot).cloned().collect() })
     }

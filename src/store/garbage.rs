@@ -42,15 +42,18 @@ impl Store {
         if threshold > 0 && volumes::total_size(&self.layout)? < threshold {
             return Ok(Cleaned::BelowThreshold);
         }
-        remove_dead_images(self)?;
-        retire_unused(self, ignore_images)?;
-        remove_incomplete(self)?;
-        remove_retired(self)?;
-        forget_missing_volumes(self)?;
-        self.driver.collect(&self.layout)?;
-        // For layers whose create was killed before it could see to that.
-        durability::flush(&self.layout)?;
-        Ok(Cleaned::Completed)
+        // What one step could not do is no reason to leave the others undone. The user hears of the first.
+        let steps = [
+            remove_dead_images(self),
+            retire_unused(self, ignore_images),
+            remove_incomplete(self),
+            remove_retired(self),
+            forget_missing_volumes(self),
+            self.driver.collect(&self.layout).map_err(Error::from),
+            // For layers whose create was killed before it could see to that.
+            durability::flush(&self.layout).map_err(Error::from),
+        ];
+        steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
     }
 }
 
@@ -67,25 +70,28 @@ pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: 
 }
 
 /// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
-fn remove_dead_images(store: &Store) -> Result<(), Error> {
+pub(super) fn remove_dead_images(store: &Store) -> Result<(), Error> {
     let mut ids = dependencies::recorded_images(&store.layout)?;
     for name in files::names(&store.layout.tmp())? {
         let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
         ids.extend(unfinished.map(str::to_owned));
     }
-    for id in ids {
-        let Ok(id) = ImageId::new(&id) else { continue };
-        if files::exists(&store.layout.image(id.as_str()))? && !has_leftovers(store, &id)? {
-            continue;
-        }
-        let Some(_lock) = lock::try_own(&store.layout.lock_file(), &id.lock_name())? else { continue };
-        if files::exists(&store.layout.image(id.as_str()))? {
-            removal::remove_unfinished(store, &id)?;
-        } else {
-            removal::abandon(store, &id)?;
-        }
+    let mut result = Ok(());
+    for id in ids.iter().filter_map(|id| ImageId::new(id).ok()) {
+        // One that something is mounted in stays, and must not keep the others.
+        result = result.and(remove_if_dead(store, &id));
     }
-    Ok(())
+    result
+}
+
+fn remove_if_dead(store: &Store, id: &ImageId) -> Result<(), Error> {
+    if files::exists(&store.layout.image(id.as_str()))? && !has_leftovers(store, id)? {
+        return Ok(());
+    }
+    match lock::try_own(&store.layout.lock_file(), &id.lock_name())? {
+        Some(_lock) => removal::abandon(store, id),
+        None => Ok(()),
+    }
 }
 
 fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
@@ -102,13 +108,13 @@ fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
     for name in files::names(&store.layout.volumes())? {
-        match Entry::of_name(&name) {
-            Entry::Layer(layer) | Entry::Condemned(layer) if !in_use.contains(&layer) => {
-                volumes::retire(&store.layout, &store.layout.volume(&name))?;
-            }
-            // An original that was killed may have condemned what its images still need.
-            Entry::Condemned(layer) => drop(volumes::restore(&store.layout, &layer)?),
-            _ => {}
+        let is_unused = match Entry::of_name(&name) {
+            Entry::Layer(layer) => !in_use.contains(&layer),
+            Entry::Condemned(_) => true,
+            Entry::Incomplete(_) => false,
+        };
+        if is_unused {
+            volumes::retire(&store.layout, &store.layout.volume(&name))?;
         }
     }
     Ok(())

@@ -11,8 +11,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::{Error, Store, build, durability, volumes};
+use crate::driver::Volume;
 use crate::fetcher::Fetcher;
-use crate::image::{ChainId, Image, Layer, digest_hex};
+use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::unpacker::{self, Budget, Expected, IdTranslation};
@@ -26,7 +27,7 @@ pub(super) struct PullOptions {
     pub(super) budget: Option<u64>,
 }
 
-/// Which of an image's layers can be used as they are. A condemned one is taken back.
+/// Which of an image's layers can be used as they are.
 ///
 /// The caller has written the image's record and holds the claims lock: what is found here stays.
 pub(super) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
@@ -96,7 +97,11 @@ impl<'a> Pull<'a> {
         let workers = missing.min(processors.max(2));
         thread::scope(|scope| {
             for _ in 1..workers {
-                scope.spawn(|| self.work());
+                // Where no more threads are to be had, those there are do all the work.
+                if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
+                    tracing::info!(%error, "pulling-with-fewer-workers");
+                    break;
+                }
             }
             self.work();
         });
@@ -227,18 +232,13 @@ fn stage(error: &unpacker::Error) -> &'static str {
     }
 }
 
-/// Sizes of an image's layers, bottom first.
-pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<crate::driver::Volume>, Error> {
-    layers
-        .iter()
-        .map(|layer| {
-            let chain_id: &ChainId = &layer.chain_id;
-            Ok(crate::driver::Volume { chain_id: chain_id.clone(), size: volumes::size(&store.layout, chain_id)? })
-        })
-        .collect()
+/// The volumes of an image's layers with their sizes, bottom first.
+pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Error> {
+    let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
+    chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(&store.layout, &chain_id)?, chain_id })).collect()
 }
 
-/// Opens a directory that is none of a link's.
+/// Opens a directory; a symbolic link in its place is an error.
 pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

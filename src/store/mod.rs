@@ -5,7 +5,7 @@
 //!   images/<id>/               0700  a finished image; appears and disappears by one rename
 //!   volumes/<chain id>/        0755  an unpacked layer; appears by one rename, below its parents
 //!           <chain id>-incomplete-<ns>-<random>/   a layer being unpacked, under the layer's lock
-//!           gc.<chain id>/     a layer that a clean of the original has condemned: whole, and taken back if needed
+//!           gc.<chain id>/     a layer that a clean of the original was removing; garbage
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
@@ -24,6 +24,10 @@
 //! - The lock file as a whole, for moments and never across the network: shared by a create while it writes its record
 //!   and looks for its layers, alone by clean while it reads the records and takes away what none of them names. So a
 //!   create either has its layers spared, or sees that they are gone.
+//! - `projectids` for moments: shared by a create that allocates one, alone by clean while it collects (overlay-xfs).
+//! - `flush` by the one process that writes new layers to disk. Nobody waits for it.
+//!
+//! Clean waits for none of the first two: what is locked is alive.
 
 mod backing_file;
 mod build;
@@ -111,7 +115,7 @@ pub enum Error {
     },
     /// A layer could not be read.
     #[error("pulling the image: {0}")]
-    Pull(fetcher::Error),
+    Pull(#[source] fetcher::Error),
     /// A layer could not be unpacked.
     #[error("pulling the image: {stage} `{layer}`: {source}")]
     Unpack {
@@ -124,10 +128,10 @@ pub enum Error {
     },
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
-    MakeImage(driver::Error),
+    MakeImage(#[source] driver::Error),
     /// The image could not be removed.
     #[error("{0}")]
-    DeleteImage(driver::Error),
+    DeleteImage(#[source] driver::Error),
     /// An earlier layer of the same image failed.
     #[error("pulling the image: cancelled")]
     Cancelled,
@@ -177,11 +181,11 @@ pub enum Error {
     NotAStore(String, &'static str),
     /// Records that clean cannot do without.
     #[error("{0}: no layer was removed, since what the image needs cannot be told: delete the image and clean again")]
-    Record(dependencies::Error),
+    Record(#[source] dependencies::Error),
     /// A create of the original holds the lock while it downloads.
     #[error("another process claims layers of the store for more than 3 s: clean again when it has ended")]
     ClaimsBusy,
-    /// A negative answer of the driver.
+    /// The filesystem underneath could not do its part.
     #[error(transparent)]
     Driver(#[from] driver::Error),
     /// A path could not be worked on.
@@ -198,7 +202,8 @@ impl Error {
 
 /// The kernel's error number at the bottom of an error, if there is one.
 fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    let quota = error.downcast_ref::<drax::Error>().map(drax::Error::errno);
+    let number = quota.or_else(|| error.downcast_ref::<std::io::Error>()?.raw_os_error());
     number.or_else(|| os_error(error.source()?))
 }
 

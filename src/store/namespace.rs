@@ -42,6 +42,8 @@ impl Namespace {
         let temporary = layout.tmp().join("namespace.json");
         fs::write(&temporary, content).on("write", &temporary)?;
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).on("chmod", &temporary)?;
+        // The store hangs on this file: a power cut must not find its name on disk without its content.
+        fs::File::open(&temporary).and_then(|file| file.sync_all()).on("fsync", &temporary)?;
         Ok(fs::rename(&temporary, &path).on("rename", &path)?)
     }
 

@@ -14,7 +14,8 @@ pub(super) fn remove_unfinished(store: &Store, id: &ImageId) -> Result<(), Error
     Ok(files::remove_if_there(&store.layout.recording(id.as_str()))?)
 }
 
-/// Ends an image that was never published. The caller holds the image's lock.
+/// Removes what is unfinished of an image and, unless the image itself is there, its record. The caller holds the image's
+/// lock.
 pub(super) fn abandon(store: &Store, id: &ImageId) -> Result<(), Error> {
     remove_unfinished(store, id)?;
     if files::exists(&store.layout.image(id.as_str()))? {

@@ -5,8 +5,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store, durability};
@@ -31,7 +29,8 @@ struct SizeRecord {
 pub(super) enum Entry {
     /// A finished layer.
     Layer(String),
-    /// A finished layer that a clean of the original has found unused.
+    /// A layer that a clean of the original has found unused. It may have been killed while it was removing it, so
+    /// nobody takes it back.
     Condemned(String),
     /// A layer that was being unpacked: its chain id.
     Incomplete(String),
@@ -49,22 +48,9 @@ impl Entry {
     }
 }
 
-/// Whether a layer can be used as it is. A condemned one is taken back.
+/// Whether a layer is there under its final name, and so whole.
 pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
-    if files::exists(&layout.volume(chain_id.as_str()))? {
-        return Ok(true);
-    }
-    restore(layout, chain_id.as_str())
-}
-
-/// Takes a condemned layer back. False where there is none, or where the layer has been unpacked again meanwhile.
-pub(super) fn restore(layout: &Layout, name: &str) -> Result<bool, PathError> {
-    rename_new(&layout.volume(&format!("{CONDEMNED}{name}")), &layout.volume(name))
-}
-
-/// The path of a condemned layer.
-pub(super) fn condemned_path(layout: &Layout, name: &str) -> PathBuf {
-    layout.volume(&format!("{CONDEMNED}{name}"))
+    files::exists(&layout.volume(chain_id.as_str()))
 }
 
 /// A name for a layer while it is unpacked, which nobody has had before.
@@ -105,8 +91,7 @@ pub(super) fn retire(layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, 
 /// Removes what is on record about a layer, unless it exists or is being unpacked.
 pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     let Some(_lock) = lock::try_own(&store.layout.lock_file(), name)? else { return Ok(()) };
-    let is_here = files::exists(&store.layout.volume(name))? || files::exists(&condemned_path(&store.layout, name))?;
-    if is_here {
+    if files::exists(&store.layout.volume(name))? {
         return Ok(());
     }
     files::remove_if_there(&store.layout.volume_size(name))?;
@@ -187,15 +172,6 @@ fn measure(directory: &Path) -> Result<u64, PathError> {
     Ok(total)
 }
 
-/// False where there is nothing to rename, or where the new name is taken.
-fn rename_new(from: &Path, to: &Path) -> Result<bool, PathError> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(true),
-        Err(Errno::NOENT | Errno::EXIST) => Ok(false),
-        Err(e) => Err(PathError::new("rename", from, e)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,12 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_condemned_layer_is_taken_back_by_whoever_needs_it() {
+    fn a_condemned_layer_may_be_half_removed_and_is_never_used() {
         let (_directory, layout) = store();
         let abc = ChainId::new("abc").unwrap();
         fs::create_dir(layout.volume("gc.abc")).unwrap();
-        assert!(is_present(&layout, &abc).unwrap() && layout.volume("abc").exists());
-        assert!(!is_present(&layout, &ChainId::new("gone").unwrap()).unwrap());
+        assert!(!is_present(&layout, &abc).unwrap());
+        fs::create_dir(layout.volume("abc")).unwrap();
+        assert!(is_present(&layout, &abc).unwrap());
     }
 
     #[test]

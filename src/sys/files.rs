@@ -7,6 +7,7 @@ use std::path::Path;
 use super::path_error::{OnPath, PathError};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
+/// Nothing is flushed: a power cut can leave the file empty.
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
     fs::write(temporary, content).on("write", temporary)?;
     fs::rename(temporary, path).on("rename", path)

@@ -37,7 +37,10 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<(), Path
     let name = CString::new(name.as_bytes()).on("remove", shown)?;
     match unlinkat(parent, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => Removal::begin(parent, &name, shown)?.run(parent),
+        Err(Errno::ISDIR | Errno::PERM) => match Removal::begin(parent, &name, shown) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removal => removal?.run(parent),
+        },
         Err(e) => Err(PathError::new("remove", shown, e)),
     }
 }
@@ -68,7 +71,11 @@ impl Removal {
     fn run(mut self, parent: BorrowedFd<'_>) -> Result<(), PathError> {
         loop {
             if let Some(child) = self.remove_entries()? {
-                self.enter(&child).map_err(|e| self.failed("open", Some(&child), e))?;
+                match self.enter(&child) {
+                    // Another process is removing the same tree.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    entered => entered.map_err(|e| self.failed("open", Some(&child), e))?,
+                }
                 continue;
             }
             let Some(done) = self.levels.pop() else { return Ok(()) };

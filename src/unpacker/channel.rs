@@ -22,7 +22,8 @@ pub(super) struct Feed {
     empty: Receiver<Box<[u8]>>,
 }
 
-/// The end that is read from; it hashes what arrives. A feed that goes away without [`Feed::end`] is an error here, not an end of file.
+/// The end that is read from; it hashes what arrives. A feed that goes away without [`Feed::end`] is an error here, not
+/// an end of file.
 pub(super) struct Stream {
     full: Receiver<Message>,
     empty: Sender<Box<[u8]>>,

@@ -24,7 +24,7 @@ pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{TempStore, detach_loops, loops_below, mount, mount_points_below, unmount_below};
-pub(crate) use syscalls::{SystemCalls, system_calls};
+pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use tree::{Node, Tree, differences};
 
 use std::fs;

@@ -51,6 +51,13 @@ impl TempStore {
         TempStore { directory, path, flags: Vec::new() }
     }
 
+    /// The same at a path of a filesystem that another store made.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        let mut store = Self::uninitialised();
+        store.path = path;
+        store
+    }
+
     /// The same store with a global flag before every command.
     pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.flags.push(flag.to_owned());

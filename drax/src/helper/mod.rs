@@ -5,8 +5,9 @@
 //!
 //! In this version it acts for root alone, on XFS alone; everything else is refused in one sentence.
 //!
-//! Results go to stdout. So do errors, which is where grootfs reads them, and to stderr with `Error: ` before them, which
-//! is where the original's later versions print them. Exit codes: 0 done, 1 failed, 3 the result could not be written.
+//! Results go to stdout. So do errors, which is where grootfs reads them, and to stderr with `Error: ` before them,
+//! which is where the original's later versions print them. Exit codes: 0 done, 1 failed, 3 the result could not be
+//! written.
 
 mod arguments;
 mod commands;

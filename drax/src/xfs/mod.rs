@@ -117,8 +117,11 @@ fn why_no_state(store: BorrowedFd<'_>) -> Result<QuotaSupport> {
 /// Gives `image`, a directory nobody else uses yet, a project of its own and returns its number.
 ///
 /// The number goes onto the directory first and is reserved (`mkdir <projectids>/<number>`) second; where the reservation
-/// finds the number taken, another one is tried. So a reservation that no image directory refers to is garbage, always,
-/// and the collector that removes it cannot hit one whose image is just being made. No lock is needed: `mkdir` decides.
+/// finds the number taken, another one is tried. So a reservation that no image directory refers to is garbage. Allocating
+/// processes need no lock among themselves: `mkdir` decides. A collector must keep them off while it looks, or a number
+/// that was given back and taken anew meanwhile would look like garbage to it.
+///
+/// A process that dies between the two steps leaves its directory with a number that may be another image's.
 ///
 /// Numbers are drawn at random from a range 16 times as large as the count in use, so the expected number of attempts is
 /// just above one however many images there are. They start at 2, as the original's do.
@@ -139,8 +142,8 @@ pub fn allocate_project(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>) -> Re
     Err(Error::during(Operation::Reserve)(std::io::Error::from_raw_os_error(last)))
 }
 
-/// Takes the limit off project `id` and gives its number back. Call it when the image directory is gone. A number that
-/// is not reserved (any more), and 0, are fine.
+/// Takes the limit off project `id` and gives its number back. Call it when the image's files are gone, and for a number
+/// that was reserved for this image: it may be another's at once. One that is not reserved any more, and 0, are fine.
 pub fn release_project(projectids: BorrowedFd<'_>, store: BorrowedFd<'_>, id: u32) -> Result<()> {
     if id == 0 {
         return Ok(());

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
+use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 
@@ -44,24 +45,35 @@ pub(super) fn remove(layout: &Layout, name: &str) -> Result<(), PathError> {
 }
 
 /// Removes short names that lead nowhere and are nobody's: their makers died between the two steps of [`ensure`].
+///
+/// A volume gets its short name before it appears under its own, and its maker holds its lock as long.
 pub(super) fn collect(layout: &Layout) -> Result<(), PathError> {
     let directory = layout.links();
     for entry in fs::read_dir(&directory).on("open", &directory)? {
         let path = entry.on("read", &directory)?.path();
-        let Ok(target) = fs::read_link(&path) else { continue };
-        let owner = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_named = read(layout, owner)?.is_some_and(|short| path.ends_with(short));
-        if !is_named && !target.exists() && is_old(&path) {
+        if !is_astray(layout, &path)? {
+            continue;
+        }
+        let Some(owner) = owner(&path) else { continue };
+        let Some(_lock) = lock::try_own(&layout.lock_file(), &owner)? else { continue };
+        // Looked at again: its maker may have ended well between the two looks.
+        if is_astray(layout, &path)? {
             files::remove_if_there(&path)?;
         }
     }
     Ok(())
 }
 
-/// A link younger than this may be between the two steps of [`ensure`].
-fn is_old(path: &Path) -> bool {
-    let age = fs::symlink_metadata(path).and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
-    age.is_some_and(|age| age > std::time::Duration::from_secs(600))
+/// Whether `link` leads to no volume and no volume calls it its own.
+fn is_astray(layout: &Layout, link: &Path) -> Result<bool, PathError> {
+    let Some(owner) = owner(link) else { return Ok(false) };
+    let is_named = read(layout, &owner)?.is_some_and(|short| link.ends_with(short));
+    Ok(!is_named && !files::exists(&layout.volume(&owner))?)
+}
+
+/// Name of the volume that a short name stands for; `None` for what is no link.
+fn owner(link: &Path) -> Option<String> {
+    fs::read_link(link).ok()?.file_name()?.to_str().map(str::to_owned)
 }
 
 fn make_link(layout: &Layout, target: &Path) -> Result<String, PathError> {
@@ -117,6 +129,31 @@ mod tests {
 
         remove(&layout, "abc").unwrap();
         assert_eq!(fs::read_dir(layout.links()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_without_a_volume_is_collected_once_its_maker_is_dead() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        for path in [layout.links(), layout.volumes(), layout.locks()] {
+            fs::create_dir(path).unwrap();
+        }
+        let names = || files::names(&layout.links()).unwrap().len();
+        make_link(&layout, &layout.volume("abc")).unwrap();
+
+        let maker = lock::try_own(&layout.lock_file(), "abc").unwrap();
+        collect(&layout).unwrap();
+        assert_eq!(names(), 1);
+
+        drop(maker);
+        collect(&layout).unwrap();
+        assert_eq!(names(), 0);
+
+        fs::create_dir(layout.volume("abc")).unwrap();
+        ensure(&layout, &ChainId::new("abc").unwrap()).unwrap();
+        make_link(&layout, &layout.volume("abc")).unwrap();
+        collect(&layout).unwrap();
+        assert_eq!(names(), 3);
     }
 
     #[test]

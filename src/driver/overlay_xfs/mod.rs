@@ -21,12 +21,16 @@ use std::path::Path;
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
 
 pub use filesystem::FilesystemError;
 pub use quota::QuotaError;
+
+/// The file of an image that says what its own data is limited to; images without a limit have none.
+const QUOTA_FILE: &str = "image_quota";
 
 /// The overlay-xfs driver.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,10 +68,6 @@ pub enum Error {
 }
 
 impl Driver for OverlayXfs {
-    fn name(&self) -> &'static str {
-        "overlay-xfs"
-    }
-
     fn signature(&self) -> &'static str {
         "an XFS filesystem"
     }
@@ -161,12 +161,11 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
 fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {
     let bytes = quota::effective_limit(limit, base)?;
     quota::apply(layout, directory, bytes)?;
-    write(&directory.join("image_quota"), bytes)
+    write(&directory.join(QUOTA_FILE), bytes)
 }
 
 fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
-    // The directory itself bears the project id, so it goes last: a removal cut short can still give the id back.
-    let project = quota::project_of(image)?;
+    let project = own_project(image)?;
     for name in entry_names(image)? {
         remove_tree(&image.join(name))?;
     }
@@ -174,6 +173,19 @@ fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
         quota::release(layout, project)?;
     }
     Ok(remove_tree(image)?)
+}
+
+/// The project id that was reserved for this image.
+///
+/// A directory may also bear an id that is another image's: its maker was killed before it found the id taken, or its
+/// remover after the id was given back. Releasing that one would take the limit off a living image. `image_quota` tells:
+/// it is written once the id is reserved and gone before it is released. Ids that are nobody's are left to
+/// [`quota::collect`].
+fn own_project(image: &Path) -> Result<Option<u32>, Error> {
+    if !files::exists(&image.join(QUOTA_FILE))? {
+        return Ok(None);
+    }
+    Ok(quota::project_of(image)?)
 }
 
 fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
@@ -205,7 +217,11 @@ fn write(path: &Path, number: u64) -> Result<(), Error> {
 
 fn read_number(path: &Path) -> Result<u64, PathError> {
     let text = fs::read_to_string(path).on("open", path)?;
-    text.trim().parse().map_err(|_| PathError::new("read", path, std::io::Error::other(format!("`{text}` is no size"))))
+    let reason = match text.as_str() {
+        "" => "it is empty, as a power cut leaves a file: delete the image and create it again".to_owned(),
+        _ => format!("`{text}` is no size"),
+    };
+    text.trim().parse().map_err(|_| PathError::new("read", path, std::io::Error::other(reason)))
 }
 
 fn entry_names(directory: &Path) -> Result<Vec<std::ffi::OsString>, PathError> {

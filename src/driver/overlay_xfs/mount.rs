@@ -35,7 +35,8 @@ pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result
     }
     match mount_layer_by_layer(&lowers) {
         Err(LayerByLayer::Unsupported) => mount_by_short_names(layout, image, volumes),
-        Err(LayerByLayer::Failed(reason)) => Err(Error::Mount(reason)),
+        Err(LayerByLayer::TooMany) => Err(Error::Mount(too_many(volumes.len()))),
+        Err(LayerByLayer::Failed(errno)) => Err(Error::Mount(explain(errno, volumes, layout))),
         Ok(()) => Ok(()),
     }
 }
@@ -81,18 +82,19 @@ fn mount_with_options(options: &str, target: &str, volumes: &[Volume], layout: &
 
 enum LayerByLayer {
     Unsupported,
-    Failed(String),
+    TooMany,
+    Failed(Errno),
 }
 
 /// One `lowerdir+` for each layer: 500 layers, whatever their names' lengths.
 fn mount_layer_by_layer(lowers: &[String]) -> Result<(), LayerByLayer> {
-    let failed = |errno: Errno| LayerByLayer::Failed(crate::sys::path_error::reason(&errno.into()));
+    let failed = LayerByLayer::Failed;
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|_| LayerByLayer::Unsupported)?;
     fsconfig_set_string(&context, "source", "overlay").map_err(failed)?;
     for (index, lower) in lowers.iter().enumerate() {
         match fsconfig_set_string(&context, "lowerdir+", lower) {
             Err(Errno::INVAL) if index == 0 => return Err(LayerByLayer::Unsupported),
-            Err(Errno::INVAL) => return Err(LayerByLayer::Failed(too_many(lowers.len()))),
+            Err(Errno::INVAL) => return Err(LayerByLayer::TooMany),
             set => set.map_err(failed)?,
         }
     }
