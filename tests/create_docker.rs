@@ -517,3 +517,44 @@ fn cached_layers_are_not_fetched_again() {
     succeeds(&store, &server.host(), &server.url(), "two");
     assert_eq!(blobs(), 5, "the configuration");
 }
+
+#[test]
+fn creates_of_one_image_at_once_fetch_each_layer_once() {
+    let store = TempStore::new();
+    let server = ScriptedRegistry::start(&layout(&store), |_| Answer::Serve);
+    std::thread::scope(|scope| {
+        for n in 0..6 {
+            let (store, server) = (&store, &server);
+            scope.spawn(move || succeeds(store, &server.host(), &server.url(), &format!("x{n}")));
+        }
+    });
+    assert_eq!(
+        server.asked().iter().filter(|asked| asked.is_blob()).count(),
+        6 + 3,
+        "six configurations, three layers"
+    );
+}
+
+#[test]
+fn a_stalled_pull_delays_nobody_else() {
+    let store = TempStore::new();
+    let path = format!("/v2/some/image/blobs/{}", large_layer().digest);
+    let stalling = ScriptedRegistry::start(&layout(&store), move |asked| match asked.path == path {
+        true => Answer::StallAfter(1000),
+        false => Answer::Serve,
+    });
+    let other = support::small_image(&store.beside("other"));
+    let create = ["create", "--insecure-registry", &stalling.host(), &stalling.url(), "stalled"];
+    let mut stalled = store.command(create).stdout(std::process::Stdio::null()).spawn().unwrap();
+    support::wait_for("the stall", || stalling.asked().len() == 5);
+    let begin = Instant::now();
+    store.create(&other, "x");
+    store.ok(["delete", "x"]);
+    store.ok(["clean"]);
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert_eq!(stalled.try_wait().unwrap(), None, "still waiting");
+    stalled.kill().unwrap();
+    stalled.wait().unwrap();
+    store.ok(["clean"]);
+    assert_eq!(store.leftovers(), [""; 0]);
+}

@@ -44,6 +44,8 @@ pub(crate) enum Answer {
     CloseAfter(usize),
     /// The same with a reset of the connection.
     ResetAfter(usize),
+    /// The right headers, then so many bytes of the body, then nothing until the client leaves.
+    StallAfter(usize),
     /// The right answer with another body.
     Body(Vec<u8>),
     /// A status, headers and a body.
@@ -134,6 +136,10 @@ impl Server {
             (Answer::CloseAfter(limit), Some(body)) => {
                 respond(&mut stream, &body, asked.header("range"), limit)?;
                 stream.shutdown(Shutdown::Both).ok()
+            }
+            (Answer::StallAfter(limit), Some(body)) => {
+                respond(&mut stream, &body, asked.header("range"), limit)?;
+                std::io::copy(&mut stream, &mut std::io::sink()).ok().map(drop)
             }
             (Answer::ResetAfter(limit), Some(body)) => {
                 respond(&mut stream, &body, asked.header("range"), limit)?;

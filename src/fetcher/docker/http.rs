@@ -65,7 +65,9 @@ impl Http {
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
-        let is_named = |name: &String| *name == with_port || (url.port().is_none() && name == host);
+        let is_named = |name: &String| {
+            name.eq_ignore_ascii_case(&with_port) || (url.port().is_none() && name.eq_ignore_ascii_case(host))
+        };
         self.insecure_hosts.iter().any(is_named)
     }
 
