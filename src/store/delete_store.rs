@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{Argument, Error, ImageId, Store, dependencies, garbage, volumes};
+use super::{Argument, Error, ImageId, Store, dependencies, garbage, init, volumes};
 use crate::layout;
 use crate::sys::files;
 use crate::sys::lock;
@@ -22,6 +22,8 @@ impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
     pub fn delete_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
+        // Only root can make stores and unmount them, so that nobody else needs to be held off.
+        let _lock = rustix::process::geteuid().is_root().then(init::hold_others_off).transpose()?;
         if !files::exists(root)? {
             tracing::info!(store = %root.display(), "store-not-found");
             return Ok(());

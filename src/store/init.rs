@@ -14,7 +14,7 @@ use crate::sys::lock;
 use crate::sys::mount_point;
 use crate::sys::path_error::OnPath;
 
-/// One init-store at a time, of any store: it attaches loop devices.
+/// One init-store or delete-store at a time, of any store: they attach and free loop devices.
 const LOCK: &str = "/var/run/init-store.lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,9 +37,7 @@ impl Store {
             return Err(Error::NotRoot(root.display().to_string()));
         }
         check_path(root)?;
-        let Some(_lock) = lock::own_whole_within(Path::new(LOCK), LOCK_PATIENCE)? else {
-            return Err(Error::InitBusy(LOCK));
-        };
+        let _lock = hold_others_off()?;
         self.mount_if_needed(request)?;
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
         self.configure(request.filesystem)
@@ -98,6 +96,11 @@ impl Store {
         drop(lock::share_whole(&self.layout.lock_file())?);
         Namespace::default().settle(&self.layout)
     }
+}
+
+/// Waits until no other process makes or removes a store, and keeps others from it.
+pub(super) fn hold_others_off() -> Result<lock::Lock, Error> {
+    lock::own_whole_within(Path::new(LOCK), LOCK_PATIENCE)?.ok_or(Error::InitBusy(LOCK))
 }
 
 /// The store's path becomes part of mount options, which a caller of `--without-mount` cannot escape.

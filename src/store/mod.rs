@@ -135,8 +135,8 @@ pub enum Error {
     /// An earlier layer of the same image failed.
     #[error("pulling the image: cancelled")]
     Cancelled,
-    /// Another init-store takes its time.
-    #[error("another init-store is running (it holds {0}): try again when it has ended")]
+    /// Another init-store or delete-store takes its time.
+    #[error("another init-store or delete-store is running (it holds {0}): try again when it has ended")]
     InitBusy(&'static str),
     /// A store of the given size cannot be made.
     #[error("store size must be at least 200Mb")]
