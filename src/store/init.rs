@@ -74,7 +74,12 @@ impl Store {
 
     pub(super) fn is_mount_point(&self) -> Result<bool, Error> {
         let root = self.layout.root();
-        Ok(files::exists(root)? && mount_point::is_mount_point(root)?)
+        if !files::exists(root)? {
+            return Ok(false);
+        }
+        // The store's path may be a link.
+        let directory = fs::canonicalize(root).on("resolve", root)?;
+        Ok(mount_point::is_mount_point(&directory)?)
     }
 
     fn configure(&self, request: FilesystemRequest) -> Result<(), Error> {
@@ -107,6 +112,9 @@ pub(super) fn hold_others_off() -> Result<lock::Lock, Error> {
 fn check_path(root: &Path) -> Result<(), Error> {
     if root.as_os_str().as_encoded_bytes().iter().any(|b| b":,\\".contains(b)) {
         return Err(Error::UnusablePath(root.display().to_string()));
+    }
+    if root.to_str().is_none() {
+        return Err(Error::PathIsNoText(root.display().to_string()));
     }
     if root.parent().is_none() {
         return Err(Error::NotADirectory(root.display().to_string()));
