@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;
 use grootfs::observe;
+use grootfs::sys::signals;
 
 fn main() -> ExitCode {
     match run() {
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     // What is made in a store does not depend on whose shell it was made from.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+    signals::ignore_file_size_limit();
     let cli = match cli::parse(std::env::args_os())? {
         Request::Print(text) => return cli::output::print(&text),
         Request::Run(cli) => cli,

@@ -371,3 +371,17 @@ fn a_damaged_store() {
     fs::write(&namespace, right).unwrap();
     store.create(&url, "x");
 }
+
+#[test]
+fn a_limit_of_the_size_of_files() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let create = store.command(["create", &url, "x"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -f 0; exec \"$@\" | cat", "sh"]).arg(create.get_program()).args(create.get_args());
+    let output = limited.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().count() == 1 && said.contains("file too large"), "{said}");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    store.create(&url, "x");
+}

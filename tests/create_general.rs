@@ -189,6 +189,17 @@ fn an_image_without_mount_has_an_empty_root_and_mounts_as_it_says() {
 }
 
 #[test]
+fn an_id_that_mount_options_cannot_say_is_refused_without_mount() {
+    let store = TempStore::new();
+    let image = small_image(&store.beside("image"));
+    for id in ["a,b", r"a\b"] {
+        let message = store.fails(["create", "--without-mount", &image, id]);
+        assert!(message.contains(&format!("id `{id}` contains invalid characters")), "{message}");
+        store.create(&image, id);
+    }
+}
+
+#[test]
 fn without_mount_wins_over_with_mount_and_over_the_config() {
     let store = TempStore::new();
     let image = small_image(&store.beside("image"));

@@ -59,6 +59,30 @@ fn a_store_below_a_mount_leaves_the_filesystem_as_it_was() {
 }
 
 #[test]
+fn what_else_is_in_the_stores_directory_is_left_alone() {
+    let (_disk, store) = store_below_a_mount();
+    store.create(&small_image(&store.beside("image")), "x");
+    fs::create_dir(store.path().join("mine")).unwrap();
+    fs::write(store.path().join("mine/file"), "kept").unwrap();
+    store.ok(["delete-store"]);
+    assert_eq!(support::names(store.path()), ["mine"]);
+    assert_eq!(fs::read_to_string(store.path().join("mine/file")).unwrap(), "kept");
+}
+
+#[test]
+fn a_store_behind_a_link_goes_with_the_link() {
+    let (disk, _) = store_below_a_mount();
+    let real = disk.path().join("real");
+    fs::create_dir(&real).unwrap();
+    let store = TempStore::at(disk.path().join("link"));
+    std::os::unix::fs::symlink(&real, store.path()).unwrap();
+    store.ok(["init-store", "--without-quota"]);
+    store.create(&small_image(&store.beside("image")), "x");
+    store.ok(["delete-store"]);
+    assert!(!real.exists() && fs::symlink_metadata(store.path()).is_err());
+}
+
+#[test]
 fn a_directory_that_is_no_store_is_refused_and_left_alone() {
     let store = TempStore::uninitialised();
     fs::create_dir_all(store.path().join("images/precious")).unwrap();

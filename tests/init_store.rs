@@ -366,3 +366,13 @@ fn add_mounted_image(store: &Path, id: &str, chain_id: &str, short: &str) {
     let script = format!("cd {} && mount -i -t overlay -o {data} overlay {}/rootfs", store.display(), image.display());
     succeed("sh", ["-c", &script]);
 }
+
+#[test]
+fn a_path_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let disk = TempStore::new();
+    let store = TempStore::at(disk.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe")));
+    let message = store.fails(["init-store", "--without-quota"]);
+    assert!(message.contains("is not UTF-8"), "{message}");
+    assert!(!store.path().exists());
+}

@@ -43,3 +43,12 @@ fn promise_10_nothing_but_the_answer_is_printed_without_a_log_level() {
     store.fails(["stats", "x"]);
     store.fails(["create", "/not/here.tar", "x"]);
 }
+
+#[test]
+fn promise_10_an_id_cannot_break_the_line() {
+    let store = TempStore::new();
+    for command in ["stats", "delete"] {
+        let said = store.run([command, "a\nb\x1b[31m"]).stdout;
+        assert_eq!(said, "Image `a b\\u{1b}[31m` not found. Skipping delete.\n", "{command}");
+    }
+}

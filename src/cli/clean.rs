@@ -10,7 +10,7 @@ pub(crate) fn run(config: &Config, _args: &CleanArgs) -> Result<(), Failure> {
     let store = Store::new(&config.store, &config.driver)?;
     if let Err(error) = store.check_exists() {
         tracing::error!(%error, "cleaning-up-unused-resources");
-        return output::line(&error.to_string());
+        return output::line(&Failure::from(error).to_string());
     }
     store.check_initialised()?;
     output::line(match store.clean(config.clean.threshold_bytes, &config.clean.ignore_images)? {

@@ -1,6 +1,7 @@
 //! `grootfs delete`.
 
 use super::args::DeleteArgs;
+use super::failure::OneLine;
 use super::{Failure, output};
 use crate::config::Config;
 use crate::store::{Argument, Deleted, Store};
@@ -14,7 +15,7 @@ pub(crate) fn run(config: &Config, args: &DeleteArgs) -> Result<(), Failure> {
         Deleted::Nothing(reason) => {
             tracing::debug!(id = argument, storePath = %config.store.display(), errorMessage = reason,
                 "id-not-found-skipping");
-            output::line(&reason)
+            output::line(&OneLine(&reason).to_string())
         }
     }
 }

@@ -59,11 +59,19 @@ impl From<crate::observe::Error> for Failure {
     }
 }
 
-/// Line breaks become spaces. Other control characters are escaped: parts of a message may come from an archive or a
-/// registry, and the reader may be a terminal.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = self.message.lines();
+        OneLine(&self.message).fmt(f)
+    }
+}
+
+/// A message as it is shown. Line breaks become spaces. Other control characters are escaped: parts of a message may
+/// come from an archive or a registry, and the reader may be a terminal.
+pub(super) struct OneLine<'a>(pub(super) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.0.lines();
         write_escaped(f, lines.next().unwrap_or_default())?;
         for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
             f.write_char(' ')?;

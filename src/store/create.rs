@@ -74,6 +74,9 @@ impl Store {
             return Err(Error::MissingMappings);
         }
         let id = ImageId::new(request.id)?;
+        if !request.mount {
+            id.check_fits_mount_options()?;
+        }
         self.check_is_new(&id)?;
 
         let fetcher =

@@ -1,6 +1,7 @@
 //! Removing a whole store, and nothing but a store.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{Argument, Error, ImageId, Store, dependencies, garbage, volumes};
-use crate::layout;
+use super::{Argument, Error, ImageId, Store, dependencies, garbage, init, volumes};
+use crate::layout::{self, Layout};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
@@ -22,6 +23,8 @@ impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
     pub fn delete_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
+        // Only root can make stores and unmount them, so that nobody else needs to be held off.
+        let _lock = rustix::process::geteuid().is_root().then(init::hold_others_off).transpose()?;
         if !files::exists(root)? {
             tracing::info!(store = %root.display(), "store-not-found");
             return Ok(());
@@ -99,37 +102,41 @@ impl Store {
         Ok(())
     }
 
-    /// A store on its own loop device is unmounted; any other mount is the operator's and stays, empty.
+    /// A store on its own loop device is unmounted; any other mount is the operator's and stays, and so does whatever
+    /// else somebody put into the store's directory.
     fn remove_root(&self, root: &Path) -> Result<(), Error> {
         let is_mount_point = self.is_mount_point()?;
+        let directory = fs::canonicalize(root).on("resolve", root)?;
         if is_mount_point && files::exists(&self.layout.backing_file())? {
             // First of all: a store that cannot be unmounted is still one, and can be deleted later.
-            unmount_when_free(root)?;
-            return Ok(remove_tree(root)?);
+            unmount_when_free(&directory)?;
+        } else {
+            remove_parts(&directory)?;
         }
-        for directory in [root, &self.layout.locks()] {
-            self.remove_all_but_the_lock(directory)?;
+        match fs::remove_dir(&directory) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) => Ok(()),
+            Ok(()) if directory != root => Ok(files::remove_if_there(root)?),
+            removed => Ok(removed.on("remove", &directory)?),
         }
-        remove_tree(&self.layout.locks())?;
-        if !is_mount_point {
-            remove_tree(root)?;
-        }
-        Ok(())
     }
+}
 
-    /// By the lock file a store is known that is half gone.
-    fn remove_all_but_the_lock(&self, directory: &Path) -> Result<(), Error> {
-        if !files::exists(directory)? {
-            return Ok(());
+/// Removes what belongs to a store, the lock file last: by it a store is known that is half gone.
+fn remove_parts(store: &Path) -> Result<(), Error> {
+    let layout = Layout::new(store.to_owned());
+    for part in layout::ENTRIES {
+        let path = store.join(part);
+        if path != layout.locks() {
+            remove_tree(&path)?;
         }
-        for entry in fs::read_dir(directory).on("open", directory)? {
-            let path = entry.on("read", directory)?.path();
-            if path != self.layout.locks() && path != self.layout.lock_file() {
-                remove_tree(&path)?;
-            }
-        }
-        Ok(())
     }
+    for name in files::names(&layout.locks())? {
+        let path = layout.locks().join(name);
+        if path != layout.lock_file() {
+            remove_tree(&path)?;
+        }
+    }
+    Ok(remove_tree(&layout.locks())?)
 }
 
 /// A process that flushes the last create's layers may still have the store open for a moment.

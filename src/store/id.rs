@@ -29,6 +29,14 @@ impl ImageId {
         }
     }
 
+    /// Checks that a caller who mounts the image can be told where it is.
+    pub(super) fn check_fits_mount_options(&self) -> Result<(), Error> {
+        match self.0.find([',', '\\']) {
+            Some(at) => Err(Error::InvalidId(self.0.clone(), self.0[at..=at].to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// The name under which the image is locked.
     pub(super) fn lock_name(&self) -> String {
         format!("image:{}", self.0)

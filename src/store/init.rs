@@ -14,7 +14,7 @@ use crate::sys::lock;
 use crate::sys::mount_point;
 use crate::sys::path_error::OnPath;
 
-/// One init-store at a time, of any store: it attaches loop devices.
+/// One init-store or delete-store at a time, of any store: they attach and free loop devices.
 const LOCK: &str = "/var/run/init-store.lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,9 +37,7 @@ impl Store {
             return Err(Error::NotRoot(root.display().to_string()));
         }
         check_path(root)?;
-        let Some(_lock) = lock::own_whole_within(Path::new(LOCK), LOCK_PATIENCE)? else {
-            return Err(Error::InitBusy(LOCK));
-        };
+        let _lock = hold_others_off()?;
         self.mount_if_needed(request)?;
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
         self.configure(request.filesystem)
@@ -76,7 +74,12 @@ impl Store {
 
     pub(super) fn is_mount_point(&self) -> Result<bool, Error> {
         let root = self.layout.root();
-        Ok(files::exists(root)? && mount_point::is_mount_point(root)?)
+        if !files::exists(root)? {
+            return Ok(false);
+        }
+        // The store's path may be a link.
+        let directory = fs::canonicalize(root).on("resolve", root)?;
+        Ok(mount_point::is_mount_point(&directory)?)
     }
 
     fn configure(&self, request: FilesystemRequest) -> Result<(), Error> {
@@ -100,10 +103,18 @@ impl Store {
     }
 }
 
+/// Waits until no other process makes or removes a store, and keeps others from it.
+pub(super) fn hold_others_off() -> Result<lock::Lock, Error> {
+    lock::own_whole_within(Path::new(LOCK), LOCK_PATIENCE)?.ok_or(Error::InitBusy(LOCK))
+}
+
 /// The store's path becomes part of mount options, which a caller of `--without-mount` cannot escape.
 fn check_path(root: &Path) -> Result<(), Error> {
     if root.as_os_str().as_encoded_bytes().iter().any(|b| b":,\\".contains(b)) {
         return Err(Error::UnusablePath(root.display().to_string()));
+    }
+    if root.to_str().is_none() {
+        return Err(Error::PathIsNoText(root.display().to_string()));
     }
     if root.parent().is_none() {
         return Err(Error::NotADirectory(root.display().to_string()));

@@ -135,8 +135,8 @@ pub enum Error {
     /// An earlier layer of the same image failed.
     #[error("pulling the image: cancelled")]
     Cancelled,
-    /// Another init-store takes its time.
-    #[error("another init-store is running (it holds {0}): try again when it has ended")]
+    /// Another init-store or delete-store takes its time.
+    #[error("another init-store or delete-store is running (it holds {0}): try again when it has ended")]
     InitBusy(&'static str),
     /// A store of the given size cannot be made.
     #[error("store size must be at least 200Mb")]
@@ -170,6 +170,9 @@ pub enum Error {
     /// The path has characters that mount options give a meaning.
     #[error("store path `{0}` contains one of `:`, `,` and `\\`, which mount options cannot: choose another")]
     UnusablePath(String),
+    /// The path cannot be said in JSON.
+    #[error("store path `{0}` is not UTF-8, which the answers of create are: choose another")]
+    PathIsNoText(String),
     /// The store has other id mappings than asked for.
     #[error("provided {0} mappings do not match those already configured in the store")]
     MappingsDiffer(&'static str),

@@ -9,5 +9,6 @@ pub mod mount_point;
 pub mod path_error;
 pub mod random;
 pub mod remove_tree;
+pub mod signals;
 pub mod xattr;
 pub mod xfs;
