@@ -5,7 +5,8 @@
 //! string. The functions below take them as they were meant.
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::de::{SeqAccess, Unexpected, Visitor};
@@ -14,6 +15,9 @@ use serde::{Deserialize, Deserializer};
 use super::Error;
 use super::number::parse_int64;
 use crate::sys::path_error::OnPath;
+
+/// A configuration is a few hundred bytes.
+const LIMIT: u64 = 1024 * 1024;
 
 /// The file as it is: a key that is missing, null or zero is the zero value here.
 #[derive(Debug, Default, Deserialize)]
@@ -101,7 +105,12 @@ pub(super) struct Init {
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Document, Error> {
-    let content = fs::read(path).on("open", path).map_err(Error::Unreadable)?;
+    let file = File::open(path).on("open", path).map_err(Error::Unreadable)?;
+    let mut content = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut content).on("read", path).map_err(Error::Unreadable)?;
+    if content.len() as u64 > LIMIT {
+        return Err(Error::Malformed(format!("{} is larger than any configuration", path.display())));
+    }
     parse(&content)
 }
 

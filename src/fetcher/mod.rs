@@ -14,7 +14,7 @@ pub use docker::{Credentials, Reason, Registry, RegistryError, RegistryOptions};
 pub use oci::OciLayout;
 pub use tar_file::TarFile;
 
-use crate::image::{Image, InvalidChainId, Layer, ParseError, Reference};
+use crate::image::{Image, InvalidChainId, Layer, ParseError, Reference, without_secret};
 use crate::sys::path_error::PathError;
 
 /// A source of one image.
@@ -106,7 +106,7 @@ impl Fetcher {
         match reference {
             Reference::Tar(path) => Fetcher::Tar(TarFile::new(path)),
             Reference::Oci { layout, name } => Fetcher::Oci(OciLayout::new(layout, name.as_deref(), verify)),
-            Reference::Docker(reference) => Fetcher::Docker(Registry::new(reference, text, options)),
+            Reference::Docker(reference) => Fetcher::Docker(Registry::new(reference, &without_secret(text), options)),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::image::{ChainId, Image, Layer};
-use crate::sys::path_error::OnPath;
+use crate::sys::path_error::{OnPath, PathError};
 
 /// A tar archive, or a FIFO that one can be read from.
 #[derive(Debug)]
@@ -24,8 +24,14 @@ impl TarFile {
     /// An image of one layer, told apart by the path as given and the time of the last change.
     pub(super) fn image(&self) -> Result<Image, Error> {
         let metadata = fs::metadata(&self.path).on("stat", &self.path).map_err(Error::TimeStamp)?;
-        if metadata.is_dir() {
+        let kind = metadata.file_type();
+        if kind.is_dir() {
             return Err(Error::Directory);
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            // Reading one may never end.
+            let reason = std::io::Error::other("it is a device, not a tar file");
+            return Err(Error::Blob(self.path.display().to_string(), PathError::new("open", &self.path, reason)));
         }
         let nanoseconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
         let mut identity = self.path.as_os_str().as_encoded_bytes().to_vec();

@@ -28,7 +28,7 @@ impl DockerReference {
     /// Reads what is behind `docker://` in `text`. User information and queries are dropped; a fragment is a tag, as
     /// Garden writes it.
     pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseError> {
-        parse(rest).map_err(|reason| ParseError::Docker(text.to_owned(), reason))
+        parse(rest).map_err(|reason| ParseError::Docker(without_secret(text), reason))
     }
 
     /// Where the registry is to be reached, `host` or `host:port`.
@@ -74,6 +74,16 @@ fn parse(rest: &str) -> Result<DockerReference, String> {
         tag: tag.map(str::to_owned),
         digest: digest.map(str::to_owned),
     })
+}
+
+/// The text as it may be shown: a user and password before the host are nobody's business.
+pub fn without_secret(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let host = rest.split('/').next().unwrap_or_default();
+    match host.rsplit_once('@') {
+        Some((user, _)) if user.contains(':') => format!("{scheme}://[redacted]{}", &rest[user.len()..]),
+        _ => text.to_owned(),
+    }
 }
 
 /// In `docker://host/…` the host may have a user before it. A host alone is no image.
@@ -158,6 +168,16 @@ mod tests {
     use super::*;
 
     const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    #[test]
+    fn a_password_before_the_host_is_not_shown() {
+        assert_eq!(without_secret("docker://me:pw@h.example/A"), "docker://[redacted]@h.example/A");
+        let error = DockerReference::parse("docker://me:pw@h.example/A", "me:pw@h.example/A").unwrap_err();
+        assert!(!error.to_string().contains("pw"), "{error}");
+        for plain in ["docker:///a@sha256:b", "docker://h.example:5000/a:b", "/a:b@c.tar"] {
+            assert_eq!(without_secret(plain), plain);
+        }
+    }
 
     #[test]
     fn reads_names_as_docker_does() {

@@ -21,6 +21,7 @@ pub struct Descriptor {
     /// Digest with its algorithm.
     pub digest: String,
     /// Size in bytes; 0 or negative where unknown.
+    #[serde(deserialize_with = "null_as_default")]
     pub size: i64,
     /// Places outside the image's own source.
     #[serde(deserialize_with = "null_as_default")]
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn accepts_descriptors_without_size_and_with_odd_digests() {
         let json = br#"{"schemaVersion":2,"config":{"digest":"sha256:c"},
-            "layers":[{"digest":"sha256:some-digest","annotations":null,"urls":null}]}"#;
+            "layers":[{"digest":"sha256:some-digest","size":null,"annotations":null,"urls":null}]}"#;
         let Document::Manifest { layers, .. } = parse_document(json).unwrap() else { panic!("not a manifest") };
         assert_eq!(layers[0].digest, "sha256:some-digest");
         assert_eq!(layers[0].known_size(), None);
