@@ -20,6 +20,13 @@ pub struct Volume {
     pub size: u64,
 }
 
+impl Volume {
+    /// What several layers take together.
+    pub fn total_size(volumes: &[Volume]) -> u64 {
+        volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
+    }
+}
+
 /// A limit on the disk an image may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskLimit {

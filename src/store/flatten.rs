@@ -37,7 +37,7 @@ pub(super) fn flatten(
             },
         )?;
     }
-    let size = lowest.iter().map(|volume| volume.size).fold(0, u64::saturating_add);
+    let size = Volume::total_size(lowest);
     Ok(std::iter::once(Volume { chain_id, size }).chain(others.iter().cloned()).collect())
 }
 

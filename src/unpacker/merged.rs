@@ -14,7 +14,7 @@ use rustix::fs::{OFlags, Stat, fstat};
 use rustix::io::Errno;
 
 use super::path;
-use super::tree::{MAX_SYMLINKS, steps};
+use super::route::Route;
 use super::whiteout::{WhiteoutFormat, is_whiteout};
 use crate::sys::dirfd;
 
@@ -83,30 +83,16 @@ impl<'a> MergedView<'a> {
     /// # Errors
     /// Those of the system calls, and `ELOOP`; that there is no such file is none.
     pub fn resolve(&mut self, path: &Path) -> io::Result<Option<MergedFile>> {
-        let mut ahead = steps(path);
-        let mut real = PathBuf::new();
-        let mut symlinks = 0;
-        while let Some(step) = ahead.pop() {
-            if step == ".." {
-                real.pop();
-                continue;
+        let mut route = Route::new(path);
+        while let Some(step) = route.next() {
+            let Some(file) = self.lookup(&route.real().join(&step))? else { return Ok(None) };
+            if dirfd::file_type(&file.stat).is_symlink() {
+                route.follow(Path::new(&self.read_link(&file)?))?;
+            } else {
+                route.enter(step);
             }
-            let Some(file) = self.lookup(&real.join(&step))? else { return Ok(None) };
-            if !dirfd::file_type(&file.stat).is_symlink() {
-                real.push(step);
-                continue;
-            }
-            symlinks += 1;
-            if symlinks > MAX_SYMLINKS {
-                return Err(Errno::LOOP.into());
-            }
-            let text = PathBuf::from(self.read_link(&file)?);
-            if text.has_root() {
-                real.clear();
-            }
-            ahead.extend(steps(&text));
         }
-        self.lookup(&real)
+        self.lookup(route.real())
     }
 
     /// The files in the directory `path`, by name.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{FileType, Mode, OFlags, Timespec, Timestamps, fstat, futimens, mkdirat};
@@ -21,14 +21,12 @@ use rustix::io::Errno;
 use super::attributes::{Attributes, Known, Owner, Target};
 use super::error::Error;
 use super::path;
+use super::route::Route;
 use super::whiteout::{WhiteoutFormat, is_whiteout};
 use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
 use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::remove_entry;
-
-/// Most symlinks on the way to one file, as in the kernel (path_resolution(7)).
-pub(super) const MAX_SYMLINKS: usize = 40;
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW);
 
@@ -378,45 +376,28 @@ impl<'v> Tree<'v> {
     /// missing directories are made and the walk always arrives.
     fn walk(&mut self, named: &Path, make: bool) -> Result<Walk, Error> {
         let failed = |error: io::Error| Error::creating("creating parent dir", named, error);
-        let mut ahead = steps(named);
-        let mut real = PathBuf::new();
-        let mut symlinks = 0;
-        while let Some(step) = ahead.pop() {
-            if step == ".." {
-                real.pop();
-                continue;
-            }
-            let fd = self.open(&real).map_err(failed)?;
+        let mut route = Route::new(named);
+        while let Some(step) = route.next() {
+            let fd = self.open(route.real()).map_err(failed)?;
             let stat = dirfd::stat_name(&fd, &step).map_err(failed)?;
             match stat.as_ref().map(dirfd::file_type) {
-                Some(FileType::Directory) => real.push(step),
+                Some(FileType::Directory) => route.enter(step),
                 Some(FileType::Symlink) => {
-                    symlinks += 1;
-                    if symlinks > MAX_SYMLINKS {
-                        return Err(failed(Errno::LOOP.into()));
-                    }
-                    let text = PathBuf::from(dirfd::read_link(&fd, &step).map_err(failed)?);
-                    if text.has_root() {
-                        real.clear();
-                    }
-                    ahead.extend(steps(&text));
+                    let text = dirfd::read_link(&fd, &step).map_err(failed)?;
+                    route.follow(Path::new(&text)).map_err(|errno| failed(errno.into()))?;
                 }
-                None if !make => {
-                    real.push(step);
-                    let rest: PathBuf = ahead.into_iter().rev().collect();
-                    return Ok(Walk::Missing(path::clean(&real, rest.as_os_str().as_encoded_bytes())));
-                }
+                None if !make => return Ok(Walk::Missing(route.missing(step))),
                 Some(_) if !make || !stat.as_ref().is_some_and(is_whiteout) => {
                     return Err(failed(Errno::NOTDIR.into()));
                 }
                 None | Some(_) => {
-                    let place = self.place(&real, real.clone(), fd).map_err(failed)?;
+                    let place = self.place(route.real(), route.real().to_owned(), fd).map_err(failed)?;
                     self.make(&place, &step, 0o755).map_err(failed)?;
-                    real.push(step);
+                    route.enter(step);
                 }
             }
         }
-        Ok(Walk::Arrived(real))
+        Ok(Walk::Arrived(route.arrived()))
     }
 }
 
@@ -424,16 +405,6 @@ impl Directory {
     fn hides_lower(&self) -> bool {
         self.replaced || self.opaque
     }
-}
-
-/// The components of `path`, the first one last.
-pub(super) fn steps(path: &Path) -> Vec<OsString> {
-    let named = |component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-    };
-    path.components().rev().filter_map(named).collect()
 }
 
 /// Both times of a file, to be given back to it later.

@@ -142,7 +142,7 @@ impl Driver for OverlayXfs {
 }
 
 fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error> {
-    let base = base_size(request.volumes);
+    let base = Volume::total_size(request.volumes);
     // Before anything is made in the directory: what is made there later inherits the project id.
     if let Some(limit) = request.limit {
         apply_limit(layout, request.directory, limit, base)?;
@@ -197,10 +197,6 @@ fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
         quota: own.limit,
         committed: base.saturating_add(own.limit),
     })
-}
-
-fn base_size(volumes: &[Volume]) -> u64 {
-    volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
 }
 
 /// Makes a directory that everybody may search; the program's umask takes away no more than writing.
