@@ -4,7 +4,7 @@ use super::error::HelperError;
 use super::image::Image;
 use crate::xfs::{self, Usage};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Limits the disk space of an image; prints nothing.
@@ -12,20 +12,12 @@ pub(super) fn limit(path: &Path, bytes: u64) -> Result<String, HelperError> {
     let image = Image::open(path)?;
     let projectids = image.project_ids()?;
     let failed = |error| HelperError::Limit { image: image.path.clone(), error };
-    let id = project(&image, &projectids).map_err(failed)?;
-    xfs::set_limit(image.store(), id, bytes).map_err(failed)?;
-    Ok(String::new())
-}
-
-/// The project of an image, which is given one unless it has.
-///
-/// Its number stays reserved when setting the limit fails afterwards: the directory carries it, and deleting the image
-/// gives it back.
-fn project(image: &Image, projectids: &OwnedFd) -> Result<u32, crate::error::Error> {
-    match xfs::project_id(image.directory.as_fd())? {
-        0 => xfs::allocate_project(image.directory.as_fd(), projectids.as_fd()),
-        id => Ok(id),
+    match xfs::project_id(image.directory.as_fd()).map_err(failed)? {
+        0 => xfs::allocate_project(image.directory.as_fd(), projectids.as_fd(), bytes).map(drop),
+        id => xfs::set_limit(image.store(), id, bytes),
     }
+    .map_err(failed)?;
+    Ok(String::new())
 }
 
 /// One JSON object without a newline, its keys in the original's order.

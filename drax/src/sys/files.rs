@@ -28,6 +28,15 @@ pub(crate) fn open_at(parent: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Opens a new file on the filesystem of `directory` that has no name, and goes when it is closed.
+pub(crate) fn open_nameless_file(directory: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: the path is a NUL-terminated literal, and the mode that O_TMPFILE has read is given.
+    let fd = check(unsafe { libc::openat(directory.as_raw_fd(), c".".as_ptr(), flags, 0o600 as libc::c_uint) })?;
+    // SAFETY: openat returned a descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// `mkdirat(2)`
 pub(crate) fn make_dir_at(parent: BorrowedFd<'_>, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
     // SAFETY: `name` is a NUL-terminated string that outlives the call.

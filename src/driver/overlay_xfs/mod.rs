@@ -177,8 +177,8 @@ fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
 
 /// The project id that was reserved for this image.
 ///
-/// A directory may also bear an id that is another image's: its maker was killed before it found the id taken, or its
-/// remover after the id was given back. Releasing that one would take the limit off a living image. `image_quota` tells:
+/// A directory may also bear an id that is another image's: its maker, an older version, was killed before it found the
+/// id taken, or its remover after the id was given back. Releasing that one would take the limit off a living image. `image_quota` tells:
 /// it is written once the id is reserved and gone before it is released. Ids that are nobody's are left to
 /// [`quota::collect`].
 fn own_project(image: &Path) -> Result<Option<u32>, Error> {

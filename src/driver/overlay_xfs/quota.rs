@@ -17,8 +17,6 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 
-/// A limit smaller than this leaves an image no room for its own directories.
-const MINIMUM_BYTES: u64 = 256 * 1024;
 /// Who allocates project ids shares this lock; who collects them holds it alone.
 const LOCK: &str = "projectids";
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
@@ -72,7 +70,7 @@ pub(super) fn effective_limit(limit: DiskLimit, base: u64) -> Result<u64, QuotaE
     } else {
         limit.bytes.checked_sub(base).ok_or(QuotaError::SmallerThanVolumes { limit: limit.bytes, base })?
     };
-    Ok(own.max(MINIMUM_BYTES))
+    Ok(own.max(xfs::MINIMUM_LIMIT))
 }
 
 /// Gives the directory of an image that is being made a project id with a limit.
@@ -85,8 +83,8 @@ pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64) -> Result<(), Quo
     let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_PATIENCE)?;
     let Some(_allocation) = allocation else { return Err(QuotaError::Busy) };
     let project_ids = open(&layout.project_ids())?;
-    let project = xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd()).map_err(QuotaError::Apply)?;
-    xfs::set_limit(store.as_fd(), project, bytes).map_err(QuotaError::Apply)
+    xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd(), bytes).map_err(QuotaError::Apply)?;
+    Ok(())
 }
 
 /// Why limits cannot be enforced on the filesystem of `directory`; `None` if they can.
@@ -104,10 +102,10 @@ pub(super) fn project_of(image: &Path) -> Result<Option<u32>, QuotaError> {
     Ok(Some(project).filter(|project| *project != 0))
 }
 
-/// Gives a project id back.
+/// Gives the project id of an image back whose directory is all that bears it.
 pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
-    let (store, project_ids) = (open(layout.root())?, open(&layout.project_ids())?);
-    xfs::release_project(project_ids.as_fd(), store.as_fd(), project).map_err(QuotaError::Apply)
+    let project_ids = open(&layout.project_ids())?;
+    xfs::release_project(project_ids.as_fd(), project).map_err(QuotaError::Apply)
 }
 
 /// What an image's own data uses; an image without a limit is not counted.
@@ -138,8 +136,9 @@ pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
             }
         }
     }
+    let project_ids = open(&layout.project_ids())?;
     for id in allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !borne.contains(id)) {
-        release(layout, id)?;
+        xfs::reclaim_project(project_ids.as_fd(), id).map_err(QuotaError::Apply)?;
     }
     Ok(())
 }
@@ -167,8 +166,8 @@ mod tests {
         let own = |bytes, exclusive| effective_limit(DiskLimit { bytes, exclusive }, 5_000_000);
         assert_eq!(own(50_000_000, false).unwrap(), 45_000_000);
         assert_eq!(own(50_000_000, true).unwrap(), 50_000_000);
-        assert_eq!(own(5_000_000, false).unwrap(), MINIMUM_BYTES);
-        assert_eq!(own(1, true).unwrap(), MINIMUM_BYTES);
+        assert_eq!(own(5_000_000, false).unwrap(), xfs::MINIMUM_LIMIT);
+        assert_eq!(own(1, true).unwrap(), xfs::MINIMUM_LIMIT);
         assert!(own(4_999_999, false).unwrap_err().to_string().contains("disk limit is smaller than volume size"));
     }
 }
