@@ -1,9 +1,11 @@
 //! What depends on the filesystem underneath a store.
 
+mod filesystem;
 pub mod overlay_xfs;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use filesystem::FilesystemError;
 use serde::Serialize;
 
 use crate::image::ChainId;
@@ -120,8 +122,12 @@ pub trait Driver: Sync {
 
     /// How layers write down what they delete.
     fn whiteouts(&self) -> WhiteoutFormat;
-    /// Makes an empty volume called `name`.
-    fn create_volume(&self, layout: &Layout, name: &str) -> Result<(), Error>;
+    /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
+    fn stacks_volumes(&self) -> bool;
+    /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.
+    fn create_volume(&self, path: &Path, parent: Option<&Path>) -> Result<(), Error>;
+    /// The volume that `volume` began as a copy of; `None` for one that began empty, or whose parent is gone.
+    fn parent_volume(&self, layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, Error>;
     /// Prepares what a volume needs besides its directory, before it is renamed to its chain id.
     fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), Error>;
     /// Removes what [`Driver::prepare_volume`] made.

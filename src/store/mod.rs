@@ -261,7 +261,7 @@ impl Store {
 
     /// Writes the size of every layer that has none on record.
     pub fn generate_volume_sizes(&self) -> Result<(), Error> {
-        volumes::record_missing_sizes(&self.layout)
+        volumes::record_missing_sizes(self)
     }
 
     fn is_initialised(&self) -> Result<bool, Error> {

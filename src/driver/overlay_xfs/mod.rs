@@ -16,8 +16,9 @@ mod mount;
 mod quota;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::filesystem::FilesystemError;
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
 use crate::image::ChainId;
 use crate::layout::Layout;
@@ -26,7 +27,7 @@ use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
 
-pub use filesystem::FilesystemError;
+pub use filesystem::XfsError;
 pub use quota::QuotaError;
 
 /// The file of an image that says what its own data is limited to; images without a limit have none.
@@ -42,6 +43,9 @@ pub enum Error {
     /// Making, mounting or checking the filesystem failed.
     #[error(transparent)]
     Filesystem(#[from] FilesystemError),
+    /// XFS itself, or its state, will not do.
+    #[error(transparent)]
+    Xfs(#[from] XfsError),
     /// Applying or reading a limit failed.
     #[error(transparent)]
     Quota(#[from] QuotaError),
@@ -97,8 +101,16 @@ impl Driver for OverlayXfs {
         WhiteoutFormat::Overlay
     }
 
-    fn create_volume(&self, layout: &Layout, name: &str) -> Result<(), super::Error> {
-        Ok(make_directory(&layout.volume(name))?)
+    fn stacks_volumes(&self) -> bool {
+        false
+    }
+
+    fn create_volume(&self, path: &Path, _parent: Option<&Path>) -> Result<(), super::Error> {
+        Ok(make_directory(path)?)
+    }
+
+    fn parent_volume(&self, _layout: &Layout, _volume: &Path) -> Result<Option<PathBuf>, super::Error> {
+        Ok(None)
     }
 
     fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), super::Error> {
