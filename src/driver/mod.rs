@@ -1,13 +1,18 @@
 //! What depends on the filesystem underneath a store.
 
+pub mod btrfs;
 mod filesystem;
+mod image_files;
 pub mod overlay_xfs;
+mod unmount;
 
 use std::path::{Path, PathBuf};
 
 pub use filesystem::FilesystemError;
 use serde::Serialize;
 
+use self::btrfs::Btrfs;
+use self::overlay_xfs::OverlayXfs;
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::path_error::PathError;
@@ -91,15 +96,58 @@ pub struct FilesystemRequest {
     pub with_direct_io: bool,
 }
 
+/// What a driver is told beside its name.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Directory that holds `mkfs.btrfs`; `None` is `$PATH`.
+    pub btrfs_progs: Option<PathBuf>,
+}
+
+/// The driver called `name`.
+///
+/// # Errors
+/// [`Error::Unknown`]
+pub fn named(name: &str, options: Options) -> Result<Box<dyn Driver>, Error> {
+    match name {
+        "overlay-xfs" => Ok(Box::new(OverlayXfs)),
+        "btrfs" => Ok(Box::new(Btrfs { progs: options.btrfs_progs })),
+        other => Err(Error::Unknown(other.to_owned())),
+    }
+}
+
 /// Why a driver could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// `--driver` names nothing.
+    #[error("filesystem driver not supported: {0}")]
+    Unknown(String),
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// Something is mounted where an image is to be removed.
+    #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
+    MountedBelow {
+        /// The image's directory.
+        image: String,
+        /// What is mounted.
+        mount: String,
+    },
+    /// The root filesystem could not be unmounted.
+    #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
+    Unmount(String, PathError),
     /// An overlay-xfs operation failed.
     #[error(transparent)]
     OverlayXfs(#[from] overlay_xfs::Error),
+    /// A btrfs operation failed.
+    #[error(transparent)]
+    Btrfs(#[from] btrfs::Error),
+}
+
+impl Error {
+    /// Something is mounted at `below` in the image that users know as `image`.
+    fn mounted_below(image: &Path, below: &Path) -> Self {
+        Error::MountedBelow { image: image.display().to_string(), mount: image.join(below).display().to_string() }
+    }
 }
 
 /// A filesystem that can hold a store.
@@ -146,6 +194,8 @@ pub trait Driver: Sync {
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
+    /// Waits, for a moment, until the space of what was removed is free.
+    fn settle(&self, layout: &Layout) -> Result<(), Error>;
     /// Gives back what crashed processes took of the store beside volumes and images.
     fn collect(&self, layout: &Layout) -> Result<(), Error>;
 }

@@ -82,6 +82,9 @@ impl Store {
         let fetcher =
             Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
         let image = fetcher.image()?;
+        if image.layers.is_empty() {
+            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
+        }
         check_blobs_fit(&image, request.limit)?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
@@ -89,12 +92,21 @@ impl Store {
         };
         self.check_is_new(&id)?;
         let created = self.make(request, &id, &fetcher, image);
-        if created.is_err()
-            && let Err(error) = removal::abandon(self, &id)
-        {
-            tracing::error!(%error, "create-failed-cleaning-up");
+        if let Err(error) = &created {
+            self.clean_up_after(error, &id);
         }
         created
+    }
+
+    fn clean_up_after(&self, error: &Error, id: &ImageId) {
+        let mut cleaned = removal::abandon(self, id);
+        if error.is_full() {
+            // So that the next one, of a smaller image, finds the room that this one had taken.
+            cleaned = cleaned.and(self.driver.settle(&self.layout).map_err(Error::from));
+        }
+        if let Err(error) = cleaned {
+            tracing::error!(%error, "create-failed-cleaning-up");
+        }
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {

@@ -31,6 +31,20 @@ struct VolumeArguments {
 }
 const _: () = assert!(size_of::<VolumeArguments>() == 4096);
 
+impl VolumeArguments {
+    fn new(fd: i64, flags: u64) -> Self {
+        VolumeArguments { fd, transaction: 0, flags, unused: [0; 4], name: [0; NAME_MAX + 1] }
+    }
+
+    /// `request` is one of those that take these arguments.
+    fn submit(&self, directory: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<()> {
+        // SAFETY: the requests of this module read one `struct btrfs_ioctl_vol_args_v2`, which `self` mirrors, with a
+        // name that ends in a zero byte; the kernel keeps no reference to it.
+        let result = unsafe { libc::ioctl(directory.as_raw_fd(), request, std::ptr::from_ref(self)) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
 /// `struct btrfs_ioctl_get_subvol_info_args`, of which only the identities are of use here.
 #[repr(C)]
 struct SubvolumeInfo {
@@ -89,6 +103,18 @@ pub fn remove_subvolume(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<(
     volume_ioctl(directory, SNAP_DESTROY_V2, 0, name)
 }
 
+/// Removes the subvolume with the number `id`, wherever it lies on the filesystem of `directory`. For root only.
+///
+/// # Errors
+/// Those of the ioctl: `EPERM` for an ordinary user, `ENOENT` for one that is gone, and others.
+pub fn remove_subvolume_by_id(directory: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    /// `BTRFS_SUBVOL_SPEC_BY_ID`: the number stands where the name would.
+    const BY_ID: u64 = 1 << 4;
+    let mut arguments = VolumeArguments::new(0, BY_ID);
+    arguments.name[..8].copy_from_slice(&id.to_ne_bytes());
+    arguments.submit(directory, SNAP_DESTROY_V2)
+}
+
 /// The identity of the subvolume that `directory` is in (kernel 4.18).
 ///
 /// # Errors
@@ -121,10 +147,7 @@ fn volume_ioctl(directory: BorrowedFd<'_>, request: libc::Ioctl, fd: i64, name: 
     if bytes.len() > NAME_MAX || bytes.contains(&0) {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
     }
-    let mut arguments = VolumeArguments { fd, transaction: 0, flags: 0, unused: [0; 4], name: [0; NAME_MAX + 1] };
+    let mut arguments = VolumeArguments::new(fd, 0);
     arguments.name[..bytes.len()].copy_from_slice(bytes);
-    // SAFETY: the three requests read one `struct btrfs_ioctl_vol_args_v2`, which `arguments` mirrors, with a name that
-    // ends in a zero byte; the kernel keeps no reference to it.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), request, &raw const arguments) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    arguments.submit(directory, request)
 }
