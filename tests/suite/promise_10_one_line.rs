@@ -1,13 +1,9 @@
 //! Promise 10: one line tells the user what to do, and secrets never appear. (That every failure is one line is checked
 //! by every test that expects one.)
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 
-use support::{TempStore, small_image};
+use crate::support::{TempStore, small_image};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
