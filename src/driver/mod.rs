@@ -8,6 +8,7 @@ mod unmount;
 
 use std::path::{Path, PathBuf};
 
+pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
 use serde::Serialize;
 
@@ -32,15 +33,6 @@ impl Volume {
     pub fn total_size(volumes: &[Volume]) -> u64 {
         volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
     }
-}
-
-/// A limit on the disk an image may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskLimit {
-    /// The limit.
-    pub bytes: u64,
-    /// Whether the layers below are left out of it.
-    pub exclusive: bool,
 }
 
 /// Everything a driver needs to make an image.
@@ -187,6 +179,8 @@ pub trait Driver: Sync {
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
+    /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
+    fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
     /// Unmounts the root filesystem of the image at `path`, which messages call `shown`. Nothing is removed, and nothing
     /// is unmounted where anything else is mounted in the image.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error>;

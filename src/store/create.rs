@@ -121,7 +121,7 @@ impl Store {
         let present = self.claim_and_clean(request, id, &image)?;
         let options = PullOptions {
             verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
-            budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
+            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
         };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
@@ -130,7 +130,7 @@ impl Store {
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
         let mut mounts = self.fill(request, id, &image, &directory, &published)?;
-        mounts.extend(make_volumes(&image.volumes, &directory, &published)?);
+        mounts.extend(self.make_volumes(&image.volumes, &directory, &published)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
@@ -169,6 +169,25 @@ impl Store {
         Ok(layers::claim(&self.layout, image)?)
     }
 
+    /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
+    fn make_volumes(&self, volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+        let mut mounts = Vec::with_capacity(volumes.len());
+        for volume in volumes {
+            let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
+            let name = format!("vol-{name}");
+            let path = directory.join(&name);
+            self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+            mounts.push(Mount {
+                destination: volume.clone(),
+                kind: "bind".into(),
+                source: published.join(name).display().to_string(),
+                options: vec!["bind".into()],
+            });
+        }
+        Ok(mounts)
+    }
+
     fn fill(
         &self,
         request: &Request<'_>,
@@ -192,7 +211,7 @@ impl Store {
 fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
     let blobs = image.blob_bytes();
     match limit {
-        Some(limit) if !limit.exclusive && blobs > limit.bytes => {
+        Some(limit) if !limit.is_exclusive && blobs > limit.bytes => {
             Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
         }
         _ => Ok(()),
@@ -201,25 +220,6 @@ fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error>
 
 fn make_private_directory(path: &Path) -> Result<(), PathError> {
     fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
-}
-
-/// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-fn make_volumes(volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, PathError> {
-    let mut mounts = Vec::with_capacity(volumes.len());
-    for volume in volumes {
-        let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("vol-{name}");
-        let path = directory.join(&name);
-        fs::create_dir(&path).on("creating volume source: mkdir", &path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
-        mounts.push(Mount {
-            destination: volume.clone(),
-            kind: "bind".into(),
-            source: published.join(name).display().to_string(),
-            options: vec!["bind".into()],
-        });
-    }
-    Ok(mounts)
 }
 
 fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {

@@ -29,6 +29,7 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::mount_point;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
 
@@ -126,6 +127,10 @@ impl Driver for Btrfs {
         Ok(create_image(layout, request)?)
     }
 
+    fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), super::Error> {
+        Ok(create_image_volume(layout, image, path)?)
+    }
+
     /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
         unmount(path, shown)?;
@@ -136,10 +141,7 @@ impl Driver for Btrfs {
     }
 
     fn remove_image(&self, _layout: &Layout, image: &Path) -> Result<(), super::Error> {
-        for name in [ROOTFS, SNAPSHOT] {
-            remove(&image.join(name))?;
-        }
-        Ok(remove_tree(image)?)
+        Ok(remove_image(image)?)
     }
 
     fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
@@ -183,6 +185,40 @@ fn apply_limit(layout: &Layout, image: &Path, rootfs: &Path, limit: DiskLimit, l
     Ok(image_files::write(&image.join(image_files::QUOTA), own)?)
 }
 
+/// Only what is in a subvolume is counted. Where there is a limit the volume becomes a subvolume of its own, made inside
+/// the root filesystem, so that it shares that one's limit, and moved out. With classic quotas it does not share it, but
+/// has another one like it.
+fn create_image_volume(layout: &Layout, image: &Path, path: &Path) -> Result<(), Error> {
+    let limit = image.join(image_files::QUOTA);
+    if !files::exists(&limit)? {
+        return Ok(fs::create_dir(path).on("creating volume source: mkdir", path)?);
+    }
+    let inside = rootfs_of(image)?.join(format!(".volume-{}", random_number()?));
+    subvolumes::create(&inside)?;
+    fs::rename(&inside, path).on("rename", path)?;
+    Ok(quota::limit_volume(layout, path, image_files::read(&limit)?)?)
+}
+
+/// The limit goes first: a group of quotas cannot be taken apart once its subvolumes are gone.
+fn remove_image(image: &Path) -> Result<(), Error> {
+    for name in [ROOTFS, SNAPSHOT] {
+        let subvolume = image.join(name);
+        if subvolumes::is_subvolume(&subvolume)? && files::exists(&image.join(image_files::QUOTA))? {
+            quota::release(&subvolume);
+        }
+    }
+    for name in files::names(image)? {
+        remove(&image.join(name))?;
+    }
+    Ok(remove_tree(image)?)
+}
+
+/// The subvolume that is the image's root filesystem.
+fn rootfs_of(image: &Path) -> Result<PathBuf, PathError> {
+    let snapshot = image.join(SNAPSHOT);
+    Ok(if files::exists(&snapshot)? { snapshot } else { image.join(ROOTFS) })
+}
+
 /// The entry for a caller that mounts the root filesystem itself.
 fn entry_for_caller(image: &Path) -> Mount {
     Mount {
@@ -194,8 +230,7 @@ fn entry_for_caller(image: &Path) -> Mount {
 }
 
 fn usage(image: &Path) -> Result<Usage, Error> {
-    let snapshot = image.join(SNAPSHOT);
-    let rootfs = if files::exists(&snapshot)? { snapshot } else { image.join(ROOTFS) };
+    let rootfs = rootfs_of(image)?;
     let info = image.join(image_files::INFO);
     // The original kept no record of it here.
     let layers = if files::exists(&info)? { image_files::read(&info)? } else { 0 };

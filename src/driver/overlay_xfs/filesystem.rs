@@ -85,7 +85,7 @@ pub(super) fn validate(path: &Path) -> Result<(), FilesystemError> {
 
 /// Checks that the filesystem of the directory `path` tells the types of entries and enforces quotas.
 pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<(), XfsError> {
-    let directory = filesystem::open(path)?;
+    let directory = filesystem::open_store(path)?;
     if !xfs::has_entry_types(directory.as_fd()).on("look at the geometry of", path)? {
         return Err(XfsError::NoEntryTypes(path.display().to_string()));
     }

@@ -121,6 +121,10 @@ impl Driver for OverlayXfs {
         Ok(create_image(layout, request)?)
     }
 
+    fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
+        Ok(make_directory(path)?)
+    }
+
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
         unmount(path, shown)
     }
@@ -163,7 +167,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
 }
 
 fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {
-    let bytes = quota::effective_limit(limit, base)?;
+    let bytes = limit.own(base).map_err(QuotaError::from)?;
     quota::apply(layout, directory, bytes)?;
     Ok(image_files::write(&directory.join(image_files::QUOTA), bytes)?)
 }
