@@ -13,10 +13,11 @@ use std::thread;
 use super::{Error, Store, build, durability, volumes};
 use crate::driver::Volume;
 use crate::fetcher::Fetcher;
+use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, Failure, IdTranslation};
+use crate::unpacker::{self, Budget, Expected, Failure};
 
 /// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
 const READ_AHEAD: usize = 8 << 20;
@@ -64,7 +65,7 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    ids: IdTranslation,
+    ids: IdMappings,
 }
 
 struct Progress {
@@ -90,7 +91,7 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
-            ids: IdTranslation::identity(),
+            ids: IdMappings::identity(),
         }
     }
 
