@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::args::{CreateArgs, Secret};
-use super::{Failure, output};
+use super::{Failure, output, store};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::{Credentials, RegistryOptions};
@@ -18,7 +18,7 @@ const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
     let (image, id) = args.operands()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, work);
     let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&Request {
@@ -68,7 +68,7 @@ fn registry(config: &Config, args: &CreateArgs) -> RegistryOptions {
 
 fn limit(config: &Config) -> Option<DiskLimit> {
     let bytes = config.create.disk_limit_bytes;
-    (bytes > 0).then_some(DiskLimit { bytes, exclusive: config.create.exclude_image_from_quota })
+    (bytes > 0).then_some(DiskLimit { bytes, is_exclusive: config.create.exclude_image_from_quota })
 }
 
 /// The fields and their order are those of the original, which callers may compare byte for byte.

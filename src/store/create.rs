@@ -82,6 +82,9 @@ impl Store {
         let fetcher =
             Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
         let image = fetcher.image()?;
+        if image.layers.is_empty() {
+            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
+        }
         check_blobs_fit(&image, request.limit)?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
@@ -89,12 +92,21 @@ impl Store {
         };
         self.check_is_new(&id)?;
         let created = self.make(request, &id, &fetcher, image);
-        if created.is_err()
-            && let Err(error) = removal::abandon(self, &id)
-        {
-            tracing::error!(%error, "create-failed-cleaning-up");
+        if let Err(error) = &created {
+            self.clean_up_after(error, &id);
         }
         created
+    }
+
+    fn clean_up_after(&self, error: &Error, id: &ImageId) {
+        let mut cleaned = removal::abandon(self, id);
+        if error.is_full() {
+            // So that the next one, of a smaller image, finds the room that this one had taken.
+            cleaned = cleaned.and(self.driver.settle(&self.layout).map_err(Error::from));
+        }
+        if let Err(error) = cleaned {
+            tracing::error!(%error, "create-failed-cleaning-up");
+        }
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -109,7 +121,7 @@ impl Store {
         let present = self.claim_and_clean(request, id, &image)?;
         let options = PullOptions {
             verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
-            budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
+            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
         };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
@@ -118,7 +130,7 @@ impl Store {
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
         let mut mounts = self.fill(request, id, &image, &directory, &published)?;
-        mounts.extend(make_volumes(&image.volumes, &directory, &published)?);
+        mounts.extend(self.make_volumes(&image.volumes, &directory, &published)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
@@ -157,6 +169,25 @@ impl Store {
         Ok(layers::claim(&self.layout, image)?)
     }
 
+    /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
+    fn make_volumes(&self, volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+        let mut mounts = Vec::with_capacity(volumes.len());
+        for volume in volumes {
+            let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
+            let name = format!("vol-{name}");
+            let path = directory.join(&name);
+            self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+            mounts.push(Mount {
+                destination: volume.clone(),
+                kind: "bind".into(),
+                source: published.join(name).display().to_string(),
+                options: vec!["bind".into()],
+            });
+        }
+        Ok(mounts)
+    }
+
     fn fill(
         &self,
         request: &Request<'_>,
@@ -180,7 +211,7 @@ impl Store {
 fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
     let blobs = image.blob_bytes();
     match limit {
-        Some(limit) if !limit.exclusive && blobs > limit.bytes => {
+        Some(limit) if !limit.is_exclusive && blobs > limit.bytes => {
             Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
         }
         _ => Ok(()),
@@ -189,25 +220,6 @@ fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error>
 
 fn make_private_directory(path: &Path) -> Result<(), PathError> {
     fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
-}
-
-/// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-fn make_volumes(volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, PathError> {
-    let mut mounts = Vec::with_capacity(volumes.len());
-    for volume in volumes {
-        let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("vol-{name}");
-        let path = directory.join(&name);
-        fs::create_dir(&path).on("creating volume source: mkdir", &path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
-        mounts.push(Mount {
-            destination: volume.clone(),
-            kind: "bind".into(),
-            source: published.join(name).display().to_string(),
-            options: vec!["bind".into()],
-        });
-    }
-    Ok(mounts)
 }
 
 fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {

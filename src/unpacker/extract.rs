@@ -12,12 +12,12 @@ use tracing::debug;
 use super::archive::{Archive, Entry, Kind};
 use super::attributes::{Attributes, Owner, Target, is_portable};
 use super::error::Error;
-use super::ids::IdTranslation;
 use super::path::clean;
 use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
-use super::whiteout::{self, Mark};
+use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, Unpacked};
+use crate::idmap::IdMappings;
 use crate::sys::confine::Confinement;
 
 /// Extracts the archive in `stream` into the directory `volume`, and reads the stream to its end.
@@ -31,21 +31,24 @@ pub(super) fn extract(
     let implicit_owner = owners.translate(0, 0, Path::new(""))?;
     let mut extractor = Extractor {
         archive: Archive::new(stream),
-        tree: Tree::new(volume, confinement, implicit_owner),
-        layer,
+        tree: Tree::new(volume, confinement, implicit_owner, layer.whiteouts),
         base: clean(layer.base_directory.unwrap_or(Path::new("")), b""),
         owners,
         confinement,
         size: 0,
     };
     if !extractor.base.as_os_str().is_empty() {
-        extractor.tree.enter(&extractor.base.clone())?;
+        let base = extractor.base.clone();
+        if layer.whiteouts == WhiteoutFormat::Removal {
+            extractor.tree.check_inherited_base(&base)?;
+        }
+        extractor.tree.enter(&base)?;
     }
     while let Some(entry) = extractor.archive.next_entry()? {
         extractor.unpack(entry)?;
     }
     extractor.archive.drain()?;
-    extractor.tree.settle_directories(layer.whiteouts)?;
+    extractor.tree.settle_directories()?;
     Ok(Unpacked {
         size: extractor.size,
         unsettled: extractor.tree.into_unsettled(),
@@ -58,7 +61,6 @@ pub(super) fn extract(
 struct Extractor<'a, R> {
     archive: Archive<R>,
     tree: Tree<'a>,
-    layer: &'a Layer<'a>,
     /// Where the layer's root is in the volume, clean.
     base: PathBuf,
     owners: Owners<'a>,
@@ -75,7 +77,7 @@ impl<R: BufRead> Extractor<'_, R> {
         }
         match path.file_name().map_or(Mark::None, whiteout::mark) {
             Mark::None => self.make(entry, &path),
-            Mark::Whiteout(name) => self.tree.hide(&path.with_file_name(name), self.layer.whiteouts),
+            Mark::Whiteout(name) => self.tree.hide(&path.with_file_name(name)),
             Mark::Opaque => self.tree.hide_content(path.parent().unwrap_or(Path::new(""))),
             Mark::Metadata => Ok(()),
             Mark::Nameless => Err(Error::NamelessWhiteout(path)),
@@ -207,12 +209,12 @@ impl<R: BufRead> Extractor<'_, R> {
 
 /// Owners as files get them.
 struct Owners<'a> {
-    ids: &'a IdTranslation,
+    ids: &'a IdMappings,
     given_away: bool,
 }
 
 impl<'a> Owners<'a> {
-    fn new(ids: &'a IdTranslation) -> Self {
+    fn new(ids: &'a IdMappings) -> Self {
         Self { ids, given_away: Owner::can_be_given() }
     }
 

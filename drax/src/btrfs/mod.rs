@@ -28,11 +28,12 @@ mod qgroup;
 mod state;
 mod subvolume;
 
-pub use image::{DiskLimit, ImageUsage, SmallerThanLayers, limit_of_image, usage_of_image};
+pub use image::{ImageUsage, limit_of_image, usage_of_image};
 pub use qgroup::{Limit, Usage, remove_qgroup, set_limit, stale_qgroups, usage};
 pub use state::{QuotaMode, QuotaState, enable_quota, quota_state};
 pub use subvolume::{
-    NestedSubvolume, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id, visible_subvolumes,
+    NestedSubvolume, has_deleted_subvolumes, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id,
+    visible_subvolumes,
 };
 
 use crate::error::{Error, Operation, Result};

@@ -7,7 +7,7 @@
 use super::btrfs::Form;
 use super::error::HelperError;
 use super::log::Timestamps;
-use crate::btrfs::DiskLimit;
+use crate::limit::DiskLimit;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

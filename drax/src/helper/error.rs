@@ -1,7 +1,7 @@
 //! Why the helper refuses or fails, in the words the user reads.
 
-use crate::btrfs::SmallerThanLayers;
 use crate::error::{Error, reason};
+use crate::limit::SmallerThanLayers;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

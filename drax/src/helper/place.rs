@@ -30,12 +30,12 @@ impl Place {
         Self::at(path, 2, "<store>/images/<id>", is_image)
     }
 
-    /// The subvolume of an image, also while it is made.
+    /// A subvolume of an image, also while it is made.
     pub(super) fn image_subvolume(path: &Path) -> Result<Self, HelperError> {
         Self::at(path, 3, "<store>/images/<id>/rootfs", is_image_subvolume)
     }
 
-    /// Whether a path is rather the subvolume of an image than its directory.
+    /// Whether a path is rather a subvolume of an image than its directory.
     pub(super) fn is_image_subvolume(path: &Path) -> bool {
         Place::image_subvolume(path).is_ok()
     }
@@ -96,11 +96,16 @@ fn is_removed(below: &[&str]) -> bool {
 }
 
 fn is_image_subvolume(below: &[&str]) -> bool {
-    matches!(below, [image @ .., "rootfs" | "snapshot"] if is_image(image))
+    matches!(below, [image @ .., name] if is_image(image) && is_subvolume_of_image(name))
 }
 
 fn is_removed_image_subvolume(below: &[&str]) -> bool {
-    matches!(below, [image @ .., "rootfs" | "snapshot"] if is_removed(image))
+    matches!(below, [image @ .., name] if is_removed(image) && is_subvolume_of_image(name))
+}
+
+/// The root filesystem, mounted or not, and the volumes that the image declares.
+fn is_subvolume_of_image(name: &str) -> bool {
+    matches!(name, "rootfs" | "snapshot") || name.starts_with("vol-")
 }
 
 fn is_layer(below: &[&str]) -> bool {
@@ -165,9 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn the_subvolume_of_an_image_is_its_rootfs_or_its_snapshot() {
+    fn the_subvolumes_of_an_image_are_its_rootfs_its_snapshot_and_its_volumes() {
         is(Place::image_subvolume, "/s/images/x/rootfs", "s", "images/x/rootfs");
         is(Place::image_subvolume, "/s/tmp/create.x/snapshot", "s", "tmp/create.x/snapshot");
+        is(Place::image_subvolume, "/s/tmp/create.x/vol-12ab", "s", "tmp/create.x/vol-12ab");
         is_not(Place::image_subvolume, &NEVER);
         is_not(Place::image_subvolume, &["/s/images/x", "/s/tmp/delete.x/rootfs", "/s/volumes/rootfs"]);
     }

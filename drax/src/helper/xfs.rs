@@ -7,6 +7,7 @@ use super::place::Place;
 use super::store::{Last, Store};
 use super::usage;
 use crate::btrfs::ImageUsage;
+use crate::limit::MINIMUM_BYTES;
 use crate::xfs::{self, Usage};
 use std::path::Path;
 
@@ -20,7 +21,7 @@ pub(super) fn limit(caller: &Caller, path: &Path, bytes: u64) -> Result<String, 
     let store = Store::open(caller, &place)?;
     let image = open_image(&store, &place)?;
     let failed = |error| HelperError::Limit { path: image.path.clone(), error };
-    let bytes = bytes.max(xfs::MINIMUM_LIMIT);
+    let bytes = bytes.max(MINIMUM_BYTES);
     match own_project(&store, &place, &image)? {
         None => {
             let projectids = store.enter(&["projectids"], Last::Own)?;

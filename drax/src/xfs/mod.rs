@@ -31,9 +31,6 @@ const QUOTA_BLOCK: u64 = 512;
 /// lock file, locked with `F_OFD_SETLK`. grootfs computes it from the name `projectids`.
 pub const PROJECT_IDS_LOCK: i64 = 0x2430_136a_4bae_ae09;
 
-/// The least that an image can be limited to: less leaves no room for its own directories.
-pub const MINIMUM_LIMIT: u64 = 256 << 10;
-
 /// The number of a project. 0 is the project of everything that has been given none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectId(pub u32);

@@ -212,7 +212,7 @@ impl World {
         };
         let table = succeed(program, arguments);
         let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let rows = rows.filter(|row| row.len() > 4 && row[0].starts_with(['#', '0']));
+        let rows = rows.filter(|row| row.len() > 4 && (row[0].starts_with('#') || row[0].contains('/')));
         let rows = rows.map(|row| columns.iter().map(|at| row[*at]).collect::<Vec<_>>());
         let is_limited = |row: &Vec<&str>| row[1..].iter().any(|limit| !matches!(*limit, "0" | "none"));
         rows.filter(is_limited).map(|row| row.join(" ")).collect()
