@@ -16,6 +16,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod list;
+mod mappings;
 pub mod output;
 mod stats;
 
@@ -31,6 +32,7 @@ pub use self::failure::Failure;
 use crate::config::Config;
 use crate::driver;
 use crate::store::Store;
+use crate::sys::caller::Caller;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
 /// The store that the configuration names, with its driver.
 fn store(config: &Config) -> Result<Store, Failure> {
     let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
-    Ok(Store::new(&config.store, driver::named(&config.driver, options)?)?)
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, Caller::of_process())?)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

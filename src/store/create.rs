@@ -13,12 +13,14 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::{Fetcher, RegistryOptions};
+use crate::idmap::IdMappings;
 use crate::image::{Image, Reference};
 use crate::sys::files;
 use crate::sys::lock;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
@@ -70,9 +72,7 @@ impl Store {
     pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
-        if !Namespace::read(&self.layout)?.is_identity() {
-            return Err(Error::MissingMappings);
-        }
+        let mappings = namespace::mappings(&self.layout)?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
@@ -91,7 +91,7 @@ impl Store {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let created = self.make(request, &id, &fetcher, image);
+        let created = self.make(request, &id, &fetcher, image, mappings);
         if let Err(error) = &created {
             self.clean_up_after(error, &id);
         }
@@ -116,12 +116,22 @@ impl Store {
         Ok(())
     }
 
-    fn make(&self, request: &Request<'_>, id: &ImageId, fetcher: &Fetcher, image: Image) -> Result<Created, Error> {
+    fn make(
+        &self,
+        request: &Request<'_>,
+        id: &ImageId,
+        fetcher: &Fetcher,
+        image: Image,
+        mappings: IdMappings,
+    ) -> Result<Created, Error> {
+        let owner = self.owner(&mappings);
         removal::remove_unfinished(self, id)?;
         let present = self.claim_and_clean(request, id, &image)?;
         let options = PullOptions {
             verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
             budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
+            mappings,
+            owner,
         };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
@@ -129,8 +139,9 @@ impl Store {
         }
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
-        let mut mounts = self.fill(request, id, &image, &directory, &published)?;
-        mounts.extend(self.make_volumes(&image.volumes, &directory, &published)?);
+        owner.take(&directory)?;
+        let mut mounts = self.fill(request, id, &image, &directory, &published, owner)?;
+        mounts.extend(self.make_volumes(&image.volumes, &directory, &published, owner)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
@@ -170,13 +181,20 @@ impl Store {
     }
 
     /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-    fn make_volumes(&self, volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+    fn make_volumes(
+        &self,
+        volumes: &[String],
+        directory: &Path,
+        published: &Path,
+        owner: Owner,
+    ) -> Result<Vec<Mount>, Error> {
         let mut mounts = Vec::with_capacity(volumes.len());
         for volume in volumes {
             let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
             let name = format!("vol-{name}");
             let path = directory.join(&name);
             self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            owner.take(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
             mounts.push(Mount {
                 destination: volume.clone(),
@@ -195,6 +213,7 @@ impl Store {
         image: &Image,
         directory: &Path,
         published: &Path,
+        owner: Owner,
     ) -> Result<Vec<Mount>, Error> {
         let mut volumes = layers::sizes(self, &image.layers)?;
         if !request.mount {
@@ -202,7 +221,7 @@ impl Store {
             volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
         }
         let request =
-            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, mount: request.mount };
+            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, owner, mount: request.mount };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
     }
 }

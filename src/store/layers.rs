@@ -16,6 +16,7 @@ use crate::fetcher::Fetcher;
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::unpacker::{self, Budget, Expected, Failure};
 
@@ -29,6 +30,10 @@ pub(super) struct PullOptions {
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
+    /// What the layers' ids are on the host.
+    pub(super) mappings: IdMappings,
+    /// Whose the volumes are.
+    pub(super) owner: Owner,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -66,6 +71,7 @@ struct Pull<'a> {
     progress: Mutex<Progress>,
     changed: Condvar,
     ids: IdMappings,
+    owner: Owner,
 }
 
 struct Progress {
@@ -91,7 +97,8 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
-            ids: IdMappings::identity(),
+            ids: options.mappings.clone(),
+            owner: options.owner,
         }
     }
 
@@ -169,6 +176,9 @@ impl<'a> Pull<'a> {
             parent = below.map(|below| self.store.layout.volume(below));
         }
         self.store.driver.create_volume(path, parent.as_deref())?;
+        if parent.is_none() {
+            self.owner.take(path)?;
+        }
         Ok(open_directory(path)?)
     }
 
