@@ -100,8 +100,13 @@ fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
 
 /// The store that the configuration names, with its driver.
 fn store(config: &Config) -> Result<Store, Failure> {
-    let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
-    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, Caller::of_process())?)
+    let caller = Caller::of_process();
+    let helpers = driver::Helpers { tardis: config.tardis_bin.clone(), drax: config.drax_bin.clone() };
+    let options = driver::Options {
+        btrfs_progs: config.btrfs_progs_path.clone(),
+        helpers: Some(helpers).filter(|_| caller != Caller::Root),
+    };
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, caller)?)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -1,4 +1,5 @@
 //! What is btrfs's own: subvolumes, and the quota groups behind limits.
 
+mod helper;
 mod qgroups;
 mod subvolumes;
