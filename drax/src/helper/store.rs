@@ -106,11 +106,10 @@ impl<'a> Store<'a> {
 
         let locks = self.enter(&["locks"], Last::Own)?;
         let failed = |error| HelperError::Lock { path: locks.path.join(FILE), error };
-        let (file, metadata) = locks.open_file(FILE, libc::O_RDWR | libc::O_CREAT).map_err(failed)?;
+        let (file, metadata) = self.open_or_make(&locks, FILE).map_err(failed)?;
         if !self.caller.owns(&metadata) {
             return Err(failed(io::Error::other("it belongs to somebody else")));
         }
-        self.give_to_owner(&file, &metadata).map_err(failed)?;
         let start = Instant::now();
         while !sys::try_share_byte(file.as_fd(), xfs::PROJECT_IDS_LOCK).map_err(failed)? {
             if start.elapsed() > PATIENCE {
@@ -121,13 +120,22 @@ impl<'a> Store<'a> {
         Ok(AllocationLock { _file: file })
     }
 
-    /// A file that root has made here is of use to the store's owner only if it is the owner's.
-    fn give_to_owner(&self, file: &File, metadata: &Metadata) -> io::Result<()> {
-        let store = self.directory.metadata().map_err(io::Error::other)?;
-        if self.caller.is_root() && metadata.uid() == 0 && store.uid() != 0 {
-            fchown(file, Some(store.uid()), Some(store.gid()))?;
+    /// Opens a file for writing. One that root has to make is of use to the store's owner only if it is the owner's.
+    fn open_or_make(&self, directory: &Directory, name: &str) -> io::Result<(File, Metadata)> {
+        match directory.open_file(name, libc::O_RDWR) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            opened => return opened,
         }
-        Ok(())
+        // What is there by now has been made by somebody else, and may be a link to anything.
+        let made = match directory.open_file(name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => return directory.open_file(name, libc::O_RDWR),
+            made => made?,
+        };
+        let store = self.directory.metadata().map_err(io::Error::other)?;
+        if self.caller.is_root() {
+            fchown(&made.0, Some(store.uid()), Some(store.gid()))?;
+        }
+        Ok(made)
     }
 }
 

@@ -8,10 +8,14 @@ use super::store::{Last, Store};
 use crate::sys;
 use std::path::{Path, PathBuf};
 
-/// Marks directories in layers of the caller's as opaque; prints nothing. All are looked up before the first is marked.
+/// Marks directories in layers of the caller's as opaque; prints nothing. All are looked up before the first is marked,
+/// and again then: a layer may have more of them than a process may have open.
 pub(super) fn make_opaque(caller: &Caller, paths: &[PathBuf]) -> Result<String, HelperError> {
-    let directories = paths.iter().map(|path| open(caller, path)).collect::<Result<Vec<_>, _>>()?;
-    for directory in directories {
+    for path in paths {
+        open(caller, path)?;
+    }
+    for path in paths {
+        let directory = open(caller, path)?;
         let marked = sys::set_attribute(directory.fd(), c"trusted.overlay.opaque", b"y");
         marked.map_err(|error| HelperError::SetOpaque { path: directory.path, error })?;
     }

@@ -1,8 +1,8 @@
 //! What an ordinary user may try. Each of these is run on each filesystem.
 
 use super::{
-    ALICE, BOB, Kind, MIB, ROOT, World, as_user, attributes, end, install, make_dir, own_file, set_mode, status_of,
-    succeed, wait, write,
+    ALICE, BOB, Ended, Kind, MIB, ROOT, User, World, as_user, attributes, end, install, make_dir, own_file, set_mode,
+    status_of, succeed, wait, write,
 };
 use std::ffi::CString;
 use std::fs;
@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -298,9 +298,11 @@ pub(crate) fn closed_standard_streams(world: &World) {
 }
 
 pub(crate) fn descriptors_that_are_inherited_are_closed(world: &World) {
-    let image = world.image(ALICE, "x");
-    let shell = "exec 7</etc/passwd 200</; ulimit -S -n 210; exec \"$0\" \"$@\"";
-    world.run_through(&["bash", "-c", shell], world.limit_arguments(&image, "3145728")).is_done();
+    let stuck = Stuck::through(world, &["bash", "-c", "exec 7</etc/passwd 200</etc; exec \"$0\" \"$@\""]);
+    let open = fs::read_dir(format!("/proc/{}/fd", stuck.pid())).unwrap();
+    let open: Vec<_> = open.map(|entry| fs::read_link(entry.unwrap().path()).unwrap()).collect();
+    stuck.ends().is_done();
+    assert!(open.iter().all(|target| !target.starts_with("/etc")), "{open:?}");
 }
 
 /// Without a name there is no argument either; what would be read next is the environment.
@@ -357,6 +359,7 @@ pub(crate) fn resource_limits_of_the_caller(world: &World) {
     for (n, limit) in [
         "--fsize=0",
         "--nofile=3",
+        "--nofile=6",
         "--nofile=0",
         "--as=1000000",
         "--as=8000000",
@@ -430,13 +433,18 @@ pub(crate) fn an_id_that_is_not_there(world: &World) {
     assert_eq!(ended.code, Some(1), "{ended:?}");
 }
 
-/// Somebody must be able to end what hangs; and between two steps nobody should.
+/// Nobody is to interrupt it between two steps, except by killing it.
 pub(crate) fn signals(world: &World) {
-    for signal in ["HUP", "INT", "TERM", "ALRM", "XCPU", "USR1"] {
+    let stuck = Stuck::as_user(world, ALICE);
+    for signal in ["HUP", "INT", "QUIT", "TERM", "ALRM", "VTALRM", "XCPU", "USR1", "TSTP", "PIPE"] {
+        as_user(ALICE, "/bin/kill", &["-s", signal, &stuck.pid().to_string()].map(Path::new));
+    }
+    stuck.ends().is_done();
+    for signal in ["HUP", "TERM"] {
         let image = world.make_image(ALICE, signal);
         let mut command = world.command(ALICE, world.limit_arguments(&image, "3145728"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        as_user(ALICE, "/bin/kill", &[Path::new("-s"), Path::new(signal), Path::new(&child.id().to_string())]);
+        as_user(ALICE, "/bin/kill", &["-s", signal, &child.id().to_string()].map(Path::new));
         let ended = wait(child);
         // It has come before the helper was ready for it, or after.
         assert!(ended.code.is_none() || world.limit_of(&image) == 3 * MIB, "{signal} {ended:?}");
@@ -482,21 +490,89 @@ pub(crate) fn a_helper_without_the_rights_says_why(world: &World) {
 /// What is left of root's rights while it works: looked at while it waits to write its answer.
 pub(crate) fn only_one_capability_is_left(world: &World) {
     for (user, capabilities) in [(ALICE, "0000000000200000"), (ROOT, "000000000020000f")] {
+        let stuck = Stuck::as_user(world, user);
+        let of = |field| status_of(stuck.pid(), field);
+        let found = [of("Uid"), of("CapInh"), of("CapPrm"), of("CapEff"), of("NoNewPrivs")];
+        stuck.ends().is_done();
+        let (ids, none) = (format!("{0} 0 0 {0}", user.uid), "0000000000000000");
+        assert_eq!(found, [&ids, none, capabilities, capabilities, "1"], "{}", user.name);
+    }
+}
+
+/// A process of the caller's own user must not get at what the helper has open.
+pub(crate) fn nobody_looks_into_it(world: &World) {
+    let stuck = Stuck::as_user(world, ALICE);
+    let pid = stuck.pid().to_string();
+    let as_alice = |program: &str, arguments: &[&str]| {
+        end(Command::new(program).args(arguments).uid(ALICE.uid).gid(ALICE.uid).current_dir("/")).code
+    };
+    let (list, memory) = (format!("/proc/{pid}/fd/"), format!("/proc/{pid}/mem"));
+    let found = [
+        as_alice("ls", &[&list]),
+        as_alice("cat", &[&memory]),
+        as_alice("strace", &["-o", "/dev/null", "-p", &pid]),
+        as_alice("prlimit", &["--nofile=0", "--pid", &pid]),
+    ];
+    stuck.ends().is_done();
+    assert!(found.iter().all(|code| code.is_some_and(|code| code != 0)), "{found:?}");
+}
+
+/// A helper that has done its work and cannot write its answer, because the pipe is full.
+struct Stuck {
+    child: Child,
+    reader: std::io::PipeReader,
+}
+
+impl Stuck {
+    fn as_user(world: &World, user: User) -> Self {
+        Self::start(world.command(user, Self::arguments(world)))
+    }
+
+    fn through(world: &World, before: &[&str]) -> Self {
+        let mut command = Command::new(before[0]);
+        command.args(&before[1..]).arg(world.program("drax")).args(Self::arguments(world));
+        command.uid(ALICE.uid).gid(ALICE.uid).current_dir("/");
+        Self::start(command)
+    }
+
+    fn arguments(world: &World) -> Vec<String> {
+        let target = world.target(&world.image(ALICE, "x"));
+        ["stats", "--json", "--volume-path", target.to_str().unwrap()].map(str::to_owned).to_vec()
+    }
+
+    fn start(mut command: Command) -> Self {
         let (reader, mut writer) = std::io::pipe().unwrap();
         fill(&mut writer);
-        let image = world.image(ALICE, "x");
-        let target = world.target(&image);
-        let mut command = world.command(user, ["stats", "--volume-path", target.to_str().unwrap()]);
-        let child = command.stdout(writer.try_clone().unwrap()).stderr(Stdio::null()).spawn().unwrap();
-        let pid = child.id();
-        wait_until_stuck(pid);
-        let ids = format!("{0} 0 0 {0}", user.uid);
-        let of = |field| status_of(pid, field);
-        let found = [of("Uid"), of("CapInh"), of("CapPrm"), of("CapEff"), of("NoNewPrivs")];
-        drop((writer, command, reader));
-        wait(child);
-        let none = "0000000000000000";
-        assert_eq!(found, [&ids, none, capabilities, capabilities, "1"], "{}", user.name);
+        let child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let stuck = Self { child, reader };
+        stuck.wait();
+        stuck
+    }
+
+    /// Waits until the helper has given up its rights and sleeps, which it does nowhere but at the full pipe.
+    fn wait(&self) {
+        let start = Instant::now();
+        let mut times = 0;
+        while times < 20 {
+            assert!(start.elapsed() < Duration::from_secs(10), "not so after ten seconds");
+            let is_stuck =
+                status_of(self.pid(), "NoNewPrivs") == "1" && status_of(self.pid(), "State").starts_with('S');
+            times = if is_stuck { times + 1 } else { 0 };
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it write, and waits for its end.
+    fn ends(self) -> Ended {
+        let Self { child, mut reader } = self;
+        let drain = thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        let ended = wait(child);
+        drain.join().unwrap().unwrap();
+        ended
     }
 }
 
@@ -505,42 +581,6 @@ fn fill(pipe: &mut std::io::PipeWriter) {
     // SAFETY: F_GETPIPE_SZ takes no argument.
     let size = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_GETPIPE_SZ) };
     pipe.write_all(&vec![0; size as usize]).unwrap();
-}
-
-/// Waits until the helper has given up its rights and sleeps, which it does nowhere but at the full pipe.
-fn wait_until_stuck(pid: u32) {
-    let start = Instant::now();
-    let mut times = 0;
-    while times < 20 {
-        assert!(start.elapsed() < Duration::from_secs(10), "not so after ten seconds");
-        let is_stuck = status_of(pid, "NoNewPrivs") == "1" && status_of(pid, "State").starts_with('S');
-        times = if is_stuck { times + 1 } else { 0 };
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A process of the caller's own user must not get at what the helper has open.
-pub(crate) fn nobody_looks_into_it(world: &World) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    fill(&mut writer);
-    let target = world.target(&world.image(ALICE, "x"));
-    let mut command = world.command(ALICE, ["stats", "--volume-path", target.to_str().unwrap()]);
-    let child = command.stdout(writer.try_clone().unwrap()).stderr(Stdio::null()).spawn().unwrap();
-    let pid = child.id();
-    wait_until_stuck(pid);
-    let as_alice = |program: &str, arguments: &[&str]| {
-        end(Command::new(program).args(arguments).uid(ALICE.uid).gid(ALICE.uid).current_dir("/")).code
-    };
-    let (list, memory) = (format!("/proc/{pid}/fd/"), format!("/proc/{pid}/mem"));
-    let found = [
-        as_alice("ls", &[&list]),
-        as_alice("cat", &[&memory]),
-        as_alice("strace", &["-o", "/dev/null", "-p", &pid.to_string()]),
-        as_alice("prlimit", &["--nofile=0", "--pid", &pid.to_string()]),
-    ];
-    drop((writer, command, reader));
-    wait(child);
-    assert!(found.iter().all(|code| code.is_some_and(|code| code != 0)), "{found:?}");
 }
 
 pub(crate) fn opaque_marks_are_set_in_layers_of_one_s_own(world: &World) {
@@ -553,6 +593,18 @@ pub(crate) fn opaque_marks_are_set_in_layers_of_one_s_own(world: &World) {
     let marked = paths.map(|path| format!("{} trusted.overlay.opaque=\"y\"", path.display()));
     assert_eq!(attributes(&layer), marked);
     assert_eq!(world.state_below(&world.home(BOB)), others);
+}
+
+pub(crate) fn any_number_of_opaque_marks_is_set_at_once(world: &World) {
+    let layer = make_layer(world, ALICE);
+    let mut arguments = vec!["handle-opqwhiteouts".to_owned()];
+    for n in 0..600 {
+        let path = layer.join(n.to_string());
+        make_dir(&path, ALICE, 0o755);
+        arguments.push(format!("--opaque-path={}", path.display()));
+    }
+    world.run(ALICE, arguments).is_done();
+    assert_eq!(attributes(&layer).len(), 600);
 }
 
 pub(crate) fn opaque_marks_are_set_nowhere_else(world: &World) {
@@ -590,11 +642,11 @@ pub(crate) fn opaque_marks_are_set_nowhere_else(world: &World) {
 }
 
 /// A layer with two directories, one in the other; the inner one belongs to an id of the image's.
-fn make_layer(world: &World, user: super::User) -> PathBuf {
+fn make_layer(world: &World, user: User) -> PathBuf {
     let layer = world.store(user).join("volumes/layer");
     make_dir(&layer, user, 0o755);
     make_dir(&layer.join("a"), user, 0o755);
-    make_dir(&layer.join("a/b"), super::User { name: "mapped", uid: 100_005 }, 0o755);
+    make_dir(&layer.join("a/b"), User { name: "mapped", uid: 100_005 }, 0o755);
     layer
 }
 

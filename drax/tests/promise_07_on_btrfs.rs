@@ -1,4 +1,5 @@
-//! The helper as an ordinary user runs it, with its setuid bit, on btrfs. Needs root, to make the users' stores.
+//! Promise 7: the setuid helper trusts nobody. As an ordinary user runs it, with its setuid bit, on btrfs. Needs root, to
+//! make the users' stores.
 
 #![allow(clippy::unwrap_used)]
 
@@ -56,6 +57,7 @@ on_both!(
     only_one_capability_is_left,
     nobody_looks_into_it,
     opaque_marks_are_set_in_layers_of_one_s_own,
+    any_number_of_opaque_marks_is_set_at_once,
     opaque_marks_are_set_nowhere_else,
     root_may_limit_everybody_s_images,
 );

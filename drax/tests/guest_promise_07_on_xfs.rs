@@ -1,4 +1,4 @@
-//! The helper as an ordinary user runs it, with its setuid bit, on XFS.
+//! Promise 7: the setuid helper trusts nobody. As an ordinary user runs it, with its setuid bit, on XFS.
 //!
 //! Needs root, to make the users' stores, and a kernel with XFS quotas, so plain `cargo test` leaves it out
 //! (`test = false`); `hack/test` runs it.
@@ -49,6 +49,7 @@ support::attacks::on!(
     only_one_capability_is_left,
     nobody_looks_into_it,
     opaque_marks_are_set_in_layers_of_one_s_own,
+    any_number_of_opaque_marks_is_set_at_once,
     opaque_marks_are_set_nowhere_else,
     root_may_limit_everybody_s_images,
 );
@@ -138,15 +139,28 @@ fn limits_below_the_minimum_are_raised_to_it() {
 #[test]
 fn what_is_made_is_the_user_s() {
     let world = World::new(Kind::Xfs);
-    world.limit(ALICE, &world.image(ALICE, "x"), MIB).is_done();
+    // Whatever the caller has forbidden to everything that it makes.
+    let arguments = world.limit_arguments(&world.image(ALICE, "x"), "3145728");
+    world.run_through(&["sh", "-c", "umask 0777; exec \"$0\" \"$@\""], arguments).is_done();
     let id = project(&world.image(ALICE, "x"));
-    for path in [format!("projectids/{id}"), "locks/global-groot-lock.lock".to_owned()] {
+    for (path, mode) in [(format!("projectids/{id}"), 0o755), ("locks/global-groot-lock.lock".to_owned(), 0o600)] {
         let metadata = fs::metadata(world.store(ALICE).join(path)).unwrap();
-        assert_eq!((metadata.uid(), metadata.gid()), (ALICE.uid, ALICE.uid));
+        assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (ALICE.uid, ALICE.uid, mode));
     }
     // Also where it is root who makes it.
     world.limit(ROOT, &world.make_image(BOB, "z"), MIB).is_done();
     assert_eq!(fs::metadata(world.store(BOB).join("locks/global-groot-lock.lock")).unwrap().uid(), BOB.uid);
+}
+
+/// Root is not to give away what the owner of the store has put where the lock file belongs.
+#[test]
+fn root_gives_no_file_away_that_was_there() {
+    let world = World::new(Kind::Xfs);
+    let (lock, secret) = (world.store(ALICE).join("locks/global-groot-lock.lock"), world.mount.join("secret"));
+    fs::write(&secret, "").unwrap();
+    fs::hard_link(&secret, &lock).unwrap();
+    world.limit(ROOT, &world.image(ALICE, "x"), MIB).is_done();
+    assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
 }
 
 /// A store may lie in a directory that is limited itself.
