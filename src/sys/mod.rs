@@ -14,5 +14,6 @@ pub mod random;
 pub mod remove_tree;
 pub mod signals;
 pub mod subordinate_ids;
+pub mod userns;
 pub mod xattr;
 pub mod xfs;

@@ -12,6 +12,7 @@ mod delete_store;
 mod generate_metadata;
 mod init_store;
 mod list;
+mod mappings;
 mod no_leaks;
 mod promise_01_drop_in;
 mod promise_02_each_system_call;

@@ -11,6 +11,7 @@ mod archive;
 mod command;
 mod container;
 mod image;
+mod oracle;
 mod registry;
 mod scripted_registry;
 mod store;
@@ -21,6 +22,7 @@ pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use command::{Outcome, grootfs, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
+pub(crate) use oracle::{test_images, umoci};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
