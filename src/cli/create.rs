@@ -54,7 +54,9 @@ fn delete_untold(store: &Store, id: &str) {
 /// A log file that cannot be opened is no reason not to clean.
 fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
     let Some(path) = &config.create.clean_log_file else { return work() };
-    if let Err(error) = observe::in_file(&config.log, path, &mut *work) {
+    // There it is a command of its own, as it was one to the later versions of the original.
+    let cleaned = observe::in_file(&config.log, path, || tracing::debug_span!("clean").in_scope(&mut *work));
+    if let Err(error) = cleaned {
         tracing::error!(%error, "opening-clean-log-file-failed");
         work();
     }

@@ -65,17 +65,16 @@ pub fn run(cli: &Cli, config: &Config) -> Result<(), Failure> {
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };
-    let session = session(command).entered();
+    let session = session(command);
     let name = session.metadata().map_or("", Metadata::name);
-    tracing::debug!(currentConfig = ?config, "{name}-config");
-    tracing::debug!("starting");
-    let result = dispatch(command, config);
-    if let Err(failure) = &result {
-        tracing::error!(error = %failure, "failed");
-    }
-    tracing::debug!("ending");
-    drop(session);
-    result
+    tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
+    session.in_scope(|| {
+        let result = dispatch(command, config);
+        if let Err(failure) = &result {
+            tracing::error!(error = %failure, "failed");
+        }
+        result
+    })
 }
 
 fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
@@ -97,16 +96,16 @@ fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
 /// The log session of a command. Names of spans are literals, hence one line each.
 fn session(command: &Command) -> Span {
     match command {
-        Command::InitStore(_) => tracing::info_span!("init-store"),
-        Command::DeleteStore(_) => tracing::info_span!("delete-store"),
-        Command::Create(_) => tracing::info_span!("create"),
-        Command::Delete(_) => tracing::info_span!("delete"),
-        Command::Stats(_) => tracing::info_span!("stats"),
-        Command::List(_) => tracing::info_span!("list"),
-        Command::Clean(_) => tracing::info_span!("clean"),
-        Command::Capacity(_) => tracing::info_span!("capacity"),
-        Command::GenerateVolumeSizeMetadata(_) => tracing::info_span!("generate-metadata"),
-        Command::FlushVolumes => tracing::info_span!("flush-volumes"),
-        Command::Unknown(_) => tracing::info_span!("unknown-command"),
+        Command::InitStore(_) => tracing::debug_span!("init-store"),
+        Command::DeleteStore(_) => tracing::debug_span!("delete-store"),
+        Command::Create(_) => tracing::debug_span!("create"),
+        Command::Delete(_) => tracing::debug_span!("delete"),
+        Command::Stats(_) => tracing::debug_span!("stats"),
+        Command::List(_) => tracing::debug_span!("list"),
+        Command::Clean(_) => tracing::debug_span!("clean"),
+        Command::Capacity(_) => tracing::debug_span!("capacity"),
+        Command::GenerateVolumeSizeMetadata(_) => tracing::debug_span!("generate-metadata"),
+        Command::FlushVolumes => tracing::debug_span!("flush-volumes"),
+        Command::Unknown(_) => tracing::debug_span!("unknown-command"),
     }
 }

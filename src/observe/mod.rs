@@ -59,7 +59,7 @@ pub fn in_file<T>(config: &LogConfig, path: &Path, work: impl FnOnce() -> T) -> 
 }
 
 fn subscriber(config: &LogConfig, level: LogLevel, sink: Box<dyn Write + Send>) -> impl tracing::Subscriber + use<> {
-    Registry::default().with(lager::Lager::new(level, config.timestamp_format, sink))
+    Registry::default().with(lager::layer(level, config.timestamp_format, sink))
 }
 
 fn open(path: &Path) -> Result<File, PathError> {
@@ -76,9 +76,9 @@ mod tests {
         let (outer, inner) = (directory.path().join("outer"), directory.path().join("inner"));
         let config = LogConfig::default();
         let result = in_file(&config, &outer, || {
-            let _create = tracing::info_span!("create").entered();
+            let _create = tracing::debug_span!("create").entered();
             in_file(&config, &inner, || {
-                let _clean = tracing::info_span!("clean").entered();
+                let _clean = tracing::debug_span!("clean").entered();
                 tracing::info!("cleaning");
                 tracing::debug!("detail");
             })?;

@@ -16,7 +16,7 @@ use super::layers::{self, PullOptions};
 use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::{Fetcher, RegistryOptions};
-use crate::image::{Image, Reference};
+use crate::image::{Image, Reference, without_secret};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
@@ -70,6 +70,8 @@ impl Store {
     pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
+        let shown = without_secret(request.image);
+        let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
         if !Namespace::read(&self.layout)?.is_identity() {
             return Err(Error::MissingMappings);
         }
@@ -81,7 +83,7 @@ impl Store {
 
         let fetcher =
             Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
-        let image = fetcher.image()?;
+        let image = tracing::debug_span!("fetching-image-info").in_scope(|| fetcher.image())?;
         check_blobs_fit(&image, request.limit)?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
@@ -89,12 +91,17 @@ impl Store {
         };
         self.check_is_new(&id)?;
         let created = self.make(request, &id, &fetcher, image);
-        if created.is_err()
-            && let Err(error) = removal::abandon(self, &id)
-        {
-            tracing::error!(%error, "create-failed-cleaning-up");
+        if created.is_err() {
+            self.clean_up(&id);
         }
         created
+    }
+
+    fn clean_up(&self, id: &ImageId) {
+        let _session = tracing::info_span!("create-failed-cleaning-up").entered();
+        if let Err(error) = removal::abandon(self, id) {
+            tracing::error!(%error, "failed");
+        }
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -113,8 +120,10 @@ impl Store {
         };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
+            let _session = tracing::info_span!("image-pulling").entered();
             layers::pull(self, fetcher, &image, &options, present)?;
         }
+        let _session = tracing::info_span!("making-image").entered();
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
         let mut mounts = self.fill(request, id, &image, &directory, &published)?;
@@ -138,7 +147,8 @@ impl Store {
 
     /// Puts the image's layers in use, and tells which are there.
     fn claim(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
-        let _claims = lock::share_whole(&self.layout.lock_file())?;
+        let _claims =
+            tracing::debug_span!("acquiring-shared-lock").in_scope(|| lock::share_whole(&self.layout.lock_file()))?;
         // The store may be on its way out.
         if !files::exists(&self.layout.namespace_file())? {
             return Err(Error::NotInitialised);

@@ -30,6 +30,7 @@ pub enum Cleaned {
 impl Store {
     /// Removes unused layers, if all layers together take at least `threshold` bytes.
     pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
+        let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_PATIENCE)? else {
             return Ok(Cleaned::AlreadyRunning);
         };
@@ -37,8 +38,6 @@ impl Store {
     }
 
     fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
-        let _session = tracing::info_span!("groot-cleaning").entered();
-        tracing::info!("starting");
         if threshold > 0 && volumes::total_size(&self.layout)? < threshold {
             return Ok(Cleaned::BelowThreshold);
         }
@@ -57,8 +56,13 @@ impl Store {
     }
 }
 
+fn session() -> tracing::span::EnteredSpan {
+    tracing::info_span!("groot-cleaning").entered()
+}
+
 /// Cleans ahead of a create, which is never made to wait or to fail by it.
 pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
+    let _session = session();
     let cleaned = match lock::try_own(&store.layout.lock_file(), LOCK) {
         Ok(Some(_lock)) => store.clean_locked(threshold, ignore_images).map(drop),
         Ok(None) => Ok(()),
@@ -104,7 +108,9 @@ fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
 /// Takes away what no record names. A create that wrote its record before this has its layers spared; one that comes
 /// after it does not find them.
 fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
-    let claims = lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE)?;
+    let _session = tracing::debug_span!("garbage-collector-mark-unused").entered();
+    let claims = tracing::debug_span!("acquiring-exclusive-lock")
+        .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE))?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
     for name in files::names(&store.layout.volumes())? {
@@ -161,6 +167,7 @@ fn unless_deleted(store: &Store, id: &str, error: dependencies::Error) -> Result
 
 /// Removes layers that were taken away, by this process or one that died, and downloads that an original left.
 fn remove_retired(store: &Store) -> Result<(), Error> {
+    let _session = tracing::debug_span!("garbage-collector-collect").entered();
     for name in files::names(&store.layout.tmp())? {
         let path = store.layout.tmp().join(&name);
         if name.starts_with("dead.") {

@@ -32,6 +32,7 @@ pub struct InitRequest {
 impl Store {
     /// Makes the store, or checks one that is there. Changes nothing of a store that is as it should be.
     pub fn init(&self, request: InitRequest) -> Result<(), Error> {
+        let _session = tracing::debug_span!("store-manager-init-store").entered();
         let root = self.layout.root();
         if !rustix::process::getuid().is_root() {
             return Err(Error::NotRoot(root.display().to_string()));

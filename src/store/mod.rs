@@ -247,6 +247,7 @@ impl Store {
 
     /// Paths of all images.
     pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
+        let _session = tracing::debug_span!("groot-listing").entered();
         let images = self.layout.images();
         let entries = std::fs::read_dir(&images).on("open", &images)?;
         let mut paths = entries.map(|e| Ok(e.on("read", &images)?.path())).collect::<Result<Vec<_>, PathError>>()?;
@@ -256,6 +257,7 @@ impl Store {
 
     /// Disk usage of an image.
     pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
+        let _session = tracing::debug_span!("groot-stats", imageID = %id).entered();
         Ok(self.driver.usage(&self.layout, &self.layout.image(id.as_str()))?)
     }
 

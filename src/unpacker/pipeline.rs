@@ -45,10 +45,12 @@ impl From<Error> for Stop {
 pub(super) fn run(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Layer<'_>) -> Result<Unpacked, Error> {
     let mut blob = Blob::new(source, &layer.expected, layer.cancel);
     let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()));
+    let session = tracing::Span::current();
     let (fed, extracted) = thread::scope(|scope| {
         let extractor = thread::Builder::new()
             .name("unpack".to_owned())
             .spawn_scoped(scope, move || {
+                let _session = session.entered();
                 let unpacked = confined(volume, |confinement| extract(&mut stream, volume, layer, confinement))?;
                 Ok((unpacked, stream.into_hasher()))
             })
@@ -77,9 +79,11 @@ pub(super) fn in_volume<T: Send>(
     volume: BorrowedFd<'_>,
     work: impl FnOnce(Confinement) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
+    let session = tracing::Span::current();
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("unpack".to_owned());
-        let worker = worker.spawn_scoped(scope, || confined(volume, work)).map_err(Error::Start)?;
+        let worker =
+            worker.spawn_scoped(scope, || session.in_scope(|| confined(volume, work))).map_err(Error::Start)?;
         worker.join().unwrap_or_else(|payload| Err(panicked(payload)))
     })
 }
