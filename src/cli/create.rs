@@ -6,20 +6,35 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::args::{CreateArgs, Secret};
-use super::{Failure, output};
+use super::{Failure, measure, output};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::{Credentials, RegistryOptions};
-use crate::observe;
+use crate::observe::{self, Metrics};
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
 
 const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
-pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
-    let (image, id) = args.operands()?;
+pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
+    let operands = args.operands()?;
     let store = Store::new(&config.store, &config.driver)?;
-    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, work);
+    let created = create(config, args, operands, &store, metrics);
+    match &created {
+        Ok(()) => measure::all(&store, metrics),
+        Err(_) => measure::layers(&store, metrics),
+    }
+    created
+}
+
+fn create(
+    config: &Config,
+    args: &CreateArgs,
+    (image, id): (&str, &str),
+    store: &Store,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
+    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, metrics, work);
     let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&Request {
         image,
@@ -37,7 +52,7 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
     })?;
     specification(&created, config.create.mount_destination)
         .and_then(|text| output::line(&text))
-        .inspect_err(|_| delete_untold(&store, id))?;
+        .inspect_err(|_| delete_untold(store, id))?;
     if created.has_new_layers {
         flush_later(store.layout().root(), &config.driver);
     }
@@ -52,10 +67,10 @@ fn delete_untold(store: &Store, id: &str) {
 }
 
 /// A log file that cannot be opened is no reason not to clean.
-fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
+fn clean_with_own_log(config: &Config, metrics: &Metrics, work: &mut dyn FnMut()) {
     let Some(path) = &config.create.clean_log_file else { return work() };
     // There it is a command of its own, as it was one to the later versions of the original.
-    let cleaned = observe::in_file(&config.log, path, || tracing::debug_span!("clean").in_scope(&mut *work));
+    let cleaned = observe::in_file(&config.log, metrics, path, || tracing::debug_span!("clean").in_scope(&mut *work));
     if let Err(error) = cleaned {
         tracing::error!(%error, "opening-clean-log-file-failed");
         work();

@@ -16,6 +16,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod list;
+mod measure;
 pub mod output;
 mod stats;
 
@@ -29,6 +30,8 @@ pub use self::args::Cli;
 use self::args::Command;
 pub use self::failure::Failure;
 use crate::config::Config;
+use crate::observe::Metrics;
+use crate::observe::metrics::End;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -57,11 +60,20 @@ fn is_text(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
-/// Runs the command inside its log session.
+/// What a command that did not fail came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// What it is for.
+    All,
+    /// There was nothing to do, which is not counted.
+    Nothing,
+}
+
+/// Runs the command inside its log session, and has it measured.
 ///
 /// # Errors
 /// Whatever the command has to tell the user.
-pub fn run(cli: &Cli, config: &Config) -> Result<(), Failure> {
+pub fn run(cli: &Cli, config: &Config, metrics: &Metrics) -> Result<(), Failure> {
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };
@@ -69,28 +81,40 @@ pub fn run(cli: &Cli, config: &Config) -> Result<(), Failure> {
     let name = session.metadata().map_or("", Metadata::name);
     tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
     session.in_scope(|| {
-        let result = dispatch(command, config);
+        let result = dispatch(command, config, metrics);
         if let Err(failure) = &result {
             tracing::error!(error = %failure, "failed");
         }
-        result
+        publish(metrics, &result);
+        result.map(drop)
     })
 }
 
-fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
-    match command {
+fn publish(metrics: &Metrics, result: &Result<Done, Failure>) {
+    match result {
+        Ok(Done::All) => metrics.publish(End::Success),
+        Ok(Done::Nothing) => metrics.publish(End::Nothing),
+        Err(failure) => {
+            metrics.publish(End::Failure { message: &failure.to_string(), exit_code: failure.exit_code });
+        }
+    }
+}
+
+fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Done, Failure> {
+    let done = match command {
+        Command::Delete(args) => return delete::run(config, args, metrics),
+        Command::Clean(args) => return clean::run(config, args, metrics),
         Command::InitStore(args) => init_store::run(config, args),
         Command::DeleteStore(args) => delete_store::run(config, args),
-        Command::Create(args) => create::run(config, args),
-        Command::Delete(args) => delete::run(config, args),
+        Command::Create(args) => create::run(config, args, metrics),
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
-        Command::Clean(args) => clean::run(config, args),
         Command::Capacity(args) => capacity::run(config, args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
         Command::FlushVolumes => flush_volumes::run(config),
         Command::Unknown(words) => Err(Failure::unknown_command(words.first().map(OsString::as_os_str))),
-    }
+    };
+    done.map(|()| Done::All)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -140,6 +140,9 @@ pub trait Driver: Sync {
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
+    /// What an image's own data was limited to when it was made, in bytes, without asking the kernel; 0 without a limit,
+    /// without a readable record of it, and where there is no image any more.
+    fn recorded_limit(&self, image: &Path) -> Result<u64, Error>;
     /// Gives back what crashed processes took of the store beside volumes and images.
     fn collect(&self, layout: &Layout) -> Result<(), Error>;
 }

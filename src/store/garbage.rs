@@ -138,7 +138,7 @@ fn remove_incomplete(store: &Store) -> Result<(), Error> {
 }
 
 /// Chain ids that some image needs, or that are to be spared.
-fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+pub(super) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
     let recorded = dependencies::recorded_images(&store.layout)?;
     let mut ids: HashSet<String> = recorded.into_iter().collect();
     // An image without a record, which an original that crashed can leave, may need any layer.

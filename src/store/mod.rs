@@ -41,6 +41,7 @@ mod garbage;
 mod id;
 mod init;
 mod layers;
+mod measure;
 mod namespace;
 mod removal;
 mod volumes;
@@ -53,6 +54,7 @@ pub use durability::flush;
 pub use garbage::Cleaned;
 pub use id::{Argument, ImageId};
 pub use init::InitRequest;
+pub use measure::LayerSizes;
 
 use crate::driver::{self, Driver, Usage, overlay_xfs::OverlayXfs};
 use crate::layout::{self, Layout};

@@ -144,7 +144,7 @@ pub(super) fn record_missing_sizes(layout: &Layout) -> Result<(), Error> {
 }
 
 /// `None` also for a record that a power cut emptied.
-fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
+pub(super) fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
     let path = layout.volume_size(name);
     match fs::read(&path) {
         Ok(content) => Ok(serde_json::from_slice::<SizeRecord>(&content).ok().map(|record| record.size)),

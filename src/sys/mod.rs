@@ -10,5 +10,6 @@ pub mod path_error;
 pub mod random;
 pub mod remove_tree;
 pub mod signals;
+pub mod space;
 pub mod xattr;
 pub mod xfs;

@@ -16,6 +16,7 @@ mod mount;
 mod quota;
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
@@ -132,6 +133,15 @@ impl Driver for OverlayXfs {
 
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
         Ok(usage(layout, image)?)
+    }
+
+    fn recorded_limit(&self, image: &Path) -> Result<u64, super::Error> {
+        let path = image.join(QUOTA_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim().parse().unwrap_or(0)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(0),
+            Err(e) => Err(PathError::new("open", path, e).into()),
+        }
     }
 
     fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
