@@ -40,6 +40,6 @@ fn note(metrics: &Metrics, sizes: impl FnOnce() -> Result<Vec<(Size, u64)>, Erro
     let _session = tracing::debug_span!("measuring-store").entered();
     match sizes() {
         Ok(sizes) => sizes.into_iter().for_each(|(size, bytes)| metrics.note(size, bytes)),
-        Err(error) => tracing::error!(%error, "failed"),
+        Err(error) => tracing::info!(%error, "failed"),
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::path_error::{OnPath, PathError};
 
 // <linux/loop.h>
+const LOOP_SET_CAPACITY: libc::Ioctl = 0x4C07;
 const LOOP_SET_DIRECT_IO: libc::Ioctl = 0x4C08;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
@@ -114,6 +115,32 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `config` mirrors and which outlives the call.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &config) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has every loop device that is attached to `backing` take on the size the file has now. Returns whether there is any.
+pub fn refresh_size(backing: &Path) -> Result<bool, PathError> {
+    let attached = attached_to(backing)?;
+    for node in &attached {
+        let device = File::open(node).on("open", node)?;
+        // SAFETY: LOOP_SET_CAPACITY takes no argument.
+        let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
+        if result < 0 {
+            return Err(PathError::new("resize", node, io::Error::last_os_error()));
+        }
+    }
+    Ok(!attached.is_empty())
+}
+
+/// Nodes of the loop devices that are attached to `backing`. The kernel shows a file that was deleted, or replaced, by
+/// another name.
+fn attached_to(backing: &Path) -> Result<Vec<PathBuf>, PathError> {
+    let backing = std::fs::canonicalize(backing).on("resolve", backing)?;
+    let mut devices = super::files::names(Path::new("/sys/block"))?;
+    devices.retain(|name| {
+        let file = std::fs::read(format!("/sys/block/{name}/loop/backing_file"));
+        file.is_ok_and(|file| file.strip_suffix(b"\n") == Some(backing.as_os_str().as_encoded_bytes()))
+    });
+    Ok(devices.iter().map(|name| Path::new("/dev").join(name)).collect())
 }
 
 /// Switches direct I/O of an attached loop device on or off.

@@ -118,6 +118,17 @@ fn mount_error(target: &Path, errno: Errno) -> FilesystemError {
     FilesystemError::Mount(PathError::new("mount", target, errno), advice)
 }
 
+/// Lets the filesystem mounted on `store` take all of its block device.
+pub(super) fn grow(store: &Path) -> Result<(), FilesystemError> {
+    let directory = fs::File::open(store).on("open", store)?;
+    let device: Dev = directory.metadata().on("stat", store)?.dev();
+    // In sectors of 512 bytes, whatever the device's own are (Documentation/ABI/stable/sysfs-block).
+    let size = format!("/sys/dev/block/{}:{}/size", rustix::fs::major(device), rustix::fs::minor(device));
+    let sectors = fs::read_to_string(&size).on("open", &size)?;
+    let sectors: u64 = sectors.trim_end().parse().map_err(std::io::Error::other).on("read", &size)?;
+    Ok(xfs::grow(directory.as_fd(), sectors.saturating_mul(512)).on("growing filesystem", store)?)
+}
+
 /// Checks that `path` is on XFS.
 pub(super) fn validate(path: &Path) -> Result<(), FilesystemError> {
     let status = statfs(path).on("Failed to detect type of filesystem: statfs", path)?;
