@@ -482,3 +482,20 @@ fn a_filesystem_that_is_not_from_the_backing_file_is_not_grown() {
     run(grootfs().arg("--store").arg(&path).args(["init-store", "--without-quota"])).success();
     assert_eq!(size(), before);
 }
+
+#[test]
+fn a_btrfs_store_grows_too() {
+    let store = TempStore::uninitialised().flag("--driver").flag("btrfs");
+    let init = |bytes: u64| store.ok(["init-store", "--store-size-bytes", &bytes.to_string(), "--without-quota"]);
+    init(GIB / 2);
+    store.create(&small_image(&store.beside("image")), "x");
+    init(GIB);
+    assert_eq!(size_of_filesystem(&store), GIB);
+    init(GIB);
+    assert_eq!(fs::read_to_string(store.rootfs("x").join("hello")).unwrap(), "hello\n");
+    support::unmount_below(store.path());
+    support::detach_loops(store.path().parent().unwrap());
+    init(2 * GIB);
+    assert_eq!(size_of_filesystem(&store), 2 * GIB);
+    store.stats("x");
+}

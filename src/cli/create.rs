@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::args::{CreateArgs, Secret};
-use super::{Failure, measure, output};
+use super::{Failure, measure, output, store};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::{Credentials, RegistryOptions};
@@ -18,7 +18,7 @@ const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
     let operands = args.operands()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     let created = create(config, args, operands, &store, metrics);
     match &created {
         Ok(()) => measure::all(&store, metrics),

@@ -2,15 +2,15 @@
 
 use super::args::DeleteArgs;
 use super::failure::OneLine;
-use super::{Done, Failure, measure, output};
+use super::{Done, Failure, measure, output, store};
 use crate::config::Config;
 use crate::observe::Metrics;
-use crate::store::{Argument, Deleted, Store};
+use crate::store::{Argument, Deleted};
 
 /// Deletes an image. One that does not exist is as good as deleted: callers repeat deletes until they succeed.
 pub(super) fn run(config: &Config, args: &DeleteArgs, metrics: &Metrics) -> Result<Done, Failure> {
     let argument = args.id()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     match store.delete(Argument(argument))? {
         Deleted::Image(id) => {
             output::line(&format!("Image {id} deleted"))?;

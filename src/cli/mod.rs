@@ -30,8 +30,10 @@ pub use self::args::Cli;
 use self::args::Command;
 pub use self::failure::Failure;
 use crate::config::Config;
+use crate::driver;
 use crate::observe::Metrics;
 use crate::observe::metrics::End;
+use crate::store::Store;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -115,6 +117,12 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
         Command::Unknown(words) => Err(Failure::unknown_command(words.first().map(OsString::as_os_str))),
     };
     done.map(|()| Done::All)
+}
+
+/// The store that the configuration names, with its driver.
+fn store(config: &Config) -> Result<Store, Failure> {
+    let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?)?)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -2,6 +2,7 @@
 
 use super::volumes::{self, Entry};
 use super::{Error, Store, garbage};
+use crate::driver::recorded_limit;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
 use crate::sys::space::{Space, space_of};
@@ -42,7 +43,6 @@ impl Store {
     /// Sum of the limits of all images. Reads a record of every image.
     pub fn committed_quota(&self) -> Result<u64, Error> {
         let ids = files::names(&self.layout.images())?;
-        ids.iter()
-            .try_fold(0, |sum: u64, id| Ok(sum.saturating_add(self.driver.recorded_limit(&self.layout.image(id))?)))
+        ids.iter().try_fold(0, |sum: u64, id| Ok(sum.saturating_add(recorded_limit(&self.layout.image(id))?)))
     }
 }

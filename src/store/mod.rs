@@ -56,7 +56,7 @@ pub use id::{Argument, ImageId};
 pub use init::InitRequest;
 pub use measure::LayerSizes;
 
-use crate::driver::{self, Driver, Usage, overlay_xfs::OverlayXfs};
+use crate::driver::{self, Driver, Usage};
 use crate::layout::{self, Layout};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
@@ -65,12 +65,6 @@ use crate::{fetcher, unpacker};
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `--driver` names nothing.
-    #[error("filesystem driver not supported: {0}")]
-    UnknownDriver(String),
-    /// A driver that this build is without.
-    #[error("the {0} driver is not part of this build: use --driver overlay-xfs on an XFS filesystem")]
-    MissingDriver(&'static str),
     /// A store whose ids are mapped.
     #[error(
         "id mappings are not part of this build: use a store without them (init-store without --uid-mapping, \
@@ -220,12 +214,7 @@ pub struct Store {
 
 impl Store {
     /// Names a store; nothing is looked at yet.
-    pub fn new(path: &Path, driver: &str) -> Result<Self, Error> {
-        let driver = match driver {
-            "overlay-xfs" => Box::new(OverlayXfs),
-            "btrfs" => return Err(Error::MissingDriver("btrfs")),
-            other => return Err(Error::UnknownDriver(other.to_owned())),
-        };
+    pub fn new(path: &Path, driver: Box<dyn Driver>) -> Result<Self, Error> {
         Ok(Store { layout: Layout::new(absolute(path)?), driver })
     }
 
@@ -265,7 +254,7 @@ impl Store {
 
     /// Writes the size of every layer that has none on record.
     pub fn generate_volume_sizes(&self) -> Result<(), Error> {
-        volumes::record_missing_sizes(&self.layout)
+        volumes::record_missing_sizes(self)
     }
 
     fn is_initialised(&self) -> Result<bool, Error> {

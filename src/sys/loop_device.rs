@@ -1,10 +1,11 @@
 //! Loop devices by ioctl (loop(4)): a file becomes a block device without `losetup`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::path_error::{OnPath, PathError};
 
 // <linux/loop.h>
@@ -14,9 +15,6 @@ const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
-
-/// The major number of every loop device (`Documentation/admin-guide/devices.txt`).
-pub const LOOP_MAJOR: u32 = 7;
 
 /// `struct loop_info64` of <linux/loop.h>.
 #[repr(C)]
@@ -117,30 +115,38 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Has every loop device that is attached to `backing` take on the size the file has now. Returns whether there is any.
+/// Has the loop device that is attached to `backing` take on the size the file has now. Returns whether there is one.
 pub fn refresh_size(backing: &Path) -> Result<bool, PathError> {
-    let attached = attached_to(backing)?;
-    for node in &attached {
-        let device = File::open(node).on("open", node)?;
-        // SAFETY: LOOP_SET_CAPACITY takes no argument.
-        let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
-        if result < 0 {
-            return Err(PathError::new("resize", node, io::Error::last_os_error()));
-        }
-    }
-    Ok(!attached.is_empty())
+    let Some(Attached { node, .. }) = of_file(backing)? else { return Ok(false) };
+    let device = File::open(&node).on("open", &node)?;
+    // SAFETY: LOOP_SET_CAPACITY takes no argument.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
+    if result < 0 { Err(PathError::new("resize", node, io::Error::last_os_error())) } else { Ok(true) }
 }
 
-/// Nodes of the loop devices that are attached to `backing`. The kernel shows a file that was deleted, or replaced, by
-/// another name.
-fn attached_to(backing: &Path) -> Result<Vec<PathBuf>, PathError> {
-    let backing = std::fs::canonicalize(backing).on("resolve", backing)?;
-    let mut devices = super::files::names(Path::new("/sys/block"))?;
-    devices.retain(|name| {
-        let file = std::fs::read(format!("/sys/block/{name}/loop/backing_file"));
-        file.is_ok_and(|file| file.strip_suffix(b"\n") == Some(backing.as_os_str().as_encoded_bytes()))
-    });
-    Ok(devices.iter().map(|name| Path::new("/dev").join(name)).collect())
+/// A loop device that a file is attached to.
+#[derive(Debug)]
+pub struct Attached {
+    /// The device node, `/dev/loopN`.
+    pub node: PathBuf,
+    /// Whether it reads and writes the file without the page cache.
+    pub direct_io: bool,
+}
+
+/// The loop device that the file at `path` is attached to, as sysfs tells it
+/// (Documentation/ABI/testing/sysfs-block-loop). None for a file that was removed meanwhile.
+pub fn of_file(path: &Path) -> Result<Option<Attached>, PathError> {
+    const BLOCK_DEVICES: &str = "/sys/block";
+    // The kernel shows the path without links on the way.
+    let Ok(file) = fs::canonicalize(path) else { return Ok(None) };
+    for name in files::names(Path::new(BLOCK_DEVICES))?.iter().filter(|name| name.starts_with("loop")) {
+        let attribute = |attribute: &str| fs::read_to_string(format!("{BLOCK_DEVICES}/{name}/loop/{attribute}"));
+        if attribute("backing_file").is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == file) {
+            let direct_io = attribute("dio").is_ok_and(|dio| dio.trim_end() == "1");
+            return Ok(Some(Attached { node: Path::new("/dev").join(name), direct_io }));
+        }
+    }
+    Ok(None)
 }
 
 /// Switches direct I/O of an attached loop device on or off.

@@ -4,18 +4,18 @@
 //! ENOSPC, not EDQUOT, when a project is full, and reports the limit as the size of the filesystem to statvfs(3).
 
 use std::collections::HashSet;
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use drax::xfs;
 
-use super::DiskLimit;
+use crate::driver::DiskLimit;
+use crate::driver::filesystem::open;
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 
 /// A limit smaller than this leaves an image no room for its own directories.
 const MINIMUM_BYTES: u64 = 256 * 1024;
@@ -146,16 +146,6 @@ pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
 
 fn is_no_directory(error: &PathError) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-}
-
-fn open(directory: &Path) -> Result<OwnedFd, PathError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
-        .open(directory)
-        .on("open", directory)?;
-    Ok(file.into())
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 //! Attributes of directories wait until all else is done: later entries would change their times, and a directory may
 //! not even let its owner write.
 
+mod inherited;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -73,8 +75,9 @@ enum Walk {
 pub(super) struct Tree<'v> {
     root: BorrowedFd<'v>,
     confinement: Confinement,
+    format: WhiteoutFormat,
     /// Owner of what this process makes.
-    own: Owner,
+    maker: Owner,
     /// Attributes of directories that no entry names.
     implicit: Attributes,
     current: Option<Rc<Place>>,
@@ -84,9 +87,13 @@ pub(super) struct Tree<'v> {
     /// Hard links to files that this layer does not have: the link and the file.
     links: BTreeMap<PathBuf, PathBuf>,
     whiteouts: BTreeMap<PathBuf, ()>,
+    /// In a volume that began as a copy of its parent: what this layer put there or went through, where it did not make
+    /// the directory.
+    own: BTreeMap<PathBuf, ()>,
 }
 
 /// What a tree leaves to be settled with the lower layers at hand.
+#[derive(Default)]
 pub(super) struct Unsettled {
     /// Directories that were made because something in them was, the root included unless it is named.
     pub(super) implicit: Vec<PathBuf>,
@@ -99,19 +106,26 @@ pub(super) struct Unsettled {
 }
 
 impl<'v> Tree<'v> {
-    pub(super) fn new(root: BorrowedFd<'v>, confinement: Confinement, implicit_owner: Option<Owner>) -> Self {
+    pub(super) fn new(
+        root: BorrowedFd<'v>,
+        confinement: Confinement,
+        implicit_owner: Option<Owner>,
+        format: WhiteoutFormat,
+    ) -> Self {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
         Self {
             root,
             confinement,
-            own: Owner { uid, gid },
+            format,
+            maker: Owner { uid, gid },
             implicit: Attributes { owner: implicit_owner, mode: 0o755, xattrs: Vec::new(), mtime: epoch },
             current: None,
             directories: BTreeMap::new(),
             times: BTreeMap::new(),
             links: BTreeMap::new(),
             whiteouts: BTreeMap::new(),
+            own: BTreeMap::new(),
         }
     }
 
@@ -139,6 +153,7 @@ impl<'v> Tree<'v> {
             Err(error) => Err(error),
         };
         let place = Rc::new(place.map_err(failed)?);
+        self.claim(&place, None);
         self.current = Some(place.clone());
         Ok(place)
     }
@@ -171,7 +186,7 @@ impl<'v> Tree<'v> {
     /// A path that this layer does not have, unless the layer says that lower ones do not have it either.
     fn elsewhere(&self, real: PathBuf, named: &Path) -> Result<Whereabouts, Error> {
         let hides = |path: &Path| self.directories.get(path).is_some_and(|known| known.replaced || known.opaque);
-        if real.ancestors().skip(1).any(hides) {
+        if self.format == WhiteoutFormat::Removal || real.ancestors().skip(1).any(hides) {
             return Err(Error::file("stat", named, Errno::NOENT));
         }
         Ok(Whereabouts::Elsewhere(real))
@@ -187,13 +202,15 @@ impl<'v> Tree<'v> {
         if !self.links.is_empty() {
             self.links.remove(&place.real.join(name));
         }
-        match make(place.fd.as_fd(), name) {
+        let made = match make(place.fd.as_fd(), name) {
             Err(Errno::EXIST) => {
                 self.vacate(place, name)?;
-                Ok(make(place.fd.as_fd(), name)?)
+                make(place.fd.as_fd(), name)?
             }
-            result => Ok(result?),
-        }
+            result => result?,
+        };
+        self.claim(place, Some(name));
+        Ok(made)
     }
 
     /// Removes `name` with all below it.
@@ -206,6 +223,7 @@ impl<'v> Tree<'v> {
         remove_below(&mut self.times, &path);
         remove_below(&mut self.links, &path);
         remove_below(&mut self.whiteouts, &path);
+        remove_below(&mut self.own, &path);
         Ok(())
     }
 
@@ -223,14 +241,18 @@ impl<'v> Tree<'v> {
     }
 
     /// Hides `path` of lower layers; what this layer has under the name stays.
-    pub(super) fn hide(&mut self, path: &Path, format: WhiteoutFormat) -> Result<(), Error> {
+    pub(super) fn hide(&mut self, path: &Path) -> Result<(), Error> {
         let Some((place, name)) = self.parent_of(path)? else { return Ok(()) };
+        if self.format == WhiteoutFormat::Removal {
+            let removed = self.remove_inherited(&place, name);
+            return removed.map_err(|error| Error::file("deleting whiteout file", path, error));
+        }
         let real = place.real.join(name);
         if self.links.contains_key(&real) {
             return Ok(());
         }
         let failed = |error| Error::file("failed to create whiteout node:", path, error);
-        match format.hide(&place.fd, name) {
+        match self.format.hide(&place.fd, name) {
             Ok(()) => {
                 self.whiteouts.insert(real, ());
                 return Ok(());
@@ -248,6 +270,10 @@ impl<'v> Tree<'v> {
     /// Hides all that lower layers have in the directory `path`.
     pub(super) fn hide_content(&mut self, path: &Path) -> Result<(), Error> {
         let real = self.enter(path)?.real.clone();
+        if self.format == WhiteoutFormat::Removal {
+            let removed = self.remove_inherited_content(&real);
+            return removed.map_err(|error| Error::file("cleaning up whiteout directory", path, error));
+        }
         self.directories.entry(real).or_default().opaque = true;
         Ok(())
     }
@@ -265,21 +291,24 @@ impl<'v> Tree<'v> {
         if !place.pristine {
             return Known::default();
         }
-        Known { owner: Some(self.own), mode: self.confinement.own_filesystem_context.then_some(mode) }
+        Known { owner: Some(self.maker), mode: self.confinement.own_filesystem_context.then_some(mode) }
     }
 
     /// Gives all directories their attributes, the deepest first, and puts back the times of those that have none to
     /// get.
-    pub(super) fn settle_directories(&mut self, format: WhiteoutFormat) -> Result<(), Error> {
+    pub(super) fn settle_directories(&mut self) -> Result<(), Error> {
         self.current = None;
         for (path, directory) in self.directories.iter().rev() {
             let failed = |error| Error::file("settling directory", path, error);
             let fd = dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY).map_err(failed)?;
             if directory.hides_lower() && !path.as_os_str().is_empty() {
-                format.mark_opaque(&fd).map_err(failed)?;
+                self.format.mark_opaque(&fd).map_err(failed)?;
             }
             let made = directory.made.as_ref();
             if let Some(attributes) = directory.named.as_ref().or(made.map(|_| &self.implicit)) {
+                if made.is_none() {
+                    inherited::remove_other_xattrs(&fd, attributes).map_err(failed)?;
+                }
                 let target = Target::Open { file: fd.as_fd(), noun: "directory", path };
                 attributes.apply(&target, made.map(|made| made.known).unwrap_or_default())?;
                 self.times.remove(path);
@@ -314,8 +343,11 @@ impl<'v> Tree<'v> {
         self.times.insert(path.to_owned(), Timestamps { last_access: mtime, last_modification: mtime });
     }
 
-    /// What remains to be done.
+    /// What remains to be done: nothing where the parent was there from the beginning.
     pub(super) fn into_unsettled(self) -> Unsettled {
+        if self.format == WhiteoutFormat::Removal {
+            return Unsettled::default();
+        }
         let root = Path::new("");
         let mut implicit = Vec::new();
         if self.directories.get(root).is_none_or(|known| known.named.is_none()) {
@@ -382,12 +414,12 @@ impl<'v> Tree<'v> {
             let stat = dirfd::stat_name(&fd, &step).map_err(failed)?;
             match stat.as_ref().map(dirfd::file_type) {
                 Some(FileType::Directory) => route.enter(step),
-                Some(FileType::Symlink) => {
+                Some(FileType::Symlink) if !make || self.leads_to_a_directory(&route.real().join(&step)) => {
                     let text = dirfd::read_link(&fd, &step).map_err(failed)?;
                     route.follow(Path::new(&text)).map_err(|errno| failed(errno.into()))?;
                 }
                 None if !make => return Ok(Walk::Missing(route.missing(step))),
-                Some(_) if !make || !stat.as_ref().is_some_and(is_whiteout) => {
+                Some(_) if !make || !self.gives_way(stat.as_ref(), &route.real().join(&step)) => {
                     return Err(failed(Errno::NOTDIR.into()));
                 }
                 None | Some(_) => {

@@ -1,12 +1,10 @@
-//! The system calls that the standard library does not have, each as a safe function over checked types.
-//!
-//! This is the only file of the crate with `unsafe` in it. Layouts come from the kernel's `include/uapi/linux/fs.h` and
+//! Project ids and quotas of XFS. Layouts come from the kernel's `include/uapi/linux/fs.h` and
 //! `include/uapi/linux/dqblk_xfs.h`, and have been the same since the calls exist.
 
-use std::ffi::CStr;
+use super::check;
 use std::io;
-use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Inode attributes as `FS_IOC_FSGETXATTR` reads and `FS_IOC_FSSETXATTR` writes them (`struct fsxattr`).
 #[repr(C)]
@@ -159,101 +157,4 @@ pub(crate) fn set_inode_attributes(fd: BorrowedFd<'_>, attributes: &InodeAttribu
     // SAFETY: FS_IOC_FSSETXATTR reads one `struct fsxattr` (size asserted above) through the pointer and keeps nothing.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSSETXATTR as _, std::ptr::from_ref(attributes)) };
     check(result).map(drop)
-}
-
-/// The magic number of the filesystem that `fd` is on (`statfs(2)`).
-pub(crate) fn filesystem_magic(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut status = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the pointer is valid for one `struct statfs`.
-    check(unsafe { libc::fstatfs(fd.as_raw_fd(), status.as_mut_ptr()) })?;
-    // SAFETY: fstatfs succeeded, so it has filled the structure.
-    let status = unsafe { status.assume_init() };
-    // The field's type differs between architectures and C libraries; every magic number fits 32 bits.
-    Ok(status.f_type as u32)
-}
-
-/// Opens `name` below `parent` without following a link at `name`; close-on-exec.
-pub(crate) fn open_at(parent: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
-    let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: `name` is a NUL-terminated string that outlives the call; no mode is read because O_CREAT is never given.
-    let fd = check(unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?;
-    // SAFETY: openat returned a descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// `mkdirat(2)`
-pub(crate) fn make_dir_at(parent: BorrowedFd<'_>, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
-    // SAFETY: `name` is a NUL-terminated string that outlives the call.
-    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
-}
-
-/// Removes the empty directory `name` below `parent`.
-pub(crate) fn remove_dir_at(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    // SAFETY: `name` is a NUL-terminated string that outlives the call.
-    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
-}
-
-/// Eight random bytes from the kernel.
-pub(crate) fn random() -> io::Result<u64> {
-    let mut bytes = [0_u8; 8];
-    // SAFETY: the pointer and length describe `bytes`. Requests of up to 256 bytes are never cut short.
-    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if count == -1 { Err(io::Error::last_os_error()) } else { Ok(u64::from_ne_bytes(bytes)) }
-}
-
-/// The user who started the process.
-pub(crate) fn real_uid() -> u32 {
-    // SAFETY: getuid has no preconditions and cannot fail.
-    unsafe { libc::getuid() }
-}
-
-/// The user whose rights the process has.
-pub(crate) fn effective_uid() -> u32 {
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    unsafe { libc::geteuid() }
-}
-
-/// Forbids core dumps of, and tracing and `/proc` access by other users to, this process.
-pub(crate) fn forbid_dumps() -> io::Result<()> {
-    // SAFETY: PR_SET_DUMPABLE takes an integer and touches no memory of ours.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
-}
-
-/// Sets the file mode creation mask.
-pub(crate) fn set_umask(mask: libc::mode_t) {
-    // SAFETY: umask has no preconditions and cannot fail.
-    unsafe { libc::umask(mask) };
-}
-
-/// Empties the environment.
-pub(crate) fn clear_environment() -> io::Result<()> {
-    // SAFETY: the caller runs before any other thread exists and holds no pointer into the environment.
-    if unsafe { libc::clearenv() } == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ENOMEM)) }
-}
-
-/// Opens `/dev/null` on each of descriptors 0, 1 and 2 that is closed, so that no file opened later lands there.
-pub(crate) fn open_standard_descriptors() -> io::Result<()> {
-    for wanted in 0..=2 {
-        // SAFETY: F_GETFD only looks the number up.
-        if unsafe { libc::fcntl(wanted, libc::F_GETFD) } != -1 {
-            continue;
-        }
-        // SAFETY: the path is a NUL-terminated literal. The lowest free number is `wanted`: all below it are open.
-        let opened: RawFd = check(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) })?;
-        if opened != wanted {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
-    }
-    Ok(())
-}
-
-/// Closes every descriptor from 3 up. Kernel 5.9.
-pub(crate) fn close_other_descriptors() -> io::Result<()> {
-    // SAFETY: called first thing in the process, when nothing of ours owns a descriptor above 2.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a quota: the step, and what the kernel said.
 
-use super::ProjectId;
+use crate::xfs::ProjectId;
 use std::fmt;
 use std::io;
 
@@ -38,6 +38,26 @@ pub enum Operation {
     Reserve,
     /// Giving a project id back.
     Release(ProjectId),
+    /// Asking whether a btrfs filesystem counts, and how.
+    GetQuotaState,
+    /// Having a btrfs filesystem count.
+    EnableQuota,
+    /// Waiting until a btrfs filesystem has counted what was there before.
+    Rescan,
+    /// Looking up the id of a subvolume.
+    GetSubvolumeId,
+    /// Setting or removing the limit of a subvolume.
+    LimitSubvolume(u64),
+    /// Reading usage and limit of a quota group.
+    GetQgroup(u64),
+    /// Removing a quota group.
+    RemoveQgroup(u64),
+    /// Listing quota groups.
+    ListQgroups,
+    /// Listing subvolumes.
+    ListSubvolumes,
+    /// Having a btrfs filesystem write out and count everything.
+    Sync,
 }
 
 impl Error {
@@ -69,6 +89,16 @@ impl fmt::Display for Error {
             Operation::CountReserved => write!(f, "allocating project id: reading directory"),
             Operation::Reserve => write!(f, "allocating project id: failed to create id file"),
             Operation::Release(ProjectId(id)) => write!(f, "removing project id {id}"),
+            Operation::GetQuotaState => write!(f, "asking for the state of btrfs quotas"),
+            Operation::EnableQuota => write!(f, "enabling btrfs quotas"),
+            Operation::Rescan => write!(f, "waiting for the btrfs quota rescan"),
+            Operation::GetSubvolumeId => write!(f, "looking up the subvolume id"),
+            Operation::LimitSubvolume(id) => write!(f, "setting the limit of qgroup 0/{id}"),
+            Operation::GetQgroup(id) => write!(f, "qgroup usage: reading qgroup 0/{id}"),
+            Operation::RemoveQgroup(id) => write!(f, "removing qgroup 0/{id}"),
+            Operation::ListQgroups => write!(f, "listing qgroups"),
+            Operation::ListSubvolumes => write!(f, "list subvolumes"),
+            Operation::Sync => write!(f, "syncing filesystem"),
         }?;
         write!(f, ": {}", reason(self.errno))
     }
