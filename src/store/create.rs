@@ -90,11 +90,29 @@ impl Store {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let created = self.make(request, &id, &fetcher, image);
+        let mut created = self.make(request, request.clean.as_ref(), &id, &fetcher, image.clone());
+        if let Err(error) = &created
+            && error.is_full()
+            && fetcher.is_repeatable()
+            && self.make_room(request, error)
+        {
+            created = self.make(request, None, &id, &fetcher, image);
+        }
         if created.is_err() {
             self.clean_up(&id);
         }
         created
+    }
+
+    /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
+    fn make_room(&self, request: &Request<'_>, error: &Error) -> bool {
+        let Some(clean) = &request.clean else { return false };
+        if self.layer_sizes().is_ok_and(|layers| layers.unused == 0) {
+            return false;
+        }
+        tracing::info!(%error, "store-is-full-cleaning");
+        (clean.with_own_log)(&mut || garbage::clean_before_create(self, 0, request.ignore_images));
+        true
     }
 
     fn clean_up(&self, id: &ImageId) {
@@ -111,9 +129,16 @@ impl Store {
         Ok(())
     }
 
-    fn make(&self, request: &Request<'_>, id: &ImageId, fetcher: &Fetcher, image: Image) -> Result<Created, Error> {
+    fn make(
+        &self,
+        request: &Request<'_>,
+        clean: Option<&CleanFirst<'_>>,
+        id: &ImageId,
+        fetcher: &Fetcher,
+        image: Image,
+    ) -> Result<Created, Error> {
         removal::remove_unfinished(self, id)?;
-        let present = self.claim_and_clean(request, id, &image)?;
+        let present = self.claim_and_clean(request, clean, id, &image)?;
         let options = PullOptions {
             verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
             budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
@@ -133,9 +158,15 @@ impl Store {
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
+    fn claim_and_clean(
+        &self,
+        request: &Request<'_>,
+        clean: Option<&CleanFirst<'_>>,
+        id: &ImageId,
+        image: &Image,
+    ) -> Result<Vec<bool>, Error> {
         let claimed = self.claim(request, id, image);
-        let Some(clean) = &request.clean else { return claimed };
+        let Some(clean) = clean else { return claimed };
         (clean.with_own_log)(&mut || {
             garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
         });

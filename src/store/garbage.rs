@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, durability, removal};
+use super::{Error, ImageId, Store, dependencies, durability, removal, sizes};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
@@ -16,19 +16,22 @@ use crate::sys::remove_tree::remove_tree;
 const LOCK: &str = "groot-gc-lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// A store is nearly full when less than this fraction of it is left, one twentieth.
+const NEARLY_FULL: u64 = 20;
+
 /// What a clean came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleaned {
     /// Unused layers are gone.
     Completed,
-    /// The layers take less than the threshold.
+    /// The layers take less than the threshold, and there is room left.
     BelowThreshold,
     /// Another process is cleaning.
     AlreadyRunning,
 }
 
 impl Store {
-    /// Removes unused layers, if all layers together take at least `threshold` bytes.
+    /// Removes unused layers, if all layers together take at least `threshold` bytes or the store is nearly full.
     pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
         let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_PATIENCE)? else {
@@ -38,7 +41,7 @@ impl Store {
     }
 
     fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
-        if threshold > 0 && volumes::total_size(&self.layout)? < threshold {
+        if threshold > 0 && !self.has_reached(threshold)? {
             return Ok(Cleaned::BelowThreshold);
         }
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
@@ -53,6 +56,15 @@ impl Store {
             durability::flush(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
+    }
+
+    /// Whether the layers take at least `threshold` bytes, or the store is nearly full.
+    ///
+    /// Deployments set thresholds that layers alone can never reach: as large as the file that the store is in, of which
+    /// the filesystem needs some for itself and the images have their share.
+    fn has_reached(&self, threshold: u64) -> Result<bool, Error> {
+        let space = self.space()?;
+        Ok(space.available < space.size / NEARLY_FULL || sizes::total(&self.layout)? >= threshold)
     }
 }
 

@@ -1,7 +1,6 @@
 //! How large a store is, and what of it is in use.
 
-use super::volumes::{self, Entry};
-use super::{Error, Store, garbage};
+use super::{Error, Store, garbage, sizes};
 use crate::driver::recorded_limit;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
@@ -17,22 +16,16 @@ pub struct LayerSizes {
 }
 
 impl Store {
-    /// How large the layers are, by whether an image needs them. Reads a record of every image and every layer.
+    /// How large the layers are, by whether an image needs them. Reads a record of every image.
     pub fn layer_sizes(&self) -> Result<LayerSizes, Error> {
         self.check_initialised()?;
         let in_use = garbage::layers_in_use(self, &[])?;
-        let mut sizes = LayerSizes::default();
-        for name in files::names(&self.layout.volumes())? {
-            let (layer, is_used) = match Entry::of_name(&name) {
-                Entry::Layer(layer) => (layer.clone(), in_use.contains(&layer)),
-                Entry::Condemned(layer) => (layer, false),
-                Entry::Incomplete(_) => continue,
-            };
-            let size = volumes::recorded_size(&self.layout, &layer)?.unwrap_or(0);
-            let sum = if is_used { &mut sizes.used } else { &mut sizes.unused };
+        let mut sums = LayerSizes::default();
+        for (name, size) in sizes::of_all(&self.layout)? {
+            let sum = if in_use.contains(&name) { &mut sums.used } else { &mut sums.unused };
             *sum = sum.saturating_add(size);
         }
-        Ok(sizes)
+        Ok(sums)
     }
 
     /// The filesystem that the store is on.

@@ -8,6 +8,7 @@
 //!           gc.<chain id>/     a layer that a clean of the original was removing; garbage
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
+//!        sizes.json            a copy of all of them (sizes.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
@@ -44,6 +45,7 @@ mod layers;
 mod measure;
 mod namespace;
 mod removal;
+mod sizes;
 mod volumes;
 
 use std::path::{Path, PathBuf};
