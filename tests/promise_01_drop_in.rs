@@ -1,113 +1,154 @@
-//! Promise 1: drop-in. What Garden says and what it reads, as far as root on overlay-xfs goes.
+//! Promise 1: drop-in. Garden's contract, held against a guardian and a BOSH cell: what they run, in their order, and how they read it.
+//!
+//! Limits, which this kernel may lack, are in `guest_garden.rs`.
 
 #![allow(clippy::unwrap_used)]
 
+mod garden_life;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use serde_json::Value;
-use support::{Archive, Image, Layer, Outcome, TempStore, grootfs, run};
+use garden_life::{STORES, life_cycle, rootfs_archive};
+use support::{Archive, Cell, MIB, PASSWORD, Registry, Rootfs, Setup, USER, sha256_hex, small_image};
 
-/// The configuration as the BOSH job writes it and its start-up helper rewrites it: every key, most of them empty.
-fn bosh_config(store: &TempStore) -> PathBuf {
-    let path = store.beside("grootfs_config.yml");
-    let yaml = format!(
-        "store: {}\n\
-         tardis_bin: /var/vcap/packages/grootfs/bin/tardis\n\
-         newuidmap_bin: /var/vcap/packages/garden-idmapper/bin/newuidmap\n\
-         newgidmap_bin: /var/vcap/packages/garden-idmapper/bin/newgidmap\n\
-         metron_endpoint: \"\"\n\
-         log_level: info\n\
-         log_file: \"\"\n\
-         log_timestamp_format: rfc3339\n\
-         create:\n  \
-           exclude_image_from_quota: false\n  \
-           skip_layer_validation: true\n  \
-           with_clean: true\n  \
-           without_mount: false\n  \
-           disk_limit_size_bytes: 0\n  \
-           insecure_registries: []\n  \
-           remote_layer_client_certificates_path: /var/vcap/jobs/garden/certs\n\
-         clean:\n  threshold_bytes: 104857600\n\
-         init:\n  store_size_bytes: 1073741824\n  with_direct_io: false\n  owneruser: \"\"\n  ownergroup: \"\"\n",
-        store.path().display()
+#[test]
+fn promise_01_a_cell_lives_through_starts_deployments_and_a_reboot_with_fifty_containers() {
+    life_cycle(&Cell::new(STORES, false), 50);
+}
+
+fn started_cell() -> Cell {
+    let cell = Cell::new(STORES, false);
+    cell.rewrite(512 * MIB, 0);
+    cell.start();
+    cell
+}
+
+#[test]
+fn promise_01_the_configuration_works_before_the_thresholder_has_seen_it() {
+    let cell = Cell::new(STORES, false);
+    // Without a size the stores must be on a filesystem that is there.
+    cell.rewrite(512 * MIB, 0);
+    cell.start();
+    cell.render();
+    cell.start();
+    let guardian = cell.guardian();
+    let archive = rootfs_archive(&cell);
+    guardian.create(Rootfs { image: &archive, ..Rootfs::default() }, "handle").unwrap();
+    assert_eq!(guardian.capacity(), Ok(0));
+    guardian.destroy("handle").unwrap();
+}
+
+#[test]
+fn promise_01_what_does_not_exist_is_no_error_of_a_delete_and_one_of_stats() {
+    let cell = started_cell();
+    let guardian = cell.guardian();
+    guardian.destroy("unknown").unwrap();
+    let error = guardian.metrics("unknown").unwrap_err();
+    assert_eq!(error, "running image plugin stats: Image `unknown` not found. Skipping delete.\n: exit status Some(1)");
+    // Each container is in one of two stores, and guardian does not remember in which.
+    let archive = rootfs_archive(&cell);
+    for privileged in [false, true] {
+        guardian.create(Rootfs { image: &archive, privileged, ..Rootfs::default() }, "handle").unwrap();
+        assert!(guardian.metrics("handle").unwrap().total > 0);
+        guardian.destroy("handle").unwrap();
+        guardian.destroy("handle").unwrap();
+        guardian.metrics("handle").unwrap_err();
+    }
+}
+
+#[test]
+fn promise_01_an_error_is_passed_on_in_one_line() {
+    let cell = started_cell();
+    let guardian = cell.guardian();
+    let create = |image: &str| guardian.create(Rootfs { image, ..Rootfs::default() }, "handle").unwrap_err();
+    assert_eq!(
+        create("oci:///not/here"),
+        "running image plugin create: Image source doesn't exist\n: exit status Some(1)"
     );
-    fs::write(&path, yaml).unwrap();
-    path
+    assert_eq!(
+        create(cell.path("store").to_str().unwrap()),
+        "running image plugin create: invalid base image: directory provided instead of a tar file\n: exit status Some(1)"
+    );
+    let archive = rootfs_archive(&cell);
+    guardian.create(Rootfs { image: &archive, ..Rootfs::default() }, "handle").unwrap();
+    assert_eq!(
+        create(&archive),
+        "running image plugin create: image for id `handle` already exists\n: exit status Some(1)"
+    );
+    assert!(guardian.log().iter().any(|entry| entry.level == "error" && entry.error.is_some()));
 }
 
-/// Runs a command as Garden's image plugin code does: extra arguments first, then the command.
-fn garden(store: &TempStore, arguments: &[&str]) -> Outcome {
-    run(grootfs().arg("--config").arg(bosh_config(store)).args(arguments))
-}
-
-fn layout(store: &TempStore) -> String {
-    let layer = Layer::new(Archive::new().file("hello", 0o644, b"hello\n").bytes());
-    Image::new().layer(layer).env(&["LANG=C"]).write(&store.beside("image"), "latest")
-}
-
-/// Every line of standard error must be one that Garden's log reader understands.
-fn assert_lager(stderr: &str) {
-    for line in stderr.lines() {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert!(line["timestamp"].is_string() && line["message"].is_string() && line["data"].is_object(), "{line}");
-        assert_eq!(line["source"], "grootfs");
-        assert!(matches!(line["level"].as_str(), Some("debug" | "info" | "error" | "fatal")), "{line}");
+#[test]
+fn promise_01_a_tag_behind_a_hash_and_credentials_reach_the_registry_and_no_log() {
+    let registry = Registry::start(Setup { basic_auth: true, ..Setup::default() });
+    let cell = started_cell();
+    registry.push(&small_image(&cell.path("image")), "team/image:1.26", &[]);
+    // The cell's configuration names another registry as insecure.
+    for config in ["unprivileged", "privileged"] {
+        let path = cell.path("config").join(format!("{config}.yml"));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("127.0.0.1:1\n", &format!("{}\n", registry.host()))).unwrap();
     }
+    let guardian = cell.guardian();
+    let image = registry.url("team/image#1.26");
+    let credentials = Some((USER, PASSWORD));
+    let created = guardian.create(Rootfs { image: &image, credentials, ..Rootfs::default() }, "handle").unwrap();
+    assert_eq!(fs::read_to_string(created.root.join("hello")).unwrap(), "hello\n");
+    let wrong = Some((USER, "wrong-word"));
+    let error = guardian.create(Rootfs { image: &image, credentials: wrong, ..Rootfs::default() }, "x").unwrap_err();
+    assert!(!error.contains("wrong-word"), "{error}");
+    let log = format!("{:?}", guardian.log());
+    assert!(log.contains("groot-creating") && !log.contains(PASSWORD) && !log.contains("wrong-word"));
 }
 
+/// An image as guardian writes it for `preloaded+layer` addresses: no marker file, no sizes, and names of blobs that are
+/// no digests of them; the base is a link to an archive.
 #[test]
-fn promise_01_a_container_lives_and_dies_by_gardens_commands() {
-    let store = TempStore::new();
-    let handle = "executor-healthcheck-0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0";
-    let created = garden(&store, &["create", &layout(&store), handle]);
-    assert_eq!(created.code, Some(0), "{created:?}");
-    assert_lager(&created.stderr);
-    let spec: Value = serde_json::from_str(&created.stdout).unwrap();
-    assert_eq!(spec["root"]["path"].as_str(), store.rootfs(handle).to_str());
-    assert_eq!(spec["process"]["env"], serde_json::json!(["LANG=C"]));
+fn promise_01_preloaded_layers_share_the_volume_of_their_archive() {
+    let cell = started_cell();
+    let archive = PathBuf::from(rootfs_archive(&cell));
+    let metadata = fs::metadata(&archive).unwrap();
+    let changed = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
+    let base = sha256_hex(format!("{}-{changed}", archive.display()).as_bytes());
+    let blobs = cell.path("image/blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    symlink(&archive, blobs.join(&base)).unwrap();
+    let top = support::gzip(&Archive::new().file("droplet", 0o644, b"an app").bytes());
+    let top_name = "a".repeat(64);
+    fs::write(blobs.join(&top_name), top).unwrap();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{base}","sha256:{top_name}"]}}}}"#
+    );
+    let config_name = sha256_hex(config.as_bytes());
+    fs::write(blobs.join(&config_name), &config).unwrap();
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{config_name}","size":{}}},
+        "layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:{base}"}},
+        {{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:{top_name}","size":0,
+          "annotations":{{"org.cloudfoundry.experimental.image.base-directory":"/home/vcap"}}}}]}}"#,
+        config.len()
+    );
+    let manifest_name = sha256_hex(manifest.as_bytes());
+    fs::write(blobs.join(&manifest_name), &manifest).unwrap();
+    fs::write(
+        cell.path("image/index.json"),
+        format!(
+            r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:{manifest_name}","size":{}}}]}}"#,
+            manifest.len()
+        ),
+    )
+    .unwrap();
 
-    let stats = garden(&store, &["stats", handle]);
-    assert_eq!(stats.code, Some(0), "{stats:?}");
-    assert_lager(&stats.stderr);
-    // Garden decodes into a map of maps of unsigned numbers.
-    let numbers: std::collections::HashMap<String, std::collections::HashMap<String, u64>> =
-        serde_json::from_str(&stats.stdout).unwrap();
-    assert_eq!(numbers["disk_usage"]["total_bytes_used"], 6);
-
-    for _ in 0..2 {
-        let deleted = garden(&store, &["delete", handle]);
-        assert_eq!(deleted.code, Some(0), "the second of the two plugins must succeed as well: {deleted:?}");
-        assert_lager(&deleted.stderr);
-    }
-    let gone = garden(&store, &["stats", handle]);
-    assert_eq!(gone.code, Some(1), "Garden asks the other plugin after a failure only: {gone:?}");
-}
-
-#[test]
-fn promise_01_an_error_is_on_standard_output_for_garden_to_pass_on() {
-    let store = TempStore::new();
-    let failed = garden(&store, &["create", "oci:///not/here:latest", "handle"]);
-    assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "Image source doesn't exist\n"));
-    assert_lager(&failed.stderr);
-}
-
-#[test]
-fn promise_01_nobody_holds_gardens_pipe_open_afterwards() {
-    // `output` returns when every holder of standard error has closed it, just as Garden waits.
-    let store = TempStore::new();
-    let start = std::time::Instant::now();
-    garden(&store, &["create", &layout(&store), "handle"]);
-    assert!(start.elapsed() < std::time::Duration::from_secs(10));
-}
-
-#[test]
-fn promise_01_start_up_may_run_init_store_every_time() {
-    let store = TempStore::new();
-    for _ in 0..3 {
-        let outcome = garden(&store, &["init-store", "--without-quota"]);
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), ""), "{outcome:?}");
-    }
+    let guardian = cell.guardian();
+    guardian.create(Rootfs { image: archive.to_str().unwrap(), ..Rootfs::default() }, "from-archive").unwrap();
+    let image = format!("oci://{}", cell.path("image").display());
+    let created = guardian.create(Rootfs { image: &image, ..Rootfs::default() }, "preloaded").unwrap();
+    assert_eq!(fs::read_to_string(created.root.join("home/vcap/droplet")).unwrap(), "an app");
+    assert_eq!(fs::read_to_string(created.root.join("etc/greeting")).unwrap(), "hello");
+    let volumes = support::names(&cell.stores()[0].join("volumes"));
+    assert_eq!(volumes.len(), 2, "the archive was unpacked once: {volumes:?}");
+    assert!(volumes.contains(&base));
 }

@@ -78,7 +78,7 @@ fn add_volumes(store: &TempStore, range: std::ops::Range<usize>) {
         std::fs::write(store.path().join(format!("meta/volume-volume-{n}")), "{\"Size\":1}\n").unwrap();
     }
     // What has changed this moment is looked at anew.
-    std::thread::sleep(std::time::Duration::from_millis(1200));
+    std::thread::sleep(std::time::Duration::from_millis(200));
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 
-/// Two changes of a directory in quick succession can bear the same time.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// Two changes of a directory in quick succession can bear the same time: some kernels' clocks for it tick every 10 ms.
+const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// Bytes by name of the volume; those that are being unpacked are not among them.
 pub(super) type Sizes = BTreeMap<String, u64>;

@@ -8,9 +8,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod archive;
+mod bosh;
+pub(crate) mod chug;
 mod command;
 mod container;
+mod guardian;
 mod image;
+pub(crate) mod logs;
 mod metron;
 mod registry;
 mod scripted_registry;
@@ -19,8 +23,10 @@ mod syscalls;
 mod tree;
 
 pub(crate) use archive::{Archive, gzip, zstd};
+pub(crate) use bosh::{Cell, Stores};
 pub(crate) use command::{Outcome, grootfs, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
+pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use metron::{Metron, Received};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
