@@ -7,9 +7,7 @@ mod support;
 
 use std::fs;
 
-use support::{TempStore, small_image};
-
-const SECRET: &str = "correct-horse-battery-staple";
+use support::{SECRET, TempStore, small_image};
 
 #[test]
 fn promise_10_credentials_are_in_no_answer_and_no_log() {

@@ -12,6 +12,7 @@ use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::{Credentials, RegistryOptions};
 use crate::observe::{self, Metrics};
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
+use crate::sys::descriptors;
 
 const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 
@@ -149,16 +150,16 @@ fn escape_as_go_does(json: &str) -> String {
 
 /// Starts a process that holds none of our descriptors and is in nobody's way.
 fn flush_later(store: &Path, driver: &str) {
-    let spawned = Command::new("/proc/self/exe")
+    let mut flush = Command::new("/proc/self/exe");
+    flush
         .args(["--driver", driver, "--store"])
         .arg(store)
         .arg("flush-volumes")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if let Err(error) = spawned {
+        .stderr(Stdio::null());
+    if let Err(error) = descriptors::keep_from_programs().and_then(|()| flush.spawn()) {
         // The layers stay marked: the next flush sees to them, or a power cut has them fetched again.
         tracing::error!(%error, "starting-flush-failed");
     }

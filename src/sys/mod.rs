@@ -2,6 +2,7 @@
 
 pub mod btrfs;
 pub mod confine;
+pub mod descriptors;
 pub mod dirfd;
 pub mod files;
 pub mod lock;

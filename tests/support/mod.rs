@@ -41,6 +41,20 @@ use std::path::{Path, PathBuf};
 /// A mebibyte.
 pub(crate) const MIB: u64 = 1024 * 1024;
 
+/// What the tests use for passwords and tokens, and what becomes of them on their way to a registry.
+pub(crate) const SECRETS: [&str; 6] = [
+    PASSWORD,
+    SECRET,
+    "wrong-word",
+    "the-token",
+    // base64 of USER:PASSWORD, and of USER:SECRET
+    "Z3Jvb3Q6c2VjcmV0LXdvcmQ",
+    "Z3Jvb3Q6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ",
+];
+
+/// A password that no registry knows.
+pub(crate) const SECRET: &str = "correct-horse-battery-staple";
+
 /// The statically linked busybox that test images carry.
 pub(crate) fn busybox() -> Vec<u8> {
     let candidates = ["/usr/bin/busybox", "/bin/busybox"];
