@@ -19,8 +19,9 @@ fn rows() -> Vec<(usize, String)> {
 
 /// Functions of each test file, by the file's name.
 fn functions() -> BTreeMap<String, String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let entries = [tests.clone(), tests.join("suite")].map(|directory| fs::read_dir(directory).unwrap());
+    let files = entries.into_iter().flatten().map(|entry| entry.unwrap().path());
     let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     sources
         .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap()))
@@ -40,8 +41,8 @@ fn every_test_that_is_named_exists() {
         assert!(!cell.is_empty(), "case {number} says nothing");
         for name in cell.split('`').skip(1).step_by(2).filter(|name| name.contains("::")) {
             let (file, function) = name.split_once("::").unwrap();
-            let source = functions.get(file).unwrap_or_else(|| panic!("case {number}: there is no tests/{file}.rs"));
-            assert!(source.contains(&format!("fn {function}()")), "case {number}: tests/{file}.rs has no {function}");
+            let source = functions.get(file).unwrap_or_else(|| panic!("case {number}: there is no {file}.rs in tests"));
+            assert!(source.contains(&format!("fn {function}()")), "case {number}: {file}.rs has no {function}");
         }
     }
 }

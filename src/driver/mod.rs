@@ -4,6 +4,7 @@ pub mod btrfs;
 mod filesystem;
 mod image_files;
 pub mod overlay_xfs;
+mod unmount;
 
 use std::path::{Path, PathBuf};
 
@@ -132,6 +133,9 @@ pub enum Error {
         /// What is mounted.
         mount: String,
     },
+    /// The root filesystem could not be unmounted.
+    #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
+    Unmount(String, PathError),
     /// An overlay-xfs operation failed.
     #[error(transparent)]
     OverlayXfs(#[from] overlay_xfs::Error),
@@ -193,6 +197,8 @@ pub trait Driver: Sync {
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
+    /// Waits, for a moment, until the space of what was removed is free.
+    fn settle(&self, layout: &Layout) -> Result<(), Error>;
     /// Gives back what crashed processes took of the store beside volumes and images.
     fn collect(&self, layout: &Layout) -> Result<(), Error>;
 }

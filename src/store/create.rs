@@ -84,6 +84,9 @@ impl Store {
         let fetcher =
             Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
         let image = tracing::debug_span!("fetching-image-info").in_scope(|| fetcher.image())?;
+        if image.layers.is_empty() {
+            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
+        }
         check_blobs_fit(&image, request.limit)?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
@@ -98,8 +101,8 @@ impl Store {
         {
             created = self.make(request, None, &id, &fetcher, image);
         }
-        if created.is_err() {
-            self.clean_up(&id);
+        if let Err(error) = &created {
+            self.clean_up_after(error, &id);
         }
         created
     }
@@ -112,12 +115,21 @@ impl Store {
         }
         tracing::info!(%error, "store-is-full-cleaning");
         (clean.with_own_log)(&mut || garbage::clean_before_create(self, 0, request.ignore_images));
+        // What was removed may take a moment to become room.
+        if let Err(error) = self.driver.settle(&self.layout) {
+            tracing::error!(%error, "waiting-for-room-failed");
+        }
         true
     }
 
-    fn clean_up(&self, id: &ImageId) {
+    fn clean_up_after(&self, error: &Error, id: &ImageId) {
         let _session = tracing::info_span!("create-failed-cleaning-up").entered();
-        if let Err(error) = removal::abandon(self, id) {
+        let mut cleaned = removal::abandon(self, id);
+        if error.is_full() {
+            // So that the next one, of a smaller image, finds the room that this one had taken.
+            cleaned = cleaned.and(self.driver.settle(&self.layout).map_err(Error::from));
+        }
+        if let Err(error) = cleaned {
             tracing::error!(%error, "failed");
         }
     }

@@ -103,6 +103,9 @@ pub enum Error {
     /// The image could not be described.
     #[error(transparent)]
     Fetch(#[from] fetcher::Error),
+    /// There is nothing to make a root filesystem of.
+    #[error("image `{0}` has no layers, and so no root filesystem")]
+    NoLayers(String),
     /// More is to be downloaded than the image may use.
     #[error("pulling the image: layers exceed disk quota {blobs}/{limit} bytes")]
     BlobsExceedLimit {
@@ -225,9 +228,12 @@ impl Store {
         &self.layout
     }
 
-    /// Checks that the store has been initialised.
+    /// Checks that the store has been initialised, for a driver of its kind.
     pub fn check_initialised(&self) -> Result<(), Error> {
-        if self.is_initialised()? { Ok(()) } else { Err(Error::NotInitialised) }
+        if !self.is_initialised()? {
+            return Err(Error::NotInitialised);
+        }
+        Ok(self.driver.validate(self.layout.root())?)
     }
 
     /// Checks that there is something at the store's path.

@@ -31,7 +31,9 @@ mod subvolume;
 pub use image::{DiskLimit, ImageUsage, SmallerThanLayers, limit_of_image, usage_of_image};
 pub use qgroup::{Limit, Usage, remove_qgroup, set_limit, stale_qgroups, usage};
 pub use state::{QuotaMode, QuotaState, enable_quota, quota_state};
-pub use subvolume::{NestedSubvolume, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id};
+pub use subvolume::{
+    NestedSubvolume, has_deleted_subvolumes, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id,
+};
 
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, TreeItem, TreeKey};

@@ -90,6 +90,14 @@ pub fn nested_subvolume_ids(fs: BorrowedFd<'_>, subvolume: u64) -> Result<Vec<u6
     Ok(ids.into_iter().skip(1).rev().collect())
 }
 
+/// Whether there are subvolumes that are deleted and whose space is not free yet. Needs `CAP_SYS_ADMIN`.
+pub fn has_deleted_subvolumes(fs: BorrowedFd<'_>) -> Result<bool> {
+    /// `BTRFS_ORPHAN_OBJECTID` and `BTRFS_ORPHAN_ITEM_KEY`; the offset is the subvolume.
+    const ORPHANS: TreeKey = TreeKey { object: -5_i64 as u64, kind: 48, offset: 0 };
+    let found = sys::search_tree(fs, ROOT_TREE, ORPHANS, TreeKey { offset: u64::MAX, ..ORPHANS }, 1);
+    Ok(!found.map_err(Error::during(Operation::ListSubvolumes))?.is_empty())
+}
+
 fn child_ids(fs: BorrowedFd<'_>, parent: u64) -> io::Result<Vec<u64>> {
     /// `BTRFS_ROOT_REF_KEY`; the offset is the child.
     const ROOT_REF: u32 = 156;

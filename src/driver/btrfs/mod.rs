@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
 use super::filesystem::{self as common, FilesystemError};
+use super::unmount::unmount;
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
@@ -129,7 +130,9 @@ impl Driver for Btrfs {
         Ok(create_image(layout, request)?)
     }
 
+    /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
+        unmount(path, shown)?;
         match mount_point::first_below(path)? {
             Some(below) => Err(super::Error::mounted_below(shown, &below)),
             None => Ok(()),
@@ -145,6 +148,10 @@ impl Driver for Btrfs {
 
     fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
         Ok(usage(image)?)
+    }
+
+    fn settle(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(subvolumes::wait_for_deletions(layout.root())?)
     }
 
     fn collect(&self, layout: &Layout) -> Result<(), super::Error> {

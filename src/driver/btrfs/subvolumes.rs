@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use drax::btrfs as quotas;
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, statat, utimensat};
@@ -86,6 +88,27 @@ fn remove_below(root: &OwnedFd, path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL.into()) };
     let parent = dirfd::open_beneath(root, parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
     btrfs::remove_subvolume(parent.as_fd(), name)
+}
+
+/// Waits until the kernel has freed the space of all subvolumes deleted so far, but no longer than a patient user would.
+/// By itself it begins with that up to half a minute later.
+pub(super) fn wait_for_deletions(filesystem: &Path) -> Result<(), PathError> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let directory = open(filesystem)?;
+    let failed = |error: drax::Error| {
+        PathError::new("wait for deleted subvolumes of", filesystem, Errno::from_raw_os_error(error.errno()))
+    };
+    let start = Instant::now();
+    loop {
+        // It is a commit that sets the kernel to work.
+        quotas::sync(directory.as_fd()).map_err(failed)?;
+        match quotas::has_deleted_subvolumes(directory.as_fd()) {
+            // Only root can know.
+            Err(error) if error.errno() == libc::EPERM => return Ok(()),
+            Ok(true) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
+            other => return other.map(drop).map_err(failed),
+        }
+    }
 }
 
 /// The one of the subvolumes in `candidates` that the subvolume at `path` is a copy of.

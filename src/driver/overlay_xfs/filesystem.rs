@@ -96,12 +96,13 @@ pub(super) fn validate(path: &Path) -> Result<(), FilesystemError> {
 
 /// Checks that the filesystem of the directory `path` tells the types of entries and enforces quotas.
 pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<(), XfsError> {
-    let directory = filesystem::open(path)?;
+    // The store's path may be a link.
+    let directory = fs::File::open(path).on("open", path)?;
     if !xfs::has_entry_types(directory.as_fd()).on("look at the geometry of", path)? {
         return Err(XfsError::NoEntryTypes(path.display().to_string()));
     }
     if !request.without_quota
-        && let Some(reason) = quota::missing_support(&directory)?
+        && let Some(reason) = quota::missing_support(&directory.into())?
     {
         return Err(FilesystemError::NoQuota { path: path.display().to_string(), reason }.into());
     }

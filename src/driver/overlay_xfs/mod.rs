@@ -19,6 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::filesystem::FilesystemError;
+use super::unmount::unmount;
 use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
@@ -52,9 +53,6 @@ pub enum Error {
     /// Not one layer fits into the page of mount options that the kernel reads.
     #[error("the path {0} is too long for mount options: use a store with a shorter path")]
     PathTooLong(String),
-    /// The root filesystem could not be unmounted.
-    #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
-    Unmount(String, PathError),
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -128,7 +126,7 @@ impl Driver for OverlayXfs {
     }
 
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
-        mount::unmount(path, shown)
+        unmount(path, shown)
     }
 
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
@@ -137,6 +135,11 @@ impl Driver for OverlayXfs {
 
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
         Ok(usage(layout, image)?)
+    }
+
+    /// XFS frees as it removes.
+    fn settle(&self, _layout: &Layout) -> Result<(), super::Error> {
+        Ok(())
     }
 
     fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
@@ -171,7 +174,7 @@ fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -
 
 fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
     let project = own_project(image)?;
-    for name in entry_names(image)? {
+    for name in files::entry_names(image)? {
         remove_tree(&image.join(name))?;
     }
     if let Some(project) = project {
@@ -207,9 +210,4 @@ fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
 /// Makes a directory that everybody may search; the program's umask takes away no more than writing.
 fn make_directory(path: &Path) -> Result<(), PathError> {
     fs::create_dir(path).on("mkdir", path)
-}
-
-fn entry_names(directory: &Path) -> Result<Vec<std::ffi::OsString>, PathError> {
-    let entries = fs::read_dir(directory).on("open", directory)?;
-    entries.map(|entry| Ok(entry.on("read", directory)?.file_name())).collect()
 }

@@ -10,15 +10,13 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount as mount2, move_mount, unmount as umount2,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, mount as mount2, move_mount,
 };
 
 use super::{Error, Mount, Volume, links};
-use crate::driver;
 use crate::layout::Layout;
-use crate::sys::mount_point;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::OnPath;
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
 const OPTIONS_LIMIT: usize = 4095;
@@ -132,29 +130,5 @@ fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
         (None, Errno::NODEV) => format!("{reason}: the kernel has no overlay filesystem (modprobe overlay)"),
         (None, Errno::PERM) => format!("{reason}: mounting takes root; use --without-mount to leave it to the caller"),
         _ => reason,
-    }
-}
-
-/// Unmounts the root filesystem of the image at `path`, detaching it where it is in use.
-///
-/// Whatever else is mounted below the image stays, and stops the removal: it is somebody's data.
-pub(super) fn unmount(path: &Path, shown: &Path) -> Result<(), driver::Error> {
-    for entry in super::entry_names(path).map_err(Error::from)? {
-        if entry != "rootfs" && mount_point::is_mount_point(&path.join(&entry))? {
-            return Err(driver::Error::mounted_below(shown, Path::new(&entry)));
-        }
-    }
-    let rootfs = path.join("rootfs");
-    let failed =
-        |errno| Error::Unmount(shown.display().to_string(), PathError::new("umount", shown.join("rootfs"), errno));
-    match umount2(&rootfs, UnmountFlags::NOFOLLOW) {
-        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(Errno::PERM) if !mount_point::is_mount_point(&rootfs)? => Ok(()),
-        // Either a process uses it, which may keep it, or something is mounted in it.
-        Err(Errno::BUSY) => match mount_point::first_below(&rootfs)? {
-            Some(below) => Err(driver::Error::mounted_below(shown, &Path::new("rootfs").join(below))),
-            None => Ok(umount2(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(failed)?),
-        },
-        Err(errno) => Err(failed(errno).into()),
     }
 }

@@ -1,13 +1,9 @@
 //! `delete`.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::{Archive, TempStore, mount_points_below, small_image, write_archive};
+use crate::support::{Archive, TempStore, small_image, write_archive};
 
 fn with_image() -> TempStore {
     let store = TempStore::new();
@@ -20,7 +16,7 @@ fn an_image_is_deleted_by_id() {
     let store = with_image();
     assert_eq!(store.ok(["delete", "x"]), "Image x deleted\n");
     assert!(!store.image("x").exists());
-    assert!(mount_points_below(&store.path().join("images")).is_empty());
+    assert!(store.mounted_images().is_empty());
     assert!(store.records().is_empty());
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
     assert_eq!(store.volumes().len(), 1, "layers stay until a clean");
@@ -122,7 +118,7 @@ fn paths_longer_than_the_kernel_takes_at_once_are_deleted() {
         "cd {} && for i in $(seq 1 40); do mkdir {name} && cd {name}; done; touch end",
         store.rootfs("x").display()
     );
-    support::succeed("sh", ["-c", &script]);
+    crate::support::succeed("sh", ["-c", &script]);
     store.ok(["delete", "x"]);
     assert!(!store.image("x").exists());
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
@@ -134,7 +130,7 @@ fn immutable_looking_content_links_and_fifos_are_deleted() {
     let rootfs = store.rootfs("x");
     std::os::unix::fs::symlink("/etc", rootfs.join("link")).unwrap();
     std::os::unix::fs::symlink(store.beside("image"), rootfs.join("to-image")).unwrap();
-    support::succeed("mkfifo", [rootfs.join("fifo")]);
+    crate::support::succeed("mkfifo", [rootfs.join("fifo")]);
     store.ok(["delete", "x"]);
     assert!(Path::new("/etc/passwd").exists());
     assert!(store.beside("image/index.json").exists());
@@ -144,7 +140,7 @@ fn immutable_looking_content_links_and_fifos_are_deleted() {
 fn something_mounted_in_the_image_keeps_it_and_its_record() {
     let store = with_image();
     let inside = store.image("x").join("mounted");
-    support::mount(Path::new("tmpfs"), &inside, "tmpfs", "size=1m");
+    crate::support::mount(Path::new("tmpfs"), &inside, "tmpfs", "size=1m");
     fs::write(inside.join("precious"), "kept").unwrap();
 
     let message = store.fails(["delete", "x"]);
@@ -152,7 +148,7 @@ fn something_mounted_in_the_image_keeps_it_and_its_record() {
     assert_eq!(fs::read_to_string(inside.join("precious")).unwrap(), "kept");
     assert_eq!(store.records(), ["x"]);
 
-    support::unmount_below(&inside);
+    crate::support::unmount_below(&inside);
     store.ok(["delete", "x"]);
     assert!(!store.image("x").exists());
 }
@@ -162,14 +158,14 @@ fn something_mounted_in_the_rootfs_keeps_what_the_image_wrote() {
     let store = with_image();
     fs::write(store.rootfs("x").join("mine"), "kept").unwrap();
     let inside = store.rootfs("x").join("mounted");
-    support::mount(Path::new("tmpfs"), &inside, "tmpfs", "size=1m");
+    crate::support::mount(Path::new("tmpfs"), &inside, "tmpfs", "size=1m");
 
     let message = store.fails(["delete", "x"]);
     assert!(message.contains("deleting image path"), "{message}");
-    assert_eq!(fs::read_to_string(store.image("x").join("diff/mine")).unwrap(), "kept");
+    assert_eq!(fs::read_to_string(store.own_files("x").join("mine")).unwrap(), "kept");
     assert_eq!(store.records(), ["x"]);
 
-    support::unmount_below(&inside);
+    crate::support::unmount_below(&inside);
     store.ok(["delete", "x"]);
     assert!(!store.image("x").exists());
 }
@@ -181,6 +177,6 @@ fn a_busy_rootfs_is_detached() {
     let held = fs::File::open(store.rootfs("x").join("held")).unwrap();
     store.ok(["delete", "x"]);
     assert!(!store.image("x").exists());
-    assert!(mount_points_below(&store.path().join("images")).is_empty());
+    assert!(store.mounted_images().is_empty());
     drop(held);
 }

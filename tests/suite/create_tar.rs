@@ -1,16 +1,12 @@
 //! `create` from local tar archives.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use support::{Archive, MIB, Node, TempStore, gzip, names, sha256_hex, succeed, write_archive, zstd};
+use crate::support::{Archive, DRIVER, MIB, Node, TempStore, gzip, names, sha256_hex, succeed, write_archive, zstd};
 
 /// Writes an archive beside the store and creates an image from it.
 fn unpack(store: &TempStore, archive: Archive) -> std::path::PathBuf {
@@ -69,8 +65,9 @@ fn special_mode_bits_survive_the_change_of_owner_and_any_umask() {
         .file("unwritable/inside", 0o400, b"x");
     let path = write_archive(store.path().parent().unwrap(), "base.tar", &archive.bytes());
     let script = format!(
-        "umask 0077; exec {} --store {} create {} x",
+        "umask 0077; exec {} --driver {} --store {} create {} x",
         env!("CARGO_BIN_EXE_grootfs"),
+        DRIVER.name(),
         store.path().display(),
         path.display()
     );
@@ -242,7 +239,7 @@ fn archives_of_gnu_tar_in_every_format_unpack_alike() {
                 node.mtime.1 = expected.get(path).map_or(0, |node| node.mtime.1);
             }
         }
-        assert_eq!(support::differences(&expected, &actual, 5), [""; 0], "{format}");
+        assert_eq!(crate::support::differences(&expected, &actual, 5), [""; 0], "{format}");
         let blocks = fs::metadata(rootfs.join("sparse")).unwrap().blocks() * 512;
         assert!(blocks < 2 * MIB, "{format}: the holes of a sparse file take {blocks} bytes");
     }
@@ -385,7 +382,7 @@ fn relative_and_odd_paths_name_an_archive() {
         &Archive::new().file("foo", 0o644, b"hello").bytes(),
     );
     let mut command = store.command(["create", "with space%20.tar", "x"]);
-    support::run(command.current_dir(store.path().parent().unwrap())).success();
+    crate::support::run(command.current_dir(store.path().parent().unwrap())).success();
     assert_eq!(fs::read_to_string(store.rootfs("x").join("foo")).unwrap(), "hello");
 }
 

@@ -1,13 +1,9 @@
 //! `clean`.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::{Archive, Image, Layer, MIB, TempStore, mount, small_image, succeed};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, mount, small_image, succeed};
 
 /// An image of `count` layers of a thousand bytes each.
 fn image(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
@@ -40,9 +36,10 @@ fn volumes_that_no_image_uses_go_and_the_others_stay() {
     assert_eq!(store.volumes(), used);
     assert!(store.rootfs("used").join("used-3").exists());
     // Nothing about the removed ones stays either.
-    let metadata = support::names(&store.path().join("meta"));
+    let metadata = crate::support::names(&store.path().join("meta"));
     assert_eq!(metadata.iter().filter(|name| name.starts_with("volume-")).count(), 4, "{metadata:?}");
-    assert_eq!(support::names(&store.path().join("l")).len(), 8, "two entries a volume");
+    let links = if DRIVER == Driver::OverlayXfs { 8 } else { 0 };
+    assert_eq!(crate::support::names(&store.path().join("l")).len(), links, "two entries a volume on overlay-xfs");
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
@@ -50,7 +47,7 @@ fn volumes_that_no_image_uses_go_and_the_others_stay() {
 fn a_layer_shared_with_a_living_image_stays() {
     let store = TempStore::new();
     let shared = Layer::new(Archive::new().file("shared", 0o644, b"").bytes());
-    let chain = support::chain_ids([shared.diff_id.as_str()]);
+    let chain = crate::support::chain_ids([shared.diff_id.as_str()]);
     let one = Image::new().layer(shared.clone()).write(&store.beside("one"), "latest");
     let two = Image::new().layer(shared).layer(Layer::new(Archive::new().file("own", 0o644, b"").bytes()));
     let two = two.write(&store.beside("two"), "latest");
@@ -195,9 +192,15 @@ fn further_arguments_are_ignored() {
 
 #[test]
 fn a_missing_store_is_said_but_is_no_failure() {
-    let outcome = support::run(support::grootfs().args(["--store", "/invalid-store", "clean"]));
+    let outcome = crate::support::run(crate::support::grootfs().args(["--store", "/invalid-store", "clean"]));
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "no store found at /invalid-store\n"), "{outcome:?}");
-    let outcome = support::run(support::grootfs().args(["--store", "/invalid-store", "--log-level", "error", "clean"]));
+    let outcome = crate::support::run(crate::support::grootfs().args([
+        "--store",
+        "/invalid-store",
+        "--log-level",
+        "error",
+        "clean",
+    ]));
     assert_eq!(outcome.code, Some(0));
     assert!(outcome.stderr.contains(r#""error":"no store found at /invalid-store""#), "{outcome:?}");
 }
@@ -229,6 +232,8 @@ fn a_store_that_is_nearly_full_is_cleaned_whatever_the_threshold() {
     };
     let fill = available() - 10 * MIB;
     fs::write(store.rootfs("y").join("fill"), vec![7; usize::try_from(fill).unwrap()]).unwrap();
+    // Btrfs counts what is on the disk.
+    succeed("sync", ["-f", store.path().to_str().unwrap()]);
     assert_eq!(store.ok(clean), "clean completed\n");
     assert_eq!(store.volumes().len(), 1);
     assert!(available() > 90 * MIB);

@@ -1,25 +1,12 @@
 //! `create`, whatever the image comes from: its arguments, its answer, its ids, its clean-up.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, TempStore, grootfs, layers, run, small_image, write_archive,
+};
 use serde_json::Value;
-use support::{Archive, Image, Layer, TempStore, mount_points_below, sha256_hex, small_image, succeed, write_archive};
-
-/// An image with `count` layers of one file each; no two names give the same layers.
-fn layers(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
-    let image = (0..count).fold(Image::new(), |image, n| {
-        let content = format!("{name} {n}");
-        image.layer(Layer::new(Archive::new().file(&format!("file-{n}"), 0o644, content.as_bytes()).bytes()))
-    });
-    let chain = image.chain_ids();
-    (image.write(&store.beside(name), "latest"), chain)
-}
 
 #[test]
 fn a_store_that_was_never_initialised_is_named_as_such() {
@@ -84,7 +71,7 @@ fn an_id_is_one_path_element() {
     for id in ["", ".", ".."] {
         store.fails(["create", &image, id]);
     }
-    assert_eq!(support::names(&store.path().join("images")), [""; 0]);
+    assert_eq!(crate::support::names(&store.path().join("images")), [""; 0]);
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
@@ -110,8 +97,20 @@ fn an_unknown_driver_is_refused() {
     assert_eq!(message, "filesystem driver not supported: dinosaurfs");
 
     let config = write_archive(store.path().parent().unwrap(), "config.yml", b"driver: this-should-fail\n");
-    let message = store.fails(["--config", config.to_str().unwrap(), "create", &image, "x"]);
-    assert_eq!(message, "filesystem driver not supported: this-should-fail");
+    let mut command = grootfs();
+    command.arg("--config").arg(&config).arg("--store").arg(store.path()).args(["create", &image, "x"]);
+    assert_eq!(run(&mut command).failure(), "filesystem driver not supported: this-should-fail");
+}
+
+#[test]
+fn the_driver_of_another_filesystem_is_refused() {
+    let store = TempStore::new();
+    let image = small_image(&store.beside("image"));
+    let other = if DRIVER == Driver::Btrfs { "overlay-xfs" } else { "btrfs" };
+    let expected = format!("Store path filesystem ({}) is incompatible with requested driver", store.path().display());
+    assert_eq!(store.fails(["--driver", other, "create", &image, "x"]), expected);
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    store.create(&image, "x");
 }
 
 #[test]
@@ -119,12 +118,12 @@ fn the_store_of_the_config_is_used_where_no_flag_says_otherwise() {
     let store = TempStore::new();
     let image = small_image(&store.beside("image"));
     let config = store.beside("config.yml");
-    fs::write(&config, format!("store: {}\n", store.path().display())).unwrap();
+    fs::write(&config, format!("store: {}\ndriver: {}\n", store.path().display(), DRIVER.name())).unwrap();
 
-    let printed = support::run(support::grootfs().arg("--config").arg(&config).args(["create", &image, "x"])).success();
+    let printed = run(grootfs().arg("--config").arg(&config).args(["create", &image, "x"])).success();
     let spec: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(spec["root"]["path"].as_str(), store.rootfs("x").to_str());
-    support::run(support::grootfs().arg("--config").arg(&config).args(["delete", "x"])).success();
+    run(grootfs().arg("--config").arg(&config).args(["delete", "x"])).success();
     assert!(!store.image("x").exists());
 }
 
@@ -137,66 +136,6 @@ fn the_answer_of_a_mounted_create_is_one_exact_line() {
         store.rootfs("x").display()
     );
     assert_eq!(printed, format!("{expected}\n"));
-}
-
-#[test]
-fn the_answer_without_mount_lists_the_root_and_the_volumes() {
-    let store = TempStore::new();
-    let url = Image::new()
-        .layer(Layer::new(Archive::new().file("a", 0o644, b"a").bytes()))
-        .layer(Layer::new(Archive::new().file("b", 0o644, b"b").bytes()))
-        .env(&["PATH=/usr/bin", "TEST=<&>"])
-        .volume("/foo")
-        .write(&store.beside("image"), "latest");
-    let printed = store.ok(["create", "--without-mount", &url, "x"]);
-
-    let links = store.path().join("l");
-    let short = |volume: &str| fs::read_to_string(links.join(volume)).unwrap();
-    let record: Vec<String> =
-        serde_json::from_slice(&fs::read(store.path().join("meta/dependencies/image:x.json")).unwrap()).unwrap();
-    let lower: Vec<String> =
-        record.iter().rev().map(|volume| format!("{}", links.join(short(volume)).display())).collect();
-    let (rootfs, image) = (store.rootfs("x").display().to_string(), store.image("x").display().to_string());
-    let expected = format!(
-        concat!(
-            r#"{{"ociVersion":"","process":{{"user":{{"uid":0,"gid":0}},"args":null,"#,
-            r#""env":["PATH=/usr/bin","TEST=\u003c\u0026\u003e"],"cwd":""}},"root":{{"path":"{rootfs}"}},"#,
-            r#""mounts":[{{"destination":"{rootfs}","type":"overlay","source":"overlay","#,
-            r#""options":["lowerdir={lower},upperdir={image}/diff,workdir={image}/workdir"]}},"#,
-            r#"{{"destination":"/foo","type":"bind","source":"{image}/vol-{volume}","options":["bind"]}}]}}"#
-        ),
-        rootfs = rootfs,
-        image = image,
-        lower = lower.join(":"),
-        volume = sha256_hex(b"/foo"),
-    );
-    assert_eq!(printed, format!("{expected}\n"));
-}
-
-#[test]
-fn an_image_without_mount_has_an_empty_root_and_mounts_as_it_says() {
-    let store = TempStore::new();
-    let printed = store.ok(["create", "--without-mount", &small_image(&store.beside("image")), "x"]);
-    assert!(fs::read_dir(store.rootfs("x")).unwrap().next().is_none());
-    assert!(mount_points_below(&store.path().join("images")).is_empty());
-
-    let spec: Value = serde_json::from_str(&printed).unwrap();
-    let entry = &spec["mounts"][0];
-    assert_eq!(entry["destination"].as_str(), store.rootfs("x").to_str());
-    let target = store.beside("elsewhere");
-    support::mount(Path::new("overlay"), &target, "overlay", entry["options"][0].as_str().unwrap());
-    assert_eq!(fs::read_to_string(target.join("hello")).unwrap(), "hello\n");
-}
-
-#[test]
-fn an_id_that_mount_options_cannot_say_is_refused_without_mount() {
-    let store = TempStore::new();
-    let image = small_image(&store.beside("image"));
-    for id in ["a,b", r"a\b"] {
-        let message = store.fails(["create", "--without-mount", &image, id]);
-        assert!(message.contains(&format!("id `{id}` contains invalid characters")), "{message}");
-        store.create(&image, id);
-    }
 }
 
 #[test]
@@ -234,44 +173,6 @@ fn the_mounted_root_is_0755_and_roots_whatever_the_image_says() {
     let url = Image::new().layer(Layer::new(archive)).write(&store.beside("image"), "latest");
     let metadata = fs::metadata(store.create(&url, "x")).unwrap();
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o755, 0, 0));
-}
-
-#[test]
-fn five_hundred_layers_work_mounted_or_not() {
-    let store = TempStore::new();
-    let (image, chain) = layers(&store, "tall", 500);
-    let rootfs = store.create(&image, "mounted");
-    assert_eq!(fs::read_dir(&rootfs).unwrap().count(), 500);
-    assert_eq!(fs::read_to_string(rootfs.join("file-499")).unwrap(), "tall 499");
-    fs::write(rootfs.join("new"), "written").unwrap();
-
-    let printed = store.ok(["create", "--without-mount", &image, "unmounted"]);
-    let spec: Value = serde_json::from_str(&printed).unwrap();
-    let options = spec["mounts"][0]["options"][0].as_str().unwrap().to_owned();
-    let rootfs = store.rootfs("unmounted");
-    succeed("mount", ["-i", "-t", "overlay", "overlay", "-o", &options, rootfs.to_str().unwrap()]);
-    assert_eq!(fs::read_dir(&rootfs).unwrap().count(), 500);
-    assert_eq!(fs::read_to_string(rootfs.join("file-0")).unwrap(), "tall 0");
-    assert_eq!(fs::read_to_string(rootfs.join("file-499")).unwrap(), "tall 499");
-    assert_eq!(store.volumes().len(), chain.len() + 1, "the lowest layers in one");
-
-    let again = store.ok(["create", "--without-mount", &image, "again"]);
-    assert_eq!(again.replace("again", "unmounted"), printed, "made once");
-    for id in ["mounted", "unmounted", "again"] {
-        store.ok(["delete", id]);
-    }
-    store.ok(["clean"]);
-    assert!(store.volumes().is_empty());
-}
-
-#[test]
-fn more_layers_than_the_kernel_mounts_are_refused_in_one_line() {
-    let store = TempStore::new();
-    let (image, _) = layers(&store, "too-tall", 501);
-    let message = store.fails(["create", &image, "x"]);
-    assert!(message.contains("500"), "{message}");
-    assert!(!store.image("x").exists());
-    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
 #[test]
@@ -346,7 +247,7 @@ fn the_clean_before_a_create_logs_where_it_is_told_to() {
 
 #[test]
 fn a_store_without_limits_says_so_when_a_limit_is_asked_for() {
-    let store = TempStore::new();
+    let store = TempStore::without_quota();
     let image = small_image(&store.beside("image"));
     for flags in [
         &["--disk-limit-size-bytes", "10485760"][..],
@@ -358,34 +259,4 @@ fn a_store_without_limits_says_so_when_a_limit_is_asked_for() {
         assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
     }
     store.create(&image, "x");
-}
-
-#[test]
-fn files_of_the_store_have_the_formats_of_the_original() {
-    let store = TempStore::new();
-    let (image, chain) = layers(&store, "image", 2);
-    store.create(&image, "x");
-    let read = |path: &str| fs::read_to_string(store.path().join(path)).unwrap();
-    let mode = |path: &str| fs::symlink_metadata(store.path().join(path)).unwrap().mode() & 0o7777;
-
-    assert_eq!(read("meta/dependencies/image:x.json"), format!(r#"["{}","{}"]"#, chain[0], chain[1]));
-    for volume in &chain {
-        assert_eq!(read(&format!("meta/volume-{volume}")), "{\"Size\":7}\n", "bytes of the layer's regular files");
-        assert_eq!(mode(&format!("volumes/{volume}")), 0o755);
-        let short = read(&format!("l/{volume}"));
-        assert!(
-            short.len() < 32 && short.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),
-            "{short}"
-        );
-        let target = fs::read_link(store.path().join("l").join(&short)).unwrap();
-        assert_eq!(target, store.path().join("volumes").join(volume));
-        assert_eq!(mode(&format!("l/{volume}")), 0o644);
-    }
-    assert_eq!(read("images/x/image_info"), "14", "the volumes' sizes, no newline");
-    assert_eq!(mode("images/x/image_info"), 0o600);
-    assert_eq!(mode("images/x"), 0o700);
-    for directory in ["diff", "workdir", "rootfs"] {
-        assert_eq!(mode(&format!("images/x/{directory}")), 0o755, "{directory}");
-    }
-    assert!(!store.image("x").join("image_quota").exists(), "only with a limit");
 }

@@ -1,14 +1,10 @@
 //! Bad input: one line each, exit code 1, nothing on standard error, nothing left behind, and the next create works.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Archive, Image, Layer, MIB, TempStore, gzip, sha256_hex, small_image};
 use serde_json::json;
-use support::{Archive, Image, Layer, MIB, TempStore, gzip, sha256_hex, small_image};
 
 fn good_layer() -> Layer {
     Layer::new(Archive::new().file("good", 0o644, b"good").bytes())
@@ -82,7 +78,7 @@ fn truncated_archive() {
     let archive = Archive::new().file("other", 0o644, &[7; 100_000]).bytes();
     layer_is_refused(Layer::new(archive[..50_000].to_vec()), "unpacking layer");
     let store = TempStore::new();
-    let path = support::write_archive(store.path().parent().unwrap(), "cut.tar", &archive[..50_000]);
+    let path = crate::support::write_archive(store.path().parent().unwrap(), "cut.tar", &archive[..50_000]);
     is_refused(&store, path.to_str().unwrap(), "cut.tar");
 }
 
@@ -202,7 +198,7 @@ fn documents_that_are_no_files() {
     let url = small_image(&layout);
     let index = layout.join("index.json");
     fs::remove_file(&index).unwrap();
-    support::succeed("mkfifo", [&index]);
+    crate::support::succeed("mkfifo", [&index]);
     is_refused(&store, &url, "index.json: not a regular file");
     fs::remove_file(&index).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &index).unwrap();
@@ -254,7 +250,7 @@ fn a_corrupted_config_or_manifest() {
         let layout = store.beside(&format!("corrupted-{}", part.len()));
         let url = Image::new().layer(good_layer()).write(&layout, "latest");
         let blobs = layout.join("blobs/sha256");
-        let blob = support::names(&blobs).into_iter().map(|name| blobs.join(name)).find(|blob| {
+        let blob = crate::support::names(&blobs).into_iter().map(|name| blobs.join(name)).find(|blob| {
             let bytes = fs::read(blob).unwrap();
             bytes.starts_with(b"{") && String::from_utf8_lossy(&bytes).contains(part)
         });

@@ -1,11 +1,7 @@
 //! Promise 8: the warm path is system calls, and its cost does not grow with the number of images. A warm create,
 //! `stats` and `delete` make the same system calls in a store of 1,000 images as in one of 10, and start no program.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
-use support::{Archive, Image, Layer, SystemCalls, TempStore, system_calls};
+use crate::support::{Archive, Image, Layer, SystemCalls, TempStore, system_calls};
 
 /// The allocator and the loader may map a page more or less; nothing else may differ.
 const TOLERANCE: u64 = 4;

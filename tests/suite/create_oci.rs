@@ -1,18 +1,14 @@
 //! `create` from OCI image layouts.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use serde_json::json;
-use support::{
+use crate::support::{
     Archive, Image, Layer, Node, TempStore, busybox_layer, chain_ids, names, run, sha256_hex, small_image,
     write_document,
 };
+use serde_json::json;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -349,7 +345,7 @@ fn files_and_folders_their_owner_cannot_write_are_unpacked() {
 fn skipped_validation_takes_any_bytes() {
     let store = TempStore::new();
     let right = Layer::new(Archive::new().file("right", 0o644, b"").bytes());
-    let corrupted = support::gzip(&Archive::new().file("corrupted", 0o644, b"").bytes());
+    let corrupted = crate::support::gzip(&Archive::new().file("corrupted", 0o644, b"").bytes());
     let url = Image::new().layer(right.replace_blob(corrupted)).write(&store.beside("image"), "latest");
     assert!(store.fails(["create", &url, "x"]).contains("layer size is different from the value in the manifest"));
     store.ok(["create", "--skip-layer-validation", &url, "x"]);

@@ -1,12 +1,8 @@
 //! `generate-volume-size-metadata`.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 
-use support::{Archive, Image, Layer, TempStore, run};
+use crate::support::{Archive, Image, Layer, TempStore, run};
 
 fn with_four_volumes() -> (TempStore, Vec<String>) {
     let store = TempStore::new();
@@ -37,7 +33,7 @@ fn a_missing_size_is_measured_again() {
 fn nothing_missing_changes_nothing() {
     let (store, chain) = with_four_volumes();
     store.ok(["generate-volume-size-metadata"]);
-    let metadata = support::names(&store.path().join("meta"));
+    let metadata = crate::support::names(&store.path().join("meta"));
     assert_eq!(metadata.iter().filter(|name| name.starts_with("volume-")).count(), 4);
     assert!(chain.iter().all(|volume| size(&store, volume) == 100_000));
 }

@@ -1,12 +1,8 @@
 //! `list`.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 
-use support::{TempStore, grootfs, run, small_image};
+use crate::support::{TempStore, grootfs, run, small_image};
 
 #[test]
 fn images_are_listed_by_path() {

@@ -1,13 +1,9 @@
 //! `delete-store`.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::{TempStore, grootfs, mount, mount_points_below, run, small_image, with_fault};
+use crate::support::{TempStore, mount, mount_points_below, mounted_filesystem, small_image, with_fault};
 
 #[test]
 fn images_volumes_and_the_store_go_and_the_backing_file_stays() {
@@ -43,19 +39,14 @@ fn the_backing_file_serves_the_next_store() {
 
 #[test]
 fn a_store_below_a_mount_leaves_the_filesystem_as_it_was() {
-    let store = TempStore::uninitialised();
-    let disk = store.beside("disk");
-    fs::File::create(&disk).unwrap().set_len(400 * support::MIB).unwrap();
-    support::succeed("mkfs.xfs", ["-q", disk.to_str().unwrap()]);
-    let point = store.beside("mnt");
-    mount(&disk, &point, "xfs", "loop");
+    let disk = TempStore::uninitialised();
+    let point = mounted_filesystem(&disk);
     fs::write(point.join("neighbour"), "kept").unwrap();
-    let path = point.join("store");
-    let on = |arguments: &[&str]| run(grootfs().arg("--store").arg(&path).args(arguments)).success();
-    on(&["init-store", "--without-quota"]);
-    on(&["create", &small_image(&store.beside("image")), "x"]);
-    on(&["delete-store"]);
-    assert_eq!(support::names(&point), ["neighbour"]);
+    let store = TempStore::at(point.join("store"));
+    store.ok(["init-store", "--without-quota"]);
+    store.create(&small_image(&disk.beside("image")), "x");
+    store.ok(["delete-store"]);
+    assert_eq!(crate::support::names(&point), ["neighbour"]);
 }
 
 #[test]
@@ -65,7 +56,7 @@ fn what_else_is_in_the_stores_directory_is_left_alone() {
     fs::create_dir(store.path().join("mine")).unwrap();
     fs::write(store.path().join("mine/file"), "kept").unwrap();
     store.ok(["delete-store"]);
-    assert_eq!(support::names(store.path()), ["mine"]);
+    assert_eq!(crate::support::names(store.path()), ["mine"]);
     assert_eq!(fs::read_to_string(store.path().join("mine/file")).unwrap(), "kept");
 }
 
@@ -126,10 +117,10 @@ fn a_delete_store_killed_at_any_system_call_is_finished_by_the_next_one() {
             store.create(&url, "x");
             let fault = format!("{call}:signal=KILL:when={nth}");
             let (_, is_struck) = with_fault(&store.command(["delete-store"]), &fault);
-            if store.path().exists() && !support::names(store.path()).is_empty() {
+            if store.path().exists() && !crate::support::names(store.path()).is_empty() {
                 assert_eq!(store.ok(["delete-store"]), "", "{fault}");
             }
-            assert!(support::names(store.path()).is_empty(), "{fault}");
+            assert!(crate::support::names(store.path()).is_empty(), "{fault}");
             if !is_struck {
                 break;
             }
@@ -145,9 +136,9 @@ fn a_store_that_is_being_created_in_is_refused_and_left_as_it_is() {
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
     let pipe = store.beside("pipe");
-    support::succeed("mkfifo", [&pipe]);
+    crate::support::succeed("mkfifo", [&pipe]);
     let mut create = store.command(["create", pipe.to_str().unwrap(), "stalled"]).spawn().unwrap();
-    support::wait_for("the create to begin", || store.records().contains(&"stalled".to_owned()));
+    crate::support::wait_for("the create to begin", || store.records().contains(&"stalled".to_owned()));
 
     let message = store.fails(["delete-store"]);
     assert!(message.contains("image `stalled` is being created"), "{message}");

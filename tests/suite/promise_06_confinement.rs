@@ -1,13 +1,9 @@
 //! Promise 6: an image can only write inside its own layer, whatever its archive says.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::{Archive, Image, Layer, TempStore, write_archive};
+use crate::support::{Archive, Image, Layer, TempStore, write_archive};
 
 /// Writes an archive beside the store and creates an image from it.
 fn unpack(store: &TempStore, archive: Archive) -> std::path::PathBuf {

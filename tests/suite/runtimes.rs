@@ -3,14 +3,10 @@
 //! crun 1.8 cannot place a root overlay from `mounts`, wherever the entry's destination points; a root mounted by hand
 //! from the printed entry runs there too.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::path::Path;
 
+use crate::support::{Archive, Bundle, Image, Layer, Runtime, TempStore, busybox_layer, mount};
 use serde_json::Value;
-use support::{Archive, Bundle, Image, Layer, Runtime, TempStore, busybox_layer, mount};
 
 /// Shows that the container has the image's files, its environment and a root it can write to.
 const SCRIPT: &str = "cat /greeting && echo $GREETED > /written && cat /written";
@@ -35,7 +31,7 @@ fn a_mounted_root_runs_under_runc_and_crun() {
         let printed = store.ok(["create", &url, "x"]);
         greets(&store, runtime, &printed);
         assert_eq!(
-            std::fs::read_to_string(store.image("x").join("diff/written")).unwrap(),
+            std::fs::read_to_string(store.own_files("x").join("written")).unwrap(),
             "by the image's environment\n"
         );
         store.ok(["delete", "x"]);
@@ -62,15 +58,15 @@ fn a_root_mounted_by_hand_from_the_entry_runs_under_crun() {
     let printed = store.ok(["create", "--without-mount", &url, "x"]);
     let mut spec: Value = serde_json::from_str(&printed).unwrap();
     let entry = spec["mounts"].as_array_mut().unwrap().remove(0);
-    let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+    let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
     mount(
-        Path::new(&text("source")),
-        Path::new(&text("destination")),
-        &text("type"),
-        entry["options"][0].as_str().unwrap(),
+        Path::new(&text(&entry["source"])),
+        Path::new(&text(&entry["destination"])),
+        &text(&entry["type"]),
+        &text(&entry["options"][0]),
     );
     greets(&store, Runtime::Crun, &spec.to_string());
-    support::unmount_below(&store.rootfs("x"));
+    crate::support::unmount_below(&store.rootfs("x"));
     store.ok(["delete", "x"]);
 }
 
@@ -82,7 +78,7 @@ fn an_images_volume_is_writable_in_the_container() {
     let outcome =
         Bundle::new(&store.beside("bundle"), &printed, &["/bin/sh", "-c", "echo kept > /data/file"]).run(Runtime::Runc);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    let source = store.image("x").join(format!("vol-{}", support::sha256_hex(b"/data")));
+    let source = store.image("x").join(format!("vol-{}", crate::support::sha256_hex(b"/data")));
     assert_eq!(std::fs::read_to_string(source.join("file")).unwrap(), "kept\n");
     store.ok(["delete", "x"]);
 }

@@ -1,13 +1,9 @@
 //! Promise 10: one line tells the user what to do, and secrets never appear. (That every failure is one line is checked
 //! by every test that expects one.)
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 
-use support::{SECRET, TempStore, small_image};
+use crate::support::{SECRET, TempStore, small_image};
 
 #[test]
 fn promise_10_credentials_are_in_no_answer_and_no_log() {

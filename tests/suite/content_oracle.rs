@@ -7,13 +7,11 @@
 //! Set aside are: device nodes, which an image of this store never has, and the attributes of the root directory,
 //! which are the store's.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
+#![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
 
-use support::{Node, TempStore, Tree, differences, succeed};
+use crate::support::{Node, TempStore, Tree, differences, succeed};
 
 fn test_images() -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-images");
@@ -54,7 +52,7 @@ fn assert_created_equals(store: &TempStore, layout: &Path, expected: &Tree) {
 #[track_caller]
 fn equals_umoci(name: &str) {
     let layout = |packing: &str| test_images().join(format!("{name}{packing}"));
-    let store = TempStore::with_size(4 * 1024 * support::MIB);
+    let store = TempStore::with_size(4 * 1024 * crate::support::MIB);
     let bundle = store.beside("umoci");
     let original = umoci(&layout(""), &bundle);
     for packing in ["", "-skopeo", "-skopeo-zstd"] {

@@ -1,13 +1,9 @@
 //! Commands side by side in one store.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::thread;
 
-use support::{Archive, Image, Layer, TempStore, mount_points_below};
+use crate::support::{Archive, DRIVER, Image, Layer, TempStore};
 
 fn image(store: &TempStore) -> String {
     let layer = |name: &str| Layer::new(Archive::new().file(name, 0o644, name.as_bytes()).bytes());
@@ -37,7 +33,7 @@ fn two_creates_racing_on_one_id_leave_exactly_one_image() {
             store.ok(["clean"]);
         }
     }
-    assert_eq!(mount_points_below(&store.path().join("images")).len(), 25);
+    assert_eq!(store.mounted_images().len(), DRIVER.mounts(25));
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
@@ -56,7 +52,7 @@ fn a_create_racing_a_delete_of_its_id_leaves_a_whole_image_or_none() {
         }
         store.ok(["delete", "x"]);
         assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
-        assert!(mount_points_below(&store.path().join("images")).is_empty());
+        assert!(store.mounted_images().is_empty());
     }
 }
 

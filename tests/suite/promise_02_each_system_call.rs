@@ -1,13 +1,9 @@
 //! Promise 2, one system call after the other: struck by a kill or by an error of the kernel, a command leaves nothing
 //! half-made, and the next one works.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 
-use support::{Archive, Image, Layer, TempStore, mount_points_below, with_fault};
+use crate::support::{Archive, Image, Layer, TempStore, mount_points_below, with_fault};
 
 /// System calls that change something, or take it in hand. Each architecture has some of them.
 const CALLS: [&str; 28] = [
@@ -60,7 +56,7 @@ fn assert_whole(store: &TempStore, id: &str, context: &str) {
 #[track_caller]
 fn assert_sound(store: &TempStore, url: &str, context: &str) {
     store.create(url, "next");
-    for id in support::names(&store.path().join("images")) {
+    for id in crate::support::names(&store.path().join("images")) {
         assert_whole(store, &id, context);
         store.stats(&id);
         assert_eq!(store.ok(["delete", &id]), format!("Image {id} deleted\n"), "{context}");
@@ -68,7 +64,7 @@ fn assert_sound(store: &TempStore, url: &str, context: &str) {
     store.ok(["clean"]);
     assert!(store.leftovers().is_empty(), "{context}: {:?}", store.leftovers());
     for directory in ["volumes", "l", "meta/unflushed", "meta/dependencies", "projectids"] {
-        let names = support::names(&store.path().join(directory));
+        let names = crate::support::names(&store.path().join(directory));
         assert!(names.is_empty(), "{context}: {directory} holds {names:?}");
     }
     assert_eq!(mount_points_below(store.path()).len(), 1, "{context}");

@@ -1,17 +1,13 @@
 //! Promise 4: no lock is held across the network. A create whose source stalls delays nobody, and `clean` neither stops
 //! a create nor removes what one needs. A pipe that nobody writes to stands for a network that does not answer.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Archive, Image, Layer, TempStore, small_image, succeed};
+use crate::support::{Archive, Image, Layer, TempStore, small_image, succeed};
 
 /// Longer than any of these commands takes, shorter than anybody would call a delay.
 const PROMPT: Duration = Duration::from_secs(5);
