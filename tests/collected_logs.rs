@@ -1,7 +1,7 @@
 //! All that was logged in a test run, read as Garden reads it. `hack/test` runs this in the end, when every other test has
 //! left its logs in `GROOTFS_TEST_LOGS` (see `support::logs`).
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 

@@ -66,19 +66,16 @@ fn assert_flushes_alone(store: &TempStore, arguments: &[&str], said: &str) {
 fn what_a_create_leaves_running_holds_no_pipe() {
     let metron = Metron::start();
     let endpoint = metron.endpoint();
-    let ways: [&dyn Fn(&TempStore) -> Vec<String>; 3] = [
-        &|_| vec!["--log-level".to_owned(), "debug".to_owned()],
-        &|store| vec!["--log-file".to_owned(), store.beside("log").display().to_string()],
-        &|store| {
-            let file = store.beside("grootfs.prom").display().to_string();
-            ["--metron-endpoint", &endpoint, "--metrics-file", &file].map(str::to_owned).into()
-        },
-    ];
-    for way in ways {
+    for way in 0..3 {
         let store = TempStore::new();
-        let (url, flags) = (small_image(&store.beside("image")), way(&store));
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        assert_flushes_alone(&store, &[&flags[..], &["create", &url, "x"]].concat(), "\"ociVersion\"");
+        let url = small_image(&store.beside("image"));
+        let [log, file] = ["log", "grootfs.prom"].map(|name| store.beside(name).display().to_string());
+        let flags = match way {
+            0 => &["--log-level", "debug"][..],
+            1 => &["--log-file", &log],
+            _ => &["--metron-endpoint", &endpoint, "--metrics-file", &file],
+        };
+        assert_flushes_alone(&store, &[flags, &["create", &url, "x"]].concat(), "\"ociVersion\"");
     }
 }
 

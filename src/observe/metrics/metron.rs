@@ -67,9 +67,12 @@ impl Metron {
         let socket = UdpSocket::bind(any).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let envelopes = measured.iter().map(Envelope::of_measurement).chain(Envelope::of_end(command, end));
-        envelopes.fold(Ok(()), |result, envelope| {
-            result.and(socket.send_to(&envelope.encode_to_vec(), address).map(drop).map_err(failed))
-        })
+        let mut result = Ok(());
+        for envelope in envelopes {
+            // One that cannot be sent must not keep the others.
+            result = result.and(socket.send_to(&envelope.encode_to_vec(), address).map(drop).map_err(failed));
+        }
+        result
     }
 
     fn address(&self) -> Result<SocketAddr, Error> {
