@@ -307,6 +307,9 @@ fn every_line_of_a_create_with_many_layers_is_one_write_whatever_the_thread() {
     let entries = reader.join().unwrap();
     let count = |message: &str| entries.iter().filter(|entry| entry.message.ends_with(message)).count();
     assert_eq!((count("build-layer.starting"), count("skipping-entry"), count("build-layer.ending")), (20, 20, 20));
+    let session = "grootfs.create.groot-creating.image-pulling.build-layer.";
+    let of_layers = entries.iter().filter(|entry| entry.message.contains("build-layer"));
+    assert!(of_layers.into_iter().all(|entry| entry.message.starts_with(session)), "in whatever thread");
     let sessions: std::collections::BTreeSet<_> =
         entries.iter().filter(|entry| entry.message.ends_with("build-layer.starting")).map(|e| &e.session).collect();
     assert_eq!(sessions.len(), 20, "each layer has a number of its own");

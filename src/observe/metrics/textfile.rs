@@ -228,8 +228,9 @@ grootfs_store_used_bytes{store="/s"} 4096
         }
         fs::write(&path, [0xff]).unwrap();
         assert!(matches!(update(&path, "/s", End::Success), Err(Error::Foreign(_))));
-        let link = directory.path().join("link.prom");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let (own, link) = (directory.path().join("own.prom"), directory.path().join("link.prom"));
+        update(&own, "/s", End::Success).unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
         assert!(matches!(update(&link, "/s", End::Success), Err(Error::Foreign(_))));
     }
 
