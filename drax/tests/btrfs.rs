@@ -107,6 +107,65 @@ fn a_limit_is_taken_off_and_replaced() {
     }
 }
 
+/// Any process that may write to a directory can make subvolumes there.
+#[test]
+fn subvolumes_made_inside_a_limited_one_share_its_limit_with_simple_quotas() {
+    let filesystem = Filesystem::with_quota("escape", QuotaMode::Simple);
+    let image = filesystem.subvolume("image");
+    limit_to(&image, Limit { referenced: None, exclusive: Some(8 * MIB) });
+    write(&image.join("own"), 2 * MIB).unwrap();
+    let nested = filesystem.subvolume("image/nested");
+    write(&nested.join("fits"), 2 * MIB).unwrap();
+    let deep = filesystem.snapshot(&nested, "image/nested/deep");
+    let error = write(&deep.join("does-not"), 8 * MIB).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EDQUOT));
+
+    btrfs::sync(filesystem.open().as_fd()).unwrap();
+    let all = usage(&image);
+    assert!((7 * MIB..=8 * MIB).contains(&all.exclusive), "{all:?}");
+    assert_eq!(all.limit.exclusive, Some(8 * MIB));
+    as_ordinary_user(|| assert_eq!(usage(&image), all));
+
+    let neighbour = filesystem.subvolume("neighbour");
+    write(&neighbour.join("file"), 16 * MIB).unwrap();
+}
+
+#[test]
+fn the_group_of_a_limited_subvolume_goes_at_once_and_the_rest_with_the_subvolumes() {
+    let filesystem = Filesystem::with_quota("dissolve", QuotaMode::Simple);
+    let base = filesystem.subvolume("base");
+    let before = filesystem.qgroups().len();
+    let image = filesystem.snapshot(&base, "image");
+    limit_to(&image, Limit { referenced: Some(8 * MIB), exclusive: None });
+    limit_to(&image, Limit { referenced: Some(9 * MIB), exclusive: None });
+    let nested = filesystem.subvolume("image/nested");
+    write(&nested.join("file"), MIB).unwrap();
+    assert_eq!(filesystem.qgroups().len(), before + 3);
+
+    assert_eq!(btrfs::remove_qgroup(filesystem.open().as_fd(), id(&image)), Ok(false));
+    assert_eq!(filesystem.qgroups().len(), before + 2, "the two subvolumes' own");
+    filesystem.delete_and_wait(&nested);
+    filesystem.delete_and_wait(&image);
+    wait_for(|| {
+        btrfs::sync(filesystem.open().as_fd()).unwrap();
+        filesystem.qgroups().len() == before
+    });
+}
+
+/// A process killed between deleting an image and its group leaves the group.
+#[test]
+fn groups_whose_subvolume_is_gone_are_found_and_can_be_removed() {
+    let filesystem = Filesystem::with_quota("stale-group", QuotaMode::Simple);
+    let image = filesystem.subvolume("image");
+    let before = filesystem.qgroups().len() - 1;
+    limit_to(&image, Limit { referenced: Some(8 * MIB), exclusive: None });
+    let id = id(&image);
+    filesystem.delete_and_wait(&image);
+    assert_eq!(btrfs::stale_qgroups(filesystem.open().as_fd(), 10), Ok(vec![id]));
+    assert_eq!(btrfs::remove_qgroup(filesystem.open().as_fd(), id), Ok(true));
+    assert_eq!(filesystem.qgroups().len(), before);
+}
+
 #[test]
 fn a_full_subvolume_can_be_given_more_through_another_one() {
     for mode in MODES {

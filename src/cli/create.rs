@@ -86,7 +86,7 @@ fn registry(config: &Config, args: &CreateArgs) -> RegistryOptions {
 
 fn limit(config: &Config) -> Option<DiskLimit> {
     let bytes = config.create.disk_limit_bytes;
-    (bytes > 0).then_some(DiskLimit { bytes, exclusive: config.create.exclude_image_from_quota })
+    (bytes > 0).then_some(DiskLimit { bytes, is_exclusive: config.create.exclude_image_from_quota })
 }
 
 /// The fields and their order are those of the original, which callers may compare byte for byte.

@@ -16,6 +16,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod list;
+mod mappings;
 mod measure;
 pub mod output;
 mod stats;
@@ -34,6 +35,7 @@ use crate::driver;
 use crate::observe::Metrics;
 use crate::observe::metrics::End;
 use crate::store::Store;
+use crate::sys::caller::Caller;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -122,7 +124,7 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
 /// The store that the configuration names, with its driver.
 fn store(config: &Config) -> Result<Store, Failure> {
     let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
-    Ok(Store::new(&config.store, driver::named(&config.driver, options)?)?)
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, Caller::of_process())?)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -126,11 +126,17 @@ pub(super) fn set_direct_io(layout: &Layout, on: bool) -> Result<(), FilesystemE
         .map_err(|e| FilesystemError::DirectIo(PathError::new("ioctl", &device.node, e)))
 }
 
-/// Opens a directory for system calls on its filesystem.
+/// Opens a directory of a store.
 pub(super) fn open(directory: &Path) -> Result<OwnedFd, PathError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(CWD, directory, flags, Mode::empty()).on("open", directory)
+    openat(CWD, directory, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).on("open", directory)
 }
+
+/// Opens a store itself, the path of which may be a link.
+pub(super) fn open_store(directory: &Path) -> Result<OwnedFd, PathError> {
+    openat(CWD, directory, DIRECTORY, Mode::empty()).on("open", directory)
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ mod unmount;
 
 use std::path::{Path, PathBuf};
 
+pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
 pub use image_files::recorded_limit;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use self::btrfs::Btrfs;
 use self::overlay_xfs::OverlayXfs;
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 use crate::unpacker::WhiteoutFormat;
 
@@ -35,15 +37,6 @@ impl Volume {
     }
 }
 
-/// A limit on the disk an image may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskLimit {
-    /// The limit.
-    pub bytes: u64,
-    /// Whether the layers below are left out of it.
-    pub exclusive: bool,
-}
-
 /// Everything a driver needs to make an image.
 #[derive(Debug)]
 pub struct ImageRequest<'a> {
@@ -55,6 +48,8 @@ pub struct ImageRequest<'a> {
     pub volumes: &'a [Volume],
     /// The limit, if there is to be one.
     pub limit: Option<DiskLimit>,
+    /// Whose the image is to be.
+    pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.
     pub mount: bool,
 }
@@ -169,7 +164,7 @@ pub trait Driver: Sync {
     /// Checks that the filesystem of `path` can do all that is needed, quotas included.
     fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), Error>;
     /// Makes what the driver needs in a store beside the common directories.
-    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), Error>;
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), Error>;
 
     /// How layers write down what they delete.
     fn whiteouts(&self) -> WhiteoutFormat;
@@ -190,6 +185,8 @@ pub trait Driver: Sync {
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
+    /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
+    fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
     /// Unmounts the root filesystem of the image at `path`, which messages call `shown`. Nothing is removed, and nothing
     /// is unmounted where anything else is mounted in the image.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error>;

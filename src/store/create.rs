@@ -13,12 +13,14 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::{Fetcher, RegistryOptions};
+use crate::idmap::IdMappings;
 use crate::image::{Image, Reference, without_secret};
 use crate::sys::files;
 use crate::sys::lock;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
@@ -72,9 +74,7 @@ impl Store {
         self.check_initialised()?;
         let shown = without_secret(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
-        if !Namespace::read(&self.layout)?.is_identity() {
-            return Err(Error::MissingMappings);
-        }
+        let mappings = namespace::mappings(&self.layout)?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
@@ -93,13 +93,13 @@ impl Store {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let mut created = self.make(request, request.clean.as_ref(), &id, &fetcher, image.clone());
+        let mut created = self.make(request, request.clean.as_ref(), &id, &fetcher, image.clone(), mappings.clone());
         if let Err(error) = &created
             && error.is_full()
             && fetcher.is_repeatable()
             && self.make_room(request, error)
         {
-            created = self.make(request, None, &id, &fetcher, image);
+            created = self.make(request, None, &id, &fetcher, image, mappings);
         }
         if let Err(error) = &created {
             self.clean_up_after(error, &id);
@@ -148,12 +148,16 @@ impl Store {
         id: &ImageId,
         fetcher: &Fetcher,
         image: Image,
+        mappings: IdMappings,
     ) -> Result<Created, Error> {
+        let owner = self.owner(&mappings);
         removal::remove_unfinished(self, id)?;
         let present = self.claim_and_clean(request, clean, id, &image)?;
         let options = PullOptions {
             verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
-            budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
+            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
+            mappings,
+            owner,
         };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
@@ -163,8 +167,9 @@ impl Store {
         let _session = tracing::info_span!("making-image").entered();
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
-        let mut mounts = self.fill(request, id, &image, &directory, &published)?;
-        mounts.extend(make_volumes(&image.volumes, &directory, &published)?);
+        owner.take(&directory)?;
+        let mut mounts = self.fill(request, id, &image, &directory, &published, owner)?;
+        mounts.extend(self.make_volumes(&image.volumes, &directory, &published, owner)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
@@ -210,6 +215,32 @@ impl Store {
         Ok(layers::claim(&self.layout, image)?)
     }
 
+    /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
+    fn make_volumes(
+        &self,
+        volumes: &[String],
+        directory: &Path,
+        published: &Path,
+        owner: Owner,
+    ) -> Result<Vec<Mount>, Error> {
+        let mut mounts = Vec::with_capacity(volumes.len());
+        for volume in volumes {
+            let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
+            let name = format!("vol-{name}");
+            let path = directory.join(&name);
+            self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            owner.take(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+            mounts.push(Mount {
+                destination: volume.clone(),
+                kind: "bind".into(),
+                source: published.join(name).display().to_string(),
+                options: vec!["bind".into()],
+            });
+        }
+        Ok(mounts)
+    }
+
     fn fill(
         &self,
         request: &Request<'_>,
@@ -217,6 +248,7 @@ impl Store {
         image: &Image,
         directory: &Path,
         published: &Path,
+        owner: Owner,
     ) -> Result<Vec<Mount>, Error> {
         let mut volumes = layers::sizes(self, &image.layers)?;
         if !request.mount {
@@ -224,7 +256,7 @@ impl Store {
             volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
         }
         let request =
-            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, mount: request.mount };
+            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, owner, mount: request.mount };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
     }
 }
@@ -233,7 +265,7 @@ impl Store {
 fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
     let blobs = image.blob_bytes();
     match limit {
-        Some(limit) if !limit.exclusive && blobs > limit.bytes => {
+        Some(limit) if !limit.is_exclusive && blobs > limit.bytes => {
             Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
         }
         _ => Ok(()),
@@ -242,25 +274,6 @@ fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error>
 
 fn make_private_directory(path: &Path) -> Result<(), PathError> {
     fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
-}
-
-/// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-fn make_volumes(volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, PathError> {
-    let mut mounts = Vec::with_capacity(volumes.len());
-    for volume in volumes {
-        let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("vol-{name}");
-        let path = directory.join(&name);
-        fs::create_dir(&path).on("creating volume source: mkdir", &path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
-        mounts.push(Mount {
-            destination: volume.clone(),
-            kind: "bind".into(),
-            source: published.join(name).display().to_string(),
-            options: vec!["bind".into()],
-        });
-    }
-    Ok(mounts)
 }
 
 fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {

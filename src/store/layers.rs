@@ -13,10 +13,12 @@ use std::thread;
 use super::{Error, Store, build, durability, volumes};
 use crate::driver::Volume;
 use crate::fetcher::Fetcher;
+use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, Failure, IdTranslation};
+use crate::unpacker::{self, Budget, Expected, Failure};
 
 /// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
 const READ_AHEAD: usize = 8 << 20;
@@ -28,6 +30,10 @@ pub(super) struct PullOptions {
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
+    /// What the layers' ids are on the host.
+    pub(super) mappings: IdMappings,
+    /// Whose the volumes are.
+    pub(super) owner: Owner,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -64,7 +70,8 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    ids: IdTranslation,
+    ids: IdMappings,
+    owner: Owner,
 }
 
 struct Progress {
@@ -90,7 +97,8 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
-            ids: IdTranslation::identity(),
+            ids: options.mappings.clone(),
+            owner: options.owner,
         }
     }
 
@@ -177,6 +185,9 @@ impl<'a> Pull<'a> {
             parent = below.map(|below| self.store.layout.volume(below));
         }
         self.store.driver.create_volume(path, parent.as_deref())?;
+        if parent.is_none() {
+            self.owner.take(path)?;
+        }
         Ok(open_directory(path)?)
     }
 

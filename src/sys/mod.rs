@@ -1,6 +1,7 @@
 //! Thin typed wrappers over system calls: the only place for `unsafe`. They know nothing of images or stores.
 
 pub mod btrfs;
+pub mod caller;
 pub mod confine;
 pub mod descriptors;
 pub mod dirfd;
@@ -8,10 +9,12 @@ pub mod files;
 pub mod lock;
 pub mod loop_device;
 pub mod mount_point;
+pub mod owner;
 pub mod path_error;
 pub mod random;
 pub mod remove_tree;
 pub mod signals;
 pub mod space;
+pub mod subordinate_ids;
 pub mod xattr;
 pub mod xfs;

@@ -12,12 +12,12 @@ use tracing::debug;
 use super::archive::{Archive, Entry, Kind};
 use super::attributes::{Attributes, Owner, Target, is_portable};
 use super::error::Error;
-use super::ids::IdTranslation;
 use super::path::clean;
 use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, Unpacked};
+use crate::idmap::IdMappings;
 use crate::sys::confine::Confinement;
 
 /// Extracts the archive in `stream` into the directory `volume`, and reads the stream to its end.
@@ -209,12 +209,12 @@ impl<R: BufRead> Extractor<'_, R> {
 
 /// Owners as files get them.
 struct Owners<'a> {
-    ids: &'a IdTranslation,
+    ids: &'a IdMappings,
     given_away: bool,
 }
 
 impl<'a> Owners<'a> {
-    fn new(ids: &'a IdTranslation) -> Self {
+    fn new(ids: &'a IdMappings) -> Self {
         Self { ids, given_away: Owner::can_be_given() }
     }
 

@@ -21,7 +21,6 @@ mod error;
 mod extract;
 mod finish;
 mod flatten;
-mod ids;
 mod merged;
 mod path;
 mod pax;
@@ -42,10 +41,10 @@ pub use archive::ArchiveError;
 pub use digest::{Budget, Expected};
 pub use error::Error;
 pub use flatten::flatten;
-pub use ids::{IdError, IdRange, IdTranslation};
 pub use merged::{MergedFile, MergedView};
 pub use whiteout::WhiteoutFormat;
 
+use crate::idmap::IdMappings;
 use attributes::Owner;
 use tree::Unsettled;
 
@@ -60,7 +59,7 @@ pub struct Layer<'a> {
     /// Uncompressed bytes that may wait for the volume, and for the writing half later on. Some always may.
     pub read_ahead: usize,
     /// Whose the files become.
-    pub ids: &'a IdTranslation,
+    pub ids: &'a IdMappings,
     /// Limit on the uncompressed bytes, shared with other layers.
     pub budget: Option<&'a Budget>,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,7 +10,7 @@ use std::thread;
 use crate::support::{Archive, Cell, Guardian, MIB, Rootfs, Stores, loops_below, mount_points_below, names};
 
 /// What the cells of these tests have for stores.
-pub(crate) const STORES: Stores = Stores::BothPrivileged;
+pub(crate) const STORES: Stores = Stores::UnprivilegedAndPrivileged;
 
 /// Workers that guardian has at the same time.
 const WORKERS: usize = 5;
@@ -57,6 +58,10 @@ fn start_container(guardian: &Guardian, cell: &Cell, number: usize, limit: u64) 
     assert_eq!(created.root, cell.stores()[number % 2].join("images").join(handle(number)).join("rootfs"));
     assert!(created.mounts.is_empty() && created.env.is_empty(), "{created:?}");
     assert_eq!(fs::read_to_string(created.root.join("etc/greeting")).unwrap(), "hello");
+    // A container's root is nobody on the machine, unless it is a privileged one.
+    let is_mapped = STORES == Stores::UnprivilegedAndPrivileged && !rootfs.privileged;
+    let owner = |path: &str| fs::metadata(created.root.join(path)).unwrap().uid();
+    assert_eq!((owner("etc/greeting"), owner("home/vcap/profile")), (if is_mapped { 4_294_967_294 } else { 0 }, 2000));
     fs::write(created.root.join("mine"), handle(number)).unwrap();
 }
 

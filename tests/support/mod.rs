@@ -32,7 +32,8 @@ pub(crate) use metron::{Metron, Received};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
-    DRIVER, Driver, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem, unmount_below,
+    DRIVER, Driver, IS_CLASSIC, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem,
+    unmount_below,
 };
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use tree::{Node, Tree, differences};

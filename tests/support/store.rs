@@ -16,10 +16,13 @@ use super::{logs, names};
 const SIZE: u64 = 1024 * super::MIB;
 
 /// The driver of the stores of this test program.
-pub(crate) const DRIVER: Driver = match env!("CARGO_CRATE_NAME").as_bytes() {
-    b"on_btrfs" => Driver::Btrfs,
+pub(crate) const DRIVER: Driver = match PROGRAM {
+    b"on_btrfs" | b"on_btrfs_classic" => Driver::Btrfs,
     _ => Driver::OverlayXfs,
 };
+const PROGRAM: &[u8] = env!("CARGO_CRATE_NAME").as_bytes();
+/// Whether limits are kept by classic quotas, where the driver has a choice.
+pub(crate) const IS_CLASSIC: bool = matches!(PROGRAM, b"on_btrfs_classic");
 
 /// A filesystem driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +88,15 @@ impl TempStore {
 
     /// A store with limits; on XFS that needs a kernel with quotas.
     pub(crate) fn with_quota() -> Self {
-        Self::made(SIZE, &[])
+        if IS_CLASSIC { Self::with_classic_quota() } else { Self::made(SIZE, &[]) }
+    }
+
+    /// A btrfs store with the limits of kernels before 6.7.
+    pub(crate) fn with_classic_quota() -> Self {
+        let store = Self::without_quota();
+        succeed("btrfs", ["quota", "enable", &store.path.to_string_lossy()]);
+        store.ok(["init-store"]);
+        store
     }
 
     /// A store without limits.

@@ -4,16 +4,7 @@
 //! size is taken off a limit that includes them and added to the total; classic quotas do.
 
 use super::{Limit, QuotaMode, Usage};
-use std::fmt;
-
-/// A limit on the disk space of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskLimit {
-    /// The limit.
-    pub bytes: u64,
-    /// Whether the layers are left out of it.
-    pub is_exclusive: bool,
-}
+use crate::limit::{DiskLimit, SmallerThanLayers};
 
 /// What an image takes and may take, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,38 +19,15 @@ pub struct ImageUsage {
     pub committed: u64,
 }
 
-/// A limit is to include layers that are larger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SmallerThanLayers {
-    /// The limit.
-    pub limit: u64,
-    /// What the layers take.
-    pub layers: u64,
-}
-
-impl fmt::Display for SmallerThanLayers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, layers } = self;
-        write!(
-            f,
-            "disk limit is smaller than volume size: the limit is {limit} bytes and the image's layers take {layers}: \
-             raise the limit, or use --exclude-image-from-quota"
-        )
-    }
-}
-
-impl std::error::Error for SmallerThanLayers {}
-
 /// What to ask of the kernel for an image whose layers take `layers` bytes.
 pub fn limit_of_image(mode: QuotaMode, wanted: DiskLimit, layers: u64) -> Result<Limit, SmallerThanLayers> {
-    let DiskLimit { bytes, is_exclusive } = wanted;
-    if is_exclusive {
-        return Ok(Limit { referenced: None, exclusive: Some(bytes) });
+    let own = wanted.own(layers)?;
+    if wanted.is_exclusive {
+        return Ok(Limit { referenced: None, exclusive: Some(own) });
     }
-    let own = bytes.checked_sub(layers).ok_or(SmallerThanLayers { limit: bytes, layers })?;
     let referenced = match mode {
         QuotaMode::Simple => own,
-        QuotaMode::Classic => bytes,
+        QuotaMode::Classic => layers.saturating_add(own),
     };
     Ok(Limit { referenced: Some(referenced), exclusive: None })
 }
@@ -81,8 +49,12 @@ mod tests {
     use super::*;
     use QuotaMode::{Classic, Simple};
 
-    const fn wanted(bytes: u64, is_exclusive: bool) -> DiskLimit {
-        DiskLimit { bytes, is_exclusive }
+    /// Large enough to be taken as they are.
+    const LIMIT: u64 = 50_000_000;
+    const LAYERS: u64 = 5_000_000;
+
+    const fn wanted(is_exclusive: bool) -> DiskLimit {
+        DiskLimit { bytes: LIMIT, is_exclusive }
     }
 
     fn referenced(bytes: u64) -> Limit {
@@ -91,25 +63,12 @@ mod tests {
 
     #[test]
     fn layers_are_taken_off_a_limit_only_where_the_kernel_does_not_count_them() {
-        assert_eq!(limit_of_image(Simple, wanted(50, false), 5), Ok(referenced(45)));
-        assert_eq!(limit_of_image(Classic, wanted(50, false), 5), Ok(referenced(50)));
+        assert_eq!(limit_of_image(Simple, wanted(false), LAYERS), Ok(referenced(LIMIT - LAYERS)));
+        assert_eq!(limit_of_image(Classic, wanted(false), LAYERS), Ok(referenced(LIMIT)));
         for mode in [Simple, Classic] {
-            let exclusive = Limit { referenced: None, exclusive: Some(50) };
-            assert_eq!(limit_of_image(mode, wanted(50, true), 5), Ok(exclusive));
-            assert_eq!(limit_of_image(mode, wanted(4, true), 5).map(|limit| limit.exclusive), Ok(Some(4)));
-        }
-    }
-
-    #[test]
-    fn a_limit_that_includes_larger_layers_is_refused() {
-        for mode in [Simple, Classic] {
-            assert!(limit_of_image(mode, wanted(5, false), 5).is_ok());
-            let error = limit_of_image(mode, wanted(4, false), 5).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "disk limit is smaller than volume size: the limit is 4 bytes and the image's layers take 5: raise the \
-                 limit, or use --exclude-image-from-quota"
-            );
+            let exclusive = Limit { referenced: None, exclusive: Some(LIMIT) };
+            assert_eq!(limit_of_image(mode, wanted(true), LAYERS), Ok(exclusive));
+            assert!(limit_of_image(mode, wanted(false), LIMIT + 1).is_err());
         }
     }
 

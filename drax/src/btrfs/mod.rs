@@ -28,7 +28,7 @@ mod qgroup;
 mod state;
 mod subvolume;
 
-pub use image::{DiskLimit, ImageUsage, SmallerThanLayers, limit_of_image, usage_of_image};
+pub use image::{ImageUsage, limit_of_image, usage_of_image};
 pub use qgroup::{Limit, Usage, remove_qgroup, set_limit, stale_qgroups, usage};
 pub use state::{QuotaMode, QuotaState, enable_quota, quota_state};
 pub use subvolume::{

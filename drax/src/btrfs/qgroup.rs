@@ -1,6 +1,7 @@
 //! What one subvolume takes and may take.
 
 use super::{QUOTA_TREE, ROOT_TREE, find, is, number};
+use crate::btrfs::state::{QuotaMode, quota_state};
 use crate::btrfs::subvolume::subvolume_id;
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, QgroupLimit, TreeKey};
@@ -36,14 +37,74 @@ pub struct Usage {
 
 /// Limits subvolume `id`; limits that it had are replaced. Needs `CAP_SYS_ADMIN`. `ENOTCONN` means that quotas are off.
 ///
+/// With simple quotas that includes all subvolumes that are made inside it later: whoever may write to a directory may
+/// make a subvolume there, and would be rid of the limit. With classic quotas the kernel offers no way to prevent that.
+///
 /// `fs` is a directory outside that subvolume, such as the store: the kernel takes the room for this change from the
 /// subvolume of the descriptor, and one that is at its limit has none.
 pub fn set_limit(fs: BorrowedFd<'_>, id: u64, limit: Limit) -> Result<()> {
-    let request = QgroupLimit::both(id, limit.referenced, limit.exclusive);
-    sys::limit_qgroup(fs, request).map_err(Error::during(Operation::LimitSubvolume(id)))
+    let failed = Error::during(Operation::LimitSubvolume(id));
+    let mode = quota_state(fs)?.map(|state| state.mode);
+    let group = if mode == Some(QuotaMode::Simple) { enclose(fs, id).map_err(&failed)? } else { id };
+    sys::limit_qgroup(fs, QgroupLimit::both(group, limit.referenced, limit.exclusive)).map_err(failed)
 }
 
-/// Usage and limit of the subvolume that `subvolume` is in; `None` if it has no quota group, as while quotas are off.
+/// The group of subvolume `id` and those that are made inside it: the kernel makes these members of whatever groups the
+/// one around them is in (simple quotas only).
+///
+/// Its level is one that nobody else is likely to use, "gr" in ASCII: groups of low levels are administrators'.
+const fn enclosing_group(id: u64) -> u64 {
+    LEVEL << 48 | id
+}
+const LEVEL: u64 = 0x6772;
+
+/// Makes the enclosing group of subvolume `id`, unless it is there.
+fn enclose(fs: BorrowedFd<'_>, id: u64) -> io::Result<u64> {
+    let group = enclosing_group(id);
+    for made in [sys::create_qgroup(fs, group), sys::assign_qgroup(fs, id, group, true)] {
+        match made {
+            Err(error) if is(&error, libc::EEXIST) => {}
+            made => made?,
+        }
+    }
+    Ok(group)
+}
+
+/// Removes the enclosing group of subvolume `id`, if there is one. Its members are free of limits afterwards.
+fn dissolve(fs: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    let group = enclosing_group(id);
+    let absent = |error: &io::Error| is(error, libc::ENOENT) || is(error, libc::ENOTCONN);
+    for member in members(fs, group)? {
+        match sys::assign_qgroup(fs, member, group, false) {
+            Err(error) if absent(&error) => {}
+            taken_out => taken_out?,
+        }
+    }
+    match sys::remove_qgroup(fs, group) {
+        Err(error) if absent(&error) => Ok(()),
+        removed => removed,
+    }
+}
+
+fn members(fs: BorrowedFd<'_>, group: u64) -> io::Result<Vec<u64>> {
+    /// `BTRFS_QGROUP_RELATION_KEY`; there is an item for either direction.
+    const RELATION: u32 = 246;
+    let last = TreeKey { object: group, kind: RELATION, offset: group - 1 };
+    let mut first = TreeKey { offset: 0, ..last };
+    let mut members = Vec::new();
+    loop {
+        let found = match sys::search_tree(fs, QUOTA_TREE, first, last, u32::MAX) {
+            Err(error) if is(&error, libc::ENOENT) => return Ok(members),
+            other => other?,
+        };
+        let Some(end) = found.last() else { return Ok(members) };
+        first.offset = end.key.offset + 1;
+        members.extend(found.iter().map(|item| item.key.offset));
+    }
+}
+
+/// Usage and limit of the subvolume that `subvolume` is in; `None` if it has no quota group, as while quotas are off. Of one
+/// that is limited together with those inside it, theirs are included.
 ///
 /// One look-up of each, however many subvolumes there are. Without `CAP_SYS_ADMIN` the answer comes from sysfs, which
 /// containers may be without: then it is `EPERM`.
@@ -56,9 +117,10 @@ pub fn usage(subvolume: BorrowedFd<'_>) -> Result<Option<Usage>> {
     usage.map_err(Error::during(Operation::GetQgroup(id)))
 }
 
-/// Removes the quota group of subvolume `id`, and tells whether it is gone: the kernel keeps it while the subvolume
-/// exists, and for a while longer (see the module). One that does not exist is gone. Needs `CAP_SYS_ADMIN`.
+/// Takes the limit off subvolume `id`, removes its quota group, and tells whether that is gone: the kernel keeps it while
+/// the subvolume exists, and for a while longer (see the module). One that does not exist is gone. Needs `CAP_SYS_ADMIN`.
 pub fn remove_qgroup(fs: BorrowedFd<'_>, id: u64) -> Result<bool> {
+    dissolve(fs, id).map_err(Error::during(Operation::RemoveQgroup(id)))?;
     match sys::remove_qgroup(fs, id) {
         Ok(()) => Ok(true),
         // ENOTCONN: quotas are off, and all groups with them.
@@ -76,27 +138,29 @@ pub fn stale_qgroups(fs: BorrowedFd<'_>, most: usize) -> Result<Vec<u64>> {
 }
 
 fn stale(fs: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u64>> {
+    let mut stale = std::collections::BTreeSet::new();
     // Groups of subvolumes that users make: below 256 are the filesystem's own, from 2^48 up those of higher levels.
-    let last = TreeKey { object: 0, kind: INFO, offset: (1 << 48) - 1 };
-    let mut first = TreeKey { offset: 256, ..last };
-    let mut stale = Vec::new();
-    while first <= last {
-        let groups = match sys::search_tree(fs, QUOTA_TREE, first, last, u32::MAX) {
-            Err(error) if is(&error, libc::ENOENT) => return Ok(stale),
-            other => other?,
-        };
-        let Some(end) = groups.last() else { return Ok(stale) };
-        first.offset = end.key.offset + 1;
-        for group in groups {
-            if stale.len() == most {
-                return Ok(stale);
-            }
-            if !subvolume_exists(fs, group.key.offset)? {
-                stale.push(group.key.offset);
+    for first in [256, enclosing_group(256)] {
+        let last = TreeKey { object: 0, kind: INFO, offset: first | ((1 << 48) - 1) };
+        let mut first = TreeKey { offset: first, ..last };
+        while first <= last {
+            let groups = match sys::search_tree(fs, QUOTA_TREE, first, last, u32::MAX) {
+                Err(error) if is(&error, libc::ENOENT) => break,
+                other => other?,
+            };
+            let Some(end) = groups.last() else { break };
+            first.offset = end.key.offset + 1;
+            for id in groups.iter().map(|group| group.key.offset & ((1 << 48) - 1)) {
+                if stale.len() == most {
+                    return Ok(stale.into_iter().collect());
+                }
+                if !subvolume_exists(fs, id)? {
+                    stale.insert(id);
+                }
             }
         }
     }
-    Ok(stale)
+    Ok(stale.into_iter().collect())
 }
 
 /// Also true of one that is deleted but not yet dropped.
@@ -108,7 +172,14 @@ fn subvolume_exists(fs: BorrowedFd<'_>, id: u64) -> io::Result<bool> {
 }
 
 fn usage_from_tree(fs: BorrowedFd<'_>, id: u64) -> io::Result<Option<Usage>> {
-    let item = |kind| match find(fs, QUOTA_TREE, TreeKey { object: 0, kind, offset: id }) {
+    match usage_of_group(fs, enclosing_group(id))? {
+        None => usage_of_group(fs, id),
+        enclosing => Ok(enclosing),
+    }
+}
+
+fn usage_of_group(fs: BorrowedFd<'_>, group: u64) -> io::Result<Option<Usage>> {
+    let item = |kind| match find(fs, QUOTA_TREE, TreeKey { object: 0, kind, offset: group }) {
         Err(error) if is(&error, libc::ENOENT) => Ok(None),
         other => other,
     };
@@ -126,7 +197,8 @@ fn usage_from_sysfs(fs: BorrowedFd<'_>, id: u64, denied: io::Error) -> io::Resul
     if !filesystem.is_dir() {
         return Err(denied);
     }
-    let group = filesystem.join(format!("qgroups/0_{id}"));
+    let enclosing = filesystem.join(format!("qgroups/{LEVEL}_{id}"));
+    let group = if enclosing.is_dir() { enclosing } else { filesystem.join(format!("qgroups/0_{id}")) };
     let read = |name: &str| fs::read_to_string(group.join(name))?.trim_end().parse().map_err(io::Error::other);
     let usage = || {
         Ok(Usage {

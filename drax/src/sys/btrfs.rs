@@ -23,6 +23,15 @@ struct QgroupCreate {
 }
 const _: () = assert!(size_of::<QgroupCreate>() == 16);
 
+/// `struct btrfs_ioctl_qgroup_assign_args`
+#[repr(C)]
+struct QgroupAssign {
+    assign: u64,
+    member: u64,
+    group: u64,
+}
+const _: () = assert!(size_of::<QgroupAssign>() == 24);
+
 /// Limits of a quota group (`struct btrfs_ioctl_qgroup_limit_args`). Sizes are in bytes.
 #[repr(C)]
 pub(crate) struct QgroupLimit {
@@ -170,6 +179,8 @@ const INO_LOOKUP: libc::c_ulong = 0xd000_9412;
 const FS_INFO: libc::c_ulong = 0x8400_941f;
 /// `BTRFS_IOC_QUOTA_CTL`, `_IOWR(0x94, 40, struct btrfs_ioctl_quota_ctl_args)`
 const QUOTA_CTL: libc::c_ulong = 0xc010_9428;
+/// `BTRFS_IOC_QGROUP_ASSIGN`, `_IOW(0x94, 41, struct btrfs_ioctl_qgroup_assign_args)`
+const QGROUP_ASSIGN: libc::c_ulong = 0x4018_9429;
 /// `BTRFS_IOC_QGROUP_CREATE`, `_IOW(0x94, 42, struct btrfs_ioctl_qgroup_create_args)`
 const QGROUP_CREATE: libc::c_ulong = 0x4010_942a;
 /// `BTRFS_IOC_QGROUP_LIMIT`, `_IOR(0x94, 43, struct btrfs_ioctl_qgroup_limit_args)`
@@ -209,11 +220,26 @@ pub(crate) fn limit_qgroup(fs: BorrowedFd<'_>, mut limit: QgroupLimit) -> io::Re
     unsafe { ioctl(fs, QGROUP_LIMIT, &mut limit) }
 }
 
+/// Makes a quota group.
+pub(crate) fn create_qgroup(fs: BorrowedFd<'_>, qgroup: u64) -> io::Result<()> {
+    make_or_remove_qgroup(fs, QgroupCreate { create: 1, qgroup })
+}
+
 /// Removes a quota group.
 pub(crate) fn remove_qgroup(fs: BorrowedFd<'_>, qgroup: u64) -> io::Result<()> {
-    let mut create = QgroupCreate { create: 0, qgroup };
+    make_or_remove_qgroup(fs, QgroupCreate { create: 0, qgroup })
+}
+
+fn make_or_remove_qgroup(fs: BorrowedFd<'_>, mut create: QgroupCreate) -> io::Result<()> {
     // SAFETY: the call reads one `struct btrfs_ioctl_qgroup_create_args`.
     unsafe { ioctl(fs, QGROUP_CREATE, &mut create) }
+}
+
+/// Makes one quota group a member of another, of a higher level, or takes it out.
+pub(crate) fn assign_qgroup(fs: BorrowedFd<'_>, member: u64, group: u64, assign: bool) -> io::Result<()> {
+    let mut assignment = QgroupAssign { assign: u64::from(assign), member, group };
+    // SAFETY: the call reads one `struct btrfs_ioctl_qgroup_assign_args`.
+    unsafe { ioctl(fs, QGROUP_ASSIGN, &mut assignment) }
 }
 
 /// Writes out all data and commits.

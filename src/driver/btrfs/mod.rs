@@ -16,7 +16,7 @@ mod quota;
 mod subvolumes;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use self::filesystem::BTRFS;
@@ -28,7 +28,9 @@ use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::mount_point;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
 
@@ -86,7 +88,7 @@ impl Driver for Btrfs {
         Ok(quota::enable(path).map_err(Error::from)?)
     }
 
-    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, _owner: Owner) -> Result<(), super::Error> {
         Ok(common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?)
     }
 
@@ -130,6 +132,10 @@ impl Driver for Btrfs {
         Ok(create_image(layout, request)?)
     }
 
+    fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), super::Error> {
+        Ok(create_image_volume(layout, image, path)?)
+    }
+
     /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
         unmount(path, shown)?;
@@ -140,10 +146,7 @@ impl Driver for Btrfs {
     }
 
     fn remove_image(&self, _layout: &Layout, image: &Path) -> Result<(), super::Error> {
-        for name in [ROOTFS, SNAPSHOT] {
-            remove(&image.join(name))?;
-        }
-        Ok(remove_tree(image)?)
+        Ok(remove_image(image)?)
     }
 
     fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
@@ -169,22 +172,68 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
         None => subvolumes::create(&rootfs)?,
     }
     // Whatever the image says of its own root.
-    chown(&rootfs, Some(0), Some(0)).on("chown", &rootfs)?;
+    own_root(request.owner).take(&rootfs)?;
     fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
     if let Some(limit) = request.limit {
         apply_limit(layout, request.directory, &rootfs, limit, layers)?;
+    }
+    for name in [image_files::INFO, image_files::QUOTA] {
+        request.owner.take_if_there(&request.directory.join(name))?;
     }
     if request.mount {
         return Ok(Vec::new());
     }
     let mount_point = request.directory.join(ROOTFS);
     fs::create_dir(&mount_point).on("mkdir", &mount_point)?;
+    request.owner.take(&mount_point)?;
     Ok(vec![entry_for_caller(request.published)])
+}
+
+/// Whose the root directory of an image is: its owner's, or that of whoever makes it, if he can have it.
+fn own_root(owner: Owner) -> Owner {
+    if !rustix::process::geteuid().is_root() {
+        return owner;
+    }
+    Owner { uid: owner.uid.or(Some(0)), gid: owner.gid.or(Some(0)) }
 }
 
 fn apply_limit(layout: &Layout, image: &Path, rootfs: &Path, limit: DiskLimit, layers: u64) -> Result<(), Error> {
     let own = quota::apply(layout, rootfs, limit, layers)?;
     Ok(image_files::write(&image.join(image_files::QUOTA), own)?)
+}
+
+/// Only what is in a subvolume is counted. Where there is a limit the volume becomes a subvolume of its own, made inside
+/// the root filesystem, so that it shares that one's limit, and moved out. With classic quotas it does not share it, but
+/// has another one like it.
+fn create_image_volume(layout: &Layout, image: &Path, path: &Path) -> Result<(), Error> {
+    let limit = image.join(image_files::QUOTA);
+    if !files::exists(&limit)? {
+        return Ok(fs::create_dir(path).on("creating volume source: mkdir", path)?);
+    }
+    let inside = rootfs_of(image)?.join(format!(".volume-{}", random_number()?));
+    subvolumes::create(&inside)?;
+    fs::rename(&inside, path).on("rename", path)?;
+    Ok(quota::limit_volume(layout, path, image_files::read(&limit)?)?)
+}
+
+/// The limit goes first: a group of quotas cannot be taken apart once its subvolumes are gone.
+fn remove_image(image: &Path) -> Result<(), Error> {
+    for name in [ROOTFS, SNAPSHOT] {
+        let subvolume = image.join(name);
+        if subvolumes::is_subvolume(&subvolume)? && files::exists(&image.join(image_files::QUOTA))? {
+            quota::release(&subvolume);
+        }
+    }
+    for name in files::names(image)? {
+        remove(&image.join(name))?;
+    }
+    Ok(remove_tree(image)?)
+}
+
+/// The subvolume that is the image's root filesystem.
+fn rootfs_of(image: &Path) -> Result<PathBuf, PathError> {
+    let snapshot = image.join(SNAPSHOT);
+    Ok(if files::exists(&snapshot)? { snapshot } else { image.join(ROOTFS) })
 }
 
 /// The entry for a caller that mounts the root filesystem itself.
@@ -198,8 +247,7 @@ fn entry_for_caller(image: &Path) -> Mount {
 }
 
 fn usage(image: &Path) -> Result<Usage, Error> {
-    let snapshot = image.join(SNAPSHOT);
-    let rootfs = if files::exists(&snapshot)? { snapshot } else { image.join(ROOTFS) };
+    let rootfs = rootfs_of(image)?;
     let info = image.join(image_files::INFO);
     // The original kept no record of it here.
     let layers = if files::exists(&info)? { image_files::read(&info)? } else { 0 };

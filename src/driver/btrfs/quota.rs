@@ -6,10 +6,11 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use drax::btrfs::{self as quotas, QuotaMode, QuotaState, SmallerThanLayers};
+use drax::btrfs::{self as quotas, QuotaMode, QuotaState};
+use drax::{DiskLimit, SmallerThanLayers};
 
-use crate::driver::filesystem::open;
-use crate::driver::{DiskLimit, Usage};
+use crate::driver::Usage;
+use crate::driver::filesystem::{open, open_store};
 use crate::layout::Layout;
 use crate::sys::path_error::PathError;
 
@@ -47,7 +48,7 @@ pub enum QuotaError {
 
 /// Has the filesystem of `path` count what its subvolumes take; whichever way it counts already stays.
 pub(super) fn enable(path: &Path) -> Result<(), QuotaError> {
-    let filesystem = open(path)?;
+    let filesystem = open_store(path)?;
     let enabled = match quotas::enable_quota(filesystem.as_fd(), QuotaMode::Simple) {
         // Kernels before 6.7.
         Err(error) if error.errno() == libc::EINVAL => quotas::enable_quota(filesystem.as_fd(), QuotaMode::Classic),
@@ -61,7 +62,7 @@ pub(super) fn enable(path: &Path) -> Result<(), QuotaError> {
 /// Limits the image whose root filesystem is `subvolume` and whose layers take `layers` bytes. Returns what is left for
 /// the image's own data.
 pub(super) fn apply(layout: &Layout, subvolume: &Path, limit: DiskLimit, layers: u64) -> Result<u64, QuotaError> {
-    let (store, subvolume) = (open(layout.root())?, open(subvolume)?);
+    let (store, subvolume) = (open_store(layout.root())?, open(subvolume)?);
     let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Apply)?;
     let Some(QuotaState { mode, is_consistent }) = state else {
         return Err(QuotaError::Off(layout.root().display().to_string()));
@@ -72,11 +73,24 @@ pub(super) fn apply(layout: &Layout, subvolume: &Path, limit: DiskLimit, layers:
             "limit-may-be-wrong"
         );
     }
-    let wanted = quotas::DiskLimit { bytes: limit.bytes, is_exclusive: limit.exclusive };
-    let limit = quotas::limit_of_image(mode, wanted, layers)?;
+    let wanted = quotas::limit_of_image(mode, limit, layers)?;
     let id = quotas::subvolume_id(subvolume.as_fd()).map_err(QuotaError::Apply)?;
-    quotas::set_limit(store.as_fd(), id, limit).map_err(QuotaError::Apply)?;
-    Ok(if wanted.is_exclusive { wanted.bytes } else { wanted.bytes.saturating_sub(layers) })
+    quotas::set_limit(store.as_fd(), id, wanted).map_err(QuotaError::Apply)?;
+    Ok(limit.own(layers)?)
+}
+
+/// Limits a subvolume that was made inside a limited one, unless it shares that one's limit anyway.
+pub(super) fn limit_volume(layout: &Layout, subvolume: &Path, bytes: u64) -> Result<(), QuotaError> {
+    let (store, subvolume) = (open_store(layout.root())?, open(subvolume)?);
+    let limit = || {
+        let state = quotas::quota_state(store.as_fd())?;
+        if state.is_none_or(|state| state.mode == QuotaMode::Simple) {
+            return Ok(());
+        }
+        let limit = quotas::Limit { referenced: None, exclusive: Some(bytes) };
+        quotas::set_limit(store.as_fd(), quotas::subvolume_id(subvolume.as_fd())?, limit)
+    };
+    limit().map_err(QuotaError::Apply)
 }
 
 /// What the image whose root filesystem is `subvolume` takes, as of now.
@@ -97,9 +111,21 @@ pub(super) fn usage(subvolume: &Path, layers: u64) -> Result<Usage, QuotaError> 
     }))
 }
 
+/// Takes the limit off a subvolume that is to be removed. That it could not be is no reason to keep the subvolume: clean
+/// removes groups whose subvolumes are gone.
+pub(super) fn release(subvolume: &Path) {
+    let released = open(subvolume).map_err(QuotaError::from).and_then(|subvolume| {
+        let id = quotas::subvolume_id(subvolume.as_fd()).map_err(QuotaError::Collect)?;
+        quotas::remove_qgroup(subvolume.as_fd(), id).map_err(QuotaError::Collect)
+    });
+    if let Err(error) = released {
+        tracing::error!(%error, warning = "could not delete quota group", "destroying-quota-groups-failed");
+    }
+}
+
 /// Removes the quota groups of subvolumes that are gone, which the kernel does by itself since 6.18 or so, but for a few.
 pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
-    let filesystem = open(layout.root())?;
+    let filesystem = open_store(layout.root())?;
     for id in quotas::stale_qgroups(filesystem.as_fd(), MOST_STALE).map_err(QuotaError::Collect)? {
         quotas::remove_qgroup(filesystem.as_fd(), id).map_err(QuotaError::Collect)?;
     }

@@ -15,6 +15,7 @@ use crate::driver::filesystem::{self, FilesystemError, Kind};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::loop_device::LoopDevice;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::xfs;
 
@@ -96,13 +97,12 @@ pub(super) fn validate(path: &Path) -> Result<(), FilesystemError> {
 
 /// Checks that the filesystem of the directory `path` tells the types of entries and enforces quotas.
 pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<(), XfsError> {
-    // The store's path may be a link.
-    let directory = fs::File::open(path).on("open", path)?;
+    let directory = filesystem::open_store(path)?;
     if !xfs::has_entry_types(directory.as_fd()).on("look at the geometry of", path)? {
         return Err(XfsError::NoEntryTypes(path.display().to_string()));
     }
     if !request.without_quota
-        && let Some(reason) = quota::missing_support(&directory.into())?
+        && let Some(reason) = quota::missing_support(&directory)?
     {
         return Err(FilesystemError::NoQuota { path: path.display().to_string(), reason }.into());
     }
@@ -110,10 +110,12 @@ pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<
 }
 
 /// Makes what overlay-xfs needs in a store.
-pub(super) fn configure(layout: &Layout, request: FilesystemRequest) -> Result<(), XfsError> {
+pub(super) fn configure(layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), XfsError> {
     ensure_whiteout_device(&layout.whiteout_device())?;
+    owner.take(&layout.whiteout_device())?;
     for directory in [layout.links(), layout.project_ids()] {
         files::ensure_directory(&directory)?;
+        owner.take(&directory)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).on("chmod", &directory)?;
     }
     Ok(filesystem::set_direct_io(layout, request.with_direct_io)?)

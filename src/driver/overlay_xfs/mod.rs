@@ -24,6 +24,7 @@ use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Vo
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
@@ -83,8 +84,8 @@ impl Driver for OverlayXfs {
         Ok(filesystem::check_features(path, request).map_err(Error::from)?)
     }
 
-    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
-        filesystem::configure(layout, request).map_err(Error::from)?;
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), super::Error> {
+        filesystem::configure(layout, request, owner).map_err(Error::from)?;
         Ok(())
     }
 
@@ -125,6 +126,10 @@ impl Driver for OverlayXfs {
         Ok(create_image(layout, request)?)
     }
 
+    fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
+        Ok(make_directory(path)?)
+    }
+
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
         unmount(path, shown)
     }
@@ -159,6 +164,10 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
         make_directory(&request.directory.join(name))?;
     }
     image_files::write(&request.directory.join(image_files::INFO), base)?;
+    // Before it is mounted: whose the upper directory is, his the root of the overlay is.
+    for name in ["diff", "workdir", "rootfs", image_files::INFO, image_files::QUOTA] {
+        request.owner.take_if_there(&request.directory.join(name))?;
+    }
     if request.mount {
         mount::mount(layout, request.directory, request.volumes)?;
         return Ok(Vec::new());
@@ -167,7 +176,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
 }
 
 fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {
-    let bytes = quota::effective_limit(limit, base)?;
+    let bytes = limit.own(base).map_err(QuotaError::from)?;
     quota::apply(layout, directory, bytes)?;
     Ok(image_files::write(&directory.join(image_files::QUOTA), bytes)?)
 }
