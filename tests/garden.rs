@@ -1,4 +1,5 @@
-//! Promise 1: drop-in. Garden's contract, held against a guardian and a BOSH cell: what they run, in their order, and how they read it.
+//! Promise 1: drop-in. Garden's contract, held against a guardian and a BOSH cell: what they run, in their order, and how
+//! they read it.
 //!
 //! Limits, which this kernel may lack, are in `guest_garden.rs`.
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Archive, Image, Layer, MIB, Metron, Outcome, Received, TempStore, run, small_image};
+use support::{Archive, Image, Layer, MIB, Metron, Outcome, Received, SECRET, TempStore, run, small_image};
 
 /// A store whose commands send their metrics to an agent.
 struct Measured {
@@ -163,6 +163,17 @@ fn a_create_that_fails_is_told() {
     let (message, received) = measured.fails(&["create"]);
     assert_eq!(received.errors(), [("grootfs-error.create", "1", message.as_str())]);
     assert!(received.value_names().is_empty(), "{:?}", received.value_names());
+}
+
+#[test]
+fn credentials_are_sent_to_no_agent() {
+    let measured = Measured::new();
+    for image in ["docker://127.0.0.1:1/image", &format!("docker://groot:{SECRET}@127.0.0.1:1/image"), "/not/here"] {
+        let create = ["create", "--username", "groot", "--password", SECRET, image, "x"];
+        let (_, received) = measured.run(&create);
+        assert_eq!(received.errors().len(), 1, "{received:?}");
+        assert!(!format!("{received:?}").contains(SECRET), "{received:?}");
+    }
 }
 
 #[test]
