@@ -166,8 +166,8 @@ pub trait Driver: Sync {
     /// Makes what the driver needs in a store beside the common directories.
     fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), Error>;
 
-    /// How layers write down what they delete.
-    fn whiteouts(&self) -> WhiteoutFormat;
+    /// How layers write down what they delete; `with_marks` is whether whoever mounts them sees attributes of root's.
+    fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat;
     /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
     fn stacks_volumes(&self) -> bool;
     /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.

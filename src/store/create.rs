@@ -156,8 +156,7 @@ impl Store {
         let options = PullOptions {
             verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
             budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
-            mappings,
-            owner,
+            mappings: &mappings,
         };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
@@ -168,7 +167,7 @@ impl Store {
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
         owner.take(&directory)?;
-        let mut mounts = self.fill(request, id, &image, &directory, &published, owner)?;
+        let mut mounts = self.fill(request, id, &image, &directory, &published, &mappings)?;
         mounts.extend(self.make_volumes(&image.volumes, &directory, &published, owner)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
@@ -248,15 +247,21 @@ impl Store {
         image: &Image,
         directory: &Path,
         published: &Path,
-        owner: Owner,
+        mappings: &IdMappings,
     ) -> Result<Vec<Mount>, Error> {
         let mut volumes = layers::sizes(self, &image.layers)?;
         if !request.mount {
             let count = self.driver.layers_too_many(&self.layout, volumes.len())?;
-            volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
+            volumes = flatten::flatten(self, id, &image.layers, volumes, count, self.whiteouts(mappings))?;
         }
-        let request =
-            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, owner, mount: request.mount };
+        let request = ImageRequest {
+            directory,
+            published,
+            volumes: &volumes,
+            limit: request.limit,
+            owner: self.owner(mappings),
+            mount: request.mount,
+        };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
     }
 }

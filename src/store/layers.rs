@@ -18,22 +18,20 @@ use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, Failure};
+use crate::unpacker::{self, Budget, Expected, Failure, WhiteoutFormat};
 
 /// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
 const READ_AHEAD: usize = 8 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
-pub(super) struct PullOptions {
+pub(super) struct PullOptions<'a> {
     /// Whether digests and sizes must be what the manifest says.
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
     /// What the layers' ids are on the host.
-    pub(super) mappings: IdMappings,
-    /// Whose the volumes are.
-    pub(super) owner: Owner,
+    pub(super) mappings: &'a IdMappings,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -51,7 +49,7 @@ pub(super) fn pull(
     store: &Store,
     fetcher: &Fetcher,
     image: &Image,
-    options: &PullOptions,
+    options: &PullOptions<'_>,
     present: Vec<bool>,
 ) -> Result<(), Error> {
     Pull::new(store, fetcher, image, options, present).run()
@@ -70,8 +68,9 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    ids: IdMappings,
+    ids: &'a IdMappings,
     owner: Owner,
+    whiteouts: WhiteoutFormat,
 }
 
 struct Progress {
@@ -84,7 +83,7 @@ impl<'a> Pull<'a> {
         store: &'a Store,
         fetcher: &'a Fetcher,
         image: &'a Image,
-        options: &PullOptions,
+        options: &PullOptions<'a>,
         published: Vec<bool>,
     ) -> Self {
         Pull {
@@ -97,8 +96,9 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
-            ids: options.mappings.clone(),
-            owner: options.owner,
+            ids: options.mappings,
+            owner: store.owner(options.mappings),
+            whiteouts: store.whiteouts(options.mappings),
         }
     }
 
@@ -202,9 +202,9 @@ impl<'a> Pull<'a> {
         unpacker::Layer {
             expected,
             base_directory: layer.base_directory.as_deref(),
-            whiteouts: self.store.driver.whiteouts(),
+            whiteouts: self.whiteouts,
             read_ahead: if self.store.driver.stacks_volumes() { READ_AHEAD } else { 0 },
-            ids: &self.ids,
+            ids: self.ids,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
         }

@@ -65,6 +65,7 @@ use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::unpacker::WhiteoutFormat;
 use crate::{fetcher, unpacker};
 
 /// Why the store could not do what it was asked to.
@@ -240,6 +241,11 @@ impl Store {
             Caller::Root => Owner { uid: mappings.uids.root(), gid: mappings.gids.root() },
             Caller::User | Caller::MappedUser => Owner::default(),
         }
+    }
+
+    /// How layers of a store with these mappings write down what they delete.
+    fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
+        self.driver.whiteouts(self.caller == Caller::Root && mappings.is_identity())
     }
 
     /// Checks that there is something at the store's path.

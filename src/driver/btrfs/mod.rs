@@ -92,7 +92,7 @@ impl Driver for Btrfs {
         Ok(common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?)
     }
 
-    fn whiteouts(&self) -> WhiteoutFormat {
+    fn whiteouts(&self, _with_marks: bool) -> WhiteoutFormat {
         WhiteoutFormat::Removal
     }
 

@@ -89,8 +89,8 @@ impl Driver for OverlayXfs {
         Ok(())
     }
 
-    fn whiteouts(&self) -> WhiteoutFormat {
-        WhiteoutFormat::Overlay
+    fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat {
+        if with_marks { WhiteoutFormat::Overlay } else { WhiteoutFormat::OverlayDevices }
     }
 
     fn stacks_volumes(&self) -> bool {
