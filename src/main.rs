@@ -23,6 +23,6 @@ fn run() -> Result<(), Failure> {
         Request::Run(cli) => cli,
     };
     let config = Config::load(&cli.overrides())?;
-    observe::init(&config.log)?;
-    cli::run(&cli, &config)
+    let metrics = observe::init(&config, cli.measured_command())?;
+    cli::run(&cli, &config, &metrics)
 }

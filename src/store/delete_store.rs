@@ -22,6 +22,7 @@ const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
 impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
     pub fn delete_store(&self) -> Result<(), Error> {
+        let _session = tracing::debug_span!("store-manager-delete-store").entered();
         let root = self.layout.root();
         // Only root can make stores and unmount them, so that nobody else needs to be held off.
         let _lock = rustix::process::geteuid().is_root().then(init::hold_others_off).transpose()?;

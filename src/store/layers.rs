@@ -106,10 +106,12 @@ impl<'a> Pull<'a> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = missing.min(processors.max(2));
+        let session = tracing::Span::current();
         thread::scope(|scope| {
             for _ in 1..workers {
                 // Where no more threads are to be had, those there are do all the work.
-                if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
+                let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.work()));
+                if let Err(error) = worker {
                     tracing::info!(%error, "pulling-with-fewer-workers");
                     break;
                 }
@@ -124,10 +126,7 @@ impl<'a> Pull<'a> {
     /// lowest unfinished layer of all is always being worked on.
     fn work(&self) {
         while let Some(index) = self.take() {
-            let span = tracing::info_span!("build-layer", blob_id = %self.layers[index].blob_id,
-                chain_id = %self.layers[index].chain_id);
-            let _entered = span.enter();
-            match self.build(index) {
+            match self.session(index).in_scope(|| self.build(index)) {
                 Ok(()) => self.publish(index),
                 Err(error) => self.fail(index, error),
             }
@@ -144,6 +143,12 @@ impl<'a> Pull<'a> {
         }
     }
 
+    fn session(&self, index: usize) -> tracing::Span {
+        let Layer { blob_id, chain_id, .. } = &self.layers[index];
+        let parent = index.checked_sub(1).map_or("", |below| self.layers[below].chain_id.as_str());
+        tracing::info_span!("build-layer", blobID = blob_id, chainID = %chain_id, parentChainID = parent)
+    }
+
     fn build(&self, index: usize) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
         build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
@@ -152,8 +157,12 @@ impl<'a> Pull<'a> {
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
     fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
         let layer = &self.layers[index];
-        let source = self.fetcher.open(layer).map_err(Error::Pull)?;
-        let unpacked = unpacker::unpack(source, || self.make_volume(index, path), &self.job(index));
+        // Sessions that overlap: a layer is unpacked while it is downloaded.
+        let downloading = tracing::info_span!("downloading-layer");
+        let source = downloading.in_scope(|| self.fetcher.open(layer)).map_err(Error::Pull)?;
+        let unpacked = tracing::info_span!("unpacking-layer")
+            .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
+        drop(downloading);
         let unpacked = unpacked.map_err(|failure| match failure {
             Failure::Volume(error) => error,
             Failure::Layer(error) => unpack_error(&layer.blob_id, error),

@@ -8,6 +8,7 @@
 //!           gc.<chain id>/     a layer that a clean of the original was removing; garbage
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
+//!        sizes.json            a copy of all of them (sizes.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
@@ -41,8 +42,10 @@ mod garbage;
 mod id;
 mod init;
 mod layers;
+mod measure;
 mod namespace;
 mod removal;
+mod sizes;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +56,7 @@ pub use durability::flush;
 pub use garbage::Cleaned;
 pub use id::{Argument, ImageId};
 pub use init::InitRequest;
+pub use measure::LayerSizes;
 
 use crate::driver::{self, Driver, Usage};
 use crate::idmap::IdMappings;
@@ -254,6 +258,7 @@ impl Store {
 
     /// Paths of all images.
     pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
+        let _session = tracing::debug_span!("groot-listing").entered();
         let images = self.layout.images();
         let entries = std::fs::read_dir(&images).on("open", &images)?;
         let mut paths = entries.map(|e| Ok(e.on("read", &images)?.path())).collect::<Result<Vec<_>, PathError>>()?;
@@ -263,6 +268,7 @@ impl Store {
 
     /// Disk usage of an image.
     pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
+        let _session = tracing::debug_span!("groot-stats", imageID = %id).entered();
         Ok(self.driver.usage(&self.layout, &self.layout.image(id.as_str()))?)
     }
 

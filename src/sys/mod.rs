@@ -3,6 +3,7 @@
 pub mod btrfs;
 pub mod caller;
 pub mod confine;
+pub mod descriptors;
 pub mod dirfd;
 pub mod files;
 pub mod lock;
@@ -13,6 +14,7 @@ pub mod path_error;
 pub mod random;
 pub mod remove_tree;
 pub mod signals;
+pub mod space;
 pub mod subordinate_ids;
 pub mod userns;
 pub mod xattr;

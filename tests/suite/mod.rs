@@ -10,6 +10,7 @@ mod create_tar;
 mod delete;
 mod delete_store;
 mod generate_metadata;
+mod grow;
 mod init_store;
 mod list;
 mod mappings;
