@@ -11,6 +11,7 @@ pub mod loop_device;
 pub mod mount_point;
 pub mod owner;
 pub mod path_error;
+pub mod program;
 pub mod random;
 pub mod remove_tree;
 pub mod signals;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setresgid, setresuid};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -59,43 +59,44 @@ pub fn fork_into_namespace() -> io::Result<Side> {
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop(outside);
-            match become_root_of_namespace(&inside) {
-                Ok(()) => Ok(Side::Inside(Inside { socket: inside })),
-                // The parent knows why, and tells.
-                Err(_) => std::process::exit(1),
-            }
+            let inside = Inside { socket: inside };
+            // The parent knows why, and tells.
+            inside.become_root_of_namespace().unwrap_or_else(|_| std::process::exit(1));
+            Ok(Side::Inside(inside))
         }
         ForkResult::Parent { child } => {
             drop(inside);
             let outside = Outside { socket: outside, child };
-            match outside.receive()?.first_chunk() {
-                Some(number) => match i32::from_ne_bytes(*number) {
-                    0 => Ok(Side::Outside(outside)),
-                    errno => {
-                        outside.wait()?;
-                        Err(io::Error::from_raw_os_error(errno))
-                    }
-                },
-                None => Err(io::Error::other("the child process ended before it had begun")),
+            match outside.hear_of_success() {
+                Ok(()) => Ok(Side::Outside(outside)),
+                Err(error) => {
+                    outside.wait()?;
+                    Err(error)
+                }
             }
         }
     }
 }
 
-fn become_root_of_namespace(socket: &OwnedFd) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    let unshared = unshare(CloneFlags::CLONE_NEWUSER);
-    let number = unshared.err().map_or(0, |errno| errno as i32);
-    send(socket, &number.to_ne_bytes(), SendFlags::NOSIGNAL)?;
-    unshared?;
-    let mut answer = [0; MAPPED.len()];
-    match recv(socket, &mut answer[..], RecvFlags::empty())?.0 {
-        length if answer[..length] == *MAPPED => Ok(()),
-        _ => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
-    }
-}
-
 impl Inside {
+    fn become_root_of_namespace(&self) -> io::Result<()> {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        self.tell(unshare(CloneFlags::CLONE_NEWUSER))?;
+        if receive(&self.socket)? != MAPPED {
+            return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+        }
+        self.tell(become_root())?;
+        // Changing ids forgets it.
+        Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+    }
+
+    /// Tells the parent how a step ended.
+    fn tell(&self, result: nix::Result<()>) -> io::Result<()> {
+        let number = result.err().map_or(0, |errno| errno as i32);
+        send(&self.socket, &number.to_ne_bytes(), SendFlags::NOSIGNAL)?;
+        Ok(result?)
+    }
+
     /// Asks the parent, and waits for the answer.
     ///
     /// # Errors
@@ -116,9 +117,13 @@ impl Outside {
     /// Tells the child that its ids are mapped, answers what it asks and waits for its end.
     ///
     /// # Errors
-    /// Those of waitpid(2).
+    /// That the child could not become root, and those of waitpid(2).
     pub fn serve(self, mut answer: impl FnMut(&[u8]) -> Vec<u8>) -> io::Result<Ended> {
         let mut sent = send(&self.socket, MAPPED, SendFlags::NOSIGNAL);
+        if let Err(error) = self.hear_of_success() {
+            self.wait()?;
+            return Err(error);
+        }
         while sent.is_ok() {
             match self.receive() {
                 Ok(request) if !request.is_empty() => {
@@ -142,6 +147,15 @@ impl Outside {
         self.wait()
     }
 
+    /// Waits for what [`Inside::tell`] tells.
+    fn hear_of_success(&self) -> io::Result<()> {
+        match self.receive()?.first_chunk().map(|number| i32::from_ne_bytes(*number)) {
+            Some(0) => Ok(()),
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => Err(io::Error::other("the child process ended before it had begun")),
+        }
+    }
+
     fn receive(&self) -> io::Result<Vec<u8>> {
         receive(&self.socket)
     }
@@ -156,6 +170,13 @@ impl Outside {
             }
         }
     }
+}
+
+/// The caller may be another than root in its namespace, or nobody.
+fn become_root() -> nix::Result<()> {
+    let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)
 }
 
 /// A whole message; empty at the end.
