@@ -22,6 +22,7 @@ mod scripted_registry;
 mod store;
 mod syscalls;
 mod tree;
+mod user;
 
 pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use bosh::{Cell, Stores};
@@ -30,7 +31,7 @@ pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use metron::{Metron, Received};
-pub(crate) use oracle::{test_images, umoci};
+pub(crate) use oracle::{shifted, test_images, umoci};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
@@ -39,6 +40,7 @@ pub(crate) use store::{
 };
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use tree::{Node, Tree, differences};
+pub(crate) use user::{User, allow_search};
 
 use std::fs;
 use std::path::{Path, PathBuf};
