@@ -16,6 +16,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod list;
+mod mapped_user;
 mod mappings;
 mod measure;
 pub mod output;
@@ -30,6 +31,7 @@ use tracing::{Metadata, Span};
 pub use self::args::Cli;
 use self::args::Command;
 pub use self::failure::Failure;
+pub use self::mapped_user::enter_namespace;
 use crate::config::Config;
 use crate::driver;
 use crate::observe::Metrics;
@@ -73,11 +75,11 @@ enum Done {
     Nothing,
 }
 
-/// Runs the command inside its log session, and has it measured.
+/// Runs the command inside its log session, and has it measured. `entered` is how [`enter_namespace`] ended.
 ///
 /// # Errors
 /// Whatever the command has to tell the user.
-pub fn run(cli: &Cli, config: &Config, metrics: &Metrics) -> Result<(), Failure> {
+pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Failure>) -> Result<(), Failure> {
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };
@@ -85,7 +87,7 @@ pub fn run(cli: &Cli, config: &Config, metrics: &Metrics) -> Result<(), Failure>
     let name = session.metadata().map_or("", Metadata::name);
     tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
     session.in_scope(|| {
-        let result = dispatch(command, config, metrics);
+        let result = entered.and_then(|()| dispatch(command, config, metrics));
         if let Err(failure) = &result {
             tracing::error!(error = %failure, "failed");
         }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace, removal};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::{Fetcher, RegistryOptions};
 use crate::idmap::IdMappings;
@@ -74,7 +74,7 @@ impl Store {
         self.check_initialised()?;
         let shown = without_secret(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
-        let mappings = namespace::mappings(&self.layout)?;
+        let mappings = self.mappings()?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;

@@ -11,6 +11,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use super::{Argument, Error, ImageId, Store, dependencies, garbage, init, volumes};
 use crate::layout::{self, Layout};
+use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
@@ -25,7 +26,7 @@ impl Store {
         let _session = tracing::debug_span!("store-manager-delete-store").entered();
         let root = self.layout.root();
         // Only root can make stores and unmount them, so that nobody else needs to be held off.
-        let _lock = rustix::process::geteuid().is_root().then(init::hold_others_off).transpose()?;
+        let _lock = (self.caller == Caller::Root).then(init::hold_others_off).transpose()?;
         if !files::exists(root)? {
             tracing::info!(store = %root.display(), "store-not-found");
             return Ok(());

@@ -96,7 +96,7 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
-            ids: options.mappings,
+            ids: store.ids(options.mappings),
             owner: store.owner(options.mappings),
             whiteouts: store.whiteouts(options.mappings),
         }

@@ -243,6 +243,13 @@ impl Store {
         }
     }
 
+    /// How ids are to be translated in a store with these mappings. Where they are those of a user namespace, the kernel
+    /// does it.
+    fn ids<'a>(&self, mappings: &'a IdMappings) -> &'a IdMappings {
+        static NONE: IdMappings = IdMappings::identity();
+        if self.caller == Caller::Root { mappings } else { &NONE }
+    }
+
     /// How layers of a store with these mappings write down what they delete.
     fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
         self.driver.whiteouts(self.caller == Caller::Root && mappings.is_identity())
@@ -275,6 +282,14 @@ impl Store {
     /// Writes the size of every layer that has none on record.
     pub fn generate_volume_sizes(&self) -> Result<(), Error> {
         volumes::record_missing_sizes(self)
+    }
+
+    /// The mappings of the store's ids.
+    ///
+    /// # Errors
+    /// Where the store is not initialised, among others.
+    pub fn mappings(&self) -> Result<IdMappings, Error> {
+        namespace::mappings(&self.layout)
     }
 
     fn is_initialised(&self) -> Result<bool, Error> {

@@ -13,6 +13,7 @@ mod generate_metadata;
 mod grow;
 mod init_store;
 mod list;
+mod mappings;
 mod no_leaks;
 mod promise_01_drop_in;
 mod promise_02_each_system_call;

@@ -16,6 +16,7 @@ mod guardian;
 mod image;
 pub(crate) mod logs;
 mod metron;
+mod oracle;
 mod registry;
 mod scripted_registry;
 mod store;
@@ -29,6 +30,7 @@ pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use metron::{Metron, Received};
+pub(crate) use oracle::{test_images, umoci};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
