@@ -5,5 +5,6 @@
 mod btrfs;
 mod helpers;
 mod quotas;
+mod rootless;
 mod suite;
 mod support;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
 pub use helper::{HelperError, Helpers};
+pub use image_files::recorded_limit;
 use serde::Serialize;
 
 use self::btrfs::Btrfs;
@@ -53,6 +54,8 @@ pub struct ImageRequest<'a> {
     pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.
     pub mount: bool,
+    /// Whether it is root of the machine who mounts it, rather than root of a user namespace.
+    pub is_for_root: bool,
 }
 
 /// An entry of `mounts` in the container configuration (OCI runtime specification).
@@ -160,6 +163,8 @@ pub trait Driver: Sync {
     fn format(&self, backing: &Path) -> Result<(), Error>;
     /// Mounts `backing` on the store's directory.
     fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), Error>;
+    /// Has the filesystem that is mounted on the store's directory take all of its device, which may have grown.
+    fn grow(&self, layout: &Layout) -> Result<(), Error>;
     /// Checks that `path` is on a filesystem that this driver can work with.
     fn validate(&self, path: &Path) -> Result<(), Error>;
     /// Checks that the filesystem of `path` can do all that is needed, quotas included.
@@ -167,8 +172,8 @@ pub trait Driver: Sync {
     /// Makes what the driver needs in a store beside the common directories.
     fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), Error>;
 
-    /// How layers write down what they delete.
-    fn whiteouts(&self) -> WhiteoutFormat;
+    /// How layers write down what they delete; `with_marks` is whether whoever mounts them sees attributes of root's.
+    fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat;
     /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
     fn stacks_volumes(&self) -> bool;
     /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.

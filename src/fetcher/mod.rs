@@ -119,6 +119,14 @@ impl Fetcher {
         }
     }
 
+    /// Whether layers can be read a second time.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Fetcher::Tar(tar) => tar.is_repeatable(),
+            Fetcher::Oci(_) | Fetcher::Docker(_) => true,
+        }
+    }
+
     /// Opens the stream of one layer. May block for as long as the source does.
     pub fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {
         match self {

@@ -18,22 +18,20 @@ use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, Failure};
+use crate::unpacker::{self, Budget, Expected, Failure, WhiteoutFormat};
 
 /// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
 const READ_AHEAD: usize = 8 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
-pub(super) struct PullOptions {
+pub(super) struct PullOptions<'a> {
     /// Whether digests and sizes must be what the manifest says.
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
     /// What the layers' ids are on the host.
-    pub(super) mappings: IdMappings,
-    /// Whose the volumes are.
-    pub(super) owner: Owner,
+    pub(super) mappings: &'a IdMappings,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -51,7 +49,7 @@ pub(super) fn pull(
     store: &Store,
     fetcher: &Fetcher,
     image: &Image,
-    options: &PullOptions,
+    options: &PullOptions<'_>,
     present: Vec<bool>,
 ) -> Result<(), Error> {
     Pull::new(store, fetcher, image, options, present).run()
@@ -70,8 +68,9 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    ids: IdMappings,
+    ids: &'a IdMappings,
     owner: Owner,
+    whiteouts: WhiteoutFormat,
 }
 
 struct Progress {
@@ -84,7 +83,7 @@ impl<'a> Pull<'a> {
         store: &'a Store,
         fetcher: &'a Fetcher,
         image: &'a Image,
-        options: &PullOptions,
+        options: &PullOptions<'a>,
         published: Vec<bool>,
     ) -> Self {
         Pull {
@@ -97,8 +96,9 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
             changed: Condvar::new(),
-            ids: options.mappings.clone(),
-            owner: options.owner,
+            ids: store.ids(options.mappings),
+            owner: store.owner(options.mappings),
+            whiteouts: store.whiteouts(options.mappings),
         }
     }
 
@@ -106,10 +106,12 @@ impl<'a> Pull<'a> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = missing.min(processors.max(2));
+        let session = tracing::Span::current();
         thread::scope(|scope| {
             for _ in 1..workers {
                 // Where no more threads are to be had, those there are do all the work.
-                if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
+                let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.work()));
+                if let Err(error) = worker {
                     tracing::info!(%error, "pulling-with-fewer-workers");
                     break;
                 }
@@ -124,10 +126,7 @@ impl<'a> Pull<'a> {
     /// lowest unfinished layer of all is always being worked on.
     fn work(&self) {
         while let Some(index) = self.take() {
-            let span = tracing::info_span!("build-layer", blob_id = %self.layers[index].blob_id,
-                chain_id = %self.layers[index].chain_id);
-            let _entered = span.enter();
-            match self.build(index) {
+            match self.session(index).in_scope(|| self.build(index)) {
                 Ok(()) => self.publish(index),
                 Err(error) => self.fail(index, error),
             }
@@ -144,6 +143,12 @@ impl<'a> Pull<'a> {
         }
     }
 
+    fn session(&self, index: usize) -> tracing::Span {
+        let Layer { blob_id, chain_id, .. } = &self.layers[index];
+        let parent = index.checked_sub(1).map_or("", |below| self.layers[below].chain_id.as_str());
+        tracing::info_span!("build-layer", blobID = blob_id, chainID = %chain_id, parentChainID = parent)
+    }
+
     fn build(&self, index: usize) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
         build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
@@ -152,8 +157,12 @@ impl<'a> Pull<'a> {
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
     fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
         let layer = &self.layers[index];
-        let source = self.fetcher.open(layer).map_err(Error::Pull)?;
-        let unpacked = unpacker::unpack(source, || self.make_volume(index, path), &self.job(index));
+        // Sessions that overlap: a layer is unpacked while it is downloaded.
+        let downloading = tracing::info_span!("downloading-layer");
+        let source = downloading.in_scope(|| self.fetcher.open(layer)).map_err(Error::Pull)?;
+        let unpacked = tracing::info_span!("unpacking-layer")
+            .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
+        drop(downloading);
         let unpacked = unpacked.map_err(|failure| match failure {
             Failure::Volume(error) => error,
             Failure::Layer(error) => unpack_error(&layer.blob_id, error),
@@ -193,9 +202,9 @@ impl<'a> Pull<'a> {
         unpacker::Layer {
             expected,
             base_directory: layer.base_directory.as_deref(),
-            whiteouts: self.store.driver.whiteouts(),
+            whiteouts: self.whiteouts,
             read_ahead: if self.store.driver.stacks_volumes() { READ_AHEAD } else { 0 },
-            ids: &self.ids,
+            ids: self.ids,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
         }

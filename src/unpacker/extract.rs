@@ -10,9 +10,11 @@ use rustix::io::{Errno, write};
 use tracing::debug;
 
 use super::archive::{Archive, Entry, Kind};
+use super::attribute_ids;
 use super::attributes::{Attributes, Owner, Target, is_portable};
 use super::error::Error;
 use super::path::clean;
+use super::pax::Xattr;
 use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
@@ -178,6 +180,7 @@ impl<R: BufRead> Extractor<'_, R> {
             }
             kept
         });
+        self.owners.translate_attributes(&mut xattrs, path)?;
         let owner = self.owners.translate(entry.uid, entry.gid, path)?;
         Ok(Attributes { owner, mode: entry.mode, xattrs, mtime: entry.mtime })
     }
@@ -225,6 +228,14 @@ impl<'a> Owners<'a> {
         let failed = |source| Error::Id { path: path.to_owned(), source };
         let (uid, gid) = (self.ids.uid(uid).map_err(failed)?, self.ids.gid(gid).map_err(failed)?);
         Ok(Some(Owner { uid, gid }))
+    }
+
+    fn translate_attributes(&self, xattrs: &mut [Xattr], path: &Path) -> Result<(), Error> {
+        if self.ids.is_identity() {
+            return Ok(());
+        }
+        let failed = |source| Error::Id { path: path.to_owned(), source };
+        xattrs.iter_mut().try_for_each(|xattr| attribute_ids::translate(xattr, self.ids).map_err(failed))
     }
 }
 

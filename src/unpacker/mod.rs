@@ -12,6 +12,7 @@
 //! This module writes into the directories it is handed and nowhere else.
 
 mod archive;
+mod attribute_ids;
 mod attributes;
 mod channel;
 mod copyup;
@@ -113,11 +114,13 @@ impl Unpacked {
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
-        let Unsettled { implicit, opaque: _, root_is_opaque, links, whiteouts } = &self.unsettled;
+        let Unsettled { implicit, opaque, root_is_opaque, links, whiteouts } = &self.unsettled;
         let based = !self.base.as_os_str().is_empty();
+        let unmarked = !opaque.is_empty() && !self.whiteouts.has_opaque_mark();
         self.whiteouts != WhiteoutFormat::Removal && based
             || !implicit.is_empty()
             || *root_is_opaque
+            || unmarked
             || !links.is_empty()
             || !whiteouts.is_empty()
     }

@@ -8,19 +8,30 @@
 #![allow(clippy::unwrap_used)]
 
 mod archive;
+mod bosh;
+pub(crate) mod chug;
 mod command;
 mod container;
+mod guardian;
 mod image;
+pub(crate) mod logs;
+mod metron;
+mod oracle;
 mod registry;
 mod scripted_registry;
 mod store;
 mod syscalls;
 mod tree;
+mod user;
 
 pub(crate) use archive::{Archive, gzip, zstd};
+pub(crate) use bosh::{Cell, Stores};
 pub(crate) use command::{Outcome, grootfs, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
+pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
+pub(crate) use metron::{Metron, Received};
+pub(crate) use oracle::{shifted, test_images, umoci};
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
@@ -29,12 +40,27 @@ pub(crate) use store::{
 };
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use tree::{Node, Tree, differences};
+pub(crate) use user::{User, allow_search};
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A mebibyte.
 pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// What the tests use for passwords and tokens, and what becomes of them on their way to a registry.
+pub(crate) const SECRETS: [&str; 6] = [
+    PASSWORD,
+    SECRET,
+    "wrong-word",
+    "the-token",
+    // base64 of USER:PASSWORD, and of USER:SECRET
+    "Z3Jvb3Q6c2VjcmV0LXdvcmQ",
+    "Z3Jvb3Q6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ",
+];
+
+/// A password that no registry knows.
+pub(crate) const SECRET: &str = "correct-horse-battery-staple";
 
 /// The statically linked busybox that test images carry.
 pub(crate) fn busybox() -> Vec<u8> {

@@ -75,6 +75,10 @@ impl Driver for Btrfs {
         Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
     }
 
+    fn grow(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(filesystem::grow(layout.root()).map_err(Error::from)?)
+    }
+
     fn validate(&self, path: &Path) -> Result<(), super::Error> {
         Ok(BTRFS.validate(path).map_err(Error::from)?)
     }
@@ -90,7 +94,7 @@ impl Driver for Btrfs {
         Ok(common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?)
     }
 
-    fn whiteouts(&self) -> WhiteoutFormat {
+    fn whiteouts(&self, _with_marks: bool) -> WhiteoutFormat {
         WhiteoutFormat::Removal
     }
 

@@ -75,6 +75,10 @@ impl Driver for OverlayXfs {
         Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
     }
 
+    fn grow(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(filesystem::grow(layout.root()).map_err(Error::from)?)
+    }
+
     fn validate(&self, path: &Path) -> Result<(), super::Error> {
         Ok(filesystem::validate(path).map_err(Error::from)?)
     }
@@ -88,8 +92,8 @@ impl Driver for OverlayXfs {
         Ok(())
     }
 
-    fn whiteouts(&self) -> WhiteoutFormat {
-        WhiteoutFormat::Overlay
+    fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat {
+        if with_marks { WhiteoutFormat::Overlay } else { WhiteoutFormat::OverlayDevices }
     }
 
     fn stacks_volumes(&self) -> bool {
@@ -171,7 +175,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         mount::mount(layout, request.directory, request.volumes)?;
         return Ok(Vec::new());
     }
-    Ok(vec![mount::entry_for_caller(layout, request.published, request.volumes)?])
+    Ok(vec![mount::entry_for_caller(layout, request)?])
 }
 
 fn apply_limit(
