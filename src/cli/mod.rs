@@ -126,12 +126,16 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
 /// The store that the configuration names, with its driver.
 fn store(config: &Config) -> Result<Store, Failure> {
     let caller = Caller::of_process();
-    let helpers = driver::Helpers { tardis: config.tardis_bin.clone(), drax: config.drax_bin.clone() };
     let options = driver::Options {
         btrfs_progs: config.btrfs_progs_path.clone(),
-        helpers: Some(helpers).filter(|_| caller != Caller::Root),
+        helpers: (caller != Caller::Root).then(|| helpers(config)),
     };
     Ok(Store::new(&config.store, driver::named(&config.driver, options)?, caller)?)
+}
+
+/// The programs that set limits for callers who may not.
+fn helpers(config: &Config) -> driver::Helpers {
+    driver::Helpers::new(config.tardis_bin.clone(), config.drax_bin.clone(), mapped_user::parent())
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -2,40 +2,81 @@
 //!
 //! Root never needs one. Which program it is, is the caller's to say; it needs the setuid bit, and is trusted with nothing
 //! but the caller's own images (see the crate `drax`).
+//!
+//! The setuid bit means nothing in a user namespace. A process in one asks its parent outside to run the helper.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{Access, access};
 use serde::Deserialize;
 
 use super::Usage;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::program;
+use crate::sys::userns::Inside;
 
 /// The programs that set and read limits on behalf of a caller who may not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Helpers {
-    /// For XFS: a path, or a name to be looked up in `$PATH`.
-    pub tardis: PathBuf,
-    /// The same for btrfs.
-    pub drax: PathBuf,
+    tardis: PathBuf,
+    drax: PathBuf,
+    parent: Option<Parent>,
 }
 
+/// The parent, outside of the user namespace that this process is in; one request at a time.
+pub type Parent = Arc<Mutex<Inside>>;
+
 impl Helpers {
+    /// The helper for XFS and that for btrfs: paths, or names to be looked up in `$PATH`. `parent` is to run them where
+    /// this process cannot.
+    pub fn new(tardis: PathBuf, drax: PathBuf, parent: Option<Parent>) -> Self {
+        Helpers { tardis, drax, parent }
+    }
+
     /// The helper for XFS.
     pub(super) fn tardis(&self) -> Helper<'_> {
-        Helper { name: "tardis", program: &self.tardis }
+        Helper { name: TARDIS, program: &self.tardis, parent: self.parent.as_ref() }
     }
 
     /// The helper for btrfs.
     pub(super) fn drax(&self) -> Helper<'_> {
-        Helper { name: "drax", program: &self.drax }
+        Helper { name: DRAX, program: &self.drax, parent: self.parent.as_ref() }
+    }
+
+    /// Does, for a child process in a user namespace, what it asks for.
+    pub fn answer(&self, request: &[u8]) -> Vec<u8> {
+        let mut words = request.split(|byte| *byte == 0).map(OsStr::from_bytes);
+        let helper = match words.next().and_then(OsStr::to_str) {
+            Some(TARDIS) => self.tardis(),
+            Some(DRAX) => self.drax(),
+            _ => return Reply::Failed("there is no such helper".to_owned()).to_bytes(),
+        };
+        match helper.run_here(words) {
+            Ok(output) => Reply::Done(output).to_bytes(),
+            Err(error) => Reply::Failed(error.to_string()).to_bytes(),
+        }
     }
 }
+
+impl fmt::Debug for Helpers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tardis, drax, parent } = self;
+        f.debug_struct("Helpers")
+            .field("tardis", tardis)
+            .field("drax", drax)
+            .field("by_parent", &parent.is_some())
+            .finish()
+    }
+}
+
+const TARDIS: &str = "tardis";
+const DRAX: &str = "drax";
 
 /// Why a helper did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -60,29 +101,29 @@ pub enum HelperError {
     /// Its answer makes no sense.
     #[error("{0} answered `{1}`, which is no disk usage")]
     Answer(&'static str, String),
+    /// One of the above, as the parent says it.
+    #[error("{0}")]
+    ToldByParent(String),
+    /// The parent could not be asked.
+    #[error("asking the process outside of the user namespace to run {0}: {1}")]
+    Ask(&'static str, std::io::Error),
 }
 
 /// One helper program.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Helper<'a> {
     name: &'static str,
     program: &'a Path,
+    parent: Option<&'a Parent>,
 }
 
 impl Helper<'_> {
-    /// Runs a command of the helper and returns what it prints. Its own log goes to ours.
+    /// Runs a command of the helper and returns what it prints.
     pub(super) fn run<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<String, HelperError> {
-        let program = self.find()?;
-        let mut command = Command::new(&program);
-        command.args(arguments).stdin(Stdio::null());
-        let output = command.output().map_err(|e| HelperError::Start(PathError::new("run", &program, e)))?;
-        let Output { status, stdout, stderr } = output;
-        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        tracing::debug!(helper = self.name, %status, stderr = stderr.trim(), "helper-ended");
-        if status.success() {
-            return Ok(stdout.into_owned());
+        match self.parent {
+            Some(parent) => self.ask(parent, arguments),
+            None => self.run_here(arguments),
         }
-        Err(HelperError::Failed { said: said(&stdout, &stderr), how: how(status) })
     }
 
     /// Runs a command that prints disk usage as JSON.
@@ -100,11 +141,62 @@ impl Helper<'_> {
         })
     }
 
-    fn find(self) -> Result<PathBuf, HelperError> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = candidates(self.program, &path).find(|program| is_program(program));
-        let program = found.ok_or(HelperError::NotFound(self.name))?;
-        if has_setuid_bit(&program) { Ok(program) } else { Err(HelperError::NoSetuidBit(self.name)) }
+    /// The log of the helper goes to ours.
+    fn run_here<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<String, HelperError> {
+        let program = program::find(self.program).ok_or(HelperError::NotFound(self.name))?;
+        if !program::has_setuid_bit(&program) {
+            return Err(HelperError::NoSetuidBit(self.name));
+        }
+        let output = Command::new(&program).args(arguments).stdin(Stdio::null()).output();
+        let Output { status, stdout, stderr } =
+            output.map_err(|e| HelperError::Start(PathError::new("run", &program, e)))?;
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        tracing::debug!(helper = self.name, %status, stderr = stderr.trim(), "helper-ended");
+        if status.success() {
+            return Ok(stdout.into_owned());
+        }
+        Err(HelperError::Failed { said: said(&stdout, &stderr), how: how(status) })
+    }
+
+    fn ask<A: AsRef<OsStr>>(
+        self,
+        parent: &Parent,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<String, HelperError> {
+        let mut request = OsString::from(self.name);
+        for argument in arguments {
+            request.push("\0");
+            request.push(argument);
+        }
+        // A thread that panicked in the middle of asking has taken the process with it.
+        let parent = parent.lock().unwrap_or_else(PoisonError::into_inner);
+        let reply = parent.ask(&request.into_vec()).map_err(|error| HelperError::Ask(self.name, error))?;
+        match Reply::from_bytes(&reply) {
+            Reply::Done(output) => Ok(output),
+            Reply::Failed(error) => Err(HelperError::ToldByParent(error)),
+        }
+    }
+}
+
+/// What a parent answers.
+enum Reply {
+    Done(String),
+    Failed(String),
+}
+
+impl Reply {
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Reply::Done(output) => [b"+", output.as_bytes()].concat(),
+            Reply::Failed(error) => [b"-", error.as_bytes()].concat(),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        match bytes.split_first() {
+            Some((b'+', output)) => Reply::Done(String::from_utf8_lossy(output).into_owned()),
+            _ => Reply::Failed(String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()).into_owned()),
+        }
     }
 }
 
@@ -122,23 +214,6 @@ struct DiskUsage {
     quota_size_bytes: u64,
     #[serde(default)]
     committed_space_bytes: u64,
-}
-
-/// Where a program may be: a name without a slash is looked for in `path`, as the shell does.
-fn candidates(program: &Path, path: &OsStr) -> impl Iterator<Item = PathBuf> {
-    let is_name = program.components().count() == 1 && !program.has_root();
-    let directories = if is_name { std::env::split_paths(path).collect() } else { vec![PathBuf::new()] };
-    let program = program.to_owned();
-    directories.into_iter().map(move |directory| directory.join(&program))
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
-}
-
-fn has_setuid_bit(path: &Path) -> bool {
-    const SETUID: u32 = 0o4000;
-    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & SETUID != 0)
 }
 
 /// What a failed helper has to say. Errors are on standard output, where versions differ in logging as well; the latest
@@ -170,6 +245,7 @@ pub(super) fn without_links(path: &Path) -> Result<PathBuf, PathError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     /// A program of a test's own. Another process writes it: what this one has open for writing is inherited by what
     /// other tests start meanwhile, and cannot be run.
@@ -183,7 +259,7 @@ mod tests {
     }
 
     fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
-        Helper { name: "tardis", program }.run(arguments).map_err(|error| error.to_string())
+        Helper { name: TARDIS, program, parent: None }.run(arguments).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -193,15 +269,6 @@ mod tests {
         for program in [plain.as_path(), Path::new("/no/such/tardis"), Path::new("no-such-tardis"), directory.path()] {
             assert_eq!(run(program, &[]), Err("tardis was not found in the $PATH".to_owned()), "{}", program.display());
         }
-    }
-
-    #[test]
-    fn only_names_are_looked_up() {
-        let places = |program: &str| -> Vec<PathBuf> { candidates(Path::new(program), OsStr::new("/a:/b")).collect() };
-        assert_eq!(places("drax"), [Path::new("/a/drax"), Path::new("/b/drax")]);
-        assert_eq!(places("/opt/drax"), [Path::new("/opt/drax")]);
-        assert_eq!(places("./drax"), [Path::new("./drax")]);
-        assert_eq!(places("bin/drax"), [Path::new("bin/drax")]);
     }
 
     #[test]
@@ -231,11 +298,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_child_asks_for_is_done_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = script(directory.path(), 0o4755, "echo \"$#\" \"$1\"; test \"$1\" = a");
+        let helpers = Helpers::new(program, PathBuf::from("/no/such/drax"), None);
+        let answer = |request: &[u8]| String::from_utf8(helpers.answer(request)).unwrap();
+        assert_eq!(answer(b"tardis\0a\0b c"), "+2 a\n");
+        assert_eq!(answer(b"tardis\0b"), "-1 b: exit status 1");
+        assert_eq!(answer(b"drax\0limit"), "-drax was not found in the $PATH");
+        assert_eq!(answer(b"/bin/sh\0-c\0true"), "-there is no such helper");
+        assert_eq!(answer(b""), "-there is no such helper");
+    }
+
+    #[test]
     fn usage_is_read_in_the_shape_of_both_versions() {
         let directory = tempfile::tempdir().unwrap();
         let usage = |answer: &str| {
             let program = script(directory.path(), 0o4755, &format!("printf '%s' '{answer}'"));
-            Helper { name: "tardis", program: &program }.usage(["stats"]).map_err(|error| error.to_string())
+            Helper { name: TARDIS, program: &program, parent: None }.usage(["stats"]).map_err(|error| error.to_string())
         };
         let old = r#"{"disk_usage":{"total_bytes_used":9,"exclusive_bytes_used":4}}"#;
         assert_eq!(usage(old), Ok(Usage { total: 9, exclusive: 4, ..Usage::default() }));

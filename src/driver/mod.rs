@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
-pub use helper::{HelperError, Helpers};
+pub use helper::{HelperError, Helpers, Parent};
 pub use image_files::recorded_limit;
 use serde::Serialize;
 
