@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod helpers;
 mod quotas;
+mod rootless;
 mod support;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 pub mod btrfs;
 mod filesystem;
+mod helper;
 mod image_files;
 pub mod overlay_xfs;
 mod unmount;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
+pub use helper::{HelperError, Helpers};
 pub use image_files::recorded_limit;
 use serde::Serialize;
 
@@ -99,6 +101,8 @@ pub struct FilesystemRequest {
 pub struct Options {
     /// Directory that holds `mkfs.btrfs`; `None` is `$PATH`.
     pub btrfs_progs: Option<PathBuf>,
+    /// What sets limits for a caller who may not; `None` for one who may.
+    pub helpers: Option<Helpers>,
 }
 
 /// The driver called `name`.
@@ -107,8 +111,8 @@ pub struct Options {
 /// [`Error::Unknown`]
 pub fn named(name: &str, options: Options) -> Result<Box<dyn Driver>, Error> {
     match name {
-        "overlay-xfs" => Ok(Box::new(OverlayXfs)),
-        "btrfs" => Ok(Box::new(Btrfs { progs: options.btrfs_progs })),
+        "overlay-xfs" => Ok(Box::new(OverlayXfs { helpers: options.helpers })),
+        "btrfs" => Ok(Box::new(Btrfs { progs: options.btrfs_progs, helpers: options.helpers })),
         other => Err(Error::Unknown(other.to_owned())),
     }
 }

@@ -40,7 +40,7 @@ pub(crate) use store::{
 };
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use tree::{Node, Tree, differences};
-pub(crate) use user::{User, allow_search};
+pub(crate) use user::{User, allow_search, install_helper};
 
 use std::fs;
 use std::path::{Path, PathBuf};
