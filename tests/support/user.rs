@@ -118,7 +118,8 @@ impl User {
     /// A container runtime run by the user. Nothing but cgroup2 is mounted, because crun refuses hosts that mount both
     /// generations of control groups.
     pub(crate) fn runtime(&self, program: &str) -> Command {
-        self.by_user("mount -t cgroup2 cgroup2 /sys/fs/cgroup", program)
+        let setup = "[ $(stat -fc %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+        self.by_user(setup, program)
     }
 
     fn by_user(&self, setup: &str, program: impl AsRef<OsStr>) -> Command {
