@@ -18,6 +18,8 @@ use support::{
 const INSECURE: &str =
     "This registry is insecure. To pull images from this registry, please use the --insecure-registry option.";
 
+const WRONG_PASSWORD: &str = "unable to retrieve auth token: invalid username/password";
+
 /// Bytes that do not compress.
 fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -199,7 +201,7 @@ fn name_and_password() {
         let create = ["create", "--insecure-registry", &registry.host(), "--username", user, "--password", password];
         store.run([&flags[..], &create, &[&url, "x"]].concat())
     };
-    assert_eq!(with(USER, "wrong").failure(), "unable to retrieve auth token: invalid username/password");
+    assert!(with(USER, "wrong").failure().contains(WRONG_PASSWORD));
     let anonymous = fails(&store, &registry.host(), &url);
     assert_eq!(anonymous, format!("{url} does not exist or you do not have permissions to see it."));
     with(USER, PASSWORD).success();
@@ -250,7 +252,8 @@ fn tokens_for_users() {
     };
     let expected = format!("{url} does not exist or you do not have permissions to see it.");
     assert_eq!(fails(&store, &host, &url), expected);
-    assert_eq!(with(USER, "wrong", "x").failure(), "unable to retrieve auth token: invalid username/password");
+    let wrong = with(USER, "wrong", "x").failure();
+    assert!(wrong.contains(WRONG_PASSWORD) && wrong.contains(&url), "{wrong}");
     with(USER, PASSWORD, "x").success();
     assert_whole(&store.rootfs("x"));
 }
@@ -457,7 +460,7 @@ fn what_does_not_get_better_is_told_with_registry_reference_and_reason() {
     });
     let message = fails(&store, &server.host(), &server.url());
     let prefix = format!("pulling the image: streaming blob `{}`: fetching {}: ", large_layer().digest, server.url());
-    assert!(message.starts_with(&prefix) && message.ends_with("the registry answers 404 Not Found"), "{message}");
+    assert!(message.starts_with(&prefix) && message.ends_with("the server answers 404 Not Found"), "{message}");
 }
 
 #[test]
@@ -515,7 +518,7 @@ fn cached_layers_are_not_fetched_again() {
     succeeds(&store, &server.host(), &server.url(), "one");
     assert_eq!(blobs(), 4, "the configuration and three layers");
     succeeds(&store, &server.host(), &server.url(), "two");
-    assert_eq!(blobs(), 5, "the configuration");
+    assert_eq!(blobs(), 4);
 }
 
 #[test]

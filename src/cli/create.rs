@@ -9,7 +9,7 @@ use super::args::{CreateArgs, Secret};
 use super::{Failure, output};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
-use crate::fetcher::{Credentials, RegistryOptions};
+use crate::fetcher::{Credentials, Options};
 use crate::observe;
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
 
@@ -25,8 +25,8 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
         image,
         id,
         limit: limit(config),
-        skip_layer_validation: config.create.skip_layer_validation,
-        registry: registry(config, args),
+        source: source(config, args),
+        concurrent_downloads: None,
         mount: !config.create.without_mount,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
@@ -60,10 +60,15 @@ fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
     }
 }
 
-fn registry(config: &Config, args: &CreateArgs) -> RegistryOptions {
+fn source(config: &Config, args: &CreateArgs) -> Options {
     let (username, password) = args.credentials();
-    let credentials = Credentials::new(username.unwrap_or_default(), password.map_or("", Secret::expose));
-    RegistryOptions { insecure: config.create.insecure_registries.clone(), credentials }
+    Options {
+        skip_validation: config.create.skip_layer_validation,
+        insecure: config.create.insecure_registries.clone(),
+        credentials: Credentials::of_user(username.unwrap_or_default(), password.map_or("", Secret::expose)),
+        certificates: config.create.remote_layer_client_certificates_path.clone(),
+        ..Options::default()
+    }
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

@@ -4,8 +4,10 @@
 //! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -13,14 +15,16 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, namespace::Namespace, removal};
+use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, namespace::Namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
-use crate::fetcher::{Fetcher, RegistryOptions};
+use crate::fetcher::{Fetcher, Options};
 use crate::image::{Image, Reference};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 
+/// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
+const DOWNLOADS: usize = 6;
 /// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,10 +36,10 @@ pub struct Request<'a> {
     pub id: &'a str,
     /// The disk limit, if there is to be one.
     pub limit: Option<DiskLimit>,
-    /// Do not compare digests and sizes of an OCI layout with its manifest. Other sources are always verified.
-    pub skip_layer_validation: bool,
-    /// How registries are to be talked to.
-    pub registry: RegistryOptions,
+    /// How the image is to be fetched. Validation is skipped only where the source is an OCI layout.
+    pub source: Options,
+    /// The most layers to pull side by side; `None` leaves it to what the source is.
+    pub concurrent_downloads: Option<NonZeroUsize>,
     /// Mount the root filesystem.
     pub mount: bool,
     /// Clean first.
@@ -79,16 +83,19 @@ impl Store {
         }
         self.check_is_new(&id)?;
 
-        let fetcher =
-            Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
-        let image = fetcher.image()?;
+        let fetcher = Fetcher::for_reference(&reference, request.image, &request.source);
+        let known = documents::Cache::new(&self.layout);
+        let image = fetcher.image(&known)?;
         check_blobs_fit(&image, request.limit)?;
+        if request.mount {
+            self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
+        }
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let created = self.make(request, &id, &fetcher, image);
+        let created = self.make(request, &id, &fetcher, image, &known);
         if created.is_err()
             && let Err(error) = removal::abandon(self, &id)
         {
@@ -104,16 +111,24 @@ impl Store {
         Ok(())
     }
 
-    fn make(&self, request: &Request<'_>, id: &ImageId, fetcher: &Fetcher, image: Image) -> Result<Created, Error> {
+    fn make(
+        &self,
+        request: &Request<'_>,
+        id: &ImageId,
+        fetcher: &Fetcher,
+        image: Image,
+        known: &documents::Cache<'_>,
+    ) -> Result<Created, Error> {
         removal::remove_unfinished(self, id)?;
         let present = self.claim_and_clean(request, id, &image)?;
-        let options = PullOptions {
-            verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
-            budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
-        };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
-            layers::pull(self, fetcher, &image, &options, present)?;
+            layers::pull(self, fetcher, &image, &pull_options(request, fetcher, &image), present)
+                .map_err(|error| of_image(error, fetcher))?;
+        }
+        if let Err(error) = known.keep(id) {
+            // They can be fetched again.
+            tracing::info!(%error, "keeping-documents-failed");
         }
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
@@ -173,6 +188,24 @@ impl Store {
         let request =
             ImageRequest { directory, published, volumes: &volumes, limit: request.limit, mount: request.mount };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
+    }
+}
+
+fn pull_options(request: &Request<'_>, fetcher: &Fetcher, image: &Image) -> PullOptions {
+    let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
+    let usual = if fetcher.is_remote(image) { processors.max(DOWNLOADS) } else { processors };
+    PullOptions {
+        verify: !request.source.skip_validation || fetcher.registry_image().is_some(),
+        budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
+        workers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+    }
+}
+
+/// Names the image in what went wrong with one of its layers.
+fn of_image(error: Error, fetcher: &Fetcher) -> Error {
+    match fetcher.registry_image() {
+        Some(image) if !error.to_string().contains(image) => Error::OfImage(Box::new(error), image.to_owned()),
+        _ => error,
     }
 }
 

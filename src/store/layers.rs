@@ -25,6 +25,8 @@ pub(super) struct PullOptions {
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
+    /// The most layers to pull side by side.
+    pub(super) workers: usize,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -55,6 +57,7 @@ struct Pull<'a> {
     layers: &'a [Layer],
     verify: bool,
     budget: Option<Budget>,
+    workers: usize,
     /// The next layer that no worker has taken.
     next: AtomicUsize,
     /// One flag a layer: stop unpacking it.
@@ -83,6 +86,7 @@ impl<'a> Pull<'a> {
             layers: &image.layers,
             verify: options.verify,
             budget: options.budget.map(Budget::new),
+            workers: options.workers,
             next: AtomicUsize::new(0),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { published, failure: None }),
@@ -93,10 +97,8 @@ impl<'a> Pull<'a> {
 
     fn run(self) -> Result<(), Error> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let workers = missing.min(processors.max(2));
         thread::scope(|scope| {
-            for _ in 1..workers {
+            for _ in 1..missing.min(self.workers) {
                 // Where no more threads are to be had, those there are do all the work.
                 if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
                     tracing::info!(%error, "pulling-with-fewer-workers");
@@ -134,6 +136,16 @@ impl<'a> Pull<'a> {
     }
 
     fn build(&self, index: usize) -> Result<(), Error> {
+        match self.build_once(index) {
+            Err(error) if error.is_wrong_layer() && self.fetcher.leave_mirrors() => {
+                tracing::info!(%error, "mirror-sent-wrong-layer");
+                self.build_once(index)
+            }
+            built => built,
+        }
+    }
+
+    fn build_once(&self, index: usize) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
         build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
     }
@@ -141,7 +153,7 @@ impl<'a> Pull<'a> {
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
     fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
         let layer = &self.layers[index];
-        let source = self.fetcher.open(layer).map_err(Error::Pull)?;
+        let source = self.fetcher.open(layer, &self.cancel[index]).map_err(Error::Pull)?;
         let volume = open_directory(path)?;
         let unpacked = unpacker::unpack(source, volume.as_fd(), &self.job(index))
             .map_err(|error| unpack_error(&layer.blob_id, error))?;

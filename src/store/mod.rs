@@ -10,6 +10,7 @@
 //!        volume-<chain id>     {"Size":<bytes>}
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
+//!        documents/     what registries said of images whose layers are there (documents.rs)
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
 //!   tmp/create.<id>/           an image being made, under the image's lock
 //!       delete.<id>/           an image being removed, under the image's lock
@@ -35,6 +36,7 @@ mod create;
 mod delete;
 mod delete_store;
 mod dependencies;
+mod documents;
 mod durability;
 mod flatten;
 mod garbage;
@@ -126,6 +128,9 @@ pub enum Error {
         /// What happened.
         source: Box<unpacker::Error>,
     },
+    /// An error that does not tell by itself which image it is about.
+    #[error("{0} ({1})")]
+    OfImage(#[source] Box<Error>, String),
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
     MakeImage(#[source] driver::Error),
@@ -199,7 +204,24 @@ pub enum Error {
 impl Error {
     /// Whether the store had no room.
     pub fn is_full(&self) -> bool {
-        matches!(os_error(self), Some(libc::ENOSPC | libc::EDQUOT))
+        !self.is_of_source() && matches!(os_error(self), Some(libc::ENOSPC | libc::EDQUOT))
+    }
+
+    /// Whether the image could not be read, wherever it is.
+    fn is_of_source(&self) -> bool {
+        match self {
+            Error::Fetch(_) | Error::Pull(_) => true,
+            Error::Unpack { source, .. } => matches!(**source, unpacker::Error::Source(_)),
+            Error::OfImage(error, _) => error.is_of_source(),
+            _ => false,
+        }
+    }
+
+    /// Whether a layer is not what the manifest says.
+    fn is_wrong_layer(&self) -> bool {
+        use unpacker::Error::{BlobDigest, BlobSize, DiffId};
+        matches!(self, Error::Unpack { source, .. }
+            if matches!(**source, BlobDigest { .. } | BlobSize { .. } | DiffId { .. }))
     }
 }
 
