@@ -1,15 +1,16 @@
 //! `grootfs create`: prints the part of a container configuration that starts a container in the new image.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use super::args::{CreateArgs, Secret};
-use super::{Failure, output};
+use super::args::CreateArgs;
+use super::{Failure, credentials, output, progress};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
-use crate::fetcher::{Credentials, Options};
+use crate::fetcher::Options;
 use crate::observe;
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
 
@@ -25,8 +26,8 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
         image,
         id,
         limit: limit(config),
-        source: source(config, args),
-        concurrent_downloads: None,
+        source: source(config, args)?,
+        concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
         mount: !config.create.without_mount,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
@@ -60,15 +61,16 @@ fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
     }
 }
 
-fn source(config: &Config, args: &CreateArgs) -> Options {
-    let (username, password) = args.credentials();
-    Options {
+fn source(config: &Config, args: &CreateArgs) -> Result<Options, Failure> {
+    Ok(Options {
         skip_validation: config.create.skip_layer_validation,
         insecure: config.create.insecure_registries.clone(),
-        credentials: Credentials::of_user(username.unwrap_or_default(), password.map_or("", Secret::expose)),
+        credentials: credentials::of_flags(args)?,
+        mirrors: config.create.registry_mirrors.clone(),
+        offline: config.create.offline,
         certificates: config.create.remote_layer_client_certificates_path.clone(),
-        ..Options::default()
-    }
+        observer: progress::observer(&config.log, args.no_progress),
+    })
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

@@ -8,6 +8,7 @@ mod args;
 mod capacity;
 mod clean;
 mod create;
+mod credentials;
 mod delete;
 mod delete_store;
 mod failure;
@@ -17,6 +18,7 @@ mod go_style;
 mod init_store;
 mod list;
 pub mod output;
+mod progress;
 mod stats;
 
 use std::ffi::OsString;
@@ -25,8 +27,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use tracing::{Metadata, Span};
 
-pub use self::args::Cli;
 use self::args::Command;
+pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 use crate::config::Config;
 

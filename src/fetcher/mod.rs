@@ -103,7 +103,7 @@ pub struct Fetcher {
 enum Source {
     Oci(OciLayout),
     Tar(TarFile),
-    Docker(Registry),
+    Docker(Box<Registry>),
 }
 
 /// Why an image or a layer could not be read.
@@ -194,7 +194,9 @@ impl Fetcher {
         let source = match reference {
             Reference::Tar(path) => Source::Tar(TarFile::new(path)),
             Reference::Oci { layout, name } => Source::Oci(OciLayout::new(layout, name.as_deref(), options)),
-            Reference::Docker(reference) => Source::Docker(Registry::new(reference, &without_secret(text), options)),
+            Reference::Docker(reference) => {
+                Source::Docker(Box::new(Registry::new(reference, &without_secret(text), options)))
+            }
         };
         Fetcher { source, observer: options.observer.clone() }
     }
@@ -235,7 +237,7 @@ impl Fetcher {
         }
     }
 
-    /// Has no mirror asked any more. Whether there was one to blame for a layer that is not what the manifest says, so that
+    /// Has no mirror asked any more. Whether there are any to blame for a layer that is not what the manifest says, so that
     /// opening it again may help.
     pub fn leave_mirrors(&self) -> bool {
         matches!(&self.source, Source::Docker(registry) if registry.leave_mirrors())

@@ -148,6 +148,11 @@ impl Image {
         chain_ids(self.layers.iter().map(|layer| layer.diff_id.as_str()))
     }
 
+    /// Digests of the layers' blobs, bottom first.
+    pub(crate) fn layer_digests(&self) -> Vec<String> {
+        self.layers.iter().map(|layer| layer.digest.clone()).collect()
+    }
+
     /// Writes the layout and returns the image's URL.
     pub(crate) fn write(self, layout: &Path, name: &str) -> String {
         fs::create_dir_all(layout.join("blobs/sha256")).expect("layout made");

@@ -11,20 +11,26 @@ mod archive;
 mod command;
 mod container;
 mod image;
+mod pull;
 mod registry;
 mod scripted_registry;
 mod store;
 mod syscalls;
+mod token_server;
 mod tree;
 
 pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use command::{Outcome, grootfs, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
-pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
+pub(crate) use pull::{
+    INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
+};
+pub(crate) use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{TempStore, detach_loops, loops_below, mount, mount_points_below, unmount_below};
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
+pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
 pub(crate) use tree::{Node, Tree, differences};
 
 use std::fs;

@@ -108,7 +108,7 @@ impl Registry {
         opened.map_err(|error| Error::RemoteLayer(layer.blob_id.clone(), error).of_image(&self.text))
     }
 
-    /// Asks no mirror any more. Whether there was one, which may be to blame for wrong bytes.
+    /// Asks no mirror any more. Whether there are any, one of which may be to blame for wrong bytes.
     pub(super) fn leave_mirrors(&self) -> bool {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.as_ref().is_some_and(|places| places.leave_mirrors())

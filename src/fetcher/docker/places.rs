@@ -71,9 +71,10 @@ impl Places {
         self.ask_in_turn(ask).map(|(answer, _)| answer)
     }
 
-    /// Asks no mirror any more. Whether there was one to be asked.
+    /// Asks no mirror any more. Whether there are any.
     pub(super) fn leave_mirrors(&self) -> bool {
-        self.mirrors.iter().fold(false, |any, mirror| !mirror.is_left.swap(true, Ordering::Relaxed) || any)
+        self.mirrors.iter().for_each(|mirror| mirror.is_left.store(true, Ordering::Relaxed));
+        !self.mirrors.is_empty()
     }
 
     /// The answer, and which mirror it came from.
