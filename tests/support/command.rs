@@ -45,10 +45,29 @@ impl From<Output> for Outcome {
     }
 }
 
+/// What of the environment has a say in how images are fetched; tests say it themselves.
+const ENVIRONMENT: [&str; 12] = [
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REGISTRY_AUTH_FILE",
+    "DOCKER_CONFIG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// The built binary, with no input.
 pub(crate) fn grootfs() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
     command.stdin(Stdio::null());
+    for name in ENVIRONMENT {
+        command.env_remove(name);
+    }
     command
 }
 

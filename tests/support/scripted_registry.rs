@@ -67,6 +67,7 @@ type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
 pub(crate) struct ScriptedRegistry {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answered: Arc<Mutex<Vec<u16>>>,
 }
 
 impl ScriptedRegistry {
@@ -85,7 +86,13 @@ impl ScriptedRegistry {
         let listener = TcpListener::bind("0.0.0.0:0").expect("free port");
         let port = listener.local_addr().expect("address").port();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let server = Arc::new(Server { source, script: Box::new(script), asked: Arc::clone(&asked) });
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let server = Arc::new(Server {
+            source,
+            script: Box::new(script),
+            asked: Arc::clone(&asked),
+            answered: Arc::clone(&answered),
+        });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = Arc::clone(&server);
@@ -93,7 +100,7 @@ impl ScriptedRegistry {
                 thread::spawn(move || server.serve(stream));
             }
         });
-        ScriptedRegistry { port, asked }
+        ScriptedRegistry { port, asked, answered }
     }
 
     /// `host:port`.
@@ -121,7 +128,12 @@ impl ScriptedRegistry {
         self.asked.lock().unwrap().clone()
     }
 
-    /// How many of them were for blobs.
+    /// The statuses of what the registry behind has answered so far.
+    pub(crate) fn answered(&self) -> Vec<u16> {
+        self.answered.lock().unwrap().clone()
+    }
+
+    /// How many of the requests were for blobs.
     pub(crate) fn blobs_asked(&self) -> usize {
         self.asked().iter().filter(|asked| asked.is_blob()).count()
     }
@@ -144,6 +156,7 @@ struct Server {
     source: Source,
     script: Box<Script>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answered: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Server {
@@ -234,7 +247,11 @@ impl Server {
                 Some(body) => Reply { status: 200, headers: Vec::new(), body },
                 None => Reply { status: 404, headers: Vec::new(), body: Vec::new() },
             }),
-            Source::Registry(host) => forward(host, asked),
+            Source::Registry(host) => {
+                let reply = forward(host, asked)?;
+                self.answered.lock().unwrap().push(reply.status);
+                Some(reply)
+            }
         }
     }
 }

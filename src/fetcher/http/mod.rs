@@ -16,6 +16,7 @@ mod retry;
 mod stream;
 
 use std::collections::HashMap;
+use std::env;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -114,7 +115,7 @@ pub(super) struct Trust {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     is_insecure: bool,
-    is_loopback: bool,
+    is_direct: bool,
     certificates: Option<PathBuf>,
 }
 
@@ -190,7 +191,7 @@ impl Http {
     fn client(&self, url: &Url) -> Result<Client, Failure> {
         let kind = Kind {
             is_insecure: self.is_insecure(url),
-            is_loopback: is_loopback(url),
+            is_direct: is_loopback(url) || is_excepted(url, &no_proxy()),
             certificates: self.certificates_for(url),
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,6 +223,17 @@ fn is_loopback(url: &Url) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
+fn no_proxy() -> String {
+    env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default()
+}
+
+/// Whether `NO_PROXY` has an entry for this URL of a kind that the client does not know: `*` for addresses too, or
+/// `host:port`. The client knows names, domains, addresses and blocks of them.
+fn is_excepted(url: &Url, no_proxy: &str) -> bool {
+    let names = host_names(url);
+    no_proxy.split(',').map(str::trim).any(|entry| entry == "*" || names.iter().any(|name| name == entry))
+}
+
 /// No automatic decompression: digests are of the bytes as they are sent. The proxies are those of the environment, but
 /// for this machine itself, which no proxy is asked for by the programs that the variables were made for.
 fn build(kind: &Kind, identity: usize) -> Result<Client, Reason> {
@@ -239,7 +251,7 @@ fn build(kind: &Kind, identity: usize) -> Result<Client, Reason> {
     if identity < identities.len() {
         builder = builder.identity(identities.swap_remove(identity));
     }
-    if kind.is_loopback {
+    if kind.is_direct {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| Reason::Setup(setup_message(&error)))
@@ -329,6 +341,13 @@ mod tests {
         ] {
             assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn exceptions_from_proxies() {
+        let is = |list: &str| is_excepted(&Url::parse("http://192.0.2.1:5000/v2/").unwrap(), list);
+        assert!(is("*") && is("a.example, *") && is("192.0.2.1:5000"));
+        assert!(!is("") && !is("192.0.2.1:5001") && !is("*.example"));
     }
 
     #[test]
