@@ -18,11 +18,12 @@ mod store;
 mod syscalls;
 mod token_server;
 mod tree;
+mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use command::{Outcome, grootfs, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
-pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
+pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use pull::{
     INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
 };
@@ -32,6 +33,7 @@ pub(crate) use store::{TempStore, detach_loops, loops_below, mount, mount_points
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
 pub(crate) use tree::{Node, Tree, differences};
+pub(crate) use web_server::{WebServer, make_client_certificate, make_own_certificate};
 
 use std::fs;
 use std::path::{Path, PathBuf};

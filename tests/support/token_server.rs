@@ -34,7 +34,8 @@ impl TokenServer {
         let server = ScriptedRegistry::start(Path::new("/nowhere"), move |asked| {
             let is_user = asked.header("authorization") == format!("Basic {}", STANDARD.encode(user()));
             let is_trusted = asked.body.contains(&format!("refresh_token={IDENTITY_TOKEN}"));
-            if !is_user && !is_trusted && !(is_public && asked.header("authorization").is_empty()) {
+            let is_anybody = is_public && asked.header("authorization").is_empty();
+            if !(is_user || is_trusted || is_anybody) {
                 return Answer::Status(401, vec![], String::new());
             }
             let token = sign(&signer, &claims(&asked.scopes(), lifetime));

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reqwest::{Certificate, Identity};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
@@ -13,9 +14,16 @@ use crate::sys::path_error::{OnPath, PathError};
 /// What a directory of certificates holds.
 #[derive(Debug, Default)]
 pub(in crate::fetcher) struct Certificates {
-    pub(super) authorities: Vec<Certificate>,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
     /// In the order of their names.
     pub(super) identities: Vec<Identity>,
+}
+
+/// Who we are. The key does not print.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
 }
 
 /// Why certificates cannot be used.
@@ -66,17 +74,17 @@ impl Certificates {
     }
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate>, Error> {
-    let authorities = Certificate::from_pem_bundle(&read(path)?).unwrap_or_default();
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
+    let authorities = read.unwrap_or_default();
     if authorities.is_empty() { Err(Error::Unusable(path.to_owned(), "certificate")) } else { Ok(authorities) }
 }
 
 /// The reason why a pair is unusable is not told: it could quote the key.
-fn identity(certificate: &Path, key: &Path) -> Result<Identity, Error> {
-    let mut pem = read(key)?;
-    pem.push(b'\n');
-    pem.extend(read(certificate)?);
-    Identity::from_pem(&pem).map_err(|_| Error::Unusable(certificate.to_owned(), "certificate with its key"))
+fn identity(certificate: &Path, key_file: &Path) -> Result<Identity, Error> {
+    let key = PrivateKeyDer::from_pem_slice(&read(key_file)?);
+    let key = key.map_err(|_| Error::Unusable(key_file.to_owned(), "private key"))?;
+    Ok(Identity { certificates: authorities(certificate)?, key })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PathError> {
@@ -102,7 +110,7 @@ mod tests {
         fs::rename(directory.path().join("a.key"), directory.path().join("a.cert")).unwrap();
         assert!(read().starts_with("missing key a.key for client certificate a.cert in "), "{}", read());
         fs::write(directory.path().join("a.key"), "").unwrap();
-        assert!(read().ends_with("a.cert holds no certificate with its key in PEM form"), "{}", read());
+        assert!(read().ends_with("a.key holds no private key in PEM form"), "{}", read());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! network      the thread that connections live in
 //! retry        how often, how soon
 //! stream       a blob's bytes, resumed when the connection breaks
+//! tls          whom to believe who they are
 //! ```
 
 mod certificates;
@@ -14,6 +15,7 @@ mod failure;
 mod network;
 mod retry;
 mod stream;
+mod tls;
 
 use std::collections::HashMap;
 use std::env;
@@ -237,23 +239,21 @@ fn is_excepted(url: &Url, no_proxy: &str) -> bool {
 /// No automatic decompression: digests are of the bytes as they are sent. The proxies are those of the environment, but
 /// for this machine itself, which no proxy is asked for by the programs that the variables were made for.
 fn build(kind: &Kind, identity: usize) -> Result<Client, Reason> {
-    let directory = kind.certificates.as_deref();
-    let Certificates { authorities, mut identities } = directory
-        .map_or_else(|| Ok(Certificates::default()), Certificates::read)
-        .map_err(|error| Reason::Setup(error.to_string()))?;
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(IDLE_TIMEOUT)
-        .tls_certs_merge(authorities)
-        .tls_danger_accept_invalid_certs(kind.is_insecure);
-    if identity < identities.len() {
-        builder = builder.identity(identities.swap_remove(identity));
-    }
+        .read_timeout(IDLE_TIMEOUT);
     if kind.is_direct {
         builder = builder.no_proxy();
     }
+    builder = if kind.is_insecure {
+        builder.tls_danger_accept_invalid_certs(true)
+    } else {
+        let read = kind.certificates.as_deref().map_or_else(|| Ok(Certificates::default()), Certificates::read);
+        let certificates = read.map_err(|error| Reason::Setup(error.to_string()))?;
+        builder.tls_backend_preconfigured(tls::config(certificates, identity)?)
+    };
     builder.build().map_err(|error| Reason::Setup(setup_message(&error)))
 }
 
@@ -264,7 +264,7 @@ fn setup_message(error: &reqwest::Error) -> String {
         message = error.to_string();
         cause = error.source();
     }
-    format!("{message} (are the system's root certificates installed?)")
+    message
 }
 
 fn redirect(response: &Response) -> Option<String> {
