@@ -77,9 +77,8 @@ fn no_bars_where_they_are_unwanted_or_would_be_in_the_way() {
     let store = TempStore::new();
     let server = slow_registry(&store);
     let insecure = ["--insecure-registry", &server.host()];
-    let cases: [(&[&str], &[(&str, &str)]); 3] =
-        [(&["--no-progress"], &[]), (&[], &[("TERM", "dumb")]), (&["--log-file", "/dev/null"], &[])];
-    for (flags, variables) in cases {
+    let (quiet, dumb, logging) = (["--no-progress"], [("TERM", "dumb")], ["--log-file", "/dev/null"]);
+    for (flags, variables) in [(&quiet[..], &[][..]), (&[], &dumb), (&logging, &[])] {
         let shown = on_terminal(&store, &server.url(), &[flags, &insecure[..]].concat(), variables);
         assert_eq!(shown, "", "{flags:?} {variables:?}");
         forget(&store, "x");
