@@ -17,14 +17,22 @@ fn rows() -> Vec<(usize, String)> {
     rows.collect()
 }
 
-/// Functions of each test file, by the file's name.
-fn functions() -> BTreeMap<String, String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+/// Sources of the tests by module: a file's name, or its directory's.
+fn sources() -> BTreeMap<String, String> {
+    let mut sources = BTreeMap::<String, String>::new();
+    let mut ahead = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(directory) = ahead.pop() {
+        for path in fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                ahead.push(path);
+                continue;
+            }
+            let named = if path.ends_with("mod.rs") { &directory } else { &path };
+            let module = named.file_stem().unwrap().to_string_lossy().into_owned();
+            sources.entry(module).or_default().push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
     sources
-        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap()))
-        .collect()
 }
 
 #[test]
@@ -35,13 +43,14 @@ fn every_case_is_listed_once() {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let functions = functions();
+    let sources = sources();
     for (number, cell) in rows() {
         assert!(!cell.is_empty(), "case {number} says nothing");
         for name in cell.split('`').skip(1).step_by(2).filter(|name| name.contains("::")) {
-            let (file, function) = name.split_once("::").unwrap();
-            let source = functions.get(file).unwrap_or_else(|| panic!("case {number}: there is no tests/{file}.rs"));
-            assert!(source.contains(&format!("fn {function}()")), "case {number}: tests/{file}.rs has no {function}");
+            let (module, function) = name.split_once("::").unwrap();
+            let source =
+                sources.get(module).unwrap_or_else(|| panic!("case {number}: there is no module {module} in tests"));
+            assert!(source.contains(&format!("fn {function}()")), "case {number}: {module} has no {function}");
         }
     }
 }

@@ -128,7 +128,7 @@ fn a_server_whose_certificate_is_its_own_authority() {
     fs::copy(theirs.join("server.crt"), ours.join("remote-layer.crt")).unwrap();
     let web = WebServer::start(&served(&store), &theirs);
     let address = web.url(&format!("blobs/{}", layer().digest));
-    create_with(&store, "certs", &image(&store, &[address.clone()]), "x").success();
+    create_with(&store, "certs", &image(&store, std::slice::from_ref(&address)), "x").success();
     assert_whole(&store.rootfs("x"));
     store.ok(["delete", "x"]);
     store.ok(["clean"]);
@@ -236,7 +236,7 @@ fn registries_send_foreign_layers_elsewhere_without_credentials() {
     let (elsewhere, url) = server(&store, |_| Answer::Serve);
     for (n, media_type) in [FOREIGN, support::GZIP_LAYER].into_iter().enumerate() {
         let layout = store.beside(&format!("layout-{n}"));
-        let far = Layer { blob: None, ..layer() }.media_type(media_type).urls(&[url.clone()]);
+        let far = Layer { blob: None, ..layer() }.media_type(media_type).urls(std::slice::from_ref(&url));
         Image::new().layer(far).write(&layout, "latest");
         let registry = ScriptedRegistry::start(&layout, |asked| match asked.header("authorization") {
             "" => Answer::Status(401, vec![("www-authenticate", "Basic realm=x".into())], String::new()),

@@ -1,13 +1,13 @@
 //! `grootfs clean`.
 
 use super::args::CleanArgs;
-use super::{Failure, output};
+use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::{Cleaned, Store};
+use crate::store::Cleaned;
 
 /// Removes unused layers. A store that is not there is clean: schedulers run this whether or not there is one.
 pub(crate) fn run(config: &Config, _args: &CleanArgs) -> Result<(), Failure> {
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     if let Err(error) = store.check_exists() {
         tracing::error!(%error, "cleaning-up-unused-resources");
         return output::line(&Failure::from(error).to_string());

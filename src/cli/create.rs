@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::args::CreateArgs;
-use super::{Failure, credentials, output, progress};
+use super::{Failure, credentials, output, progress, store};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::Options;
@@ -19,7 +19,7 @@ const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
     let (image, id) = args.operands()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, work);
     let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&Request {
@@ -75,7 +75,7 @@ fn source(config: &Config, args: &CreateArgs) -> Result<Options, Failure> {
 
 fn limit(config: &Config) -> Option<DiskLimit> {
     let bytes = config.create.disk_limit_bytes;
-    (bytes > 0).then_some(DiskLimit { bytes, exclusive: config.create.exclude_image_from_quota })
+    (bytes > 0).then_some(DiskLimit { bytes, is_exclusive: config.create.exclude_image_from_quota })
 }
 
 /// The fields and their order are those of the original, which callers may compare byte for byte.

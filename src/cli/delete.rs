@@ -2,14 +2,14 @@
 
 use super::args::DeleteArgs;
 use super::failure::OneLine;
-use super::{Failure, output};
+use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::{Argument, Deleted, Store};
+use crate::store::{Argument, Deleted};
 
 /// Deletes an image. One that does not exist is as good as deleted: callers repeat deletes until they succeed.
 pub(crate) fn run(config: &Config, args: &DeleteArgs) -> Result<(), Failure> {
     let argument = args.id()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     match store.delete(Argument(argument))? {
         Deleted::Image(id) => output::line(&format!("Image {id} deleted")),
         Deleted::Nothing(reason) => {

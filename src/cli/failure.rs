@@ -47,6 +47,12 @@ impl From<crate::store::Error> for Failure {
     }
 }
 
+impl From<crate::driver::Error> for Failure {
+    fn from(error: crate::driver::Error) -> Self {
+        Failure::from(error.to_string())
+    }
+}
+
 impl From<crate::config::Error> for Failure {
     fn from(error: crate::config::Error) -> Self {
         Failure::from(error.to_string())

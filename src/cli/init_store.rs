@@ -1,15 +1,15 @@
 //! `grootfs init-store`.
 
-use super::Failure;
 use super::args::InitStoreArgs;
+use super::{Failure, store};
 use crate::config::Config;
 use crate::driver::FilesystemRequest;
-use crate::store::{Error, InitRequest, Store};
+use crate::store::{Error, InitRequest};
 
 /// Makes a store, or makes sure of one. Silent on success.
 pub(crate) fn run(config: &Config, args: &InitStoreArgs) -> Result<(), Failure> {
     args.no_operands()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     let has_mappings = !args.uid_mapping.is_empty() || !args.gid_mapping.is_empty();
     if args.rootless.is_some() && has_mappings {
         return Err(Failure::from("cannot specify --rootless and --uid-mapping/--gid-mapping".to_owned()));

@@ -1,13 +1,12 @@
 //! `grootfs list`.
 
 use super::args::ListArgs;
-use super::{Failure, output};
+use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::Store;
 
 /// Prints the path of every image, one a line.
 pub(crate) fn run(config: &Config, _args: &ListArgs) -> Result<(), Failure> {
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     store.check_exists()?;
     let images = store
         .images()

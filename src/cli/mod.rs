@@ -31,6 +31,8 @@ use self::args::Command;
 pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 use crate::config::Config;
+use crate::driver;
+use crate::store::Store;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -94,6 +96,12 @@ fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::FlushVolumes => flush_volumes::run(config),
         Command::Unknown(words) => Err(Failure::unknown_command(words.first().map(OsString::as_os_str))),
     }
+}
+
+/// The store that the configuration names, with its driver.
+fn store(config: &Config) -> Result<Store, Failure> {
+    let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?)?)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::args::StatsArgs;
-use super::{Failure, output};
+use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::{Argument, Error, Store};
+use crate::store::{Argument, Error};
 
 #[derive(Serialize)]
 struct Stats {
@@ -31,7 +31,7 @@ fn not_found(error: &Error) -> Failure {
 /// Prints the disk usage of an image in bytes, as one JSON object.
 pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
     let argument = args.id()?;
-    let store = Store::new(&config.store, &config.driver)?;
+    let store = store(config)?;
     let id = Argument(argument).existing(&store).map_err(|error| {
         tracing::error!(%error, id = argument, storePath = %config.store.display(), "find-id-failed");
         not_found(&error)

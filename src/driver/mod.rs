@@ -1,11 +1,19 @@
 //! What depends on the filesystem underneath a store.
 
+pub mod btrfs;
+mod filesystem;
+mod image_files;
 pub mod overlay_xfs;
+mod unmount;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use drax::DiskLimit;
+pub use filesystem::FilesystemError;
 use serde::Serialize;
 
+use self::btrfs::Btrfs;
+use self::overlay_xfs::OverlayXfs;
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::path_error::PathError;
@@ -25,15 +33,6 @@ impl Volume {
     pub fn total_size(volumes: &[Volume]) -> u64 {
         volumes.iter().map(|volume| volume.size).fold(0, u64::saturating_add)
     }
-}
-
-/// A limit on the disk an image may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskLimit {
-    /// The limit.
-    pub bytes: u64,
-    /// Whether the layers below are left out of it.
-    pub exclusive: bool,
 }
 
 /// Everything a driver needs to make an image.
@@ -89,15 +88,58 @@ pub struct FilesystemRequest {
     pub with_direct_io: bool,
 }
 
+/// What a driver is told beside its name.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Directory that holds `mkfs.btrfs`; `None` is `$PATH`.
+    pub btrfs_progs: Option<PathBuf>,
+}
+
+/// The driver called `name`.
+///
+/// # Errors
+/// [`Error::Unknown`]
+pub fn named(name: &str, options: Options) -> Result<Box<dyn Driver>, Error> {
+    match name {
+        "overlay-xfs" => Ok(Box::new(OverlayXfs)),
+        "btrfs" => Ok(Box::new(Btrfs { progs: options.btrfs_progs })),
+        other => Err(Error::Unknown(other.to_owned())),
+    }
+}
+
 /// Why a driver could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// `--driver` names nothing.
+    #[error("filesystem driver not supported: {0}")]
+    Unknown(String),
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// Something is mounted where an image is to be removed.
+    #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
+    MountedBelow {
+        /// The image's directory.
+        image: String,
+        /// What is mounted.
+        mount: String,
+    },
+    /// The root filesystem could not be unmounted.
+    #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
+    Unmount(String, PathError),
     /// An overlay-xfs operation failed.
     #[error(transparent)]
     OverlayXfs(#[from] overlay_xfs::Error),
+    /// A btrfs operation failed.
+    #[error(transparent)]
+    Btrfs(#[from] btrfs::Error),
+}
+
+impl Error {
+    /// Something is mounted at `below` in the image that users know as `image`.
+    fn mounted_below(image: &Path, below: &Path) -> Self {
+        Error::MountedBelow { image: image.display().to_string(), mount: image.join(below).display().to_string() }
+    }
 }
 
 /// A filesystem that can hold a store.
@@ -120,8 +162,12 @@ pub trait Driver: Sync {
 
     /// How layers write down what they delete.
     fn whiteouts(&self) -> WhiteoutFormat;
-    /// Makes an empty volume called `name`.
-    fn create_volume(&self, layout: &Layout, name: &str) -> Result<(), Error>;
+    /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
+    fn stacks_volumes(&self) -> bool;
+    /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.
+    fn create_volume(&self, path: &Path, parent: Option<&Path>) -> Result<(), Error>;
+    /// The volume that `volume` began as a copy of; `None` for one that began empty, or whose parent is gone.
+    fn parent_volume(&self, layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, Error>;
     /// Prepares what a volume needs besides its directory, before it is renamed to its chain id.
     fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), Error>;
     /// Removes what [`Driver::prepare_volume`] made.
@@ -135,6 +181,8 @@ pub trait Driver: Sync {
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
+    /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
+    fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
     /// Unmounts the root filesystem of the image at `path`, which messages call `shown`. Nothing is removed, and nothing
     /// is unmounted where anything else is mounted in the image.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error>;
@@ -142,6 +190,8 @@ pub trait Driver: Sync {
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
+    /// Waits, for a moment, until the space of what was removed is free.
+    fn settle(&self, layout: &Layout) -> Result<(), Error>;
     /// Gives back what crashed processes took of the store beside volumes and images.
     fn collect(&self, layout: &Layout) -> Result<(), Error>;
 }

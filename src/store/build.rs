@@ -7,15 +7,15 @@ use crate::image::ChainId;
 use crate::sys::lock;
 use crate::sys::path_error::OnPath;
 
-/// Makes the volume `chain_id`, unless it is there by the time its lock is had. `fill` is given the path of an empty
-/// volume and returns the size to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
+/// Makes the volume `chain_id`, unless it is there by the time its lock is had. `make` is given a path, makes a volume
+/// there, fills it and returns the size to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
 ///
 /// The caller has the volume on record, so that clean leaves it alone.
 pub(super) fn build(
     store: &Store,
     chain_id: &ChainId,
     keep_waiting: impl Fn() -> bool,
-    fill: impl FnOnce(&Path) -> Result<u64, Error>,
+    make: impl FnOnce(&Path) -> Result<u64, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
     let Some(_lock) = lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting)? else {
@@ -29,7 +29,7 @@ pub(super) fn build(
     }
     volumes::remove_leftovers(store, chain_id)?;
     let name = volumes::incomplete_name(chain_id)?;
-    let built = fill_and_publish(store, chain_id, &name, fill);
+    let built = make_and_publish(store, chain_id, &name, make);
     if built.is_err()
         && let Err(error) = volumes::remove(store, &layout.volume(&name))
     {
@@ -38,15 +38,14 @@ pub(super) fn build(
     built
 }
 
-fn fill_and_publish(
+fn make_and_publish(
     store: &Store,
     chain_id: &ChainId,
     name: &str,
-    fill: impl FnOnce(&Path) -> Result<u64, Error>,
+    make: impl FnOnce(&Path) -> Result<u64, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
-    store.driver.create_volume(layout, name)?;
-    let size = fill(&layout.volume(name))?;
+    let size = make(&layout.volume(name))?;
     volumes::record_size(layout, chain_id.as_str(), size)?;
     store.driver.prepare_volume(layout, chain_id)?;
     durability::mark(layout, chain_id)?;

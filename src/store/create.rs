@@ -86,22 +86,27 @@ impl Store {
         let fetcher = Fetcher::for_reference(&reference, request.image, &request.source);
         let known = documents::Cache::new(&self.layout);
         let image = fetcher.image(&known)?;
-        check_blobs_fit(&image, request.limit)?;
-        if request.mount {
-            self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
-        }
-
+        self.check_image(&image, request)?;
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
         let created = self.make(request, &id, &fetcher, image, &known);
-        if created.is_err()
-            && let Err(error) = removal::abandon(self, &id)
-        {
-            tracing::error!(%error, "create-failed-cleaning-up");
+        if let Err(error) = &created {
+            self.clean_up_after(error, &id);
         }
         created
+    }
+
+    fn clean_up_after(&self, error: &Error, id: &ImageId) {
+        let mut cleaned = removal::abandon(self, id);
+        if error.is_full() {
+            // So that the next one, of a smaller image, finds the room that this one had taken.
+            cleaned = cleaned.and(self.driver.settle(&self.layout).map_err(Error::from));
+        }
+        if let Err(error) = cleaned {
+            tracing::error!(%error, "create-failed-cleaning-up");
+        }
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -109,6 +114,17 @@ impl Store {
             return Err(Error::AlreadyExists(id.to_string()));
         }
         Ok(())
+    }
+
+    /// Refuses what would only fail after all of it has been pulled.
+    fn check_image(&self, image: &Image, request: &Request<'_>) -> Result<(), Error> {
+        if image.layers.is_empty() {
+            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
+        }
+        if request.mount {
+            self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
+        }
+        check_blobs_fit(image, request.limit)
     }
 
     fn make(
@@ -133,7 +149,7 @@ impl Store {
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
         let mut mounts = self.fill(request, id, &image, &directory, &published)?;
-        mounts.extend(make_volumes(&image.volumes, &directory, &published)?);
+        mounts.extend(self.make_volumes(&image.volumes, &directory, &published)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
@@ -172,6 +188,25 @@ impl Store {
         Ok(layers::claim(&self.layout, image)?)
     }
 
+    /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
+    fn make_volumes(&self, volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+        let mut mounts = Vec::with_capacity(volumes.len());
+        for volume in volumes {
+            let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
+            let name = format!("vol-{name}");
+            let path = directory.join(&name);
+            self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+            mounts.push(Mount {
+                destination: volume.clone(),
+                kind: "bind".into(),
+                source: published.join(name).display().to_string(),
+                options: vec!["bind".into()],
+            });
+        }
+        Ok(mounts)
+    }
+
     fn fill(
         &self,
         request: &Request<'_>,
@@ -196,7 +231,7 @@ fn pull_options(request: &Request<'_>, fetcher: &Fetcher, image: &Image) -> Pull
     let usual = if fetcher.is_remote(image) { processors.max(DOWNLOADS) } else { processors };
     PullOptions {
         verify: !request.source.skip_validation || fetcher.registry_image().is_some(),
-        budget: request.limit.filter(|limit| !limit.exclusive).map(|limit| limit.bytes),
+        budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
         workers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
     }
 }
@@ -213,7 +248,7 @@ fn of_image(error: Error, fetcher: &Fetcher) -> Error {
 fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
     let blobs = image.blob_bytes();
     match limit {
-        Some(limit) if !limit.exclusive && blobs > limit.bytes => {
+        Some(limit) if !limit.is_exclusive && blobs > limit.bytes => {
             Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
         }
         _ => Ok(()),
@@ -222,25 +257,6 @@ fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error>
 
 fn make_private_directory(path: &Path) -> Result<(), PathError> {
     fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
-}
-
-/// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-fn make_volumes(volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, PathError> {
-    let mut mounts = Vec::with_capacity(volumes.len());
-    for volume in volumes {
-        let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("vol-{name}");
-        let path = directory.join(&name);
-        fs::create_dir(&path).on("creating volume source: mkdir", &path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
-        mounts.push(Mount {
-            destination: volume.clone(),
-            kind: "bind".into(),
-            source: published.join(name).display().to_string(),
-            options: vec!["bind".into()],
-        });
-    }
-    Ok(mounts)
 }
 
 fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {

@@ -153,7 +153,7 @@ fn needed(layout: &Layout, directory: &Path, names: &[String]) -> Result<HashSet
 fn has_top_layer(layout: &Layout, config: &Path) -> Result<bool, PathError> {
     let Some(config) = read(config).and_then(|bytes| parse_config(&bytes).ok()) else { return Ok(false) };
     match chain_ids(config.diff_ids.iter().map(|id| digest_hex(id))) {
-        Ok(chain) => chain.last().map_or(Ok(true), |top| volumes::is_present(layout, top)),
+        Ok(chain) => chain.last().map_or(Ok(false), |top| volumes::is_present(layout, top)),
         Err(_) => Ok(false),
     }
 }

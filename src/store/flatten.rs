@@ -27,6 +27,7 @@ pub(super) fn flatten(
             &chain_id,
             || true,
             |path| {
+                store.driver.create_volume(path, None)?;
                 let parents = layers::open_below(store, &image_layers[..count])?;
                 let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
                 let target = layers::open_directory(path)?;

@@ -16,7 +16,12 @@ use crate::fetcher::Fetcher;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, IdTranslation};
+use crate::unpacker::{self, Budget, Expected, Failure, IdTranslation};
+
+/// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
+const READ_AHEAD: usize = 8 << 20;
+/// The same of all layers together.
+const READ_AHEAD_OF_ALL: usize = 24 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
@@ -154,15 +159,30 @@ impl<'a> Pull<'a> {
     fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
         let layer = &self.layers[index];
         let source = self.fetcher.open(layer, &self.cancel[index]).map_err(Error::Pull)?;
-        let volume = open_directory(path)?;
-        let unpacked = unpacker::unpack(source, volume.as_fd(), &self.job(index))
-            .map_err(|error| unpack_error(&layer.blob_id, error))?;
+        let unpacked = unpacker::unpack(source, || self.make_volume(index, path), &self.job(index));
+        let unpacked = unpacked.map_err(|failure| match failure {
+            Failure::Volume(error) => error,
+            Failure::Layer(error) => unpack_error(&layer.blob_id, error),
+        })?;
         self.wait_for_parents(index)?;
+        let volume = open_directory(path)?;
         // Only a layer that leaves something open pays for looking at its parents.
         let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
         let parents = open_below(self.store, below)?;
         let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
         unpacked.finish(volume.as_fd(), &parents).map_err(|error| unpack_error(&layer.blob_id, error))
+    }
+
+    /// Makes the volume for a layer; where it is to be a copy of its parent, once that is there.
+    fn make_volume(&self, index: usize, path: &Path) -> Result<OwnedFd, Error> {
+        let mut parent = None;
+        if self.store.driver.stacks_volumes() {
+            self.wait_for_parents(index)?;
+            let below = index.checked_sub(1).map(|below| self.layers[below].chain_id.as_str());
+            parent = below.map(|below| self.store.layout.volume(below));
+        }
+        self.store.driver.create_volume(path, parent.as_deref())?;
+        Ok(open_directory(path)?)
     }
 
     fn job(&self, index: usize) -> unpacker::Layer<'_> {
@@ -177,6 +197,11 @@ impl<'a> Pull<'a> {
             expected,
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.store.driver.whiteouts(),
+            read_ahead: if self.store.driver.stacks_volumes() {
+                READ_AHEAD.min(READ_AHEAD_OF_ALL / self.workers.max(1))
+            } else {
+                0
+            },
             ids: &self.ids,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
@@ -247,7 +272,7 @@ fn stage(error: &unpacker::Error) -> &'static str {
 /// The volumes of an image's layers with their sizes, bottom first.
 pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Error> {
     let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
-    chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(&store.layout, &chain_id)?, chain_id })).collect()
+    chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(store, &chain_id)?, chain_id })).collect()
 }
 
 /// Opens a directory; a symbolic link in its place is an error.

@@ -56,7 +56,7 @@ pub use garbage::Cleaned;
 pub use id::{Argument, ImageId};
 pub use init::InitRequest;
 
-use crate::driver::{self, Driver, Usage, overlay_xfs::OverlayXfs};
+use crate::driver::{self, Driver, Usage};
 use crate::layout::{self, Layout};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
@@ -65,12 +65,6 @@ use crate::{fetcher, unpacker};
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `--driver` names nothing.
-    #[error("filesystem driver not supported: {0}")]
-    UnknownDriver(String),
-    /// A driver that this build is without.
-    #[error("the {0} driver is not part of this build: use --driver overlay-xfs on an XFS filesystem")]
-    MissingDriver(&'static str),
     /// A store whose ids are mapped.
     #[error(
         "id mappings are not part of this build: use a store without them (init-store without --uid-mapping, \
@@ -107,6 +101,9 @@ pub enum Error {
     /// The image could not be described.
     #[error(transparent)]
     Fetch(#[from] fetcher::Error),
+    /// There is nothing to make a root filesystem of.
+    #[error("image `{0}` has no layers, and so no root filesystem")]
+    NoLayers(String),
     /// More is to be downloaded than the image may use.
     #[error("pulling the image: layers exceed disk quota {blobs}/{limit} bytes")]
     BlobsExceedLimit {
@@ -240,12 +237,7 @@ pub struct Store {
 
 impl Store {
     /// Names a store; nothing is looked at yet.
-    pub fn new(path: &Path, driver: &str) -> Result<Self, Error> {
-        let driver = match driver {
-            "overlay-xfs" => Box::new(OverlayXfs),
-            "btrfs" => return Err(Error::MissingDriver("btrfs")),
-            other => return Err(Error::UnknownDriver(other.to_owned())),
-        };
+    pub fn new(path: &Path, driver: Box<dyn Driver>) -> Result<Self, Error> {
         Ok(Store { layout: Layout::new(absolute(path)?), driver })
     }
 
@@ -254,9 +246,12 @@ impl Store {
         &self.layout
     }
 
-    /// Checks that the store has been initialised.
+    /// Checks that the store has been initialised, for a driver of its kind.
     pub fn check_initialised(&self) -> Result<(), Error> {
-        if self.is_initialised()? { Ok(()) } else { Err(Error::NotInitialised) }
+        if !self.is_initialised()? {
+            return Err(Error::NotInitialised);
+        }
+        Ok(self.driver.validate(self.layout.root())?)
     }
 
     /// Checks that there is something at the store's path.
@@ -283,7 +278,7 @@ impl Store {
 
     /// Writes the size of every layer that has none on record.
     pub fn generate_volume_sizes(&self) -> Result<(), Error> {
-        volumes::record_missing_sizes(&self.layout)
+        volumes::record_missing_sizes(self)
     }
 
     fn is_initialised(&self) -> Result<bool, Error> {

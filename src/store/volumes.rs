@@ -1,5 +1,6 @@
 //! Unpacked layers: which there are, how large they are, and how they come and go.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -109,13 +110,13 @@ pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), 
 }
 
 /// Size of a layer in bytes; measured and recorded where it is not on record.
-pub(super) fn size(layout: &Layout, chain_id: &ChainId) -> Result<u64, PathError> {
-    if let Some(size) = recorded_size(layout, chain_id.as_str())? {
+pub(super) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
+    if let Some(size) = recorded_size(&store.layout, chain_id.as_str())? {
         return Ok(size);
     }
-    let size = measure(&layout.volume(chain_id.as_str()))?;
+    let size = measure(store, chain_id.as_str())?;
     tracing::info!(volume = %chain_id, size, "volume-size-was-not-on-record");
-    record_size(layout, chain_id.as_str(), size)?;
+    record_size(&store.layout, chain_id.as_str(), size)?;
     Ok(size)
 }
 
@@ -131,13 +132,13 @@ pub(super) fn total_size(layout: &Layout) -> Result<u64, PathError> {
 }
 
 /// Writes the size of every layer that has none on record.
-pub(super) fn record_missing_sizes(layout: &Layout) -> Result<(), Error> {
-    let volumes = layout.volumes();
+pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
+    let (layout, volumes) = (&store.layout, store.layout.volumes());
     for entry in fs::read_dir(&volumes).on("open", &volumes)? {
         let name = entry.on("read", &volumes)?.file_name();
         let Some(Entry::Layer(layer)) = name.to_str().map(Entry::of_name) else { continue };
         if recorded_size(layout, &layer)?.is_none() {
-            record_size(layout, &layer, measure(&layout.volume(&layer))?)?;
+            record_size(layout, &layer, measure(store, &layer)?)?;
         }
     }
     Ok(())
@@ -153,10 +154,21 @@ fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> 
     }
 }
 
-/// Bytes of all file contents below a directory, each file counted once however many names it has.
-fn measure(directory: &Path) -> Result<u64, PathError> {
-    let mut seen = std::collections::HashSet::new();
-    let mut total: u64 = 0;
+/// Bytes of the contents of all files that a layer brought.
+fn measure(store: &Store, name: &str) -> Result<u64, Error> {
+    let volume = store.layout.volume(name);
+    let mut files = files_below(&volume)?;
+    if let Some(parent) = store.driver.parent_volume(&store.layout, &volume)? {
+        // A copy's files have the inode numbers of the originals, and no layer changes a file in place.
+        let inherited = files_below(&parent)?;
+        files.retain(|inode, _| !inherited.contains_key(inode));
+    }
+    Ok(files.values().fold(0, |total, size| total.saturating_add(*size)))
+}
+
+/// The sizes of all files below a directory by inode number, so that each counts once however many names it has.
+fn files_below(directory: &Path) -> Result<HashMap<u64, u64>, PathError> {
+    let mut sizes = HashMap::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(&directory).on("open", &directory)? {
@@ -164,25 +176,26 @@ fn measure(directory: &Path) -> Result<u64, PathError> {
             let metadata = entry.metadata().on("stat", entry.path())?;
             if metadata.is_dir() {
                 pending.push(entry.path());
-            } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert(metadata.ino())) {
-                total = total.saturating_add(metadata.len());
+            } else if metadata.is_file() {
+                sizes.insert(metadata.ino(), metadata.len());
             }
         }
     }
-    Ok(total)
+    Ok(sizes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::overlay_xfs::OverlayXfs;
 
-    fn store() -> (tempfile::TempDir, Layout) {
+    fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
-        let layout = Layout::new(directory.path().to_owned());
-        for path in [layout.volumes(), layout.meta(), layout.tmp()] {
+        let store = Store::new(directory.path(), Box::new(OverlayXfs)).unwrap();
+        for path in [store.layout.volumes(), store.layout.meta(), store.layout.tmp()] {
             fs::create_dir(path).unwrap();
         }
-        (directory, layout)
+        (directory, store)
     }
 
     #[test]
@@ -195,24 +208,26 @@ mod tests {
 
     #[test]
     fn a_condemned_layer_may_be_half_removed_and_is_never_used() {
-        let (_directory, layout) = store();
+        let (_directory, store) = store();
+        let layout = &store.layout;
         let abc = ChainId::new("abc").unwrap();
         fs::create_dir(layout.volume("gc.abc")).unwrap();
-        assert!(!is_present(&layout, &abc).unwrap());
+        assert!(!is_present(layout, &abc).unwrap());
         fs::create_dir(layout.volume("abc")).unwrap();
-        assert!(is_present(&layout, &abc).unwrap());
+        assert!(is_present(layout, &abc).unwrap());
     }
 
     #[test]
     fn a_missing_or_emptied_size_is_measured_and_recorded() {
-        let (_directory, layout) = store();
+        let (_directory, store) = store();
+        let layout = &store.layout;
         let abc = ChainId::new("abc").unwrap();
         fs::create_dir_all(layout.volume("abc").join("d")).unwrap();
         fs::write(layout.volume("abc").join("d/f"), "12345").unwrap();
         fs::hard_link(layout.volume("abc").join("d/f"), layout.volume("abc").join("g")).unwrap();
         fs::write(layout.volume_size("abc"), "").unwrap();
-        assert_eq!(size(&layout, &abc).unwrap(), 5);
+        assert_eq!(size(&store, &abc).unwrap(), 5);
         assert_eq!(fs::read_to_string(layout.volume_size("abc")).unwrap(), "{\"Size\":5}\n");
-        assert_eq!(total_size(&layout).unwrap(), 5);
+        assert_eq!(total_size(layout).unwrap(), 5);
     }
 }

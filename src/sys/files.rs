@@ -1,5 +1,6 @@
 //! Small files and directories, with errors that name their path.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -36,6 +37,12 @@ pub fn exists(path: &Path) -> Result<bool, PathError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(PathError::new("stat", path, e)),
     }
+}
+
+/// Names of all entries of a directory that exists.
+pub fn entry_names(directory: &Path) -> Result<Vec<OsString>, PathError> {
+    let entries = fs::read_dir(directory).on("open", directory)?;
+    entries.map(|entry| Ok(entry.on("read", directory)?.file_name())).collect()
 }
 
 /// Names of a directory's entries; none where the directory does not exist. Names that are not UTF-8 are left out:

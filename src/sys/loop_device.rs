@@ -1,10 +1,11 @@
 //! Loop devices by ioctl (loop(4)): a file becomes a block device without `losetup`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::path_error::{OnPath, PathError};
 
 // <linux/loop.h>
@@ -13,9 +14,6 @@ const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
-
-/// The major number of every loop device (`Documentation/admin-guide/devices.txt`).
-pub const LOOP_MAJOR: u32 = 7;
 
 /// `struct loop_info64` of <linux/loop.h>.
 #[repr(C)]
@@ -114,6 +112,31 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `config` mirrors and which outlives the call.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &config) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A loop device that a file is attached to.
+#[derive(Debug)]
+pub struct Attached {
+    /// The device node, `/dev/loopN`.
+    pub node: PathBuf,
+    /// Whether it reads and writes the file without the page cache.
+    pub direct_io: bool,
+}
+
+/// The loop device that the file at `path` is attached to, as sysfs tells it
+/// (Documentation/ABI/testing/sysfs-block-loop). None for a file that was removed meanwhile.
+pub fn of_file(path: &Path) -> Result<Option<Attached>, PathError> {
+    const BLOCK_DEVICES: &str = "/sys/block";
+    // The kernel shows the path without links on the way.
+    let Ok(file) = fs::canonicalize(path) else { return Ok(None) };
+    for name in files::names(Path::new(BLOCK_DEVICES))?.iter().filter(|name| name.starts_with("loop")) {
+        let attribute = |attribute: &str| fs::read_to_string(format!("{BLOCK_DEVICES}/{name}/loop/{attribute}"));
+        if attribute("backing_file").is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == file) {
+            let direct_io = attribute("dio").is_ok_and(|dio| dio.trim_end() == "1");
+            return Ok(Some(Attached { node: Path::new("/dev").join(name), direct_io }));
+        }
+    }
+    Ok(None)
 }
 
 /// Switches direct I/O of an attached loop device on or off.

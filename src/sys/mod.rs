@@ -1,6 +1,7 @@
 //! Thin typed wrappers over system calls: the only place for `unsafe`. They know nothing of images or stores.
 
 pub mod argv;
+pub mod btrfs;
 pub mod confine;
 pub mod dirfd;
 pub mod files;

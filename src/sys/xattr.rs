@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, lsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lsetxattr};
 use rustix::io::Errno;
 
 /// Longest value and longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX` in linux/limits.h).
@@ -64,4 +64,12 @@ pub fn list(file: impl AsFd) -> io::Result<Vec<OsString>> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Removes `name` of the open file.
+///
+/// # Errors
+/// Those of fremovexattr(2).
+pub fn remove(file: impl AsFd, name: &OsStr) -> io::Result<()> {
+    Ok(fremovexattr(file, name)?)
 }

@@ -8,7 +8,7 @@ use super::digest::Hasher;
 /// Size of a buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// Buffers that may wait in the pipe. With those in work at both ends a layer holds 1 MiB.
+/// Buffers that may wait in any pipe. With those in work at both ends a layer holds 1 MiB.
 const WAITING: usize = 6;
 
 enum Message {
@@ -37,9 +37,9 @@ pub(super) struct Stream {
 /// The other end of the pipe is gone.
 pub(super) struct Disconnected;
 
-/// A pipe whose content goes through `hasher`.
-pub(super) fn pipe(hasher: Hasher) -> (Feed, Stream) {
-    let (full_in, full_out) = sync_channel(WAITING);
+/// A pipe whose content goes through `hasher`, and in which `read_ahead` bytes may wait, or a few buffers if that is more.
+pub(super) fn pipe(hasher: Hasher, read_ahead: usize) -> (Feed, Stream) {
+    let (full_in, full_out) = sync_channel(WAITING.max(read_ahead / BUFFER));
     let (empty_in, empty_out) = channel();
     let stream = Stream {
         full: full_out,

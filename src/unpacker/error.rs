@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::archive::ArchiveError;
 use super::ids::IdError;
 use crate::sys::path_error::reason;
@@ -145,6 +147,10 @@ impl Error {
             return Self::NoWritePermission { parent, source };
         }
         Self::file(operation, path, source)
+    }
+
+    pub(super) fn no_base_directory(path: &Path, errno: Errno) -> Self {
+        Self::BaseDirectoryNotFound { path: Path::new("/").join(path), source: errno.into() }
     }
 
     pub(super) fn link(old: &Path, new: &Path, source: impl Into<io::Error>) -> Self {

@@ -16,7 +16,7 @@ use super::ids::IdTranslation;
 use super::path::clean;
 use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
-use super::whiteout::{self, Mark};
+use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, Unpacked};
 use crate::sys::confine::Confinement;
 
@@ -31,21 +31,24 @@ pub(super) fn extract(
     let implicit_owner = owners.translate(0, 0, Path::new(""))?;
     let mut extractor = Extractor {
         archive: Archive::new(stream),
-        tree: Tree::new(volume, confinement, implicit_owner),
-        layer,
+        tree: Tree::new(volume, confinement, implicit_owner, layer.whiteouts),
         base: clean(layer.base_directory.unwrap_or(Path::new("")), b""),
         owners,
         confinement,
         size: 0,
     };
     if !extractor.base.as_os_str().is_empty() {
-        extractor.tree.enter(&extractor.base.clone())?;
+        let base = extractor.base.clone();
+        if layer.whiteouts == WhiteoutFormat::Removal {
+            extractor.tree.check_inherited_base(&base)?;
+        }
+        extractor.tree.enter(&base)?;
     }
     while let Some(entry) = extractor.archive.next_entry()? {
         extractor.unpack(entry)?;
     }
     extractor.archive.drain()?;
-    extractor.tree.settle_directories(layer.whiteouts)?;
+    extractor.tree.settle_directories()?;
     Ok(Unpacked {
         size: extractor.size,
         unsettled: extractor.tree.into_unsettled(),
@@ -58,7 +61,6 @@ pub(super) fn extract(
 struct Extractor<'a, R> {
     archive: Archive<R>,
     tree: Tree<'a>,
-    layer: &'a Layer<'a>,
     /// Where the layer's root is in the volume, clean.
     base: PathBuf,
     owners: Owners<'a>,
@@ -75,7 +77,7 @@ impl<R: BufRead> Extractor<'_, R> {
         }
         match path.file_name().map_or(Mark::None, whiteout::mark) {
             Mark::None => self.make(entry, &path),
-            Mark::Whiteout(name) => self.tree.hide(&path.with_file_name(name), self.layer.whiteouts),
+            Mark::Whiteout(name) => self.tree.hide(&path.with_file_name(name)),
             Mark::Opaque => self.tree.hide_content(path.parent().unwrap_or(Path::new(""))),
             Mark::Metadata => Ok(()),
             Mark::Nameless => Err(Error::NamelessWhiteout(path)),

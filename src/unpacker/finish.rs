@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
 use super::merged::{MergedFile, MergedView};
-use super::path::{moved, split};
+use super::path::{directories, moved, split};
 use super::tree::{Place, Tree, take_below};
 use super::whiteout::is_whiteout;
 use super::{Unpacked, WhiteoutFormat};
@@ -37,7 +37,7 @@ pub(super) fn finish(
     let mut finisher = Finisher {
         parents: MergedView::new(parents, unpacked.whiteouts),
         whole,
-        tree: Tree::new(volume, confinement, unpacked.implicit_owner),
+        tree: Tree::new(volume, confinement, unpacked.implicit_owner, unpacked.whiteouts),
         volume,
         confinement,
         opaque: unpacked.unsettled.opaque.into_iter().map(|path| (path, ())).collect(),
@@ -83,11 +83,8 @@ type Found = BTreeMap<PathBuf, Option<MergedFile>>;
 
 impl Finisher<'_> {
     fn check_base(&mut self, base: &Path) -> Result<(), Error> {
-        let mut directories: Vec<&Path> = base.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
-        directories.reverse();
-        for path in directories {
-            let missing =
-                |errno: Errno| Error::BaseDirectoryNotFound { path: Path::new("/").join(path), source: errno.into() };
+        for path in directories(base) {
+            let missing = |errno| Error::no_base_directory(path, errno);
             let found = self.parents.resolve(path).map_err(|error| Error::file("stat", path, error))?;
             let found = found.ok_or_else(|| missing(Errno::NOENT))?;
             if !is_directory(&found.stat) {
@@ -320,7 +317,7 @@ impl Finisher<'_> {
             let attributes = directory_attributes(&self.parents, file).map_err(failed)?;
             self.tree.set_attributes(path, attributes);
         }
-        self.tree.settle_directories(self.format)
+        self.tree.settle_directories()
     }
 }
 

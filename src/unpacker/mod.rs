@@ -34,7 +34,7 @@ mod tree;
 mod whiteout;
 
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -57,6 +57,8 @@ pub struct Layer<'a> {
     pub base_directory: Option<&'a Path>,
     /// How deletions are written down.
     pub whiteouts: WhiteoutFormat,
+    /// Uncompressed bytes that may wait for the volume, and for the writing half later on. Some always may.
+    pub read_ahead: usize,
     /// Whose the files become.
     pub ids: &'a IdTranslation,
     /// Limit on the uncompressed bytes, shared with other layers.
@@ -65,15 +67,35 @@ pub struct Layer<'a> {
     pub cancel: &'a AtomicBool,
 }
 
-/// Reads the whole of `source`, gzip, zstd or plain, checks it and extracts it into the open directory `volume`.
+/// Why there is no unpacked layer.
+#[derive(Debug)]
+pub enum Failure<E> {
+    /// There is no volume to unpack it into.
+    Volume(E),
+    /// The layer could not be unpacked. A blob that is not the expected one is reported as such, whatever else it led to.
+    Layer(Error),
+}
+
+impl<E> From<Error> for Failure<E> {
+    fn from(error: Error) -> Self {
+        Self::Layer(error)
+    }
+}
+
+/// Reads the whole of `source`, gzip, zstd or plain, checks it and extracts it into the directory that `volume` opens.
 ///
-/// On error the volume holds part of the layer, or all of it unverified.
+/// `volume` may take its time: meanwhile the layer is read ahead, as far as the memory for it goes. On error the volume
+/// holds part of the layer, or all of it unverified.
 ///
 /// # Errors
-/// See [`Error`]. A blob that is not the expected one is reported as such, whatever else it led to.
-pub fn unpack(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Layer<'_>) -> Result<Unpacked, Error> {
+/// See [`Failure`] and [`Error`].
+pub fn unpack<E: Send>(
+    source: impl Read + Send,
+    volume: impl FnOnce() -> Result<OwnedFd, E> + Send,
+    layer: &Layer<'_>,
+) -> Result<Unpacked, Failure<E>> {
     if let Some(base) = layer.base_directory.filter(|base| !base.as_os_str().is_empty() && !base.is_absolute()) {
-        return Err(Error::RelativeBaseDirectory(base.to_owned()));
+        return Err(Error::RelativeBaseDirectory(base.to_owned()).into());
     }
     pipeline::run(source, volume, layer)
 }
@@ -94,7 +116,11 @@ impl Unpacked {
     pub fn needs_parents(&self) -> bool {
         let Unsettled { implicit, opaque: _, root_is_opaque, links, whiteouts } = &self.unsettled;
         let based = !self.base.as_os_str().is_empty();
-        based || !implicit.is_empty() || *root_is_opaque || !links.is_empty() || !whiteouts.is_empty()
+        self.whiteouts != WhiteoutFormat::Removal && based
+            || !implicit.is_empty()
+            || *root_is_opaque
+            || !links.is_empty()
+            || !whiteouts.is_empty()
     }
 
     /// Settles what depends on the lower layers, topmost first, all of them finished. Returns the final size: files

@@ -25,6 +25,13 @@ pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
     Some((path.parent()?, path.file_name()?))
 }
 
+/// The directories on the way to `path`, from the top down, and `path` itself.
+pub(super) fn directories(path: &Path) -> Vec<&Path> {
+    let mut directories: Vec<&Path> = path.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+    directories.reverse();
+    directories
+}
+
 /// `path` after the directory `from` was moved to `to`, if that concerns it.
 pub(super) fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
     let below = path.strip_prefix(from).ok()?;

@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::io::{BufReader, Read};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
@@ -16,7 +16,7 @@ use super::decompress::Decoder;
 use super::digest::{Blob, Budget, Hasher};
 use super::error::Error;
 use super::extract::extract;
-use super::{Layer, Unpacked};
+use super::{Failure, Layer, Unpacked};
 use crate::sys::confine::{self, Confinement};
 
 /// Compressed bytes read at once.
@@ -42,34 +42,41 @@ impl From<Error> for Stop {
 }
 
 /// Reads the whole of `source` and extracts it into the directory `volume`. See [`super::unpack`].
-pub(super) fn run(source: impl Read + Send, volume: BorrowedFd<'_>, layer: &Layer<'_>) -> Result<Unpacked, Error> {
+pub(super) fn run<E: Send>(
+    source: impl Read + Send,
+    volume: impl FnOnce() -> Result<OwnedFd, E> + Send,
+    layer: &Layer<'_>,
+) -> Result<Unpacked, Failure<E>> {
     let mut blob = Blob::new(source, &layer.expected, layer.cancel);
-    let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()));
+    let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()), layer.read_ahead);
     let (fed, extracted) = thread::scope(|scope| {
         let extractor = thread::Builder::new()
             .name("unpack".to_owned())
             .spawn_scoped(scope, move || {
+                let volume = volume().map_err(Failure::Volume)?;
+                let volume = volume.as_fd();
                 let unpacked = confined(volume, |confinement| extract(&mut stream, volume, layer, confinement))?;
                 Ok((unpacked, stream.into_hasher()))
             })
             .map_err(Error::Start)?;
         let fed = catch_unwind(AssertUnwindSafe(|| feed_layer(&mut blob, feed, layer)));
         let fed = fed.unwrap_or_else(|payload| Err(Stop::Failed(panicked(payload))));
-        let extracted = extractor.join().unwrap_or_else(|payload| Err(panicked(payload)));
+        let extracted = extractor.join().unwrap_or_else(|payload| Err(panicked(payload).into()));
         Ok::<_, Error>((fed, extracted))
     })?;
     let error = match (fed, extracted) {
         (Ok(()), Ok((unpacked, diff))) => {
             blob.verify()?;
             return match diff.mismatch() {
-                Some((expected, actual)) => Err(Error::DiffId { expected, actual }),
+                Some((expected, actual)) => Err(Error::DiffId { expected, actual }.into()),
                 None => Ok(unpacked),
             };
         }
-        (Err(Stop::Failed(error)), _) | (_, Err(error)) => error,
+        (_, Err(failure @ Failure::Volume(_))) => return Err(failure),
+        (Err(Stop::Failed(error)), _) | (_, Err(Failure::Layer(error))) => error,
         (Err(Stop::Unwanted), Ok(_)) => Error::Panicked("the archive was not read to its end".to_owned()),
     };
-    Err(if error.accuses_content() { blob.blame(error) } else { error })
+    Err(if error.accuses_content() { blob.blame(error) } else { error }.into())
 }
 
 /// Runs `work` in a thread of its own whose root directory is `volume`.

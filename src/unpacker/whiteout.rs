@@ -1,7 +1,8 @@
 //! Deletions: how a layer spells them and how a volume stores them.
 //!
 //! In a layer a deletion is a file name with a prefix (OCI image specification, "Whiteouts"); in the upper directory of
-//! an overlay it is a character device 0:0, or an attribute of a directory (Linux, Documentation/filesystems/overlayfs).
+//! an overlay it is a character device 0:0, or an attribute of a directory (Linux, Documentation/filesystems/overlayfs);
+//! in a volume that begins as a copy of its parent it is nothing: what is deleted is not there.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,31 +13,35 @@ use rustix::fs::{FileType, Mode, Stat, makedev, mknodat};
 
 use crate::sys::{dirfd, xattr};
 
-/// How deletions of lower layers' entries are written down.
+/// What becomes of deletions of lower layers' entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhiteoutFormat {
     /// Character device 0:0; `trusted.overlay.opaque` = `y` on directories that hide all below them.
     Overlay,
     /// The same with `user.overlay.opaque`, for overlays mounted in a user namespace with `userxattr` (Linux 5.11).
     OverlayUserXattr,
+    /// The volume begins with all that its parent has, and what the layer deletes is removed from it.
+    Removal,
 }
 
 impl WhiteoutFormat {
-    fn opaque_attribute(self) -> &'static OsStr {
-        OsStr::new(match self {
-            Self::Overlay => "trusted.overlay.opaque",
-            Self::OverlayUserXattr => "user.overlay.opaque",
-        })
+    fn opaque_attribute(self) -> Option<&'static OsStr> {
+        match self {
+            Self::Overlay => Some(OsStr::new("trusted.overlay.opaque")),
+            Self::OverlayUserXattr => Some(OsStr::new("user.overlay.opaque")),
+            Self::Removal => None,
+        }
     }
 
     /// Makes the open directory hide all entries of the same directory in lower layers.
     pub(super) fn mark_opaque(self, directory: impl AsFd) -> io::Result<()> {
-        xattr::set(directory, self.opaque_attribute(), b"y")
+        self.opaque_attribute().map_or(Ok(()), |name| xattr::set(directory, name, b"y"))
     }
 
     /// Whether the open directory hides all entries of the same directory in lower layers.
     pub(super) fn is_opaque(self, directory: impl AsFd) -> io::Result<bool> {
-        Ok(xattr::get(directory, self.opaque_attribute())?.is_some_and(|value| value == b"y"))
+        let Some(name) = self.opaque_attribute() else { return Ok(false) };
+        Ok(xattr::get(directory, name)?.is_some_and(|value| value == b"y"))
     }
 
     /// Makes `name` in `directory` hide the same name in lower layers.

@@ -29,7 +29,10 @@ pub(crate) use pull::{
 };
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
-pub(crate) use store::{TempStore, detach_loops, loops_below, mount, mount_points_below, unmount_below};
+pub(crate) use store::{
+    DRIVER, Driver, IS_CLASSIC, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem,
+    unmount_below,
+};
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
 pub(crate) use tree::{Node, Tree, differences};
@@ -64,6 +67,16 @@ pub(crate) fn busybox_layer() -> Layer {
 /// An image of one layer with one small file, for tests that look at something else.
 pub(crate) fn small_image(directory: &Path) -> String {
     Image::new().layer(Layer::new(Archive::new().file("hello", 0o644, b"hello\n").bytes())).write(directory, "latest")
+}
+
+/// An image with `count` layers of one file each; no two names give the same layers.
+pub(crate) fn layers(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
+    let image = (0..count).fold(Image::new(), |image, n| {
+        let content = format!("{name} {n}");
+        image.layer(Layer::new(Archive::new().file(&format!("file-{n}"), 0o644, content.as_bytes()).bytes()))
+    });
+    let chain = image.chain_ids();
+    (image.write(&store.beside(name), "latest"), chain)
 }
 
 /// The names in a directory, sorted; empty when there is no such directory.

@@ -15,6 +15,55 @@ use super::names;
 
 const SIZE: u64 = 1024 * super::MIB;
 
+/// The driver of the stores of this test program.
+pub(crate) const DRIVER: Driver = match PROGRAM {
+    b"on_btrfs" | b"on_btrfs_classic" => Driver::Btrfs,
+    _ => Driver::OverlayXfs,
+};
+const PROGRAM: &[u8] = env!("CARGO_CRATE_NAME").as_bytes();
+/// Whether limits are kept by classic quotas, where the driver has a choice.
+pub(crate) const IS_CLASSIC: bool = matches!(PROGRAM, b"on_btrfs_classic");
+
+/// A filesystem driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// `overlay-xfs`
+    OverlayXfs,
+    /// `btrfs`
+    Btrfs,
+}
+
+impl Driver {
+    /// As `--driver` takes it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Driver::OverlayXfs => "overlay-xfs",
+            Driver::Btrfs => "btrfs",
+        }
+    }
+
+    /// How many mounts so many mounted images come to.
+    pub(crate) const fn mounts(self, images: usize) -> usize {
+        match self {
+            Driver::OverlayXfs => images,
+            Driver::Btrfs => 0,
+        }
+    }
+
+    /// Makes its filesystem in a file.
+    pub(crate) fn format(self, file: &Path) {
+        succeed(&format!("mkfs.{}", self.filesystem()), ["-q", file.to_str().expect("a path of the test's")]);
+    }
+
+    /// Its filesystem, as mount(8) has it.
+    pub(crate) const fn filesystem(self) -> &'static str {
+        match self {
+            Driver::OverlayXfs => "xfs",
+            Driver::Btrfs => "btrfs",
+        }
+    }
+}
+
 /// A directory of the test's own, with room for a store in it.
 pub(crate) struct TempStore {
     directory: tempfile::TempDir,
@@ -24,22 +73,40 @@ pub(crate) struct TempStore {
 }
 
 impl TempStore {
-    /// A store of 1 GiB on a loop device, without limits, so that it works on every kernel.
+    /// A store of 1 GiB on a loop device, with limits where every kernel has them.
     pub(crate) fn new() -> Self {
         Self::with_size(SIZE)
     }
 
     /// The same in another size.
     pub(crate) fn with_size(bytes: u64) -> Self {
-        let store = Self::uninitialised();
-        store.ok(["init-store", "--store-size-bytes", &bytes.to_string(), "--without-quota"]);
+        match DRIVER {
+            Driver::OverlayXfs => Self::made(bytes, &["--without-quota"]),
+            Driver::Btrfs => Self::made(bytes, &[]),
+        }
+    }
+
+    /// A store with limits; on XFS that needs a kernel with quotas.
+    pub(crate) fn with_quota() -> Self {
+        if IS_CLASSIC { Self::with_classic_quota() } else { Self::made(SIZE, &[]) }
+    }
+
+    /// A btrfs store with the limits of kernels before 6.7.
+    pub(crate) fn with_classic_quota() -> Self {
+        let store = Self::without_quota();
+        succeed("btrfs", ["quota", "enable", &store.path.to_string_lossy()]);
+        store.ok(["init-store"]);
         store
     }
 
-    /// A store with limits; needs a kernel with XFS quotas.
-    pub(crate) fn with_quota() -> Self {
+    /// A store without limits.
+    pub(crate) fn without_quota() -> Self {
+        Self::made(SIZE, &["--without-quota"])
+    }
+
+    fn made(bytes: u64, flags: &[&str]) -> Self {
         let store = Self::uninitialised();
-        store.ok(["init-store", "--store-size-bytes", &SIZE.to_string()]);
+        store.ok([&["init-store", "--store-size-bytes", &bytes.to_string()], flags].concat());
         store
     }
 
@@ -48,7 +115,7 @@ impl TempStore {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests mount filesystems: run them as root");
         let directory = tempfile::Builder::new().prefix("grootfs-test-").tempdir().expect("temporary directory");
         let path = directory.path().join("store");
-        TempStore { directory, path, flags: Vec::new() }
+        TempStore { directory, path, flags: vec!["--driver".to_owned(), DRIVER.name().to_owned()] }
     }
 
     /// The same at a path of a filesystem that another store made.
@@ -87,6 +154,19 @@ impl TempStore {
     /// Where an image's root filesystem is mounted.
     pub(crate) fn rootfs(&self, id: &str) -> PathBuf {
         self.image(id).join("rootfs")
+    }
+
+    /// Where the files lie that a container of this image has written.
+    pub(crate) fn own_files(&self, id: &str) -> PathBuf {
+        match DRIVER {
+            Driver::OverlayXfs => self.image(id).join("diff"),
+            Driver::Btrfs => self.rootfs(id),
+        }
+    }
+
+    /// Mount points of images: one for each that is mounted on overlay-xfs, none on btrfs.
+    pub(crate) fn mounted_images(&self) -> Vec<PathBuf> {
+        mount_points_below(&self.path.join("images"))
     }
 
     /// The unpacked layers.
@@ -163,6 +243,16 @@ impl Drop for TempStore {
         unmount_below(self.directory.path());
         detach_loops(self.directory.path());
     }
+}
+
+/// A filesystem of the driver, mounted beside a store as an administrator would do it without a thought of limits.
+pub(crate) fn mounted_filesystem(store: &TempStore) -> PathBuf {
+    let disk = store.beside("disk");
+    fs::File::create(&disk).expect("disk made").set_len(SIZE).expect("disk sized");
+    DRIVER.format(&disk);
+    let point = store.beside("mnt");
+    mount(&disk, &point, DRIVER.filesystem(), "loop");
+    point
 }
 
 /// Mounts something, as a test's arrangement.

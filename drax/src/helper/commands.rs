@@ -21,7 +21,7 @@ pub(super) fn limit(path: &Path, bytes: u64) -> Result<String, HelperError> {
 ///
 /// Its number stays reserved when setting the limit fails afterwards: the directory carries it, and deleting the image
 /// gives it back.
-fn project(image: &Image, projectids: &OwnedFd) -> Result<u32, xfs::error::Error> {
+fn project(image: &Image, projectids: &OwnedFd) -> Result<u32, crate::error::Error> {
     match xfs::project_id(image.directory.as_fd())? {
         0 => xfs::allocate_project(image.directory.as_fd(), projectids.as_fd()),
         id => Ok(id),

@@ -1,6 +1,6 @@
 //! Why the helper refuses or fails, in the words the user reads.
 
-use crate::xfs::error::{Error, reason};
+use crate::error::{Error, reason};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;

@@ -7,10 +7,9 @@
 //! The numbers in use are the names of the empty directories in `<store>/projectids`, as the original has them.
 //! [`allocate_project`] tells the order of events that others may rely on.
 
-pub(crate) mod error;
-
+use crate::error::{Error, Operation, Result};
 use crate::sys::{self, DiskQuota, QuotaCommand, QuotaInfo, QuotaState};
-use error::{Error, Operation, Result};
+
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::BorrowedFd;

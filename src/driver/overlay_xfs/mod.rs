@@ -15,10 +15,12 @@ mod links;
 mod mount;
 mod quota;
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume};
+use super::filesystem::FilesystemError;
+use super::unmount::unmount;
+use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -26,11 +28,8 @@ use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
 
-pub use filesystem::FilesystemError;
+pub use filesystem::XfsError;
 pub use quota::QuotaError;
-
-/// The file of an image that says what its own data is limited to; images without a limit have none.
-const QUOTA_FILE: &str = "image_quota";
 
 /// The overlay-xfs driver.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +41,9 @@ pub enum Error {
     /// Making, mounting or checking the filesystem failed.
     #[error(transparent)]
     Filesystem(#[from] FilesystemError),
+    /// XFS itself, or its state, will not do.
+    #[error(transparent)]
+    Xfs(#[from] XfsError),
     /// Applying or reading a limit failed.
     #[error(transparent)]
     Quota(#[from] QuotaError),
@@ -51,17 +53,6 @@ pub enum Error {
     /// Not one layer fits into the page of mount options that the kernel reads.
     #[error("the path {0} is too long for mount options: use a store with a shorter path")]
     PathTooLong(String),
-    /// Something is mounted where an image is to be removed.
-    #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
-    MountedBelow {
-        /// The image's directory.
-        image: String,
-        /// What is mounted.
-        mount: String,
-    },
-    /// The root filesystem could not be unmounted.
-    #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
-    Unmount(String, PathError),
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -97,8 +88,16 @@ impl Driver for OverlayXfs {
         WhiteoutFormat::Overlay
     }
 
-    fn create_volume(&self, layout: &Layout, name: &str) -> Result<(), super::Error> {
-        Ok(make_directory(&layout.volume(name))?)
+    fn stacks_volumes(&self) -> bool {
+        false
+    }
+
+    fn create_volume(&self, path: &Path, _parent: Option<&Path>) -> Result<(), super::Error> {
+        Ok(make_directory(path)?)
+    }
+
+    fn parent_volume(&self, _layout: &Layout, _volume: &Path) -> Result<Option<PathBuf>, super::Error> {
+        Ok(None)
     }
 
     fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), super::Error> {
@@ -126,8 +125,12 @@ impl Driver for OverlayXfs {
         Ok(create_image(layout, request)?)
     }
 
+    fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
+        Ok(make_directory(path)?)
+    }
+
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
-        Ok(mount::unmount(path, shown)?)
+        unmount(path, shown)
     }
 
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
@@ -136,6 +139,11 @@ impl Driver for OverlayXfs {
 
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
         Ok(usage(layout, image)?)
+    }
+
+    /// XFS frees as it removes.
+    fn settle(&self, _layout: &Layout) -> Result<(), super::Error> {
+        Ok(())
     }
 
     fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
@@ -154,7 +162,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
     for name in ["diff", "workdir", "rootfs"] {
         make_directory(&request.directory.join(name))?;
     }
-    write(&request.directory.join("image_info"), base)?;
+    image_files::write(&request.directory.join(image_files::INFO), base)?;
     if request.mount {
         mount::mount(layout, request.directory, request.volumes)?;
         return Ok(Vec::new());
@@ -163,14 +171,14 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
 }
 
 fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {
-    let bytes = quota::effective_limit(limit, base)?;
+    let bytes = limit.own(base).map_err(QuotaError::from)?;
     quota::apply(layout, directory, bytes)?;
-    write(&directory.join(QUOTA_FILE), bytes)
+    Ok(image_files::write(&directory.join(image_files::QUOTA), bytes)?)
 }
 
 fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
     let project = own_project(image)?;
-    for name in entry_names(image)? {
+    for name in files::entry_names(image)? {
         remove_tree(&image.join(name))?;
     }
     if let Some(project) = project {
@@ -186,7 +194,7 @@ fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
 /// it is written once the id is reserved and gone before it is released. Ids that are nobody's are left to
 /// [`quota::collect`].
 fn own_project(image: &Path) -> Result<Option<u32>, Error> {
-    if !files::exists(&image.join(QUOTA_FILE))? {
+    if !files::exists(&image.join(image_files::QUOTA))? {
         return Ok(None);
     }
     Ok(quota::project_of(image)?)
@@ -194,7 +202,7 @@ fn own_project(image: &Path) -> Result<Option<u32>, Error> {
 
 fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
     let own = quota::usage(layout, image)?;
-    let base = read_number(&image.join("image_info"))?;
+    let base = image_files::read(&image.join(image_files::INFO))?;
     Ok(Usage {
         total: base.saturating_add(own.used),
         exclusive: own.used,
@@ -206,25 +214,4 @@ fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
 /// Makes a directory that everybody may search; the program's umask takes away no more than writing.
 fn make_directory(path: &Path) -> Result<(), PathError> {
     fs::create_dir(path).on("mkdir", path)
-}
-
-fn write(path: &Path, number: u64) -> Result<(), Error> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).on("open", path)?;
-    Ok(file.write_all(number.to_string().as_bytes()).on("write", path)?)
-}
-
-fn read_number(path: &Path) -> Result<u64, PathError> {
-    let text = fs::read_to_string(path).on("open", path)?;
-    let reason = match text.as_str() {
-        "" => "it is empty, as a power cut leaves a file: delete the image and create it again".to_owned(),
-        _ => format!("`{text}` is no size"),
-    };
-    text.trim().parse().map_err(|_| PathError::new("read", path, std::io::Error::other(reason)))
-}
-
-fn entry_names(directory: &Path) -> Result<Vec<std::ffi::OsString>, PathError> {
-    let entries = fs::read_dir(directory).on("open", directory)?;
-    entries.map(|entry| Ok(entry.on("read", directory)?.file_name())).collect()
 }

@@ -4,22 +4,19 @@
 //! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many
 //! layers need the kernel's newer interface (`lowerdir+`, 6.8) or the short names of the volumes.
 
-use std::ffi::{CString, OsString};
-use std::fs;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::ffi::CString;
+use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount as mount2, move_mount, unmount as umount2,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, mount as mount2, move_mount,
 };
 
 use super::{Error, Mount, Volume, links};
 use crate::layout::Layout;
-use crate::sys::mount_point::is_mount_point;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::OnPath;
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
 const OPTIONS_LIMIT: usize = 4095;
@@ -140,74 +137,5 @@ fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
         (None, Errno::NODEV) => format!("{reason}: the kernel has no overlay filesystem (modprobe overlay)"),
         (None, Errno::PERM) => format!("{reason}: mounting takes root; use --without-mount to leave it to the caller"),
         _ => reason,
-    }
-}
-
-/// Unmounts the root filesystem of the image at `path`, detaching it where it is in use.
-///
-/// Whatever else is mounted below the image stays, and stops the removal: it is somebody's data.
-pub(super) fn unmount(path: &Path, shown: &Path) -> Result<(), Error> {
-    let image = || shown.display().to_string();
-    for entry in super::entry_names(path)? {
-        if entry != "rootfs" && is_mount_point(&path.join(&entry))? {
-            return Err(Error::MountedBelow { image: image(), mount: shown.join(&entry).display().to_string() });
-        }
-    }
-    let rootfs = path.join("rootfs");
-    let failed = |errno| Error::Unmount(image(), PathError::new("umount", shown.join("rootfs"), errno));
-    match umount2(&rootfs, UnmountFlags::NOFOLLOW) {
-        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(Errno::PERM) if !is_mount_point(&rootfs)? => Ok(()),
-        // Either a process uses it, which may keep it, or something is mounted in it.
-        Err(Errno::BUSY) => match mounted_below(&rootfs)? {
-            Some(below) => Err(Error::MountedBelow {
-                image: image(),
-                mount: shown.join("rootfs").join(below).display().to_string(),
-            }),
-            None => umount2(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(failed),
-        },
-        Err(errno) => Err(failed(errno)),
-    }
-}
-
-/// The first mount point below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
-fn mounted_below(path: &Path) -> Result<Option<PathBuf>, PathError> {
-    const MOUNTINFO: &str = "/proc/self/mountinfo";
-    let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
-    let mut points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
-    Ok(points.find_map(|point| {
-        let point = PathBuf::from(OsString::from_vec(unescape(point)));
-        point.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty()).map(Path::to_owned)
-    }))
-}
-
-/// Spaces, tabs, newlines and backslashes stand as three octal digits behind a backslash.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
-        match octal {
-            Some(digits) => {
-                text.push(digits.iter().fold(0u8, |value, digit| value.wrapping_mul(8).wrapping_add(digit - b'0')));
-                rest = &tail[3..];
-            }
-            None => {
-                text.push(first);
-                rest = tail;
-            }
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_escaped_mount_points() {
-        assert_eq!(unescape(br"/a\040b\134c\9"), b"/a b\\c\\9");
-        assert_eq!(unescape(br"/end\0"), br"/end\0");
     }
 }

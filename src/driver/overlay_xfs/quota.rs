@@ -4,21 +4,18 @@
 //! ENOSPC, not EDQUOT, when a project is full, and reports the limit as the size of the filesystem to statvfs(3).
 
 use std::collections::HashSet;
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use drax::xfs;
+use drax::{SmallerThanLayers, xfs};
 
-use super::DiskLimit;
+use crate::driver::filesystem::{open, open_store};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 
-/// A limit smaller than this leaves an image no room for its own directories.
-const MINIMUM_BYTES: u64 = 256 * 1024;
 /// Who allocates project ids shares this lock; who collects them holds it alone.
 const LOCK: &str = "projectids";
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
@@ -27,16 +24,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub enum QuotaError {
     /// The layers alone are larger than an inclusive limit.
-    #[error(
-        "applying disk limits: disk limit is smaller than volume size: the limit is {limit} bytes and the image's \
-         layers take {base}: raise the limit, or use --exclude-image-from-quota"
-    )]
-    SmallerThanVolumes {
-        /// The limit asked for.
-        limit: u64,
-        /// Size of the layers.
-        base: u64,
-    },
+    #[error("applying disk limits: {0}")]
+    SmallerThanLayers(#[from] SmallerThanLayers),
     /// The filesystem cannot enforce limits.
     #[error(
         "applying disk limits: the store {0} is on a filesystem that cannot enforce disk limits ({1}): \
@@ -65,19 +54,9 @@ pub(super) struct OwnUsage {
     pub(super) limit: u64,
 }
 
-/// What is left for the image's own data.
-pub(super) fn effective_limit(limit: DiskLimit, base: u64) -> Result<u64, QuotaError> {
-    let own = if limit.exclusive {
-        limit.bytes
-    } else {
-        limit.bytes.checked_sub(base).ok_or(QuotaError::SmallerThanVolumes { limit: limit.bytes, base })?
-    };
-    Ok(own.max(MINIMUM_BYTES))
-}
-
 /// Gives the directory of an image that is being made a project id with a limit.
 pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64) -> Result<(), QuotaError> {
-    let store = open(layout.root())?;
+    let store = open_store(layout.root())?;
     if let Some(reason) = missing_support(&store)? {
         return Err(QuotaError::NotEnforced(layout.root().display().to_string(), reason));
     }
@@ -106,14 +85,14 @@ pub(super) fn project_of(image: &Path) -> Result<Option<u32>, QuotaError> {
 
 /// Gives a project id back.
 pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
-    let (store, project_ids) = (open(layout.root())?, open(&layout.project_ids())?);
+    let (store, project_ids) = (open_store(layout.root())?, open(&layout.project_ids())?);
     xfs::release_project(project_ids.as_fd(), store.as_fd(), project).map_err(QuotaError::Apply)
 }
 
 /// What an image's own data uses; an image without a limit is not counted.
 pub(super) fn usage(layout: &Layout, image: &Path) -> Result<OwnUsage, QuotaError> {
     let Some(project) = project_of(image)? else { return Ok(OwnUsage { used: 0, limit: 0 }) };
-    let usage = xfs::usage(open(layout.root())?.as_fd(), project).map_err(QuotaError::Read)?;
+    let usage = xfs::usage(open_store(layout.root())?.as_fd(), project).map_err(QuotaError::Read)?;
     Ok(OwnUsage { used: usage.used_bytes, limit: usage.limit_bytes })
 }
 
@@ -146,29 +125,4 @@ pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
 
 fn is_no_directory(error: &PathError) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-}
-
-fn open(directory: &Path) -> Result<OwnedFd, PathError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
-        .open(directory)
-        .on("open", directory)?;
-    Ok(file.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_inclusive_limit_leaves_what_the_layers_do_not_take() {
-        let own = |bytes, exclusive| effective_limit(DiskLimit { bytes, exclusive }, 5_000_000);
-        assert_eq!(own(50_000_000, false).unwrap(), 45_000_000);
-        assert_eq!(own(50_000_000, true).unwrap(), 50_000_000);
-        assert_eq!(own(5_000_000, false).unwrap(), MINIMUM_BYTES);
-        assert_eq!(own(1, true).unwrap(), MINIMUM_BYTES);
-        assert!(own(4_999_999, false).unwrap_err().to_string().contains("disk limit is smaller than volume size"));
-    }
 }

@@ -4,13 +4,15 @@ mod entries;
 mod hostile;
 mod model;
 mod parents;
+mod removal;
 mod sparse;
 mod stream;
 mod whiteouts;
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tar::Header;
 use tempfile::TempDir;
 
-use super::{Error, Expected, IdTranslation, Layer, Unpacked, WhiteoutFormat, unpack};
+use super::{Error, Expected, Failure, IdTranslation, Layer, Unpacked, WhiteoutFormat, unpack};
 
 /// Modification time of all entries that do not ask for another, in seconds.
 const MTIME: i64 = 1_500_000_000;
@@ -153,7 +155,11 @@ impl Volume {
     }
 
     pub(super) fn unpack_stream(&self, bytes: &[u8], layer: &Layer<'_>) -> Result<Unpacked, Error> {
-        let result = unpack(bytes, self.fd(), layer);
+        self.unpack_source(bytes, layer)
+    }
+
+    pub(super) fn unpack_source(&self, source: impl Read + Send, layer: &Layer<'_>) -> Result<Unpacked, Error> {
+        let result = unpack_into(self.fd(), source, layer);
         let around = fs::read_dir(self.around.path()).unwrap().count();
         assert_eq!(around, 1, "something was made outside of the volume");
         result
@@ -216,6 +222,19 @@ impl Volume {
     }
 }
 
+/// Unpacks into a directory that is there.
+pub(super) fn unpack_into(
+    directory: BorrowedFd<'_>,
+    source: impl Read + Send,
+    layer: &Layer<'_>,
+) -> Result<Unpacked, Error> {
+    let open = || Ok::<_, Infallible>(directory.try_clone_to_owned().unwrap());
+    unpack(source, open, layer).map_err(|failure| match failure {
+        Failure::Volume(never) => match never {},
+        Failure::Layer(error) => error,
+    })
+}
+
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A layer that nothing special is known of.
@@ -225,10 +244,16 @@ pub(super) fn layer() -> Layer<'static> {
         expected: Expected::default(),
         base_directory: None,
         whiteouts: WhiteoutFormat::Overlay,
+        read_ahead: 0,
         ids: &IDENTITY,
         budget: None,
         cancel: &NEVER,
     }
+}
+
+/// A layer for a volume that has all that its parent has.
+pub(super) fn removal() -> Layer<'static> {
+    Layer { whiteouts: WhiteoutFormat::Removal, ..layer() }
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> String {

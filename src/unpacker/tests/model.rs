@@ -173,16 +173,20 @@ proptest! {
     fn stacked_layers_are_what_extracting_them_in_order_gives(layers in prop::collection::vec(ops(), 1..=4)) {
         let mut tree = Tree::new();
         let mut volumes: Vec<Volume> = Vec::new();
+        let in_place = Volume::new();
         for (number, ops) in layers.iter().enumerate() {
             let parents: Vec<&Volume> = volumes.iter().rev().collect();
             let volume = Volume::new();
             let result = volume.finish(archive(ops, number), &parents);
+            let removal = in_place.unpack_stream(&archive(ops, number).end(), &removal());
             if !apply(&mut tree, ops, number) {
-                prop_assert!(result.is_err());
+                prop_assert!(result.is_err() && removal.is_err());
                 return Ok(());
             }
             prop_assert!(result.is_ok(), "{}", text(result));
+            prop_assert!(removal.is_ok(), "{}", text(removal));
             volumes.push(volume);
+            prop_assert_eq!(merged(&[&in_place]), contents(&tree));
         }
         let stack: Vec<&Volume> = volumes.iter().rev().collect();
         prop_assert_eq!(merged(&stack), contents(&tree));

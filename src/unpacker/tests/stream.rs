@@ -124,7 +124,7 @@ fn a_blob_longer_than_stated_is_not_read_to_its_end() {
     let volume = Volume::new();
     let mut source = Endless(0);
     let expected = Expected { blob_size: Some(1 << 20), ..Expected::default() };
-    let error = text(unpack(&mut source, volume.fd(), &with(expected)));
+    let error = text(volume.unpack_source(&mut source, &with(expected)));
     assert!(error.starts_with("layer size is different from the value in the manifest; expected: 1048576, actual "));
     assert!(source.0 < 2 << 20);
 }
@@ -191,7 +191,7 @@ fn a_failing_source_is_named() {
         let volume = Volume::new();
         let layer = with(expected(&blob, &tar));
         let source = Failing(&blob[..blob.len() / 2]);
-        assert_eq!(text(unpack(source, volume.fd(), &layer)), "reading the layer: connection reset by peer");
+        assert_eq!(text(volume.unpack_source(source, &layer)), "reading the layer: connection reset by peer");
     }
 }
 
@@ -204,7 +204,7 @@ fn a_panicking_source_is_an_error() {
         }
     }
     let volume = Volume::new();
-    assert_eq!(text(unpack(Panicking, volume.fd(), &layer())), "unpacking stopped unexpectedly: the source is broken");
+    assert_eq!(text(volume.unpack_source(Panicking, &layer())), "unpacking stopped unexpectedly: the source is broken");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn cancelling_stops_a_stream_without_end() {
     }
     let cancel = AtomicBool::new(false);
     let volume = Volume::new();
-    let result = unpack(Zeros(&cancel, 0), volume.fd(), &Layer { cancel: &cancel, ..layer() });
+    let result = volume.unpack_source(Zeros(&cancel, 0), &Layer { cancel: &cancel, ..layer() });
     assert!(matches!(result, Err(Error::Cancelled)));
 }
 
@@ -254,7 +254,7 @@ fn a_failing_write_stops_the_source() {
     }
     let volume = Volume::new();
     let tar = Tar::new().directory("d", 0o755).hard_link("x", "d").end();
-    let result = unpack(Counted(&tar, 0), volume.fd(), &layer());
+    let result = volume.unpack_source(Counted(&tar, 0), &layer());
     assert_eq!(text(result), "link d x: operation not permitted");
 }
 
@@ -270,7 +270,7 @@ fn a_full_disk_is_recognised() {
             mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).unwrap();
             mount("none", &target, "tmpfs", MountFlags::empty(), Some(c"size=64k")).unwrap();
             let full = File::open(&target).unwrap();
-            unpack(&tar[..], full.as_fd(), &layer()).map(drop)
+            unpack_into(full.as_fd(), &tar[..], &layer()).map(drop)
         });
         let error = result.join().unwrap().unwrap_err();
         assert_eq!(error.to_string(), "writing to file `f`: no space left on device");

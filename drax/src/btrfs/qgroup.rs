@@ -1,0 +1,230 @@
+//! What one subvolume takes and may take.
+
+use super::{QUOTA_TREE, ROOT_TREE, find, is, number};
+use crate::btrfs::state::{QuotaMode, quota_state};
+use crate::btrfs::subvolume::subvolume_id;
+use crate::error::{Error, Operation, Result};
+use crate::sys::{self, QgroupLimit, TreeKey};
+use std::fs;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+/// `BTRFS_QGROUP_INFO_KEY`
+const INFO: u32 = 242;
+/// `BTRFS_QGROUP_LIMIT_KEY`
+const LIMIT: u32 = 244;
+
+/// What a subvolume may take, in bytes; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Of all that it refers to.
+    pub referenced: Option<u64>,
+    /// Of what nobody else refers to.
+    pub exclusive: Option<u64>,
+}
+
+/// What a subvolume takes and may take, in bytes, as of the last commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All that it refers to.
+    pub referenced: u64,
+    /// What nobody else refers to.
+    pub exclusive: u64,
+    /// What it is limited to.
+    pub limit: Limit,
+}
+
+/// Limits subvolume `id`; limits that it had are replaced. Needs `CAP_SYS_ADMIN`. `ENOTCONN` means that quotas are off.
+///
+/// With simple quotas that includes all subvolumes that are made inside it later: whoever may write to a directory may
+/// make a subvolume there, and would be rid of the limit. With classic quotas the kernel offers no way to prevent that.
+///
+/// `fs` is a directory outside that subvolume, such as the store: the kernel takes the room for this change from the
+/// subvolume of the descriptor, and one that is at its limit has none.
+pub fn set_limit(fs: BorrowedFd<'_>, id: u64, limit: Limit) -> Result<()> {
+    let failed = Error::during(Operation::LimitSubvolume(id));
+    let mode = quota_state(fs)?.map(|state| state.mode);
+    let group = if mode == Some(QuotaMode::Simple) { enclose(fs, id).map_err(&failed)? } else { id };
+    sys::limit_qgroup(fs, QgroupLimit::both(group, limit.referenced, limit.exclusive)).map_err(failed)
+}
+
+/// The group of subvolume `id` and those that are made inside it: the kernel makes these members of whatever groups the
+/// one around them is in (simple quotas only).
+///
+/// Its level is one that nobody else is likely to use, "gr" in ASCII: groups of low levels are administrators'.
+const fn enclosing_group(id: u64) -> u64 {
+    LEVEL << 48 | id
+}
+const LEVEL: u64 = 0x6772;
+
+/// Makes the enclosing group of subvolume `id`, unless it is there.
+fn enclose(fs: BorrowedFd<'_>, id: u64) -> io::Result<u64> {
+    let group = enclosing_group(id);
+    for made in [sys::create_qgroup(fs, group), sys::assign_qgroup(fs, id, group, true)] {
+        match made {
+            Err(error) if is(&error, libc::EEXIST) => {}
+            made => made?,
+        }
+    }
+    Ok(group)
+}
+
+/// Removes the enclosing group of subvolume `id`, if there is one. Its members are free of limits afterwards.
+fn dissolve(fs: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    let group = enclosing_group(id);
+    let absent = |error: &io::Error| is(error, libc::ENOENT) || is(error, libc::ENOTCONN);
+    for member in members(fs, group)? {
+        match sys::assign_qgroup(fs, member, group, false) {
+            Err(error) if absent(&error) => {}
+            taken_out => taken_out?,
+        }
+    }
+    match sys::remove_qgroup(fs, group) {
+        Err(error) if absent(&error) => Ok(()),
+        removed => removed,
+    }
+}
+
+fn members(fs: BorrowedFd<'_>, group: u64) -> io::Result<Vec<u64>> {
+    /// `BTRFS_QGROUP_RELATION_KEY`; there is an item for either direction.
+    const RELATION: u32 = 246;
+    let last = TreeKey { object: group, kind: RELATION, offset: group - 1 };
+    let mut first = TreeKey { offset: 0, ..last };
+    let mut members = Vec::new();
+    loop {
+        let found = match sys::search_tree(fs, QUOTA_TREE, first, last, u32::MAX) {
+            Err(error) if is(&error, libc::ENOENT) => return Ok(members),
+            other => other?,
+        };
+        let Some(end) = found.last() else { return Ok(members) };
+        first.offset = end.key.offset + 1;
+        members.extend(found.iter().map(|item| item.key.offset));
+    }
+}
+
+/// Usage and limit of the subvolume that `subvolume` is in; `None` if it has no quota group, as while quotas are off. Of one
+/// that is limited together with those inside it, theirs are included.
+///
+/// One look-up of each, however many subvolumes there are. Without `CAP_SYS_ADMIN` the answer comes from sysfs, which
+/// containers may be without: then it is `EPERM`.
+pub fn usage(subvolume: BorrowedFd<'_>) -> Result<Option<Usage>> {
+    let id = subvolume_id(subvolume)?;
+    let usage = match usage_from_tree(subvolume, id) {
+        Err(error) if is(&error, libc::EPERM) => usage_from_sysfs(subvolume, id, error),
+        other => other,
+    };
+    usage.map_err(Error::during(Operation::GetQgroup(id)))
+}
+
+/// Takes the limit off subvolume `id`, removes its quota group, and tells whether that is gone: the kernel keeps it while
+/// the subvolume exists, and for a while longer (see the module). One that does not exist is gone. Needs `CAP_SYS_ADMIN`.
+pub fn remove_qgroup(fs: BorrowedFd<'_>, id: u64) -> Result<bool> {
+    dissolve(fs, id).map_err(Error::during(Operation::RemoveQgroup(id)))?;
+    match sys::remove_qgroup(fs, id) {
+        Ok(()) => Ok(true),
+        // ENOTCONN: quotas are off, and all groups with them.
+        Err(error) if is(&error, libc::ENOENT) || is(&error, libc::ENOTCONN) => Ok(true),
+        Err(error) if is(&error, libc::EBUSY) => Ok(false),
+        Err(error) => Err(Error::during(Operation::RemoveQgroup(id))(error)),
+    }
+}
+
+/// Quota groups of subvolumes that are gone, at most `most`. Removing one may still have to wait ([`remove_qgroup`]).
+///
+/// Takes two or three microseconds for each quota group of the filesystem. Needs `CAP_SYS_ADMIN`.
+pub fn stale_qgroups(fs: BorrowedFd<'_>, most: usize) -> Result<Vec<u64>> {
+    stale(fs, most).map_err(Error::during(Operation::ListQgroups))
+}
+
+fn stale(fs: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u64>> {
+    let mut stale = std::collections::BTreeSet::new();
+    // Groups of subvolumes that users make: below 256 are the filesystem's own, from 2^48 up those of higher levels.
+    for first in [256, enclosing_group(256)] {
+        let last = TreeKey { object: 0, kind: INFO, offset: first | ((1 << 48) - 1) };
+        let mut first = TreeKey { offset: first, ..last };
+        while first <= last {
+            let groups = match sys::search_tree(fs, QUOTA_TREE, first, last, u32::MAX) {
+                Err(error) if is(&error, libc::ENOENT) => break,
+                other => other?,
+            };
+            let Some(end) = groups.last() else { break };
+            first.offset = end.key.offset + 1;
+            for id in groups.iter().map(|group| group.key.offset & ((1 << 48) - 1)) {
+                if stale.len() == most {
+                    return Ok(stale.into_iter().collect());
+                }
+                if !subvolume_exists(fs, id)? {
+                    stale.insert(id);
+                }
+            }
+        }
+    }
+    Ok(stale.into_iter().collect())
+}
+
+/// Also true of one that is deleted but not yet dropped.
+fn subvolume_exists(fs: BorrowedFd<'_>, id: u64) -> io::Result<bool> {
+    /// `BTRFS_ROOT_ITEM_KEY`. The offset of a snapshot's is the transaction it was made in.
+    const ROOT_ITEM: u32 = 132;
+    let first = TreeKey { object: id, kind: ROOT_ITEM, offset: 0 };
+    Ok(!sys::search_tree(fs, ROOT_TREE, first, TreeKey { offset: u64::MAX, ..first }, 1)?.is_empty())
+}
+
+fn usage_from_tree(fs: BorrowedFd<'_>, id: u64) -> io::Result<Option<Usage>> {
+    match usage_of_group(fs, enclosing_group(id))? {
+        None => usage_of_group(fs, id),
+        enclosing => Ok(enclosing),
+    }
+}
+
+fn usage_of_group(fs: BorrowedFd<'_>, group: u64) -> io::Result<Option<Usage>> {
+    let item = |kind| match find(fs, QUOTA_TREE, TreeKey { object: 0, kind, offset: group }) {
+        Err(error) if is(&error, libc::ENOENT) => Ok(None),
+        other => other,
+    };
+    let (Some(info), Some(limit)) = (item(INFO)?, item(LIMIT)?) else { return Ok(None) };
+    Ok(Some(Usage {
+        referenced: number(&info, 1)?,
+        exclusive: number(&info, 3)?,
+        limit: limit_from(number(&limit, 0)?, number(&limit, 1)?, number(&limit, 2)?),
+    }))
+}
+
+/// `denied` is what to say where there is no sysfs.
+fn usage_from_sysfs(fs: BorrowedFd<'_>, id: u64, denied: io::Error) -> io::Result<Option<Usage>> {
+    let filesystem = sysfs(fs)?;
+    if !filesystem.is_dir() {
+        return Err(denied);
+    }
+    let enclosing = filesystem.join(format!("qgroups/{LEVEL}_{id}"));
+    let group = if enclosing.is_dir() { enclosing } else { filesystem.join(format!("qgroups/0_{id}")) };
+    let read = |name: &str| fs::read_to_string(group.join(name))?.trim_end().parse().map_err(io::Error::other);
+    let usage = || {
+        Ok(Usage {
+            referenced: read("referenced")?,
+            exclusive: read("exclusive")?,
+            limit: limit_from(read("limit_flags")?, read("max_referenced")?, read("max_exclusive")?),
+        })
+    };
+    match usage() {
+        Err(error) if is(&error, libc::ENOENT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// A limit counts only where its flag is set.
+fn limit_from(flags: u64, referenced: u64, exclusive: u64) -> Limit {
+    let limit = |flag, bytes| (flags & flag != 0).then_some(bytes);
+    Limit {
+        referenced: limit(QgroupLimit::REFERENCED, referenced),
+        exclusive: limit(QgroupLimit::EXCLUSIVE, exclusive),
+    }
+}
+
+/// The directory in which the kernel shows a filesystem to everybody. Kernel 5.9.
+pub(super) fn sysfs(fs: BorrowedFd<'_>) -> io::Result<PathBuf> {
+    let id: String = sys::filesystem_id(fs)?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (a, b, c, d, e) = (&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]);
+    Ok(PathBuf::from(format!("/sys/fs/btrfs/{a}-{b}-{c}-{d}-{e}")))
+}

@@ -1,0 +1,113 @@
+//! Subvolumes and those that lie in them.
+
+use super::ROOT_TREE;
+use crate::error::{Error, Operation, Result};
+use crate::sys::{self, TreeKey};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A subvolume somewhere below another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NestedSubvolume {
+    /// Its id.
+    pub id: u64,
+    /// Its path, relative to that other one.
+    pub path: PathBuf,
+}
+
+/// The id of the subvolume that `file` is in. Needs no privilege; fails with `ENOTTY` on other filesystems.
+pub fn subvolume_id(file: BorrowedFd<'_>) -> Result<u64> {
+    sys::subvolume_of(file).map_err(Error::during(Operation::GetSubvolumeId))
+}
+
+/// Whether a directory is a subvolume, and not just in one.
+pub fn is_subvolume(directory: BorrowedFd<'_>) -> Result<bool> {
+    is_top(directory).map_err(Error::during(Operation::GetSubvolumeId))
+}
+
+fn is_top(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    /// `f_type` of btrfs in `statfs(2)`.
+    const BTRFS_MAGIC: u32 = 0x9123_683e;
+    /// `BTRFS_FIRST_FREE_OBJECTID`
+    const TOP: u64 = 256;
+    let metadata = File::from(directory.try_clone_to_owned()?).metadata()?;
+    Ok(metadata.is_dir() && metadata.ino() == TOP && sys::filesystem_magic(directory)? == BTRFS_MAGIC)
+}
+
+/// All subvolumes below `subvolume`, children before their parents, with their paths.
+///
+/// Needs no privilege. Where a directory on the way may not be read and searched it fails with `EACCES`; where a path is
+/// longer than 3823 bytes from one subvolume to the next, with `ENAMETOOLONG`; and it holds one descriptor a level. Who
+/// cannot have that asks for [`nested_subvolume_ids`].
+pub fn nested_subvolumes(subvolume: BorrowedFd<'_>) -> Result<Vec<NestedSubvolume>> {
+    let mut found = Vec::new();
+    walk(subvolume, Path::new(""), &mut found).map_err(Error::during(Operation::ListSubvolumes))?;
+    Ok(found)
+}
+
+fn walk(parent: BorrowedFd<'_>, path: &Path, found: &mut Vec<NestedSubvolume>) -> io::Result<()> {
+    let mut first = 0;
+    loop {
+        let (children, has_more) = sys::child_subvolumes(parent, first)?;
+        for child in &children {
+            let name = PathBuf::from(OsString::from_vec(sys::path_of_child(parent, *child)?));
+            let path = path.join(&name);
+            let directory = open_child(parent, &name, child.subvolume)?;
+            walk(directory.as_fd(), &path, found)?;
+            found.push(NestedSubvolume { id: child.subvolume, path });
+        }
+        match children.last() {
+            Some(last) if has_more => first = last.subvolume + 1,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// A subvolume that has been moved since its path was looked up is `ESTALE`.
+fn open_child(parent: BorrowedFd<'_>, path: &Path, id: u64) -> io::Result<OwnedFd> {
+    let directory = sys::open_below(parent, path)?;
+    if sys::subvolume_of(directory.as_fd())? == id {
+        return Ok(directory);
+    }
+    Err(io::Error::from_raw_os_error(libc::ESTALE))
+}
+
+/// The ids of all subvolumes below the one with id `subvolume`, children before their parents, wherever they lie. Needs
+/// `CAP_SYS_ADMIN`.
+pub fn nested_subvolume_ids(fs: BorrowedFd<'_>, subvolume: u64) -> Result<Vec<u64>> {
+    let mut ids = vec![subvolume];
+    let mut next = 0;
+    // Each is listed after its parent, so that the reverse has children first.
+    while let Some(parent) = ids.get(next).copied() {
+        ids.extend(child_ids(fs, parent).map_err(Error::during(Operation::ListSubvolumes))?);
+        next += 1;
+    }
+    Ok(ids.into_iter().skip(1).rev().collect())
+}
+
+/// Whether there are subvolumes that are deleted and whose space is not free yet. Needs `CAP_SYS_ADMIN`.
+pub fn has_deleted_subvolumes(fs: BorrowedFd<'_>) -> Result<bool> {
+    /// `BTRFS_ORPHAN_OBJECTID` and `BTRFS_ORPHAN_ITEM_KEY`; the offset is the subvolume.
+    const ORPHANS: TreeKey = TreeKey { object: -5_i64 as u64, kind: 48, offset: 0 };
+    let found = sys::search_tree(fs, ROOT_TREE, ORPHANS, TreeKey { offset: u64::MAX, ..ORPHANS }, 1);
+    Ok(!found.map_err(Error::during(Operation::ListSubvolumes))?.is_empty())
+}
+
+fn child_ids(fs: BorrowedFd<'_>, parent: u64) -> io::Result<Vec<u64>> {
+    /// `BTRFS_ROOT_REF_KEY`; the offset is the child.
+    const ROOT_REF: u32 = 156;
+    let last = TreeKey { object: parent, kind: ROOT_REF, offset: u64::MAX };
+    let mut first = TreeKey { offset: 0, ..last };
+    let mut ids = Vec::new();
+    loop {
+        let found = sys::search_tree(fs, ROOT_TREE, first, last, u32::MAX)?;
+        let Some(end) = found.last() else { return Ok(ids) };
+        first.offset = end.key.offset.saturating_add(1);
+        ids.extend(found.iter().map(|item| item.key.offset));
+    }
+}

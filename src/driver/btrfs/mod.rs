@@ -1,0 +1,247 @@
+//! Btrfs: a layer is a subvolume, made as a copy of the one below it; an image is a copy of its topmost layer; limits are
+//! those of quota groups.
+//!
+//! ```text
+//! <store>/volumes/<chain id>      subvolume with all that the layers up to this one show
+//! <store>/images/<id>/rootfs      subvolume; an empty directory where the caller mounts
+//! <store>/images/<id>/snapshot    subvolume for such a caller
+//! <store>/images/<id>/            image_info, image_quota
+//! ```
+//!
+//! Copies are made and removed in one step, whatever their size. Making one writes the original to disk, so a create
+//! waits for the disk here.
+
+mod filesystem;
+mod quota;
+mod subvolumes;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use self::filesystem::BTRFS;
+pub use self::quota::QuotaError;
+use super::filesystem::{self as common, FilesystemError};
+use super::unmount::unmount;
+use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume, image_files};
+use crate::image::ChainId;
+use crate::layout::Layout;
+use crate::sys::files;
+use crate::sys::mount_point;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
+use crate::sys::remove_tree::remove_tree;
+use crate::unpacker::WhiteoutFormat;
+
+/// The root filesystem of an image that is mounted, as far as anything is mounted here.
+const ROOTFS: &str = "rootfs";
+/// The root filesystem of an image whose caller mounts it.
+const SNAPSHOT: &str = "snapshot";
+
+/// The btrfs driver.
+#[derive(Clone, Debug, Default)]
+pub struct Btrfs {
+    /// Directory that holds `mkfs.btrfs`; `None` is `$PATH`.
+    pub progs: Option<PathBuf>,
+}
+
+/// Why btrfs could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Making, mounting or checking the filesystem failed.
+    #[error(transparent)]
+    Filesystem(#[from] FilesystemError),
+    /// Applying or reading a limit failed.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    /// A path could not be worked on.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl Driver for Btrfs {
+    fn signature(&self) -> &'static str {
+        "a btrfs filesystem"
+    }
+
+    fn format(&self, backing: &Path) -> Result<(), super::Error> {
+        Ok(BTRFS.format(self.progs.as_deref(), backing).map_err(Error::from)?)
+    }
+
+    fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
+        Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
+    }
+
+    fn validate(&self, path: &Path) -> Result<(), super::Error> {
+        Ok(BTRFS.validate(path).map_err(Error::from)?)
+    }
+
+    fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
+        if request.without_quota {
+            return Ok(());
+        }
+        Ok(quota::enable(path).map_err(Error::from)?)
+    }
+
+    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
+        Ok(common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?)
+    }
+
+    fn whiteouts(&self) -> WhiteoutFormat {
+        WhiteoutFormat::Removal
+    }
+
+    fn stacks_volumes(&self) -> bool {
+        true
+    }
+
+    fn create_volume(&self, path: &Path, parent: Option<&Path>) -> Result<(), super::Error> {
+        let made = match parent {
+            Some(parent) => subvolumes::snapshot(parent, path),
+            None => subvolumes::create(path),
+        };
+        Ok(made?)
+    }
+
+    fn parent_volume(&self, layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, super::Error> {
+        Ok(subvolumes::origin(volume, &layout.volumes())?)
+    }
+
+    fn prepare_volume(&self, _layout: &Layout, _chain_id: &ChainId) -> Result<(), super::Error> {
+        Ok(())
+    }
+
+    fn forget_volume(&self, _layout: &Layout, _name: &str) -> Result<(), super::Error> {
+        Ok(())
+    }
+
+    fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
+        Ok(remove(path)?)
+    }
+
+    fn check_mountable(&self, _layers: usize) -> Result<(), super::Error> {
+        Ok(())
+    }
+
+    fn layers_too_many(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
+        Ok(0)
+    }
+
+    fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
+        Ok(create_image(layout, request)?)
+    }
+
+    fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), super::Error> {
+        Ok(create_image_volume(layout, image, path)?)
+    }
+
+    /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
+    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
+        unmount(path, shown)?;
+        match mount_point::first_below(path)? {
+            Some(below) => Err(super::Error::mounted_below(shown, &below)),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_image(&self, _layout: &Layout, image: &Path) -> Result<(), super::Error> {
+        Ok(remove_image(image)?)
+    }
+
+    fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
+        Ok(usage(image)?)
+    }
+
+    fn settle(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(subvolumes::wait_for_deletions(layout.root())?)
+    }
+
+    fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(quota::collect(layout).map_err(Error::from)?)
+    }
+}
+
+fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error> {
+    let layers = Volume::total_size(request.volumes);
+    image_files::write(&request.directory.join(image_files::INFO), layers)?;
+    let name = if request.mount { ROOTFS } else { SNAPSHOT };
+    let rootfs = request.directory.join(name);
+    match request.volumes.last() {
+        Some(top) => subvolumes::snapshot(&layout.volume(top.chain_id.as_str()), &rootfs)?,
+        None => subvolumes::create(&rootfs)?,
+    }
+    // Whatever the image says of its own root.
+    chown(&rootfs, Some(0), Some(0)).on("chown", &rootfs)?;
+    fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
+    if let Some(limit) = request.limit {
+        apply_limit(layout, request.directory, &rootfs, limit, layers)?;
+    }
+    if request.mount {
+        return Ok(Vec::new());
+    }
+    let mount_point = request.directory.join(ROOTFS);
+    fs::create_dir(&mount_point).on("mkdir", &mount_point)?;
+    Ok(vec![entry_for_caller(request.published)])
+}
+
+fn apply_limit(layout: &Layout, image: &Path, rootfs: &Path, limit: DiskLimit, layers: u64) -> Result<(), Error> {
+    let own = quota::apply(layout, rootfs, limit, layers)?;
+    Ok(image_files::write(&image.join(image_files::QUOTA), own)?)
+}
+
+/// Only what is in a subvolume is counted. Where there is a limit the volume becomes a subvolume of its own, made inside
+/// the root filesystem, so that it shares that one's limit, and moved out. With classic quotas it does not share it, but
+/// has another one like it.
+fn create_image_volume(layout: &Layout, image: &Path, path: &Path) -> Result<(), Error> {
+    let limit = image.join(image_files::QUOTA);
+    if !files::exists(&limit)? {
+        return Ok(fs::create_dir(path).on("creating volume source: mkdir", path)?);
+    }
+    let inside = rootfs_of(image)?.join(format!(".volume-{}", random_number()?));
+    subvolumes::create(&inside)?;
+    fs::rename(&inside, path).on("rename", path)?;
+    Ok(quota::limit_volume(layout, path, image_files::read(&limit)?)?)
+}
+
+/// The limit goes first: a group of quotas cannot be taken apart once its subvolumes are gone.
+fn remove_image(image: &Path) -> Result<(), Error> {
+    for name in [ROOTFS, SNAPSHOT] {
+        let subvolume = image.join(name);
+        if subvolumes::is_subvolume(&subvolume)? && files::exists(&image.join(image_files::QUOTA))? {
+            quota::release(&subvolume);
+        }
+    }
+    for name in files::names(image)? {
+        remove(&image.join(name))?;
+    }
+    Ok(remove_tree(image)?)
+}
+
+/// The subvolume that is the image's root filesystem.
+fn rootfs_of(image: &Path) -> Result<PathBuf, PathError> {
+    let snapshot = image.join(SNAPSHOT);
+    Ok(if files::exists(&snapshot)? { snapshot } else { image.join(ROOTFS) })
+}
+
+/// The entry for a caller that mounts the root filesystem itself.
+fn entry_for_caller(image: &Path) -> Mount {
+    Mount {
+        destination: image.join(ROOTFS).display().to_string(),
+        kind: String::new(),
+        source: image.join(SNAPSHOT).display().to_string(),
+        options: vec!["bind".into()],
+    }
+}
+
+fn usage(image: &Path) -> Result<Usage, Error> {
+    let rootfs = rootfs_of(image)?;
+    let info = image.join(image_files::INFO);
+    // The original kept no record of it here.
+    let layers = if files::exists(&info)? { image_files::read(&info)? } else { 0 };
+    Ok(quota::usage(&rootfs, layers)?)
+}
+
+/// Removes a subvolume, or a directory that was meant to become one.
+fn remove(path: &Path) -> Result<(), PathError> {
+    if subvolumes::is_subvolume(path)? { subvolumes::remove(path) } else { remove_tree(path) }
+}

@@ -1,0 +1,153 @@
+//! Subvolumes of btrfs by ioctl (btrfs-ioctl(2), <linux/btrfs.h>): made, copied and removed without the `btrfs` program.
+//!
+//! The owner of a directory may make subvolumes in it and snapshots of those that are his. To remove one he needs the
+//! mount option `user_subvol_rm_allowed`; root does not.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::Stat;
+
+const SUBVOL_CREATE_V2: libc::Ioctl = 0x5000_9418;
+const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
+const SNAP_DESTROY_V2: libc::Ioctl = 0x5000_943f;
+const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943cu32 as libc::Ioctl;
+
+/// Inode number of the root directory of every subvolume (`BTRFS_FIRST_FREE_OBJECTID`).
+const ROOT_INODE: u64 = 256;
+/// `BTRFS_SUBVOL_NAME_MAX`
+const NAME_MAX: usize = 4039;
+
+/// `struct btrfs_ioctl_vol_args_v2`
+#[repr(C)]
+struct VolumeArguments {
+    fd: i64,
+    transaction: u64,
+    flags: u64,
+    unused: [u64; 4],
+    name: [u8; NAME_MAX + 1],
+}
+const _: () = assert!(size_of::<VolumeArguments>() == 4096);
+
+impl VolumeArguments {
+    fn new(fd: i64, flags: u64) -> Self {
+        VolumeArguments { fd, transaction: 0, flags, unused: [0; 4], name: [0; NAME_MAX + 1] }
+    }
+
+    /// `request` is one of those that take these arguments.
+    fn submit(&self, directory: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<()> {
+        // SAFETY: the requests of this module read one `struct btrfs_ioctl_vol_args_v2`, which `self` mirrors, with a
+        // name that ends in a zero byte; the kernel keeps no reference to it.
+        let result = unsafe { libc::ioctl(directory.as_raw_fd(), request, std::ptr::from_ref(self)) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// `struct btrfs_ioctl_get_subvol_info_args`, of which only the identities are of use here.
+#[repr(C)]
+struct SubvolumeInfo {
+    id: u64,
+    name: [u8; 256],
+    parent_id: u64,
+    directory_id: u64,
+    generation: u64,
+    flags: u64,
+    uuid: [u8; 16],
+    parent_uuid: [u8; 16],
+    received_uuid: [u8; 16],
+    transactions: [u64; 4],
+    times: [[u64; 2]; 4],
+    reserved: [u64; 8],
+}
+const _: () = assert!(size_of::<SubvolumeInfo>() == 504);
+
+/// What tells subvolumes apart, and which one a snapshot was taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The subvolume's own.
+    pub uuid: [u8; 16],
+    /// That of the subvolume it is a snapshot of; zeros for one that is none.
+    pub parent: [u8; 16],
+}
+
+/// Whether `stat` is of the root directory of a subvolume, on btrfs.
+pub fn is_subvolume(stat: &Stat) -> bool {
+    stat.st_ino == ROOT_INODE && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()
+}
+
+/// Makes the empty subvolume `name` in `directory`; its mode is 0777 less the umask.
+///
+/// # Errors
+/// Those of the ioctl: `EEXIST`, `EACCES` and others.
+pub fn create_subvolume(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    volume_ioctl(directory, SUBVOL_CREATE_V2, 0, name)
+}
+
+/// Makes `name` in `directory` a writable snapshot of the subvolume `source`, of which any open directory will do. What
+/// `source` has is on disk when this returns.
+///
+/// # Errors
+/// Those of the ioctl: `EEXIST`, `EPERM` where the caller does not own `source`, `EXDEV` on another filesystem, and others.
+pub fn create_snapshot(source: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    volume_ioctl(directory, SNAP_CREATE_V2, i64::from(source.as_raw_fd()), name)
+}
+
+/// Removes the subvolume `name` of `directory` with all files in it; the kernel frees their space in the background.
+///
+/// # Errors
+/// Those of the ioctl: `ENOTEMPTY` where there is a subvolume inside, `EPERM` for an ordinary user on a filesystem mounted
+/// without `user_subvol_rm_allowed`, `EINVAL` where `name` is no subvolume, and others.
+pub fn remove_subvolume(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    volume_ioctl(directory, SNAP_DESTROY_V2, 0, name)
+}
+
+/// Removes the subvolume with the number `id`, wherever it lies on the filesystem of `directory`. For root only.
+///
+/// # Errors
+/// Those of the ioctl: `EPERM` for an ordinary user, `ENOENT` for one that is gone, and others.
+pub fn remove_subvolume_by_id(directory: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+    /// `BTRFS_SUBVOL_SPEC_BY_ID`: the number stands where the name would.
+    const BY_ID: u64 = 1 << 4;
+    let mut arguments = VolumeArguments::new(0, BY_ID);
+    arguments.name[..8].copy_from_slice(&id.to_ne_bytes());
+    arguments.submit(directory, SNAP_DESTROY_V2)
+}
+
+/// The identity of the subvolume that `directory` is in (kernel 4.18).
+///
+/// # Errors
+/// Those of the ioctl.
+pub fn identity(directory: BorrowedFd<'_>) -> io::Result<Identity> {
+    let mut info = SubvolumeInfo {
+        id: 0,
+        name: [0; 256],
+        parent_id: 0,
+        directory_id: 0,
+        generation: 0,
+        flags: 0,
+        uuid: [0; 16],
+        parent_uuid: [0; 16],
+        received_uuid: [0; 16],
+        transactions: [0; 4],
+        times: [[0; 2]; 4],
+        reserved: [0; 8],
+    };
+    // SAFETY: the ioctl fills one `struct btrfs_ioctl_get_subvol_info_args`, which `info` mirrors and which outlives the call.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Identity { uuid: info.uuid, parent: info.parent_uuid })
+}
+
+fn volume_ioctl(directory: BorrowedFd<'_>, request: libc::Ioctl, fd: i64, name: &OsStr) -> io::Result<()> {
+    let bytes = name.as_bytes();
+    if bytes.len() > NAME_MAX || bytes.contains(&0) {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    let mut arguments = VolumeArguments::new(fd, 0);
+    arguments.name[..bytes.len()].copy_from_slice(bytes);
+    arguments.submit(directory, request)
+}

@@ -1,0 +1,8 @@
+//! The tests that every driver must pass, on btrfs, and those of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod btrfs;
+mod quotas;
+mod suite;
+mod support;

@@ -1,0 +1,6 @@
+//! Disk limits on btrfs with classic quotas, as kernels before 6.7 have them and administrators may have chosen.
+
+#![allow(clippy::unwrap_used)]
+
+mod quotas;
+mod support;

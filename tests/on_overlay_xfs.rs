@@ -1,0 +1,7 @@
+//! The tests that every driver must pass, on overlay-xfs, and those of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod overlay_xfs;
+mod suite;
+mod support;

@@ -1,0 +1,4 @@
+//! What is overlay-xfs's own: how it mounts, and what it keeps in a store.
+
+mod mounting;
+mod store_files;

@@ -1,0 +1,180 @@
+//! Disk limits, as every driver must keep them. Programs whose stores have limits run all of it.
+//!
+//! Promise 5 is pinned here and in the drivers' own tests: every byte is accounted for, limits are enforced by the
+//! kernel, and stats are its numbers.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, small_image, wait_for};
+
+/// An image with 5 MiB in one file.
+pub(crate) fn five_mebibytes(store: &TempStore) -> String {
+    let archive = Archive::new().file("file-5", 0o644, &vec![7; 5 * MIB as usize]);
+    Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("five"), "latest")
+}
+
+/// Writes a file of so many bytes, to the disk.
+pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let block = vec![b'x'; 64 * 1024];
+    for _ in 0..bytes / block.len() as u64 {
+        file.write_all(&block)?;
+    }
+    file.sync_all()
+}
+
+/// The write met the limit: XFS says that there is no space, btrfs that the quota is exceeded.
+#[track_caller]
+pub(crate) fn is_full(result: io::Result<()>) {
+    let expected = if DRIVER == Driver::Btrfs { libc::EDQUOT } else { libc::ENOSPC };
+    assert_eq!(result.expect_err("written past the limit").raw_os_error(), Some(expected));
+}
+
+#[test]
+fn an_inclusive_limit_counts_the_base() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "x"]);
+    write(&store.rootfs("x").join("four"), 4 * MIB).unwrap();
+    is_full(write(&store.rootfs("x").join("two-more"), 2 * MIB));
+}
+
+#[test]
+fn an_exclusive_limit_does_not() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "x"]);
+    write(&store.rootfs("x").join("six"), 6 * MIB).unwrap();
+    is_full(write(&store.rootfs("x").join("five-more"), 5 * MIB));
+    store.stats("x");
+}
+
+#[test]
+fn the_config_may_set_the_limit_and_its_kind() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    let config = store.beside("config.yml");
+    fs::write(&config, "create:\n  disk_limit_size_bytes: 10485760\n").unwrap();
+    store.ok(["--config", config.to_str().unwrap(), "create", &url, "x"]);
+    is_full(write(&store.rootfs("x").join("eleven"), 11 * MIB));
+
+    let url = five_mebibytes(&store);
+    fs::write(&config, "create:\n  disk_limit_size_bytes: 10485760\n  exclude_image_from_quota: true\n").unwrap();
+    store.ok(["--config", config.to_str().unwrap(), "create", &url, "y"]);
+    write(&store.rootfs("y").join("six"), 6 * MIB).unwrap();
+    is_full(write(&store.rootfs("y").join("five-more"), 5 * MIB));
+    store.ok(["--config", config.to_str().unwrap(), "create", "--exclude-image-from-quota=false", &url, "z"]);
+    is_full(write(&store.rootfs("z").join("six"), 6 * MIB));
+}
+
+#[test]
+fn a_limit_is_never_less_than_256_kibibytes() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.create(&url, "cached");
+    let quota = |id: &str| fs::read_to_string(store.image(id).join("image_quota")).unwrap();
+    store.ok(["create", "--disk-limit-size-bytes", "1", "--exclude-image-from-quota", &url, "one"]);
+    assert_eq!(quota("one"), "262144");
+    store.ok(["create", "--disk-limit-size-bytes", &(5 * MIB).to_string(), &url, "just-the-base"]);
+    assert_eq!(quota("just-the-base"), "262144");
+    store.ok(["create", "--disk-limit-size-bytes", &(5 * MIB + 300_000).to_string(), &url, "more"]);
+    assert_eq!(quota("more"), "300000");
+}
+
+#[test]
+fn blobs_larger_than_an_inclusive_limit_are_not_even_read() {
+    let store = TempStore::with_quota();
+    let layer = Layer::plain(Archive::new().file("file", 0o644, b"some bytes").bytes());
+    let size = layer.size.unwrap();
+    let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
+    let message = store.fails(["create", "--disk-limit-size-bytes", "10", &url, "x"]);
+    assert_eq!(message, format!("pulling the image: layers exceed disk quota {size}/10 bytes"));
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+    store.ok(["create", "--disk-limit-size-bytes", &size.to_string(), &url, "equal-is-allowed"]);
+    store.ok(["create", "--disk-limit-size-bytes", "10", "--exclude-image-from-quota", &url, "exclusive"]);
+}
+
+#[test]
+fn a_bomb_is_stopped_while_it_unpacks() {
+    let store = TempStore::with_quota();
+    let bomb = Layer::new(Archive::new().file("zeros", 0o644, &vec![0; 40 * MIB as usize]).bytes());
+    assert!(bomb.size.unwrap() < 7 * MIB, "compressed it fits");
+    let url = Image::new().layer(bomb).write(&store.beside("image"), "latest");
+    let message = store.fails(["create", "--disk-limit-size-bytes", &(7 * MIB).to_string(), &url, "x"]);
+    assert!(message.contains("uncompressed layer size exceeds quota"), "{message}");
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+    store.ok(["create", "--disk-limit-size-bytes", &(7 * MIB).to_string(), "--exclude-image-from-quota", &url, "x"]);
+}
+
+#[test]
+fn layers_pulled_together_share_the_limit() {
+    let store = TempStore::with_quota();
+    let layer = |name: &str| Layer::new(Archive::new().file(name, 0o644, &vec![0; 4 * MIB as usize]).bytes());
+    let url = Image::new().layer(layer("a")).layer(layer("b")).write(&store.beside("image"), "latest");
+    let message = store.fails(["create", "--disk-limit-size-bytes", &(7 * MIB).to_string(), &url, "x"]);
+    assert!(message.contains("uncompressed layer size exceeds quota"), "{message}");
+    store.ok(["create", "--disk-limit-size-bytes", &(9 * MIB).to_string(), &url, "x"]);
+}
+
+#[test]
+fn a_limit_outlives_a_remount() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota", &url, "x"]);
+    write(&store.rootfs("x").join("file"), MIB).unwrap();
+    let before = store.stats("x");
+    crate::support::unmount_below(store.path());
+    crate::support::detach_loops(store.path().parent().unwrap());
+    store.ok(["init-store", "--store-size-bytes", "1073741824"]);
+    assert_eq!(store.stats("x"), before);
+    is_full(write(&store.own_files("x").join("more"), 10 * MIB));
+}
+
+#[test]
+fn volumes_of_the_image_count_as_its_own() {
+    let store = TempStore::with_quota();
+    let layer = Layer::new(Archive::new().file("hello", 0o644, b"").bytes());
+    let url = Image::new().layer(layer).volume("/data").write(&store.beside("image"), "latest");
+    store.ok(["create", "--disk-limit-size-bytes", "1048576", "--exclude-image-from-quota", &url, "x"]);
+    let source = store.image("x").join(format!("vol-{}", crate::support::sha256_hex(b"/data")));
+    is_full(write(&source.join("file"), 2 * MIB));
+}
+
+#[test]
+fn sizes_measured_again_serve_an_inclusive_limit() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.create(&url, "x");
+    let volume = store.volumes().remove(0);
+    fs::remove_file(store.path().join("meta").join(format!("volume-{volume}"))).unwrap();
+    store.ok(["generate-volume-size-metadata"]);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "y"]);
+    is_full(write(&store.rootfs("y").join("six"), 6 * MIB));
+}
+
+#[test]
+fn a_limit_smaller_than_the_layers_says_both_numbers() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.create(&url, "cached");
+    let message = store.fails(["create", "--disk-limit-size-bytes", &(5 * MIB - 1).to_string(), &url, "x"]);
+    assert!(message.contains("disk limit is smaller than volume size"), "{message}");
+    assert!(message.contains("5242879") && message.contains("5242880"), "{message}");
+    assert!(message.contains("--exclude-image-from-quota"), "{message}");
+    assert!(!store.image("x").exists() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn files_can_be_removed_from_a_full_image() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.ok(["create", "--disk-limit-size-bytes", "4194304", "--exclude-image-from-quota", &url, "x"]);
+    let file = store.rootfs("x").join("file");
+    is_full(write(&file, 8 * MIB));
+    fs::remove_file(&file).unwrap();
+    // Either filesystem frees in the background.
+    rustix::fs::syncfs(File::open(store.path()).unwrap()).unwrap();
+    wait_for("the space to be free", || write(&file, 2 * MIB).is_ok());
+}

@@ -1,0 +1,206 @@
+//! `clean`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, TempStore, mount, small_image, succeed};
+
+/// An image of `count` layers of a thousand bytes each.
+fn image(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
+    let image = (0..count).fold(Image::new(), |image, n| {
+        let name = format!("{name}-{n}");
+        let content = name.repeat(1000).into_bytes();
+        image.layer(Layer::new(Archive::new().file(&name, 0o644, &content[..1000]).bytes()))
+    });
+    let mut chain = image.chain_ids();
+    chain.sort();
+    (image.write(&store.beside(name), "latest"), chain)
+}
+
+/// A store with four used and four unused volumes, 1,000 bytes each.
+fn half_used() -> (TempStore, Vec<String>) {
+    let store = TempStore::new();
+    let (used, chain) = image(&store, "used", 4);
+    let (unused, _) = image(&store, "unused", 4);
+    store.create(&used, "used");
+    store.create(&unused, "unused");
+    store.ok(["delete", "unused"]);
+    assert_eq!(store.volumes().len(), 8);
+    (store, chain)
+}
+
+#[test]
+fn volumes_that_no_image_uses_go_and_the_others_stay() {
+    let (store, used) = half_used();
+    assert_eq!(store.ok(["clean"]), "clean completed\n");
+    assert_eq!(store.volumes(), used);
+    assert!(store.rootfs("used").join("used-3").exists());
+    // Nothing about the removed ones stays either.
+    let metadata = crate::support::names(&store.path().join("meta"));
+    assert_eq!(metadata.iter().filter(|name| name.starts_with("volume-")).count(), 4, "{metadata:?}");
+    let links = if DRIVER == Driver::OverlayXfs { 8 } else { 0 };
+    assert_eq!(crate::support::names(&store.path().join("l")).len(), links, "two entries a volume on overlay-xfs");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn a_layer_shared_with_a_living_image_stays() {
+    let store = TempStore::new();
+    let shared = Layer::new(Archive::new().file("shared", 0o644, b"").bytes());
+    let chain = crate::support::chain_ids([shared.diff_id.as_str()]);
+    let one = Image::new().layer(shared.clone()).write(&store.beside("one"), "latest");
+    let two = Image::new().layer(shared).layer(Layer::new(Archive::new().file("own", 0o644, b"").bytes()));
+    let two = two.write(&store.beside("two"), "latest");
+    store.create(&one, "one");
+    store.create(&two, "two");
+    store.ok(["delete", "two"]);
+    store.ok(["clean"]);
+    assert_eq!(store.volumes(), chain);
+}
+
+#[test]
+fn nothing_happens_below_the_threshold() {
+    let (store, _) = half_used();
+    let answer = store.ok(["clean", "--threshold-bytes", "500000000"]);
+    assert_eq!(answer, "threshold not reached: skipping clean\n");
+    assert_eq!(store.volumes().len(), 8);
+}
+
+#[test]
+fn the_threshold_is_compared_with_the_sizes_of_the_volumes() {
+    let (store, used) = half_used();
+    assert_eq!(store.ok(["clean", "--threshold-bytes", "8001"]), "threshold not reached: skipping clean\n");
+    assert_eq!(store.ok(["clean", "--threshold-bytes", "8000"]), "clean completed\n");
+    assert_eq!(store.volumes(), used);
+}
+
+#[test]
+fn the_threshold_may_come_from_the_config() {
+    let (store, used) = half_used();
+    let config = store.beside("config.yml");
+    fs::write(&config, "clean:\n  threshold_bytes: 500000000\n").unwrap();
+    let config = config.to_str().unwrap();
+    assert_eq!(store.ok(["--config", config, "clean"]), "threshold not reached: skipping clean\n");
+    assert_eq!(store.ok(["--config", config, "clean", "--threshold-bytes", "0"]), "clean completed\n");
+    assert_eq!(store.volumes(), used);
+}
+
+#[test]
+fn thresholds_that_are_no_sizes_are_refused_and_nothing_is_cleaned() {
+    let (store, _) = half_used();
+    let message = store.fails(["clean", "--threshold-bytes", "-120"]);
+    assert_eq!(message, "invalid argument: clean threshold cannot be negative");
+    let outcome = store.run(["clean", "--threshold-bytes", "many"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert_eq!(store.volumes().len(), 8);
+}
+
+#[test]
+fn images_of_the_ignore_list_keep_their_layers() {
+    let store = TempStore::new();
+    let (image, chain) = image(&store, "ignored", 2);
+    let config = store.beside("config.yml");
+    fs::write(&config, format!("clean:\n  ignore_images:\n  - {image}\n  - docker:///never/pulled\n")).unwrap();
+    let config = config.to_str().unwrap();
+    store.ok(["--config", config, "create", &image, "x"]);
+    store.ok(["delete", "x"]);
+    store.ok(["--config", config, "clean"]);
+    assert_eq!(store.volumes(), chain);
+    store.ok(["clean"]);
+    assert!(store.volumes().is_empty());
+}
+
+#[test]
+fn what_crashed_commands_left_goes() {
+    let (store, used) = half_used();
+    let volumes = store.path().join("volumes");
+    for name in ["gc.0123", "0123-incomplete-1700000000000000000-42"] {
+        fs::create_dir_all(volumes.join(name).join("a/b")).unwrap();
+    }
+    for name in ["create.dead", "delete.dead"] {
+        fs::create_dir_all(store.path().join("tmp").join(name).join("diff")).unwrap();
+    }
+    // Younger ones may belong to an original that is downloading.
+    succeed("touch", ["-d", "2 days ago", store.path().join("tmp/blob-sha256-0123456").to_str().unwrap()]);
+    fs::write(store.path().join("meta/dependencies/image:dead.json"), "[\"0123\"]").unwrap();
+    assert_eq!(store.ok(["clean"]), "clean completed\n");
+    assert_eq!(store.volumes(), used);
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    assert_eq!(store.records(), ["used"]);
+}
+
+#[test]
+fn a_dead_image_that_cannot_be_removed_keeps_nothing_else() {
+    let (store, used) = half_used();
+    let stuck = store.path().join("tmp/delete.dead/diff");
+    mount(Path::new("none"), &stuck, "tmpfs", "size=1m");
+    fs::create_dir_all(store.path().join("tmp/create.other/diff")).unwrap();
+    let message = store.fails(["clean"]);
+    assert!(message.contains("tmp/delete.dead/diff is a mount point"), "{message}");
+    assert_eq!(store.volumes(), used);
+    assert!(!store.path().join("tmp/create.other").exists());
+
+    succeed("umount", [&stuck]);
+    assert_eq!(store.ok(["clean"]), "clean completed\n");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn a_layer_that_an_original_was_removing_is_not_taken_back() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    store.ok(["delete", "x"]);
+    let volume = store.path().join("volumes").join(&store.volumes()[0]);
+    let condemned = volume.with_file_name(format!("gc.{}", store.volumes()[0]));
+    fs::rename(&volume, &condemned).unwrap();
+    fs::remove_file(condemned.join("hello")).unwrap();
+    store.create(&url, "y");
+    assert_eq!(fs::read_to_string(store.rootfs("y").join("hello")).unwrap(), "hello\n");
+    store.ok(["clean"]);
+    assert!(!condemned.exists() && volume.exists());
+}
+
+#[test]
+fn an_image_whose_record_is_missing_loses_no_layers() {
+    let store = TempStore::new();
+    store.create(&small_image(&store.beside("image")), "x");
+    fs::remove_file(store.path().join("meta/dependencies/image:x.json")).unwrap();
+    store.run(["clean"]);
+    assert_eq!(store.volumes().len(), 1);
+    assert_eq!(fs::read_to_string(store.rootfs("x").join("hello")).unwrap(), "hello\n");
+}
+
+#[test]
+fn a_cleaned_layer_is_unpacked_again_when_needed() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    store.ok(["delete", "x"]);
+    store.ok(["clean"]);
+    assert!(store.volumes().is_empty());
+    store.create(&url, "x");
+    store.stats("x");
+}
+
+#[test]
+fn further_arguments_are_ignored() {
+    let (store, used) = half_used();
+    assert_eq!(store.ok(["clean", "what", "ever"]), "clean completed\n");
+    assert_eq!(store.volumes(), used);
+}
+
+#[test]
+fn a_missing_store_is_said_but_is_no_failure() {
+    let outcome = crate::support::run(crate::support::grootfs().args(["--store", "/invalid-store", "clean"]));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "no store found at /invalid-store\n"), "{outcome:?}");
+    let outcome = crate::support::run(crate::support::grootfs().args([
+        "--store",
+        "/invalid-store",
+        "--log-level",
+        "error",
+        "clean",
+    ]));
+    assert_eq!(outcome.code, Some(0));
+    assert!(outcome.stderr.contains(r#""error":"no store found at /invalid-store""#), "{outcome:?}");
+}

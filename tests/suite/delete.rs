@@ -1,0 +1,182 @@
+//! `delete`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Archive, TempStore, small_image, write_archive};
+
+fn with_image() -> TempStore {
+    let store = TempStore::new();
+    store.create(&small_image(&store.beside("image")), "x");
+    store
+}
+
+#[test]
+fn an_image_is_deleted_by_id() {
+    let store = with_image();
+    assert_eq!(store.ok(["delete", "x"]), "Image x deleted\n");
+    assert!(!store.image("x").exists());
+    assert!(store.mounted_images().is_empty());
+    assert!(store.records().is_empty());
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    assert_eq!(store.volumes().len(), 1, "layers stay until a clean");
+}
+
+#[test]
+fn an_image_is_deleted_by_path() {
+    let store = with_image();
+    assert_eq!(store.ok(["delete", store.image("x").to_str().unwrap()]), "Image x deleted\n");
+    assert!(!store.image("x").exists());
+}
+
+#[test]
+fn an_image_that_is_not_mounted_is_deleted() {
+    let store = TempStore::new();
+    store.ok(["create", "--without-mount", &small_image(&store.beside("image")), "x"]);
+    store.ok(["delete", "x"]);
+    assert!(!store.image("x").exists());
+}
+
+#[test]
+fn the_id_is_free_afterwards() {
+    let store = with_image();
+    store.ok(["delete", "x"]);
+    store.create(&small_image(&store.beside("image")), "x");
+}
+
+#[test]
+fn only_the_image_named_is_touched() {
+    let store = with_image();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x2");
+    store.ok(["create", "--without-mount", &url, "longer-x"]);
+    store.ok(["delete", "x"]);
+    store.ok(["delete", "longer-x"]);
+    assert_eq!(fs::read_to_string(store.rootfs("x2").join("hello")).unwrap(), "hello\n");
+    assert_eq!(store.records(), ["x2"]);
+}
+
+#[test]
+fn what_does_not_exist_is_skipped_and_said_so() {
+    let store = with_image();
+    assert_eq!(store.ok(["delete", "non-existing-id"]), "Image `non-existing-id` not found. Skipping delete.\n");
+    let path = store.image("non_existing");
+    assert_eq!(store.ok(["delete", path.to_str().unwrap()]), "Image `non_existing` not found. Skipping delete.\n");
+    assert_eq!(store.ok(["delete", "/not/in/store"]), "path `/not/in/store` is outside store path\n");
+    assert!(store.image("x").exists());
+}
+
+#[test]
+fn paths_that_only_look_like_an_image_are_never_followed() {
+    let store = with_image();
+    let outside = store.beside("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious"), "kept").unwrap();
+    for id in ["../volumes", "..", ".", "x/../../volumes", "x/.."] {
+        store.run(["delete", id]);
+        store.run(["delete", &format!("{}/images/{id}", store.path().display())]);
+    }
+    store.run(["delete", "x/rootfs"]);
+    store.run(["delete", &format!("{}/images/../../outside", store.path().display())]);
+    store.run(["delete", ""]);
+    assert_eq!(fs::read_to_string(outside.join("precious")).unwrap(), "kept");
+    assert_eq!(fs::read_to_string(store.rootfs("x").join("hello")).unwrap(), "hello\n");
+    assert_eq!(store.volumes().len(), 1);
+}
+
+#[test]
+fn a_store_that_does_not_exist_has_nothing_to_delete() {
+    let store = TempStore::uninitialised();
+    let outcome = store.run(["--log-level", "debug", "delete", "/path/to/random-id"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains(r#""id":"/path/to/random-id""#), "{outcome:?}");
+}
+
+#[test]
+fn no_id_is_an_error() {
+    let store = TempStore::new();
+    assert_eq!(store.fails(["delete"]), "id was not specified");
+    assert_eq!(store.fails(["delete", "a", "b"]), "id was not specified");
+}
+
+#[test]
+fn directories_nobody_may_search_are_deleted() {
+    let store = TempStore::new();
+    let archive = Archive::new().owner(100_001, 100_001).directory("locked", 0o000).file("locked/inside", 0o000, b"x");
+    let path = write_archive(store.path().parent().unwrap(), "base.tar", &archive.bytes());
+    let rootfs = store.create(path.to_str().unwrap(), "x");
+    fs::write(rootfs.join("locked/inside"), "changed, so that the image has its own").unwrap();
+    store.ok(["delete", "x"]);
+    assert!(!store.image("x").exists());
+}
+
+#[test]
+fn paths_longer_than_the_kernel_takes_at_once_are_deleted() {
+    let store = with_image();
+    let name = "d".repeat(200);
+    let script = format!(
+        "cd {} && for i in $(seq 1 40); do mkdir {name} && cd {name}; done; touch end",
+        store.rootfs("x").display()
+    );
+    crate::support::succeed("sh", ["-c", &script]);
+    store.ok(["delete", "x"]);
+    assert!(!store.image("x").exists());
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn immutable_looking_content_links_and_fifos_are_deleted() {
+    let store = with_image();
+    let rootfs = store.rootfs("x");
+    std::os::unix::fs::symlink("/etc", rootfs.join("link")).unwrap();
+    std::os::unix::fs::symlink(store.beside("image"), rootfs.join("to-image")).unwrap();
+    crate::support::succeed("mkfifo", [rootfs.join("fifo")]);
+    store.ok(["delete", "x"]);
+    assert!(Path::new("/etc/passwd").exists());
+    assert!(store.beside("image/index.json").exists());
+}
+
+#[test]
+fn something_mounted_in_the_image_keeps_it_and_its_record() {
+    let store = with_image();
+    let inside = store.image("x").join("mounted");
+    crate::support::mount(Path::new("tmpfs"), &inside, "tmpfs", "size=1m");
+    fs::write(inside.join("precious"), "kept").unwrap();
+
+    let message = store.fails(["delete", "x"]);
+    assert!(message.contains("deleting image path"), "{message}");
+    assert_eq!(fs::read_to_string(inside.join("precious")).unwrap(), "kept");
+    assert_eq!(store.records(), ["x"]);
+
+    crate::support::unmount_below(&inside);
+    store.ok(["delete", "x"]);
+    assert!(!store.image("x").exists());
+}
+
+#[test]
+fn something_mounted_in_the_rootfs_keeps_what_the_image_wrote() {
+    let store = with_image();
+    fs::write(store.rootfs("x").join("mine"), "kept").unwrap();
+    let inside = store.rootfs("x").join("mounted");
+    crate::support::mount(Path::new("tmpfs"), &inside, "tmpfs", "size=1m");
+
+    let message = store.fails(["delete", "x"]);
+    assert!(message.contains("deleting image path"), "{message}");
+    assert_eq!(fs::read_to_string(store.own_files("x").join("mine")).unwrap(), "kept");
+    assert_eq!(store.records(), ["x"]);
+
+    crate::support::unmount_below(&inside);
+    store.ok(["delete", "x"]);
+    assert!(!store.image("x").exists());
+}
+
+#[test]
+fn a_busy_rootfs_is_detached() {
+    let store = with_image();
+    fs::write(store.rootfs("x").join("held"), "open").unwrap();
+    let held = fs::File::open(store.rootfs("x").join("held")).unwrap();
+    store.ok(["delete", "x"]);
+    assert!(!store.image("x").exists());
+    assert!(store.mounted_images().is_empty());
+    drop(held);
+}

@@ -1,0 +1,155 @@
+//! Promise 2, one system call after the other: struck by a kill or by an error of the kernel, a command leaves nothing
+//! half-made, and the next one works.
+
+use std::fs;
+
+use crate::support::{Archive, Image, Layer, TempStore, mount_points_below, with_fault};
+
+/// System calls that change something, or take it in hand. Each architecture has some of them.
+const CALLS: [&str; 28] = [
+    "?openat",
+    "?openat2",
+    "?mkdir",
+    "?mkdirat",
+    "?write",
+    "?rename",
+    "?renameat",
+    "?renameat2",
+    "?unlink",
+    "?unlinkat",
+    "?rmdir",
+    "?symlink",
+    "?symlinkat",
+    "?linkat",
+    "?mknodat",
+    "?fchown",
+    "?fchmod",
+    "?utimensat",
+    "?fsetxattr",
+    "?mount",
+    "?move_mount",
+    "?umount2",
+    "?flock",
+    "?fcntl",
+    "?chroot",
+    "?clone3",
+    "?syncfs",
+    "?exit_group",
+];
+
+fn image(store: &TempStore) -> String {
+    let bottom = Archive::new().directory("d", 0o755).file("d/one", 0o644, b"one").file("d/two", 0o644, b"two");
+    let top = Archive::new().whiteout("d/one").hard_link("d/three", "d/two").file("e/f", 0o644, b"f");
+    let layers = [bottom, top].map(|archive| Layer::new(archive.bytes()));
+    layers.into_iter().fold(Image::new(), Image::layer).write(&store.beside("image"), "latest")
+}
+
+#[track_caller]
+fn assert_whole(store: &TempStore, id: &str, context: &str) {
+    let read = |path: &str| fs::read_to_string(store.rootfs(id).join(path)).ok();
+    assert_eq!(read("d/three").as_deref(), Some("two"), "{context}: {id}");
+    assert_eq!(read("e/f").as_deref(), Some("f"), "{context}: {id}");
+    assert_eq!(read("d/one"), None, "{context}: {id}");
+}
+
+/// Every image there is is whole, another can be made, all can be deleted, and then nothing is left.
+#[track_caller]
+fn assert_sound(store: &TempStore, url: &str, context: &str) {
+    store.create(url, "next");
+    for id in crate::support::names(&store.path().join("images")) {
+        assert_whole(store, &id, context);
+        store.stats(&id);
+        assert_eq!(store.ok(["delete", &id]), format!("Image {id} deleted\n"), "{context}");
+    }
+    store.ok(["clean"]);
+    assert!(store.leftovers().is_empty(), "{context}: {:?}", store.leftovers());
+    for directory in ["volumes", "l", "meta/unflushed", "meta/dependencies", "projectids"] {
+        let names = crate::support::names(&store.path().join(directory));
+        assert!(names.is_empty(), "{context}: {directory} holds {names:?}");
+    }
+    assert_eq!(mount_points_below(store.path()).len(), 1, "{context}");
+}
+
+/// Strikes `arguments` at each of the calls it makes; `prepare` comes before each attempt, without being struck.
+#[track_caller]
+fn strike(arguments: &[&str], fault: &str, prepare: impl Fn(&TempStore, &str)) {
+    let store = TempStore::new();
+    let url = image(&store);
+    let arguments: Vec<&str> =
+        arguments.iter().map(|argument| if *argument == "URL" { &url } else { *argument }).collect();
+    let mut strikes = 0;
+    for call in CALLS {
+        for nth in 1.. {
+            prepare(&store, &url);
+            let context = format!("{arguments:?} with {call}:{fault}:when={nth}");
+            let (outcome, is_struck) = with_fault(&store.command(&arguments), &format!("{call}:{fault}:when={nth}"));
+            // What the dynamic linker dies of is 127, and none of ours.
+            let is_ended_well = matches!(outcome.code, None | Some(0 | 1 | 127));
+            assert!(is_ended_well && outcome.stdout.lines().count() <= 1, "{context}: {outcome:?}");
+            let exists = store.image("x").exists();
+            assert!(outcome.code != Some(1) || arguments[0] != "create" || !exists, "{context}: {outcome:?}");
+            assert_sound(&store, &url, &context);
+            if !is_struck {
+                break;
+            }
+            strikes += 1;
+        }
+    }
+    assert!(strikes > 20, "only {strikes} strikes");
+}
+
+fn nothing(_: &TempStore, _: &str) {}
+
+fn an_image(store: &TempStore, url: &str) {
+    store.create(url, "x");
+}
+
+fn its_layers(store: &TempStore, url: &str) {
+    store.create(url, "x");
+    store.ok(["delete", "x"]);
+}
+
+#[test]
+fn promise_02_a_create_killed_at_any_system_call() {
+    strike(&["create", "URL", "x"], "signal=KILL", nothing);
+}
+
+#[test]
+fn promise_02_a_warm_create_killed_at_any_system_call() {
+    strike(&["create", "URL", "x"], "signal=KILL", its_layers);
+}
+
+#[test]
+fn promise_02_a_delete_killed_at_any_system_call() {
+    strike(&["delete", "x"], "signal=KILL", an_image);
+}
+
+#[test]
+fn promise_02_a_clean_killed_at_any_system_call() {
+    strike(&["clean"], "signal=KILL", its_layers);
+}
+
+#[test]
+fn promise_02_a_create_whose_system_calls_fail() {
+    strike(&["create", "URL", "x"], "error=ENOSPC", nothing);
+}
+
+#[test]
+fn promise_02_a_create_that_gets_no_thread() {
+    let store = TempStore::new();
+    let url = image(&store);
+    let (outcome, is_struck) = with_fault(&store.command(["create", &url, "x"]), "clone3:error=EAGAIN:when=1");
+    assert!(is_struck && outcome.stderr.is_empty(), "{outcome:?}");
+    assert!(matches!(outcome.code, Some(0 | 1)), "{outcome:?}");
+}
+
+#[test]
+fn promise_02_an_image_whose_caller_cannot_be_told_is_not_kept() {
+    let store = TempStore::new();
+    let url = image(&store);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = store.command(["create", &url, "x"]).stdout(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(store.ok(["list"]), "Store empty\n");
+    store.create(&url, "x");
+}

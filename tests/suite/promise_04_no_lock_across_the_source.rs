@@ -1,0 +1,129 @@
+//! Promise 4: no lock is held across the network. A create whose source stalls delays nobody, and `clean` neither stops
+//! a create nor removes what one needs. A pipe that nobody writes to stands for a network that does not answer.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Archive, Image, Layer, TempStore, small_image, succeed};
+
+/// Longer than any of these commands takes, shorter than anybody would call a delay.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// Ends a stalled command however the test ends.
+struct Stalled(Child);
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a create and waits until it has come as far as it can.
+fn stall(store: &TempStore, source: &str, id: &str) -> Stalled {
+    let child = store.command(["create", source, id]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let stalled = Stalled(child);
+    let deadline = Instant::now() + PROMPT;
+    while !store.records().contains(&id.to_owned()) {
+        assert!(Instant::now() < deadline, "the create did not begin");
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(200));
+    stalled
+}
+
+#[track_caller]
+fn promptly<T>(work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    assert!(start.elapsed() < PROMPT, "took {:?}", start.elapsed());
+    result
+}
+
+#[test]
+fn promise_04_a_create_stalled_on_its_source_delays_no_other_command() {
+    let store = TempStore::new();
+    let other = small_image(&store.beside("other"));
+    store.create(&other, "before");
+    let pipe = store.beside("pipe.tar");
+    succeed("mkfifo", [&pipe]);
+    let mut stalled = stall(&store, pipe.to_str().unwrap(), "stalled");
+
+    promptly(|| store.create(&other, "beside"));
+    promptly(|| store.stats("before"));
+    promptly(|| store.ok(["list"]));
+    promptly(|| store.ok(["delete", "before"]));
+    promptly(|| store.ok(["clean"]));
+    promptly(|| store.ok(["create", "--with-clean", &other, "cleaning"]));
+    promptly(|| store.ok(["init-store", "--without-quota"]));
+    promptly(|| store.run(["delete", "stalled"]));
+    assert!(stalled.0.try_wait().unwrap().is_none(), "the create gave up");
+
+    // And it has lost nothing by all that.
+    fs::write(&pipe, Archive::new().file("late", 0o644, b"arrived").bytes()).unwrap();
+    assert!(stalled.0.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(store.rootfs("stalled").join("late")).unwrap(), "arrived");
+}
+
+#[test]
+fn promise_04_a_layer_that_stalls_does_not_hold_up_layers_of_others() {
+    let store = TempStore::new();
+    let stuck = Layer::new(Archive::new().file("stuck", 0o644, b"stuck").bytes());
+    let shared = Layer::new(Archive::new().file("shared", 0o644, b"shared").bytes());
+    let layout = store.beside("stuck");
+    let slow = Image::new().layer(shared.clone()).layer(stuck.clone()).write(&layout, "latest");
+    let fast = Image::new().layer(shared).write(&store.beside("fast"), "latest");
+    let blob = layout.join("blobs/sha256").join(&stuck.digest[7..]);
+    fs::remove_file(&blob).unwrap();
+    succeed("mkfifo", [&blob]);
+
+    let mut stalled = stall(&store, &slow, "slow");
+    promptly(|| store.create(&fast, "fast"));
+    promptly(|| store.ok(["delete", "fast"]));
+    promptly(|| store.ok(["clean"]));
+    promptly(|| store.create(&fast, "again"));
+
+    File::options().write(true).open(&blob).unwrap().write_all(&stuck.blob.unwrap()).unwrap();
+    assert!(stalled.0.wait().unwrap().success(), "a clean took a layer that the create had already unpacked");
+    for name in ["shared", "stuck"] {
+        assert_eq!(fs::read_to_string(store.rootfs("slow").join(name)).unwrap(), name);
+    }
+}
+
+#[test]
+fn promise_04_fifty_creates_against_fifty_cleans_all_succeed() {
+    let store = TempStore::new();
+    let urls: Vec<String> = (0..5)
+        .map(|n| {
+            let layer = |m: usize| Layer::new(Archive::new().file(&format!("{n}-{m}"), 0o644, &[b'x'; 10_000]).bytes());
+            Image::new().layer(layer(0)).layer(layer(1)).write(&store.beside(&format!("image-{n}")), "latest")
+        })
+        .collect();
+    thread::scope(|scope| {
+        for worker in 0..5 {
+            let (store, urls) = (&store, &urls);
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let id = format!("image-{worker}-{n}");
+                    let rootfs = store.create(&urls[(worker + n) % 5], &id);
+                    for layer in 0..2 {
+                        let file = rootfs.join(format!("{}-{layer}", (worker + n) % 5));
+                        assert_eq!(fs::read(&file).unwrap(), [b'x'; 10_000], "{}", file.display());
+                    }
+                    store.ok(["delete", &id]);
+                }
+            });
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    store.ok(["clean"]);
+                }
+            });
+        }
+    });
+    store.ok(["clean"]);
+    assert!(store.volumes().is_empty());
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}

@@ -1,0 +1,68 @@
+//! Promise 8: the warm path is system calls, and its cost does not grow with the number of images. A warm create,
+//! `stats` and `delete` make the same system calls in a store of 1,000 images as in one of 10, and start no program.
+
+use crate::support::{Archive, Image, Layer, SystemCalls, TempStore, system_calls};
+
+/// The allocator and the loader may map a page more or less; nothing else may differ.
+const TOLERANCE: u64 = 4;
+
+fn image(store: &TempStore) -> String {
+    let image = (0..3).fold(Image::new(), |image, n| {
+        image.layer(Layer::new(Archive::new().file(&format!("file-{n}"), 0o644, b"x").bytes()))
+    });
+    image.write(&store.beside("image"), "latest")
+}
+
+fn fill(store: &TempStore, url: &str, range: std::ops::Range<usize>) {
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let range = range.clone();
+            scope.spawn(move || {
+                for n in range.filter(|n| n % 2 == worker) {
+                    store.create(url, &format!("filler-{n}"));
+                }
+            });
+        }
+    });
+}
+
+/// System calls of a warm create, of `stats` and of `delete`.
+fn measure(store: &TempStore, url: &str) -> [(&'static str, SystemCalls); 3] {
+    // Once for nothing, so that whatever is done once in a while has been done.
+    store.create(url, "warm-up");
+    store.ok(["delete", "warm-up"]);
+    [
+        ("create", system_calls(&store.command(["create", url, "measured"]))),
+        ("stats", system_calls(&store.command(["stats", "measured"]))),
+        ("delete", system_calls(&store.command(["delete", "measured"]))),
+    ]
+}
+
+#[test]
+fn promise_08_a_thousand_images_cost_what_ten_cost() {
+    let store = TempStore::new();
+    let url = image(&store);
+    fill(&store, &url, 0..10);
+    let few = measure(&store, &url);
+    fill(&store, &url, 10..1000);
+    let many = measure(&store, &url);
+
+    for ((command, few), (_, many)) in few.iter().zip(&many) {
+        let (before, after): (u64, u64) = (few.values().sum(), many.values().sum());
+        assert!(after.abs_diff(before) <= TOLERANCE, "{command}: {before} calls became {after}\n{few:?}\n{many:?}");
+    }
+}
+
+#[test]
+fn promise_08_no_program_and_no_thread_is_started() {
+    let store = TempStore::new();
+    let url = image(&store);
+    for (command, calls) in measure(&store, &url) {
+        assert_eq!(calls.get("execve"), Some(&1), "{command} starts a program: {calls:?}");
+        for call in ["clone", "clone3", "fork", "vfork"] {
+            assert_eq!(calls.get(call), None, "{command} starts a thread or process: {calls:?}");
+        }
+        let total: u64 = calls.values().sum();
+        assert!(total < 400, "{command} makes {total} system calls: {calls:?}");
+    }
+}
