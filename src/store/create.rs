@@ -232,7 +232,7 @@ fn pull_options(request: &Request<'_>, fetcher: &Fetcher, image: &Image) -> Pull
     PullOptions {
         verify: !request.source.skip_validation || fetcher.registry_image().is_some(),
         budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
-        workers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+        readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -18,6 +18,8 @@ use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::unpacker::{self, Budget, Expected, Failure, IdTranslation};
 
+/// The most threads that build layers; one more for each that is being read does the writing.
+const WORKERS: usize = 32;
 /// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
 const READ_AHEAD: usize = 8 << 20;
 /// The same of all layers together.
@@ -30,8 +32,8 @@ pub(super) struct PullOptions {
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
-    /// The most layers to pull side by side.
-    pub(super) workers: usize,
+    /// The most layers to read side by side.
+    pub(super) readers: usize,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -62,9 +64,8 @@ struct Pull<'a> {
     layers: &'a [Layer],
     verify: bool,
     budget: Option<Budget>,
-    workers: usize,
-    /// The next layer that no worker has taken.
-    next: AtomicUsize,
+    /// The most layers to read side by side.
+    readers: usize,
     /// One flag a layer: stop unpacking it.
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
@@ -73,6 +74,10 @@ struct Pull<'a> {
 }
 
 struct Progress {
+    /// The next layer that no worker has taken.
+    next: usize,
+    /// How many layers are being read.
+    reading: usize,
     published: Vec<bool>,
     failure: Option<(usize, Error)>,
 }
@@ -91,10 +96,9 @@ impl<'a> Pull<'a> {
             layers: &image.layers,
             verify: options.verify,
             budget: options.budget.map(Budget::new),
-            workers: options.workers,
-            next: AtomicUsize::new(0),
+            readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
-            progress: Mutex::new(Progress { published, failure: None }),
+            progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
             changed: Condvar::new(),
             ids: IdTranslation::identity(),
         }
@@ -103,7 +107,8 @@ impl<'a> Pull<'a> {
     fn run(self) -> Result<(), Error> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
         thread::scope(|scope| {
-            for _ in 1..missing.min(self.workers) {
+            // More than read at once: one that has read its layer may have to wait for those below.
+            for _ in 1..missing.min(WORKERS) {
                 // Where no more threads are to be had, those there are do all the work.
                 if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
                     tracing::info!(%error, "pulling-with-fewer-workers");
@@ -119,44 +124,50 @@ impl<'a> Pull<'a> {
     /// Takes layers bottom first. All workers wait only for lower layers, of this process or another, so that the
     /// lowest unfinished layer of all is always being worked on.
     fn work(&self) {
-        while let Some(index) = self.take() {
+        while let Some((index, reading)) = self.take() {
             let span = tracing::info_span!("build-layer", blob_id = %self.layers[index].blob_id,
                 chain_id = %self.layers[index].chain_id);
             let _entered = span.enter();
-            match self.build(index) {
+            match self.build(index, reading) {
                 Ok(()) => self.publish(index),
                 Err(error) => self.fail(index, error),
             }
         }
     }
 
-    fn take(&self) -> Option<usize> {
+    /// The next layer, and the permission to read it.
+    fn take(&self) -> Option<(usize, Reading<'_, 'a>)> {
+        let mut progress = self.progress();
         loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let is_published = *self.progress().published.get(index)?;
-            if !is_published {
-                return Some(index);
+            while *progress.published.get(progress.next)? {
+                progress.next += 1;
             }
+            if progress.reading < self.readers {
+                progress.reading += 1;
+                progress.next += 1;
+                return Some((progress.next - 1, Reading(self)));
+            }
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn build(&self, index: usize) -> Result<(), Error> {
-        match self.build_once(index) {
+    fn build(&self, index: usize, reading: Reading<'_, '_>) -> Result<(), Error> {
+        match self.build_once(index, Some(reading)) {
             Err(error) if error.is_wrong_layer() && self.fetcher.leave_mirrors() => {
                 tracing::info!(%error, "mirror-sent-wrong-layer");
-                self.build_once(index)
+                self.build_once(index, None)
             }
             built => built,
         }
     }
 
-    fn build_once(&self, index: usize) -> Result<(), Error> {
+    fn build_once(&self, index: usize, reading: Option<Reading<'_, '_>>) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
-        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
+        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path, reading))
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
-    fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
+    fn unpack(&self, index: usize, path: &Path, reading: Option<Reading<'_, '_>>) -> Result<u64, Error> {
         let layer = &self.layers[index];
         let source = self.fetcher.open(layer, &self.cancel[index]).map_err(Error::Pull)?;
         let unpacked = unpacker::unpack(source, || self.make_volume(index, path), &self.job(index));
@@ -164,6 +175,7 @@ impl<'a> Pull<'a> {
             Failure::Volume(error) => error,
             Failure::Layer(error) => unpack_error(&layer.blob_id, error),
         })?;
+        drop(reading);
         self.wait_for_parents(index)?;
         let volume = open_directory(path)?;
         // Only a layer that leaves something open pays for looking at its parents.
@@ -198,7 +210,7 @@ impl<'a> Pull<'a> {
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.store.driver.whiteouts(),
             read_ahead: if self.store.driver.stacks_volumes() {
-                READ_AHEAD.min(READ_AHEAD_OF_ALL / self.workers.max(1))
+                READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
             } else {
                 0
             },
@@ -246,6 +258,17 @@ impl<'a> Pull<'a> {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The permission to read a layer, until it is dropped. Given bottom first, so that the layers below a layer that waits
+/// for them have theirs or are done.
+struct Reading<'p, 'a>(&'p Pull<'a>);
+
+impl Drop for Reading<'_, '_> {
+    fn drop(&mut self) {
+        self.0.progress().reading -= 1;
+        self.0.changed.notify_all();
     }
 }
 
