@@ -2,12 +2,13 @@
 //!
 //! Data goes one way: [`cli`] parses and prints, [`store`] keeps what is on disk and carries out the transactions,
 //! [`fetcher`] says where layers come from, [`unpacker`] turns their streams into files, and [`driver`] knows the
-//! filesystem underneath. [`image`] and [`sys`] know nobody else.
+//! filesystem underneath. [`image`], [`idmap`] and [`sys`] know nobody else.
 
 pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod fetcher;
+pub mod idmap;
 pub mod image;
 pub mod layout;
 pub mod observe;

@@ -17,6 +17,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod list;
+mod mappings;
 pub mod output;
 mod progress;
 mod stats;
@@ -33,6 +34,7 @@ pub use self::failure::Failure;
 use crate::config::Config;
 use crate::driver;
 use crate::store::Store;
+use crate::sys::caller::Caller;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
 /// The store that the configuration names, with its driver.
 fn store(config: &Config) -> Result<Store, Failure> {
     let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
-    Ok(Store::new(&config.store, driver::named(&config.driver, options)?)?)
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, Caller::of_process())?)
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

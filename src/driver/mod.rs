@@ -16,6 +16,7 @@ use self::btrfs::Btrfs;
 use self::overlay_xfs::OverlayXfs;
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 use crate::unpacker::WhiteoutFormat;
 
@@ -46,6 +47,8 @@ pub struct ImageRequest<'a> {
     pub volumes: &'a [Volume],
     /// The limit, if there is to be one.
     pub limit: Option<DiskLimit>,
+    /// Whose the image is to be.
+    pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.
     pub mount: bool,
 }
@@ -158,10 +161,10 @@ pub trait Driver: Sync {
     /// Checks that the filesystem of `path` can do all that is needed, quotas included.
     fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), Error>;
     /// Makes what the driver needs in a store beside the common directories.
-    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), Error>;
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), Error>;
 
-    /// How layers write down what they delete.
-    fn whiteouts(&self) -> WhiteoutFormat;
+    /// How layers write down what they delete; `with_marks` is whether whoever mounts them sees attributes of root's.
+    fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat;
     /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
     fn stacks_volumes(&self) -> bool;
     /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.

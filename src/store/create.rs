@@ -15,12 +15,14 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, namespace::Namespace, removal};
+use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, namespace, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::{Fetcher, Options};
+use crate::idmap::IdMappings;
 use crate::image::{Image, Reference};
 use crate::sys::files;
 use crate::sys::lock;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
@@ -74,24 +76,24 @@ impl Store {
     pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
-        if !Namespace::read(&self.layout)?.is_identity() {
-            return Err(Error::MissingMappings);
-        }
+        let mappings = namespace::mappings(&self.layout)?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
         }
         self.check_is_new(&id)?;
 
-        let fetcher = Fetcher::for_reference(&reference, request.image, &request.source);
-        let known = documents::Cache::new(&self.layout);
-        let image = fetcher.image(&known)?;
+        let source = Source {
+            fetcher: Fetcher::for_reference(&reference, request.image, &request.source),
+            known: documents::Cache::new(&self.layout),
+        };
+        let image = source.fetcher.image(&source.known)?;
         self.check_image(&image, request)?;
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let created = self.make(request, &id, &fetcher, image, &known);
+        let created = self.make(request, &id, &source, image, mappings);
         if let Err(error) = &created {
             self.clean_up_after(error, &id);
         }
@@ -131,25 +133,28 @@ impl Store {
         &self,
         request: &Request<'_>,
         id: &ImageId,
-        fetcher: &Fetcher,
+        source: &Source<'_>,
         image: Image,
-        known: &documents::Cache<'_>,
+        mappings: IdMappings,
     ) -> Result<Created, Error> {
+        let owner = self.owner(&mappings);
         removal::remove_unfinished(self, id)?;
         let present = self.claim_and_clean(request, id, &image)?;
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
-            layers::pull(self, fetcher, &image, &pull_options(request, fetcher, &image), present)
-                .map_err(|error| of_image(error, fetcher))?;
+            let options = source.pull_options(request, &image, &mappings);
+            let pulled = layers::pull(self, &source.fetcher, &image, &options, present);
+            pulled.map_err(|error| source.name_in(error))?;
         }
-        if let Err(error) = known.keep(id) {
+        if let Err(error) = source.known.keep(id, owner) {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
-        let mut mounts = self.fill(request, id, &image, &directory, &published)?;
-        mounts.extend(self.make_volumes(&image.volumes, &directory, &published)?);
+        owner.take(&directory)?;
+        let mut mounts = self.fill(request, id, &image, &directory, &published, &mappings)?;
+        mounts.extend(self.make_volumes(&image.volumes, &directory, &published, owner)?);
         publish(&directory, &published, id)?;
         Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
     }
@@ -189,13 +194,20 @@ impl Store {
     }
 
     /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-    fn make_volumes(&self, volumes: &[String], directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+    fn make_volumes(
+        &self,
+        volumes: &[String],
+        directory: &Path,
+        published: &Path,
+        owner: Owner,
+    ) -> Result<Vec<Mount>, Error> {
         let mut mounts = Vec::with_capacity(volumes.len());
         for volume in volumes {
             let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
             let name = format!("vol-{name}");
             let path = directory.join(&name);
             self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            owner.take(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
             mounts.push(Mount {
                 destination: volume.clone(),
@@ -214,33 +226,49 @@ impl Store {
         image: &Image,
         directory: &Path,
         published: &Path,
+        mappings: &IdMappings,
     ) -> Result<Vec<Mount>, Error> {
         let mut volumes = layers::sizes(self, &image.layers)?;
         if !request.mount {
             let count = self.driver.layers_too_many(&self.layout, volumes.len())?;
-            volumes = flatten::flatten(self, id, &image.layers, volumes, count)?;
+            volumes = flatten::flatten(self, id, &image.layers, volumes, count, self.whiteouts(mappings))?;
         }
-        let request =
-            ImageRequest { directory, published, volumes: &volumes, limit: request.limit, mount: request.mount };
+        let request = ImageRequest {
+            directory,
+            published,
+            volumes: &volumes,
+            limit: request.limit,
+            owner: self.owner(mappings),
+            mount: request.mount,
+        };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
     }
 }
 
-fn pull_options(request: &Request<'_>, fetcher: &Fetcher, image: &Image) -> PullOptions {
-    let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
-    let usual = if fetcher.is_remote(image) { processors.max(DOWNLOADS) } else { processors };
-    PullOptions {
-        verify: !request.source.skip_validation || fetcher.registry_image().is_some(),
-        budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
-        readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
-    }
+/// Where an image comes from, and what is known of it from before.
+struct Source<'a> {
+    fetcher: Fetcher,
+    known: documents::Cache<'a>,
 }
 
-/// Names the image in what went wrong with one of its layers.
-fn of_image(error: Error, fetcher: &Fetcher) -> Error {
-    match fetcher.registry_image() {
-        Some(image) if !error.to_string().contains(image) => Error::OfImage(Box::new(error), image.to_owned()),
-        _ => error,
+impl Source<'_> {
+    fn pull_options<'a>(&self, request: &Request<'_>, image: &Image, mappings: &'a IdMappings) -> PullOptions<'a> {
+        let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
+        let usual = if self.fetcher.is_remote(image) { processors.max(DOWNLOADS) } else { processors };
+        PullOptions {
+            verify: !request.source.skip_validation || self.fetcher.registry_image().is_some(),
+            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
+            readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+            mappings,
+        }
+    }
+
+    /// Names the image in what went wrong with one of its layers.
+    fn name_in(&self, error: Error) -> Error {
+        match self.fetcher.registry_image() {
+            Some(image) if !error.to_string().contains(image) => Error::OfImage(Box::new(error), image.to_owned()),
+            _ => error,
+        }
     }
 }
 

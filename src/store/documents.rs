@@ -22,6 +22,7 @@ use crate::fetcher::{Documents, Tag};
 use crate::image::{self, Document, chain_ids, digest_hex, is_sha256, parse_config, parse_document};
 use crate::layout::Layout;
 use crate::sys::files;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// The most files that are kept.
@@ -54,14 +55,16 @@ impl<'a> Cache<'a> {
         Cache { layout, learned: RefCell::default() }
     }
 
-    /// Writes down what was learned. The caller holds the lock of `image`, whose layers are there.
-    pub(super) fn keep(&self, image: &ImageId) -> Result<(), PathError> {
+    /// Writes down what was learned, in a directory of the store's owner. The caller holds the lock of `image`, whose
+    /// layers are there.
+    pub(super) fn keep(&self, image: &ImageId, owner: Owner) -> Result<(), PathError> {
         let learned = self.learned.take();
         if learned.is_empty() {
             return Ok(());
         }
         let directory = self.layout.documents();
         files::ensure_directory(&directory)?;
+        owner.take(&directory)?;
         for (name, content) in learned {
             files::replace(&directory.join(name), &self.layout.recording(image.as_str()), &content)?;
         }
@@ -230,7 +233,7 @@ mod tests {
     fn keep(layout: &Layout, fill: impl FnOnce(&Cache<'_>)) {
         let cache = Cache::new(layout);
         fill(&cache);
-        cache.keep(&ImageId::new("x").unwrap()).unwrap();
+        cache.keep(&ImageId::new("x").unwrap(), Owner::default()).unwrap();
     }
 
     #[test]
@@ -241,7 +244,7 @@ mod tests {
         cache.add(&digest(b"{}"), b"{}");
         cache.set_tag(NAME, tag.clone());
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
-        cache.keep(&ImageId::new("x").unwrap()).unwrap();
+        cache.keep(&ImageId::new("x").unwrap(), Owner::default()).unwrap();
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (Some(b"{}".to_vec()), Some(tag)));
         assert_eq!(cache.tag("docker.io/library/busybox:other"), None);
         assert_eq!(files::names(&layout.tmp()).unwrap(), [""; 0]);

@@ -8,7 +8,7 @@ use super::{Error, ImageId, Store, build, dependencies, layers, volumes};
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
 use crate::sys::lock;
-use crate::unpacker;
+use crate::unpacker::{self, WhiteoutFormat};
 
 /// The volumes to mount instead of `volumes`, the lowest `count` of which are to become one.
 pub(super) fn flatten(
@@ -17,6 +17,7 @@ pub(super) fn flatten(
     image_layers: &[Layer],
     volumes: Vec<Volume>,
     count: usize,
+    whiteouts: WhiteoutFormat,
 ) -> Result<Vec<Volume>, Error> {
     let (lowest, others) = volumes.split_at(count);
     let Some(top) = lowest.last() else { return Ok(volumes) };
@@ -31,7 +32,7 @@ pub(super) fn flatten(
                 let parents = layers::open_below(store, &image_layers[..count])?;
                 let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
                 let target = layers::open_directory(path)?;
-                unpacker::flatten(&parents, target.as_fd(), store.driver.whiteouts())
+                unpacker::flatten(&parents, target.as_fd(), whiteouts)
                     .map_err(|error| layers::unpack_error(chain_id.as_str(), error))?;
                 // Its files share their blocks with those of the layers, which are accounted for.
                 Ok(0)

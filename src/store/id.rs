@@ -83,6 +83,7 @@ impl Argument<'_> {
 mod tests {
     use super::*;
     use crate::driver::overlay_xfs::OverlayXfs;
+    use crate::sys::caller::Caller;
 
     #[test]
     fn an_id_is_one_plain_name() {
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn an_argument_is_an_id_or_a_path_below_the_store() {
-        let store = Store::new(std::path::Path::new("/some/store/"), Box::new(OverlayXfs)).unwrap();
+        let store = Store::new(std::path::Path::new("/some/store/"), Box::new(OverlayXfs), Caller::Root).unwrap();
         let id = |text| Argument(text).id(&store).map(|id| id.to_string());
         assert_eq!(id("x").unwrap(), "x");
         assert_eq!(id("/some/store/images/x").unwrap(), "x");

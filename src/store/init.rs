@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::backing_file::{self, Wanted};
-use super::{Error, Store, namespace::Namespace};
+use super::{Error, Store, namespace};
 use crate::driver::FilesystemRequest;
+use crate::idmap::IdMappings;
 use crate::layout;
 use crate::sys::files;
 use crate::sys::lock;
@@ -19,7 +20,7 @@ const LOCK: &str = "/var/run/init-store.lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What kind of store to make.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct InitRequest {
     /// Size of a store on a loop device; 0 for a directory of an existing filesystem.
     pub size_bytes: u64,
@@ -27,23 +28,31 @@ pub struct InitRequest {
     pub size_is_explicit: bool,
     /// What the filesystem has to do.
     pub filesystem: FilesystemRequest,
+    /// What the ids of images are on the host.
+    pub mappings: IdMappings,
 }
 
 impl Store {
     /// Makes the store, or checks one that is there. Changes nothing of a store that is as it should be.
-    pub fn init(&self, request: InitRequest) -> Result<(), Error> {
+    pub fn init(&self, request: &InitRequest) -> Result<(), Error> {
+        self.check_may_be_initialised()?;
         let root = self.layout.root();
-        if !rustix::process::getuid().is_root() {
-            return Err(Error::NotRoot(root.display().to_string()));
-        }
         check_path(root)?;
         let _lock = hold_others_off()?;
         self.mount_if_needed(request)?;
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
-        self.configure(request.filesystem)
+        self.configure(request)
     }
 
-    fn mount_if_needed(&self, request: InitRequest) -> Result<(), Error> {
+    /// Checks that the caller may make stores.
+    pub fn check_may_be_initialised(&self) -> Result<(), Error> {
+        if rustix::process::getuid().is_root() {
+            return Ok(());
+        }
+        Err(Error::NotRoot(self.layout.root().display().to_string()))
+    }
+
+    fn mount_if_needed(&self, request: &InitRequest) -> Result<(), Error> {
         let wanted = Wanted { bytes: request.size_bytes, is_explicit: request.size_is_explicit };
         let backing = self.layout.backing_file();
         let has_backing = files::exists(&backing)?;
@@ -82,7 +91,8 @@ impl Store {
         Ok(mount_point::is_mount_point(&directory)?)
     }
 
-    fn configure(&self, request: FilesystemRequest) -> Result<(), Error> {
+    fn configure(&self, request: &InitRequest) -> Result<(), Error> {
+        let owner = self.owner(&request.mappings);
         let root = self.layout.root();
         if !files::exists(root)? {
             fs::create_dir(root).on("mkdir", root)?;
@@ -90,16 +100,20 @@ impl Store {
         if !root.is_dir() {
             return Err(Error::NotADirectory(root.display().to_string()));
         }
-        self.driver.configure(&self.layout, request)?;
+        namespace::check(&self.layout, &request.mappings)?;
+        self.driver.configure(&self.layout, request.filesystem, owner)?;
+        owner.take(root)?;
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;
-        for directory in layout::DIRECTORIES {
-            let path = root.join(directory);
-            files::ensure_directory(&path)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+        let unflushed = self.layout.unflushed();
+        for path in layout::DIRECTORIES.map(|directory| root.join(directory)).iter().chain([&unflushed]) {
+            files::ensure_directory(path)?;
+            owner.take(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).on("chmod", path)?;
         }
         // Now, while there is room for it: a full store must not be one that cannot be locked.
         drop(lock::share_whole(&self.layout.lock_file())?);
-        Namespace::default().settle(&self.layout)
+        owner.take(&self.layout.lock_file())?;
+        namespace::settle(&self.layout, &request.mappings)
     }
 }
 

@@ -13,10 +13,12 @@ use std::thread;
 use super::{Error, Store, build, durability, volumes};
 use crate::driver::Volume;
 use crate::fetcher::Fetcher;
+use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, Failure, IdTranslation};
+use crate::unpacker::{self, Budget, Expected, Failure, WhiteoutFormat};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
 const WORKERS: usize = 32;
@@ -27,13 +29,15 @@ const READ_AHEAD_OF_ALL: usize = 24 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
-pub(super) struct PullOptions {
+pub(super) struct PullOptions<'a> {
     /// Whether digests and sizes must be what the manifest says.
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
     /// The most layers to read side by side.
     pub(super) readers: usize,
+    /// What the layers' ids are on the host.
+    pub(super) mappings: &'a IdMappings,
 }
 
 /// Which of an image's layers can be used as they are.
@@ -51,7 +55,7 @@ pub(super) fn pull(
     store: &Store,
     fetcher: &Fetcher,
     image: &Image,
-    options: &PullOptions,
+    options: &PullOptions<'_>,
     present: Vec<bool>,
 ) -> Result<(), Error> {
     Pull::new(store, fetcher, image, options, present).run()
@@ -70,7 +74,9 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    ids: IdTranslation,
+    ids: &'a IdMappings,
+    owner: Owner,
+    whiteouts: WhiteoutFormat,
 }
 
 struct Progress {
@@ -87,7 +93,7 @@ impl<'a> Pull<'a> {
         store: &'a Store,
         fetcher: &'a Fetcher,
         image: &'a Image,
-        options: &PullOptions,
+        options: &PullOptions<'a>,
         published: Vec<bool>,
     ) -> Self {
         Pull {
@@ -100,7 +106,9 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
             changed: Condvar::new(),
-            ids: IdTranslation::identity(),
+            ids: options.mappings,
+            owner: store.owner(options.mappings),
+            whiteouts: store.whiteouts(options.mappings),
         }
     }
 
@@ -194,6 +202,9 @@ impl<'a> Pull<'a> {
             parent = below.map(|below| self.store.layout.volume(below));
         }
         self.store.driver.create_volume(path, parent.as_deref())?;
+        if parent.is_none() {
+            self.owner.take(path)?;
+        }
         Ok(open_directory(path)?)
     }
 
@@ -208,13 +219,13 @@ impl<'a> Pull<'a> {
         unpacker::Layer {
             expected,
             base_directory: layer.base_directory.as_deref(),
-            whiteouts: self.store.driver.whiteouts(),
+            whiteouts: self.whiteouts,
             read_ahead: if self.store.driver.stacks_volumes() {
                 READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
             } else {
                 0
             },
-            ids: &self.ids,
+            ids: self.ids,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
         }

@@ -57,20 +57,18 @@ pub use id::{Argument, ImageId};
 pub use init::InitRequest;
 
 use crate::driver::{self, Driver, Usage};
+use crate::idmap::IdMappings;
 use crate::layout::{self, Layout};
+use crate::sys::caller::Caller;
 use crate::sys::files;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::unpacker::WhiteoutFormat;
 use crate::{fetcher, unpacker};
 
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A store whose ids are mapped.
-    #[error(
-        "id mappings are not part of this build: use a store without them (init-store without --uid-mapping, \
-         --gid-mapping and --rootless)"
-    )]
-    MissingMappings,
     /// The directory is no store.
     #[error("Store path is not initialized. Please run init-store.")]
     NotInitialised,
@@ -233,12 +231,13 @@ fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
 pub struct Store {
     layout: Layout,
     driver: Box<dyn Driver>,
+    caller: Caller,
 }
 
 impl Store {
     /// Names a store; nothing is looked at yet.
-    pub fn new(path: &Path, driver: Box<dyn Driver>) -> Result<Self, Error> {
-        Ok(Store { layout: Layout::new(absolute(path)?), driver })
+    pub fn new(path: &Path, driver: Box<dyn Driver>, caller: Caller) -> Result<Self, Error> {
+        Ok(Store { layout: Layout::new(absolute(path)?), driver, caller })
     }
 
     /// The store's paths.
@@ -252,6 +251,19 @@ impl Store {
             return Err(Error::NotInitialised);
         }
         Ok(self.driver.validate(self.layout.root())?)
+    }
+
+    /// Whom to give what is made in a store with these mappings. Root alone makes things that are not its own.
+    fn owner(&self, mappings: &IdMappings) -> Owner {
+        match self.caller {
+            Caller::Root => Owner { uid: mappings.uids.root(), gid: mappings.gids.root() },
+            Caller::User | Caller::MappedUser => Owner::default(),
+        }
+    }
+
+    /// How layers of a store with these mappings write down what they delete.
+    fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
+        self.driver.whiteouts(self.caller == Caller::Root && mappings.is_identity())
     }
 
     /// Checks that there is something at the store's path.

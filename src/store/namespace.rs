@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::idmap::{IdMap, IdMappings};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::path_error::OnPath;
@@ -13,65 +14,116 @@ use crate::sys::path_error::OnPath;
 /// Mappings as `<namespace id>:<host id>:<size>`, sorted as text.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Namespace {
+struct Namespace {
     uid_mappings: Vec<String>,
     gid_mappings: Vec<String>,
 }
 
 impl Namespace {
-    /// Reads the mappings of an initialised store.
-    pub(super) fn read(layout: &Layout) -> Result<Self, Error> {
+    fn of(mappings: &IdMappings) -> Self {
+        let texts = |map: &IdMap| {
+            let mut texts: Vec<String> = map.ranges().iter().map(ToString::to_string).collect();
+            texts.sort();
+            texts
+        };
+        Namespace { uid_mappings: texts(&mappings.uids), gid_mappings: texts(&mappings.gids) }
+    }
+
+    fn read(layout: &Layout) -> Result<Self, Error> {
         let path = layout.namespace_file();
         let content = fs::read(&path).on("reading namespace file: open", &path)?;
         serde_json::from_slice(&content).map_err(|e| Error::BadNamespaceFile(e.to_string()))
     }
 
-    /// Writes the mappings of a new store, or compares them with those it has.
-    pub(super) fn settle(&self, layout: &Layout) -> Result<(), Error> {
-        let path = layout.namespace_file();
-        if files::exists(&path)? {
-            let present = Namespace::read(layout)?;
-            return match () {
-                () if present.uid_mappings != self.uid_mappings => Err(Error::MappingsDiffer("UID")),
-                () if present.gid_mappings != self.gid_mappings => Err(Error::MappingsDiffer("GID")),
-                () => Ok(()),
-            };
-        }
+    fn write(&self, layout: &Layout) -> Result<(), Error> {
         let mut content = serde_json::to_vec(self).map_err(|e| Error::BadNamespaceFile(e.to_string()))?;
         content.push(b'\n');
-        let temporary = layout.tmp().join("namespace.json");
+        let (path, temporary) = (layout.namespace_file(), layout.tmp().join("namespace.json"));
         fs::write(&temporary, content).on("write", &temporary)?;
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).on("chmod", &temporary)?;
         // The store hangs on this file: a power cut must not find its name on disk without its content.
         fs::File::open(&temporary).and_then(|file| file.sync_all()).on("fsync", &temporary)?;
         Ok(fs::rename(&temporary, &path).on("rename", &path)?)
     }
+}
 
-    /// Whether ids are left as they are.
-    pub(super) fn is_identity(&self) -> bool {
-        self.uid_mappings.is_empty() && self.gid_mappings.is_empty()
+/// The mappings of an initialised store.
+pub(super) fn mappings(layout: &Layout) -> Result<IdMappings, Error> {
+    let Namespace { uid_mappings, gid_mappings } = Namespace::read(layout)?;
+    let map = |kind, texts: &[String]| {
+        IdMap::recorded(texts)
+            .map_err(|error| Error::BadNamespaceFile(format!("invalid {kind} mappings format: {error}")))
+    };
+    Ok(IdMappings { uids: map("uid", &uid_mappings)?, gids: map("gid", &gid_mappings)? })
+}
+
+/// Compares the mappings of a store that has been initialised before.
+pub(super) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+    if !files::exists(&layout.namespace_file())? {
+        return Ok(());
     }
+    let (present, wanted) = (Namespace::read(layout)?, Namespace::of(mappings));
+    match () {
+        () if present.uid_mappings != wanted.uid_mappings => Err(Error::MappingsDiffer("UID")),
+        () if present.gid_mappings != wanted.gid_mappings => Err(Error::MappingsDiffer("GID")),
+        () => Ok(()),
+    }
+}
+
+/// Writes the mappings of a new store.
+pub(super) fn settle(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+    if files::exists(&layout.namespace_file())? {
+        return Ok(());
+    }
+    Namespace::of(mappings).write(layout)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn is_written_once_and_compared_later() {
+    fn mapped(uids: &[&str]) -> IdMappings {
+        let ranges = uids.iter().map(|text| text.parse().unwrap()).collect();
+        IdMappings { uids: IdMap::new(ranges).unwrap(), gids: IdMap::default() }
+    }
+
+    fn store() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
         fs::create_dir(layout.meta()).unwrap();
         fs::create_dir(layout.tmp()).unwrap();
-        Namespace::default().settle(&layout).unwrap();
+        (directory, layout)
+    }
+
+    #[test]
+    fn is_written_once_and_compared_later() {
+        let (_directory, layout) = store();
+        check(&layout, &mapped(&["0:1000:1"])).unwrap();
+        settle(&layout, &IdMappings::identity()).unwrap();
         let content = fs::read_to_string(layout.namespace_file()).unwrap();
         assert_eq!(content, "{\"uid-mappings\":[],\"gid-mappings\":[]}\n");
-        Namespace::default().settle(&layout).unwrap();
-
-        let mapped = Namespace { uid_mappings: vec!["0:1000:1".into()], gid_mappings: Vec::new() };
+        check(&layout, &IdMappings::identity()).unwrap();
         assert_eq!(
-            mapped.settle(&layout).unwrap_err().to_string(),
+            check(&layout, &mapped(&["0:1000:1"])).unwrap_err().to_string(),
             "provided UID mappings do not match those already configured in the store"
         );
+    }
+
+    #[test]
+    fn the_order_of_mappings_does_not_matter_and_they_are_sorted_as_text() {
+        let (_directory, layout) = store();
+        settle(&layout, &mapped(&["1:100000:65000", "0:1000:1"])).unwrap();
+        let content = fs::read_to_string(layout.namespace_file()).unwrap();
+        assert_eq!(content, "{\"uid-mappings\":[\"0:1000:1\",\"1:100000:65000\"],\"gid-mappings\":[]}\n");
+        check(&layout, &mapped(&["0:1000:1", "1:100000:65000"])).unwrap();
+        assert_eq!(mappings(&layout).unwrap().uid(4000), Ok(103_999));
+    }
+
+    #[test]
+    fn what_is_no_mapping_is_named() {
+        let (_directory, layout) = store();
+        fs::write(layout.namespace_file(), r#"{"uid-mappings":["0:1"],"gid-mappings":[]}"#).unwrap();
+        let message = mappings(&layout).unwrap_err().to_string();
+        assert!(message.starts_with("invalid namespace file: invalid uid mappings format: `0:1`"), "{message}");
     }
 }

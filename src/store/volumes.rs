@@ -188,10 +188,11 @@ fn files_below(directory: &Path) -> Result<HashMap<u64, u64>, PathError> {
 mod tests {
     use super::*;
     use crate::driver::overlay_xfs::OverlayXfs;
+    use crate::sys::caller::Caller;
 
     fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path(), Box::new(OverlayXfs)).unwrap();
+        let store = Store::new(directory.path(), Box::new(OverlayXfs), Caller::Root).unwrap();
         for path in [store.layout.volumes(), store.layout.meta(), store.layout.tmp()] {
             fs::create_dir(path).unwrap();
         }

@@ -2,15 +2,18 @@
 
 pub mod argv;
 pub mod btrfs;
+pub mod caller;
 pub mod confine;
 pub mod dirfd;
 pub mod files;
 pub mod lock;
 pub mod loop_device;
 pub mod mount_point;
+pub mod owner;
 pub mod path_error;
 pub mod random;
 pub mod remove_tree;
 pub mod signals;
+pub mod subordinate_ids;
 pub mod xattr;
 pub mod xfs;

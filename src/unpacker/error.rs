@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::archive::ArchiveError;
-use super::ids::IdError;
+use crate::idmap::IdError;
 use crate::sys::path_error::reason;
 
 /// Why a layer could not be unpacked. The text is one line and complete: it repeats what the source says.

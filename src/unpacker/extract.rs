@@ -10,14 +10,16 @@ use rustix::io::{Errno, write};
 use tracing::debug;
 
 use super::archive::{Archive, Entry, Kind};
+use super::attribute_ids;
 use super::attributes::{Attributes, Owner, Target, is_portable};
 use super::error::Error;
-use super::ids::IdTranslation;
 use super::path::clean;
+use super::pax::Xattr;
 use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, Unpacked};
+use crate::idmap::IdMappings;
 use crate::sys::confine::Confinement;
 
 /// Extracts the archive in `stream` into the directory `volume`, and reads the stream to its end.
@@ -178,6 +180,7 @@ impl<R: BufRead> Extractor<'_, R> {
             }
             kept
         });
+        self.owners.translate_attributes(&mut xattrs, path)?;
         let owner = self.owners.translate(entry.uid, entry.gid, path)?;
         Ok(Attributes { owner, mode: entry.mode, xattrs, mtime: entry.mtime })
     }
@@ -209,12 +212,12 @@ impl<R: BufRead> Extractor<'_, R> {
 
 /// Owners as files get them.
 struct Owners<'a> {
-    ids: &'a IdTranslation,
+    ids: &'a IdMappings,
     given_away: bool,
 }
 
 impl<'a> Owners<'a> {
-    fn new(ids: &'a IdTranslation) -> Self {
+    fn new(ids: &'a IdMappings) -> Self {
         Self { ids, given_away: Owner::can_be_given() }
     }
 
@@ -225,6 +228,14 @@ impl<'a> Owners<'a> {
         let failed = |source| Error::Id { path: path.to_owned(), source };
         let (uid, gid) = (self.ids.uid(uid).map_err(failed)?, self.ids.gid(gid).map_err(failed)?);
         Ok(Some(Owner { uid, gid }))
+    }
+
+    fn translate_attributes(&self, xattrs: &mut [Xattr], path: &Path) -> Result<(), Error> {
+        if self.ids.is_identity() {
+            return Ok(());
+        }
+        let failed = |source| Error::Id { path: path.to_owned(), source };
+        xattrs.iter_mut().try_for_each(|xattr| attribute_ids::translate(xattr, self.ids).map_err(failed))
     }
 }
 

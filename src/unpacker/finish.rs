@@ -54,9 +54,7 @@ pub(super) fn finish(
     let found = finisher.follow_lower_symlinks()?;
     finisher.make_links()?;
     finisher.remove_idle_whiteouts()?;
-    if unpacked.unsettled.root_is_opaque {
-        finisher.hide_lower_root()?;
-    }
+    finisher.hide_without_marks()?;
     finisher.settle_implicit(found)?;
     Ok(finisher.size)
 }
@@ -285,15 +283,27 @@ impl Finisher<'_> {
         Ok(())
     }
 
-    /// An overlay does not ask whether the root of a volume is opaque, so each entry of the lower ones' root is hidden
-    /// by itself.
-    fn hide_lower_root(&mut self) -> Result<(), Error> {
-        let failed = |error: io::Error| Error::file("hiding the content of", "/", error);
-        let root = self.tree.enter(Path::new(""))?;
-        for (name, _) in self.parents.read_dir(Path::new("")).map_err(failed)? {
-            match dirfd::stat_name(&root.fd, &name).map_err(failed)? {
-                None => self.format.hide(&root.fd, &name).map_err(failed)?,
-                Some(stat) if is_directory(&stat) => self.hide_content(Path::new(&name)).map_err(failed)?,
+    /// Hides each entry of lower layers by itself in opaque directories that cannot be marked as such: the root, which an
+    /// overlay does not ask, and all of them in formats without such marks.
+    fn hide_without_marks(&mut self) -> Result<(), Error> {
+        let has_mark = |path: &Path| self.format.has_opaque_mark() && !path.as_os_str().is_empty();
+        let unmarked: Vec<PathBuf> = self.opaque.keys().filter(|path| !has_mark(path)).cloned().collect();
+        for path in unmarked {
+            self.hide_lower_entries(&path)?;
+        }
+        Ok(())
+    }
+
+    fn hide_lower_entries(&mut self, path: &Path) -> Result<(), Error> {
+        let failed = |error: io::Error| Error::file("hiding the content of", path, error);
+        let place = self.tree.enter(path)?;
+        for (name, _) in self.parents.read_dir(path).map_err(failed)? {
+            match dirfd::stat_name(&place.fd, &name).map_err(failed)? {
+                None => self.format.hide(&place.fd, &name).map_err(failed)?,
+                Some(stat) if is_directory(&stat) && self.format.has_opaque_mark() => {
+                    self.hide_content(&path.join(name)).map_err(failed)?;
+                }
+                Some(stat) if is_directory(&stat) => self.hide_lower_entries(&path.join(name))?,
                 Some(_) => {}
             }
         }

@@ -12,6 +12,7 @@
 //! This module writes into the directories it is handed and nowhere else.
 
 mod archive;
+mod attribute_ids;
 mod attributes;
 mod channel;
 mod copyup;
@@ -21,7 +22,6 @@ mod error;
 mod extract;
 mod finish;
 mod flatten;
-mod ids;
 mod merged;
 mod path;
 mod pax;
@@ -42,10 +42,10 @@ pub use archive::ArchiveError;
 pub use digest::{Budget, Expected};
 pub use error::Error;
 pub use flatten::flatten;
-pub use ids::{IdError, IdRange, IdTranslation};
 pub use merged::{MergedFile, MergedView};
 pub use whiteout::WhiteoutFormat;
 
+use crate::idmap::IdMappings;
 use attributes::Owner;
 use tree::Unsettled;
 
@@ -60,7 +60,7 @@ pub struct Layer<'a> {
     /// Uncompressed bytes that may wait for the volume, and for the writing half later on. Some always may.
     pub read_ahead: usize,
     /// Whose the files become.
-    pub ids: &'a IdTranslation,
+    pub ids: &'a IdMappings,
     /// Limit on the uncompressed bytes, shared with other layers.
     pub budget: Option<&'a Budget>,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.
@@ -114,11 +114,13 @@ impl Unpacked {
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
-        let Unsettled { implicit, opaque: _, root_is_opaque, links, whiteouts } = &self.unsettled;
+        let Unsettled { implicit, opaque, root_is_opaque, links, whiteouts } = &self.unsettled;
         let based = !self.base.as_os_str().is_empty();
+        let unmarked = !opaque.is_empty() && !self.whiteouts.has_opaque_mark();
         self.whiteouts != WhiteoutFormat::Removal && based
             || !implicit.is_empty()
             || *root_is_opaque
+            || unmarked
             || !links.is_empty()
             || !whiteouts.is_empty()
     }

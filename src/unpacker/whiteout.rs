@@ -18,30 +18,32 @@ use crate::sys::{dirfd, xattr};
 pub enum WhiteoutFormat {
     /// Character device 0:0; `trusted.overlay.opaque` = `y` on directories that hide all below them.
     Overlay,
-    /// The same with `user.overlay.opaque`, for overlays mounted in a user namespace with `userxattr` (Linux 5.11).
-    OverlayUserXattr,
+    /// Character devices alone, one for each entry that such a directory hides. For whoever cannot set or see attributes
+    /// of that kind: users, and those who mount in a user namespace, with `userxattr` (Linux 5.11).
+    OverlayDevices,
     /// The volume begins with all that its parent has, and what the layer deletes is removed from it.
     Removal,
 }
 
+const OPAQUE: &str = "trusted.overlay.opaque";
+
 impl WhiteoutFormat {
-    fn opaque_attribute(self) -> Option<&'static OsStr> {
-        match self {
-            Self::Overlay => Some(OsStr::new("trusted.overlay.opaque")),
-            Self::OverlayUserXattr => Some(OsStr::new("user.overlay.opaque")),
-            Self::Removal => None,
-        }
+    /// Whether a directory can be marked as hiding all entries of the same directory in lower layers.
+    pub(super) fn has_opaque_mark(self) -> bool {
+        self == Self::Overlay
     }
 
-    /// Makes the open directory hide all entries of the same directory in lower layers.
+    /// Marks the open directory so, where that can be.
     pub(super) fn mark_opaque(self, directory: impl AsFd) -> io::Result<()> {
-        self.opaque_attribute().map_or(Ok(()), |name| xattr::set(directory, name, b"y"))
+        if self.has_opaque_mark() { xattr::set(directory, OsStr::new(OPAQUE), b"y") } else { Ok(()) }
     }
 
-    /// Whether the open directory hides all entries of the same directory in lower layers.
+    /// Whether the open directory is marked so. Volumes of one store may have been made by different callers.
     pub(super) fn is_opaque(self, directory: impl AsFd) -> io::Result<bool> {
-        let Some(name) = self.opaque_attribute() else { return Ok(false) };
-        Ok(xattr::get(directory, name)?.is_some_and(|value| value == b"y"))
+        if self == Self::Removal {
+            return Ok(false);
+        }
+        Ok(xattr::get(directory, OsStr::new(OPAQUE))?.is_some_and(|value| value == b"y"))
     }
 
     /// Makes `name` in `directory` hide the same name in lower layers.

@@ -16,7 +16,7 @@ mod quota;
 mod subvolumes;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use self::filesystem::BTRFS;
@@ -28,6 +28,7 @@ use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::mount_point;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 use crate::sys::remove_tree::remove_tree;
@@ -83,11 +84,11 @@ impl Driver for Btrfs {
         Ok(quota::enable(path).map_err(Error::from)?)
     }
 
-    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, _owner: Owner) -> Result<(), super::Error> {
         Ok(common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?)
     }
 
-    fn whiteouts(&self) -> WhiteoutFormat {
+    fn whiteouts(&self, _with_marks: bool) -> WhiteoutFormat {
         WhiteoutFormat::Removal
     }
 
@@ -171,17 +172,29 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
         None => subvolumes::create(&rootfs)?,
     }
     // Whatever the image says of its own root.
-    chown(&rootfs, Some(0), Some(0)).on("chown", &rootfs)?;
+    own_root(request.owner).take(&rootfs)?;
     fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
     if let Some(limit) = request.limit {
         apply_limit(layout, request.directory, &rootfs, limit, layers)?;
+    }
+    for name in [image_files::INFO, image_files::QUOTA] {
+        request.owner.take_if_there(&request.directory.join(name))?;
     }
     if request.mount {
         return Ok(Vec::new());
     }
     let mount_point = request.directory.join(ROOTFS);
     fs::create_dir(&mount_point).on("mkdir", &mount_point)?;
+    request.owner.take(&mount_point)?;
     Ok(vec![entry_for_caller(request.published)])
+}
+
+/// Whose the root directory of an image is: its owner's, or that of whoever makes it, if he can have it.
+fn own_root(owner: Owner) -> Owner {
+    if !rustix::process::geteuid().is_root() {
+        return owner;
+    }
+    Owner { uid: owner.uid.or(Some(0)), gid: owner.gid.or(Some(0)) }
 }
 
 fn apply_limit(layout: &Layout, image: &Path, rootfs: &Path, limit: DiskLimit, layers: u64) -> Result<(), Error> {

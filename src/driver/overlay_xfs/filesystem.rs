@@ -15,6 +15,7 @@ use crate::driver::filesystem::{self, FilesystemError, Kind};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::loop_device::LoopDevice;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::xfs;
 
@@ -98,10 +99,12 @@ pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<
 }
 
 /// Makes what overlay-xfs needs in a store.
-pub(super) fn configure(layout: &Layout, request: FilesystemRequest) -> Result<(), XfsError> {
+pub(super) fn configure(layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), XfsError> {
     ensure_whiteout_device(&layout.whiteout_device())?;
+    owner.take(&layout.whiteout_device())?;
     for directory in [layout.links(), layout.project_ids()] {
         files::ensure_directory(&directory)?;
+        owner.take(&directory)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).on("chmod", &directory)?;
     }
     Ok(filesystem::set_direct_io(layout, request.with_direct_io)?)

@@ -24,6 +24,7 @@ use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Vo
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
@@ -79,13 +80,13 @@ impl Driver for OverlayXfs {
         Ok(filesystem::check_features(path, request).map_err(Error::from)?)
     }
 
-    fn configure(&self, layout: &Layout, request: FilesystemRequest) -> Result<(), super::Error> {
-        filesystem::configure(layout, request).map_err(Error::from)?;
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), super::Error> {
+        filesystem::configure(layout, request, owner).map_err(Error::from)?;
         Ok(())
     }
 
-    fn whiteouts(&self) -> WhiteoutFormat {
-        WhiteoutFormat::Overlay
+    fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat {
+        if with_marks { WhiteoutFormat::Overlay } else { WhiteoutFormat::OverlayDevices }
     }
 
     fn stacks_volumes(&self) -> bool {
@@ -163,6 +164,10 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
         make_directory(&request.directory.join(name))?;
     }
     image_files::write(&request.directory.join(image_files::INFO), base)?;
+    // Before it is mounted: whose the upper directory is, his the root of the overlay is.
+    for name in ["diff", "workdir", "rootfs", image_files::INFO, image_files::QUOTA] {
+        request.owner.take_if_there(&request.directory.join(name))?;
+    }
     if request.mount {
         mount::mount(layout, request.directory, request.volumes)?;
         return Ok(Vec::new());

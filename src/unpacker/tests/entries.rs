@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 
 use super::*;
+use crate::idmap::IdMap;
 
 #[test]
 fn files_directories_symlinks_and_fifos() {
@@ -308,13 +309,8 @@ fn devices_and_unknown_types_are_skipped_with_their_content() {
 
 #[test]
 fn owners_are_translated() {
-    let ranges = |root| {
-        vec![
-            crate::unpacker::IdRange { namespace: 0, host: root, size: 1 },
-            crate::unpacker::IdRange { namespace: 1, host: 100_000, size: 65000 },
-        ]
-    };
-    let ids = IdTranslation::new(ranges(1000), ranges(1001));
+    let map = |root: u32| IdMap::recorded(&[format!("0:{root}:1"), "1:100000:65000".to_owned()]).unwrap();
+    let ids = IdMappings { uids: map(1000), gids: map(1001) };
     let volume = Volume::new();
     let tar = Tar::new()
         .add(&Fields { name: b"f", uid: 4000, gid: 4001, ..Fields::default() })

@@ -22,7 +22,8 @@ use sha2::{Digest, Sha256};
 use tar::Header;
 use tempfile::TempDir;
 
-use super::{Error, Expected, Failure, IdTranslation, Layer, Unpacked, WhiteoutFormat, unpack};
+use super::{Error, Expected, Failure, Layer, Unpacked, WhiteoutFormat, unpack};
+use crate::idmap::IdMappings;
 
 /// Modification time of all entries that do not ask for another, in seconds.
 const MTIME: i64 = 1_500_000_000;
@@ -239,7 +240,7 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A layer that nothing special is known of.
 pub(super) fn layer() -> Layer<'static> {
-    static IDENTITY: std::sync::LazyLock<IdTranslation> = std::sync::LazyLock::new(IdTranslation::identity);
+    static IDENTITY: std::sync::LazyLock<IdMappings> = std::sync::LazyLock::new(IdMappings::identity);
     Layer {
         expected: Expected::default(),
         base_directory: None,

@@ -166,6 +166,14 @@ fn mounted(layers: &[&Volume]) -> BTreeMap<String, Option<String>> {
     })
 }
 
+/// A layer unpacked into a volume of its own, with the volumes below at hand.
+fn on_top_of(below: &[Volume], tar: Tar, whiteouts: WhiteoutFormat) -> Result<Volume, Error> {
+    let parents: Vec<BorrowedFd<'_>> = below.iter().rev().map(Volume::fd).collect();
+    let volume = Volume::new();
+    volume.unpack_stream(&tar.end(), &Layer { whiteouts, ..layer() })?.finish(volume.fd(), &parents)?;
+    Ok(volume)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -173,23 +181,25 @@ proptest! {
     fn stacked_layers_are_what_extracting_them_in_order_gives(layers in prop::collection::vec(ops(), 1..=4)) {
         let mut tree = Tree::new();
         let mut volumes: Vec<Volume> = Vec::new();
+        let mut unmarked: Vec<Volume> = Vec::new();
         let in_place = Volume::new();
         for (number, ops) in layers.iter().enumerate() {
-            let parents: Vec<&Volume> = volumes.iter().rev().collect();
-            let volume = Volume::new();
-            let result = volume.finish(archive(ops, number), &parents);
+            let result = on_top_of(&volumes, archive(ops, number), WhiteoutFormat::Overlay);
+            let devices = on_top_of(&unmarked, archive(ops, number), WhiteoutFormat::OverlayDevices);
             let removal = in_place.unpack_stream(&archive(ops, number).end(), &removal());
             if !apply(&mut tree, ops, number) {
-                prop_assert!(result.is_err() && removal.is_err());
+                prop_assert!(result.is_err() && devices.is_err() && removal.is_err());
                 return Ok(());
             }
-            prop_assert!(result.is_ok(), "{}", text(result));
             prop_assert!(removal.is_ok(), "{}", text(removal));
-            volumes.push(volume);
             prop_assert_eq!(merged(&[&in_place]), contents(&tree));
+            volumes.push(result.unwrap());
+            unmarked.push(devices.unwrap());
         }
-        let stack: Vec<&Volume> = volumes.iter().rev().collect();
-        prop_assert_eq!(merged(&stack), contents(&tree));
-        prop_assert_eq!(mounted(&stack), contents(&tree));
+        for volumes in [&volumes, &unmarked] {
+            let stack: Vec<&Volume> = volumes.iter().rev().collect();
+            prop_assert_eq!(merged(&stack), contents(&tree));
+            prop_assert_eq!(mounted(&stack), contents(&tree));
+        }
     }
 }

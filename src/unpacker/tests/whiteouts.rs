@@ -61,12 +61,24 @@ fn opaque_directories_keep_what_the_layer_adds() {
 }
 
 #[test]
-fn the_attribute_for_user_namespaces() {
+fn without_marks_each_lower_entry_is_hidden_by_itself() {
+    let devices = Layer { whiteouts: WhiteoutFormat::OverlayDevices, ..layer() };
+    let bottom =
+        Volume::of(Tar::new().file("var/a", "").file("var/b/c/d", "").file("var/b/e", "").file("kept", ""), &[]);
     let volume = Volume::new();
-    let tar = Tar::new().file("var/.wh..wh..opq", "").end();
-    volume.unpack_stream(&tar, &Layer { whiteouts: WhiteoutFormat::OverlayUserXattr, ..layer() }).unwrap();
-    assert_eq!(volume.xattr("var", "user.overlay.opaque").as_deref(), Some(&b"y"[..]));
-    assert!(!volume.is_opaque("var"));
+    let tar = Tar::new().file("var/.wh..wh..opq", "").file("var/b/c/own", "").file("var/own", "");
+    let unpacked = volume.unpack_stream(&tar.end(), &devices).unwrap();
+    assert!(unpacked.needs_parents());
+    unpacked.finish(volume.fd(), &[bottom.fd()]).unwrap();
+    for hidden in ["var/a", "var/b/e", "var/b/c/d"] {
+        assert!(volume.is_whiteout(hidden), "{hidden}");
+    }
+    assert_eq!(volume.names("var"), ["a", "b", "own"]);
+    for directory in ["var", "var/b", "var/b/c"] {
+        assert!(!volume.is_opaque(directory) && volume.xattr(directory, "user.overlay.opaque").is_none());
+        assert_eq!((volume.mode(directory), volume.stat(directory).mtime()), (0o755, 0), "{directory}");
+    }
+    assert!(!volume.exists("kept"));
 }
 
 #[test]

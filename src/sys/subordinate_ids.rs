@@ -1,0 +1,45 @@
+//! The ids that users may map into their user namespaces (subuid(5), subgid(5)).
+
+use std::fs;
+use std::path::Path;
+
+use super::path_error::{OnPath, PathError};
+
+/// A run of ids on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubordinateIds {
+    /// The first.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// The ids that the file at `path` gives to `name`, which may stand there as the number `id` too. Lines that are none of
+/// the format are passed over, as the programs that use these files do.
+pub fn of(path: &Path, name: &str, id: u32) -> Result<Vec<SubordinateIds>, PathError> {
+    Ok(parse(&fs::read_to_string(path).on("open", path)?, name, id))
+}
+
+fn parse(text: &str, name: &str, id: u32) -> Vec<SubordinateIds> {
+    let of_line = |line: &str| {
+        let mut fields = line.split(':');
+        let owner = fields.next()?;
+        let ids = SubordinateIds { first: fields.next()?.parse().ok()?, count: fields.next()?.trim().parse().ok()? };
+        (owner == name || owner == id.to_string()).then_some(ids).filter(|ids| ids.count > 0)
+    };
+    text.lines().filter_map(of_line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_every_line_of_a_user_by_name_or_number() {
+        let text =
+            "other:1:2\ngroot:100000:65536\n# groot:5:5\ngroot:nonsense\n1000:300000:10\ngroot2:7:7\ngroot:9:0\n";
+        let expected = [(100_000, 65536), (300_000, 10)].map(|(first, count)| SubordinateIds { first, count });
+        assert_eq!(parse(text, "groot", 1000), expected);
+        assert_eq!(parse("", "groot", 1000), []);
+    }
+}

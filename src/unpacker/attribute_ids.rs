@@ -1,0 +1,124 @@
+//! Ids that hide in extended attributes: those that access control lists name, and the root for whom capabilities of a
+//! file count. The kernel translates them for a process in a user namespace; outside of one they are translated here.
+
+use super::pax::Xattr;
+use crate::idmap::{IdError, IdMappings};
+
+/// Gives the attribute the value that it has in the container's eyes.
+///
+/// # Errors
+/// See [`IdError`].
+pub(super) fn translate(xattr: &mut Xattr, ids: &IdMappings) -> Result<(), IdError> {
+    match xattr.name.as_encoded_bytes() {
+        b"system.posix_acl_access" | b"system.posix_acl_default" => translate_acl(&mut xattr.value, ids),
+        b"security.capability" => translate_capability(&mut xattr.value, ids),
+        _ => Ok(()),
+    }
+}
+
+/// <linux/posix_acl_xattr.h>: a version, then entries of tag, permissions and id, all little-endian. What is none of that
+/// is left to the kernel to refuse.
+fn translate_acl(value: &mut [u8], ids: &IdMappings) -> Result<(), IdError> {
+    const HEADER: usize = 4;
+    const ENTRY: usize = 8;
+    const ACL_USER: u16 = 0x02;
+    const ACL_GROUP: u16 = 0x08;
+    for entry in value.get_mut(HEADER..).unwrap_or_default().chunks_exact_mut(ENTRY) {
+        let tag = u16::from_le_bytes([entry[0], entry[1]]);
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        let translated = match tag {
+            ACL_USER => ids.uid(id)?,
+            ACL_GROUP => ids.gid(id)?,
+            _ => continue,
+        };
+        entry[4..].copy_from_slice(&translated.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// <linux/capability.h>: `struct vfs_cap_data` counts for the host's root alone; with the root of a namespace behind it, it
+/// is `struct vfs_ns_cap_data` (Linux 4.14) and counts for him.
+fn translate_capability(value: &mut Vec<u8>, ids: &IdMappings) -> Result<(), IdError> {
+    const REVISION: u32 = 0xff00_0000;
+    const REVISION_2: u32 = 0x0200_0000;
+    const REVISION_3: u32 = 0x0300_0000;
+    const LENGTH_2: usize = 20;
+    const LENGTH_3: usize = 24;
+    let Some(magic) = value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)) else { return Ok(()) };
+    match (magic & REVISION, value.len()) {
+        (REVISION_2, LENGTH_2) => {
+            let root = ids.uid(0)?;
+            if root != 0 {
+                let magic = magic & !REVISION | REVISION_3;
+                value[..4].copy_from_slice(&magic.to_le_bytes());
+                value.extend_from_slice(&root.to_le_bytes());
+            }
+        }
+        (REVISION_3, LENGTH_3) => {
+            let root = u32::from_le_bytes([value[20], value[21], value[22], value[23]]);
+            value[20..].copy_from_slice(&ids.uid(root)?.to_le_bytes());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::idmap::IdMap;
+
+    fn mappings() -> IdMappings {
+        let map = |root: u32| IdMap::recorded(&[format!("0:{root}:1"), "1:100000:65000".to_owned()]).unwrap();
+        IdMappings { uids: map(1000), gids: map(1001) }
+    }
+
+    fn translated(name: &str, value: &[u8]) -> Vec<u8> {
+        let mut xattr = Xattr { name: name.into(), value: value.to_owned() };
+        translate(&mut xattr, &mappings()).unwrap();
+        xattr.value
+    }
+
+    fn acl(entries: &[(u16, u32)]) -> Vec<u8> {
+        let mut value = 2_u32.to_le_bytes().to_vec();
+        for (tag, id) in entries {
+            value.extend(tag.to_le_bytes());
+            value.extend(7_u16.to_le_bytes());
+            value.extend(id.to_le_bytes());
+        }
+        value
+    }
+
+    #[test]
+    fn users_and_groups_of_access_control_lists() {
+        let before =
+            acl(&[(0x01, u32::MAX), (0x02, 33), (0x04, u32::MAX), (0x08, 0), (0x10, u32::MAX), (0x20, u32::MAX)]);
+        let after = acl(&[
+            (0x01, u32::MAX),
+            (0x02, 100_032),
+            (0x04, u32::MAX),
+            (0x08, 1001),
+            (0x10, u32::MAX),
+            (0x20, u32::MAX),
+        ]);
+        assert_eq!(translated("system.posix_acl_access", &before), after);
+        assert_eq!(translated("system.posix_acl_default", &before), after);
+        assert_eq!(translated("user.x", &before), before);
+        for odd in [&b""[..], b"ab", b"\x02\0\0\0\x02\0"] {
+            assert_eq!(translated("system.posix_acl_access", odd), odd);
+        }
+    }
+
+    #[test]
+    fn capabilities_count_for_the_root_of_the_container() {
+        let data = [0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let of_host = [&[1, 0, 0, 2][..], &data].concat();
+        let of_root = |root: u32| [&[1, 0, 0, 3][..], &data, &root.to_le_bytes()].concat();
+        assert_eq!(translated("security.capability", &of_host), of_root(1000));
+        assert_eq!(translated("security.capability", &of_root(0)), of_root(1000));
+        let mut unmapped = Xattr { name: "security.capability".into(), value: of_host.clone() };
+        translate(&mut unmapped, &IdMappings::identity()).unwrap();
+        assert_eq!(unmapped.value, of_host);
+        assert_eq!(translated("security.capability", b"odd"), b"odd");
+    }
+}
