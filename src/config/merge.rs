@@ -1,8 +1,9 @@
 //! Flags over file over defaults.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::yaml::Document;
+use super::yaml::{self, Document};
 use super::{
     CleanConfig, Config, CreateConfig, Error, InitConfig, LogConfig, LogLevel, MountDestination, Overrides,
     TimestampFormat,
@@ -106,11 +107,7 @@ fn create(document: &Document, flags: &Overrides, sizes: &Sizes) -> Result<Creat
         } else {
             flags.insecure_registries.clone()
         },
-        registry_mirrors: if flags.registry_mirrors.is_empty() {
-            file.registry_mirrors.clone()
-        } else {
-            flags.registry_mirrors.clone()
-        },
+        registry_mirrors: mirrors(flags, file)?,
         concurrent_downloads: usize::try_from(sizes.downloads).unwrap_or(usize::MAX),
         offline: flags.offline.unwrap_or(file.offline),
         with_clean: flags.with_clean || (file.with_clean && !flags.without_clean),
@@ -120,6 +117,14 @@ fn create(document: &Document, flags: &Overrides, sizes: &Sizes) -> Result<Creat
         clean_log_file: path(&flags.clean_log_file, file.clean_log_file.clone()),
         remote_layer_client_certificates_path: path(&None, file.remote_layer_client_certificates_path.clone()),
     })
+}
+
+fn mirrors(flags: &Overrides, file: &yaml::Create) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    let mirrors = if flags.registry_mirrors.is_empty() { &file.registry_mirrors } else { &flags.registry_mirrors };
+    match mirrors.iter().find(|(_, endpoints)| endpoints.iter().any(|endpoint| endpoint.contains('@'))) {
+        Some((registry, _)) => Err(Error::MirrorWithUser(registry.clone())),
+        None => Ok(mirrors.clone()),
+    }
 }
 
 fn mount_destination(word: &str) -> Result<MountDestination, Error> {
@@ -160,9 +165,6 @@ fn path_or(flag: &Option<PathBuf>, file: String, default: PathBuf) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use super::super::yaml;
     use super::*;
 
     fn merged(content: &str, flags: &Overrides) -> Result<Config, Error> {
@@ -425,6 +427,14 @@ init:
             ),
             (error("clean: {threshold_bytes: -1}", |_| {}), "invalid argument: clean threshold cannot be negative"),
             (error("init: {store_size_bytes: -1}", |_| {}), "invalid argument: store size cannot be negative"),
+            (
+                error("create: {concurrent_downloads: -1}", |_| {}),
+                "invalid argument: concurrent downloads cannot be negative",
+            ),
+            (
+                error("create: {registry_mirrors: {h: ['me:secret@m']}}", |_| {}),
+                "invalid argument: a mirror of h is named with a user: log in to it instead",
+            ),
             (
                 error("", |flags| (flags.with_clean, flags.without_clean) = (true, true)),
                 "with-clean and without-clean cannot be used together",
