@@ -249,6 +249,12 @@ fn what_does_not_get_better_is_told_with_registry_reference_and_reason() {
         scene.fails(&server, reason);
         assert_eq!(server.asked().len(), requests, "{code}");
     }
+    let server = scene.behind(move |asked| match asked.is_blob() {
+        true => Answer::Status(404, vec![], String::new()),
+        false => Answer::Serve,
+    });
+    let message = scene.fails(&server, "the server answers 404 Not Found");
+    assert!(message.contains("/blobs/sha256:") && !message.contains("pulling"), "it is the configuration: {message}");
     for code in [403, 404] {
         let server = scene.behind(move |asked| match is_large(asked) {
             true => Answer::Status(code, vec![], String::new()),

@@ -309,3 +309,23 @@ fn absolute(path: &Path) -> Result<PathBuf, PathError> {
     // Without trailing and doubled slashes, so that names made from it compare equal.
     Ok(path.components().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn only_the_store_itself_is_said_to_be_full() {
+        let full = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let unpack = |source| layers::unpack_error("sha256:x", source);
+        let writing = || unpack(unpacker::Error::File { operation: "write".into(), path: "a".into(), source: full() });
+        let reading = || unpack(unpacker::Error::Source(full()));
+        assert!(writing().is_full() && Error::OfImage(Box::new(writing()), "docker:///a".into()).is_full());
+        assert!(!reading().is_full() && !Error::OfImage(Box::new(reading()), "docker:///a".into()).is_full());
+        let document = fetcher::Error::Document(PathError::new("read", "index.json", full()));
+        assert!(!Error::Fetch(document).is_full());
+        assert!(Error::Path(PathError::new("mkdir", "images/x", full())).is_full());
+    }
+}

@@ -39,6 +39,32 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
     application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.1, \
     application/vnd.docker.distribution.manifest.v1+json;q=0.1";
 
+/// What a document is to the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The index or manifest that the reference names.
+    Named,
+    /// A manifest that an index leads to.
+    Manifest,
+    /// The configuration.
+    Config,
+}
+
+impl Kind {
+    fn path(self, version: &str) -> String {
+        format!("{}/{version}", if self == Kind::Config { "blobs" } else { "manifests" })
+    }
+
+    fn accept(self) -> &'static str {
+        if self == Kind::Config { "" } else { MANIFESTS }
+    }
+
+    /// Only of what the user has named a refusal means that there is no such image for this user.
+    fn failure(self, failure: Failure) -> Failure {
+        if self == Kind::Named { failure.or_not_visible() } else { failure }
+    }
+}
+
 /// One image in its registry.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -77,7 +103,7 @@ impl Registry {
         if let Some(unusable) = layers.iter().chain([&config]).find(|blob| !is_sha256(&blob.digest)) {
             return Err(bad_digest(unusable));
         }
-        documents::image(&self.by_digest("blobs", "", &config.digest, known)?, layers)
+        documents::image(&self.by_digest(Kind::Config, &config.digest, known)?, layers)
     }
 
     /// Opens the stream of a layer's blob. Reading ends with an error soon after `cancel` is set.
@@ -116,7 +142,7 @@ impl Registry {
 
     fn manifest(&self, known: &dyn Documents) -> Result<(Descriptor, Vec<Descriptor>), Error> {
         let mut json = match &self.reference.digest {
-            Some(digest) => self.by_digest("manifests", MANIFESTS, digest, known)?,
+            Some(digest) => self.by_digest(Kind::Named, digest, known)?,
             None => self.by_tag(self.reference.version(), known)?,
         };
         for _ in 0..=documents::INDEX_DEPTH {
@@ -127,7 +153,7 @@ impl Registry {
                     if !is_sha256(&entry.digest) {
                         return Err(bad_digest(&entry));
                     }
-                    json = self.by_digest("manifests", MANIFESTS, &entry.digest, known)?;
+                    json = self.by_digest(Kind::Manifest, &entry.digest, known)?;
                 }
             }
         }
@@ -135,19 +161,13 @@ impl Registry {
     }
 
     /// A document that cannot change.
-    fn by_digest(
-        &self,
-        kind: &str,
-        accept: &'static str,
-        digest: &str,
-        known: &dyn Documents,
-    ) -> Result<Vec<u8>, Error> {
+    fn by_digest(&self, kind: Kind, digest: &str, known: &dyn Documents) -> Result<Vec<u8>, Error> {
         if let Some(bytes) = known.get(digest) {
             return Ok(bytes);
         }
-        let path = format!("{kind}/{digest}");
+        let path = kind.path(digest);
         let sent = self.ask(digest, |session| {
-            let sent = session.document(&path, accept)?;
+            let sent = session.document(&path, kind.accept()).map_err(|failure| kind.failure(failure))?;
             let mismatch = documents::digest_mismatch(&sent.bytes, digest);
             sent.unless(mismatch)
         })?;
@@ -164,11 +184,12 @@ impl Registry {
             Some((bytes, tag)) => (bytes, Some(tag)),
             None => (Vec::new(), None),
         };
-        let path = format!("manifests/{tag}");
+        let path = Kind::Named.path(tag);
         let changed = self.ask(&name, |session| {
             let server = &session.endpoint().server;
             let tags = before.as_ref().map_or_else(Vec::new, |before| before.entity_tags(server));
-            let Some(sent) = session.changed_document(&path, MANIFESTS, &tags)? else { return Ok(None) };
+            let sent = session.changed_document(&path, MANIFESTS, &tags);
+            let Some(sent) = sent.map_err(|failure| Kind::Named.failure(failure))? else { return Ok(None) };
             let wrong = parse_document(&sent.bytes).err().map(|wrong| documents::flat(&wrong));
             Ok(Some((sent.unless(wrong)?, server.clone())))
         })?;

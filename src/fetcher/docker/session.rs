@@ -84,9 +84,6 @@ impl Session {
             let response = self.ask(path, accept, 0, known).await?;
             match response.status() {
                 StatusCode::NOT_MODIFIED if !known.is_empty() => Ok(None),
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                    Err(Failure::new(response.url(), Reason::NotVisible))
-                }
                 _ => {
                     let response = successful(response)?;
                     let (url, tag) = (response.url().clone(), response.headers().get(ETAG).cloned());

@@ -16,6 +16,17 @@ impl Failure {
     pub(in crate::fetcher) fn new(url: &Url, reason: Reason) -> Self {
         Failure { url: shown(url), reason }
     }
+
+    /// Takes a refusal for what it means where a registry is asked for an image: registries do not say whether it is not
+    /// there or not for this user.
+    pub(in crate::fetcher) fn or_not_visible(self) -> Self {
+        match self.reason {
+            Reason::Status { status, .. } if matches!(status.as_u16(), 401 | 403 | 404) => {
+                Failure { reason: Reason::NotVisible, ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// What came of a request.
