@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::{
     Answer, Archive, INSECURE, Image, Layer, Registry, ScriptedRegistry, Setup, TempStore, assert_whole, create, fails,
-    image, layout, run, sha256_hex, succeeds, write_document,
+    image, layout, noise, peak_memory, run, sha256_hex, succeeds, write_document,
 };
 
 #[test]
@@ -190,4 +190,15 @@ fn ten_creates_of_one_new_image_at_once_download_each_layer_once() {
         assert_eq!(asked, 1, "{digest}");
     }
     assert_eq!(store.leftovers(), [""; 0]);
+}
+
+#[test]
+fn memory_stays_flat() {
+    let (store, registry) = (TempStore::new(), Registry::plain());
+    let layer = |n: u64| Layer::plain(Archive::new().file(&format!("file-{n}"), 0o644, &noise(16_000_000, n)).bytes());
+    let image = (0..10).fold(Image::new(), |image, n| image.layer(layer(n)));
+    let url = registry.push(&image.write(&store.beside("layout"), "latest"), "large", &[]);
+    let create = ["create", "--insecure-registry", &registry.host(), &url, "x"];
+    let peak = peak_memory(&mut store.command(create));
+    assert!((1..48 * 1024).contains(&peak), "peak of {peak} KiB");
 }

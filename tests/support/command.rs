@@ -78,6 +78,23 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     output.unwrap_or_else(|e| panic!("cannot run {command:?}: {e}")).into()
 }
 
+/// Runs a prepared command, which must succeed, to its end, and returns its largest resident set in KiB.
+#[track_caller]
+pub(crate) fn peak_memory(command: &mut Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).spawn().expect("started");
+    // The kernel's own record of the peak, read until the process is gone.
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().expect("waited for").is_none() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(peak);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(child.wait().expect("waited for").success());
+    peak
+}
+
 /// Runs another program, which must succeed, and returns its standard output.
 #[track_caller]
 pub(crate) fn succeed(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {

@@ -21,7 +21,7 @@ mod tree;
 mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
-pub(crate) use command::{Outcome, grootfs, run, succeed};
+pub(crate) use command::{Outcome, grootfs, peak_memory, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use pull::{
