@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, run, succeed};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, peak_memory, run, succeed};
 
 fn layer(name: &str, size: usize) -> Layer {
     Layer::plain(Archive::new().file(name, 0o644, &vec![b'x'; size]).file(&format!("{name}-last"), 0o644, b"").bytes())
