@@ -168,8 +168,8 @@ pub struct IdMappings {
 
 impl IdMappings {
     /// Every id is itself.
-    pub fn identity() -> Self {
-        Self::default()
+    pub const fn identity() -> Self {
+        IdMappings { uids: IdMap(Vec::new()), gids: IdMap(Vec::new()) }
     }
 
     /// Whether every id is itself.

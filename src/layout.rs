@@ -62,6 +62,11 @@ impl Layout {
         self.meta().join(format!("volume-{name}"))
     }
 
+    /// A copy of the recorded sizes of all layers.
+    pub fn sizes_file(&self) -> PathBuf {
+        self.meta().join("sizes.json")
+    }
+
     /// Records about volumes and the store.
     pub fn meta(&self) -> PathBuf {
         self.root.join("meta")

@@ -25,6 +25,8 @@ fn run() -> Result<(), Failure> {
         Request::Run(cli) => cli,
     };
     let config = Config::load(&cli.overrides())?;
-    observe::init(&config.log)?;
-    cli::run(&cli, &config)
+    // Before anything starts a thread.
+    let entered = cli::enter_namespace(&cli, &config);
+    let metrics = observe::init(&config, cli.measured_command())?;
+    cli::run(&cli, &config, &metrics, entered)
 }

@@ -1,5 +1,9 @@
 //! Logs of the real program: where they go, in which dialect, and how they arrive.
 
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -7,6 +11,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::{Archive, Image, Layer, TempStore, chug, small_image};
 
 fn grootfs(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
@@ -15,7 +20,9 @@ fn grootfs(line: &str) -> Command {
 }
 
 fn run(line: &str) -> Output {
-    grootfs(line).output().expect("grootfs starts")
+    let output = grootfs(line).output().expect("grootfs starts");
+    support::logs::collect(&output.stderr);
+    output
 }
 
 fn lines(text: &[u8]) -> Vec<Value> {
@@ -162,4 +169,167 @@ fn a_log_that_nobody_reads_does_not_stop_the_work() {
     drop(reader);
     let output = grootfs("--log-level debug capacity").stderr(writer).output().expect("grootfs starts");
     assert_eq!((output.status.code(), output.stdout), (Some(0), b"{\"capacity\":0}\n".to_vec()));
+}
+
+/// The reader that the logs of a whole test run are given to refuses what Garden would pass on as an error.
+#[test]
+fn a_line_that_garden_would_not_understand_is_noticed() {
+    let line = |timestamp: &str, level: &str, data: &str| {
+        format!("{{\"timestamp\":\"{timestamp}\",{level},\"source\":\"s\",\"message\":\"m\",\"data\":{data}}}\n")
+    };
+    let (time, level) = ("2024-01-02T03:04:05.123456789Z", "\"level\":\"info\"");
+    for good in [
+        line(time, level, "{}"),
+        line(
+            "1510151348.123456955",
+            "\"log_level\":2",
+            "{\"error\":\"e\",\"session\":\"1.2\",\"trace\":\"t\",\"x\":1}",
+        ),
+    ] {
+        assert_eq!(chug::read(good.repeat(2).as_bytes()).unwrap().len(), 2, "{good}");
+    }
+    for bad in [
+        "half a line".to_owned(),
+        "no JSON\n".to_owned(),
+        "thread 'main' panicked at {}\n".to_owned(),
+        line(time, level, "{}").trim_end().to_owned(),
+        line("yesterday", level, "{}"),
+        line("2024-01-02 03:04:05.123456789Z", level, "{}"),
+        line(time, "\"level\":\"warn\"", "{}"),
+        line(time, "\"log_level\":4", "{}"),
+        line(time, "\"x\":1", "{}"),
+        line(time, level, "[]"),
+        line(time, level, "{\"error\":5}"),
+        line(time, level, "{\"session\":1}"),
+        line(time, level, "{\"trace\":{}}"),
+        line(time, level, &format!("{{\"x\":\"{}\"}}", "y".repeat(32 * 1024))),
+    ] {
+        assert!(chug::read(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+/// Messages without the first part, which is the same in all, in the order of their coming.
+fn messages(log: &str) -> Vec<String> {
+    let entries = chug::read(log.as_bytes()).unwrap_or_else(|reason| panic!("{reason}"));
+    entries.into_iter().map(|entry| entry.message.strip_prefix("grootfs.").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn sessions_have_the_names_that_the_original_gave_them() {
+    let store = TempStore::new();
+    // A device, which is left out with a message of the thread that unpacks.
+    let layer = Layer::new(Archive::new().file("hello", 0o644, b"x").character_device("null").bytes());
+    let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
+    let log = store.run(["--log-level", "debug", "create", &url, "x"]).stderr;
+    let creating = "create.groot-creating";
+    let layer = "create.groot-creating.image-pulling.build-layer";
+    assert_eq!(
+        messages(&log),
+        [
+            "create.create-config",
+            "create.starting",
+            &format!("{creating}.starting"),
+            &format!("{creating}.fetching-image-info.starting"),
+            &format!("{creating}.fetching-image-info.ending"),
+            &format!("{creating}.acquiring-shared-lock.starting"),
+            &format!("{creating}.acquiring-shared-lock.ending"),
+            &format!("{creating}.image-pulling.starting"),
+            &format!("{layer}.starting"),
+            &format!("{layer}.acquiring-exclusive-lock.starting"),
+            &format!("{layer}.acquiring-exclusive-lock.ending"),
+            &format!("{layer}.downloading-layer.starting"),
+            &format!("{layer}.unpacking-layer.starting"),
+            &format!("{layer}.unpacking-layer.skipping-entry"),
+            &format!("{layer}.unpacking-layer.ending"),
+            &format!("{layer}.downloading-layer.ending"),
+            &format!("{layer}.ending"),
+            &format!("{creating}.image-pulling.ending"),
+            &format!("{creating}.making-image.starting"),
+            &format!("{creating}.making-image.ending"),
+            &format!("{creating}.ending"),
+            "create.ending",
+        ]
+    );
+    let entries = chug::read(log.as_bytes()).unwrap();
+    let built = entries.iter().find(|entry| entry.message.ends_with("build-layer.starting")).unwrap();
+    assert_eq!((built.level.as_str(), built.session.as_deref()), ("info", Some("1.1.3.1")));
+    assert_eq!(built.data["chainID"].as_str(), store.volumes().first().map(String::as_str));
+    assert_eq!((&built.data["imageID"], &built.data["parentChainID"]), (&"x".into(), &"".into()));
+    assert!(built.data["blobID"].as_str().unwrap().starts_with("sha256:"));
+
+    for (command, expected) in [
+        (&["stats", "x"][..], &["stats.groot-stats.starting", "stats.groot-stats.ending"][..]),
+        (&["list"], &["list.groot-listing.starting"]),
+        (&["init-store", "--without-quota"], &["init-store.store-manager-init-store.store-already-initialized"]),
+        (&["delete", "x"], &["delete.groot-deleting.starting", "delete.groot-deleting.ending"]),
+        (&["clean"], &["clean.groot-cleaning.starting", "clean.groot-cleaning.garbage-collector-mark-unused.starting"]),
+        (&["clean"], &["clean.groot-cleaning.garbage-collector-collect.starting", "clean.groot-cleaning.ending"]),
+        (&["generate-volume-size-metadata"], &["generate-metadata.starting"]),
+        (&["delete", "unknown"], &["delete.id-not-found-skipping"]),
+        (&["stats", "unknown"], &["stats.find-id-failed", "stats.failed"]),
+        (
+            &["create", "/not/here", "y"],
+            &["create.groot-creating.starting", "create.groot-creating.ending", "create.failed"],
+        ),
+        (&["delete-store"], &["delete-store.store-manager-delete-store.starting"]),
+    ] {
+        let messages = messages(&store.run([&["--log-level", "debug"], command].concat()).stderr);
+        for message in expected {
+            assert!(messages.iter().any(|logged| logged == message), "no {message} in {messages:?}");
+        }
+    }
+}
+
+#[test]
+fn every_line_of_a_create_with_many_layers_is_one_write_whatever_the_thread() {
+    let store = TempStore::new();
+    let layers = (0..20).map(|n| {
+        let archive = Archive::new().file(&format!("file-{n}"), 0o644, b"x").character_device("null");
+        Layer::new(archive.bytes())
+    });
+    let url = layers.fold(Image::new(), Image::layer).write(&store.beside("image"), "latest");
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 20];
+        let mut entries = Vec::new();
+        // A datagram without a byte is the end.
+        while let Ok(length @ 1..) = ours.recv(&mut buffer) {
+            let read = chug::read(&buffer[..length]).unwrap_or_else(|reason| panic!("{reason}"));
+            assert_eq!(read.len(), 1, "one line a write");
+            entries.extend(read);
+        }
+        entries
+    });
+    let end = theirs.try_clone().unwrap();
+    let mut create = store.command(["--log-level", "debug", "create", &url, "x"]);
+    assert!(create.stderr(OwnedFd::from(theirs)).stdout(Stdio::null()).status().unwrap().success());
+    end.send(&[]).unwrap();
+    let entries = reader.join().unwrap();
+    let count = |message: &str| entries.iter().filter(|entry| entry.message.ends_with(message)).count();
+    assert_eq!((count("build-layer.starting"), count("skipping-entry"), count("build-layer.ending")), (20, 20, 20));
+    let session = "grootfs.create.groot-creating.image-pulling.build-layer.";
+    let of_layers = entries.iter().filter(|entry| entry.message.contains("build-layer"));
+    assert!(of_layers.into_iter().all(|entry| entry.message.starts_with(session)), "in whatever thread");
+    let sessions: std::collections::BTreeSet<_> =
+        entries.iter().filter(|entry| entry.message.ends_with("build-layer.starting")).map(|e| &e.session).collect();
+    assert_eq!(sessions.len(), 20, "each layer has a number of its own");
+}
+
+#[test]
+fn many_processes_append_to_one_file_line_by_line() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let file = store.beside("log");
+    let flags = ["--log-level", "debug", "--log-file", file.to_str().unwrap()];
+    std::thread::scope(|scope| {
+        for n in 0..30 {
+            let (store, url) = (&store, &url);
+            scope.spawn(move || store.ok([&flags[..], &["create", url, &format!("x-{n}")]].concat()));
+        }
+    });
+    let log = fs::read(&file).unwrap();
+    support::logs::collect(&log);
+    let entries = chug::read(&log).unwrap_or_else(|reason| panic!("{reason}"));
+    let count = |message: &str| entries.iter().filter(|entry| entry.message == message).count();
+    assert_eq!((count("grootfs.create.starting"), count("grootfs.create.ending")), (30, 30));
 }

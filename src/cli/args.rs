@@ -105,6 +105,10 @@ pub(crate) struct GlobalArgs {
     /// Send metrics to this Metron agent (UDP)
     #[arg(long, value_name = "HOST:PORT", global = true)]
     metron_endpoint: Option<String>,
+
+    /// Keep metrics in this file, for the textfile collector of Prometheus' node_exporter
+    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
+    metrics_file: Option<PathBuf>,
 }
 
 /// The commands. A name that is none of them is kept: it is refused only after the global flags have been acted on.
@@ -341,6 +345,17 @@ pub(crate) struct CapacityArgs {
 }
 
 impl Cli {
+    /// The command's name, if it is one of those that are measured.
+    pub fn measured_command(&self) -> Option<&'static str> {
+        match &self.command {
+            Some(Command::Create(_)) => Some("create"),
+            Some(Command::Delete(_)) => Some("delete"),
+            Some(Command::Stats(_)) => Some("stats"),
+            Some(Command::Clean(_)) => Some("clean"),
+            _ => None,
+        }
+    }
+
     /// What the flags say about the configuration.
     pub fn overrides(&self) -> Overrides {
         let mut overrides = self.global.overrides();
@@ -369,6 +384,7 @@ impl GlobalArgs {
             newuidmap_bin: self.newuidmap_bin.clone(),
             newgidmap_bin: self.newgidmap_bin.clone(),
             metron_endpoint: self.metron_endpoint.clone(),
+            metrics_file: self.metrics_file.clone(),
             ..Overrides::default()
         }
     }

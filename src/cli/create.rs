@@ -7,20 +7,36 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::args::CreateArgs;
-use super::{Failure, credentials, output, progress, store};
+use super::{Failure, credentials, measure, output, progress, store};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::Options;
-use crate::observe;
+use crate::observe::{self, Metrics};
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
+use crate::sys::descriptors;
 
 const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
 
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
-pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
-    let (image, id) = args.operands()?;
+pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
+    let operands = args.operands()?;
     let store = store(config)?;
-    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, work);
+    let created = create(config, args, operands, &store, metrics);
+    match &created {
+        Ok(()) => measure::all(&store, metrics),
+        Err(_) => measure::layers(&store, metrics),
+    }
+    created
+}
+
+fn create(
+    config: &Config,
+    args: &CreateArgs,
+    (image, id): (&str, &str),
+    store: &Store,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
+    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, metrics, work);
     let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&Request {
         image,
@@ -38,7 +54,7 @@ pub(crate) fn run(config: &Config, args: &CreateArgs) -> Result<(), Failure> {
     })?;
     specification(&created, config.create.mount_destination)
         .and_then(|text| output::line(&text))
-        .inspect_err(|_| delete_untold(&store, id))?;
+        .inspect_err(|_| delete_untold(store, id))?;
     if created.has_new_layers {
         flush_later(store.layout().root(), &config.driver);
     }
@@ -53,9 +69,11 @@ fn delete_untold(store: &Store, id: &str) {
 }
 
 /// A log file that cannot be opened is no reason not to clean.
-fn clean_with_own_log(config: &Config, work: &mut dyn FnMut()) {
+fn clean_with_own_log(config: &Config, metrics: &Metrics, work: &mut dyn FnMut()) {
     let Some(path) = &config.create.clean_log_file else { return work() };
-    if let Err(error) = observe::in_file(&config.log, path, &mut *work) {
+    // There it is a command of its own, as it was one to the later versions of the original.
+    let cleaned = observe::in_file(&config.log, metrics, path, || tracing::debug_span!("clean").in_scope(&mut *work));
+    if let Err(error) = cleaned {
         tracing::error!(%error, "opening-clean-log-file-failed");
         work();
     }
@@ -139,16 +157,16 @@ fn escape_as_go_does(json: &str) -> String {
 
 /// Starts a process that holds none of our descriptors and is in nobody's way.
 fn flush_later(store: &Path, driver: &str) {
-    let spawned = Command::new("/proc/self/exe")
+    let mut flush = Command::new("/proc/self/exe");
+    flush
         .args(["--driver", driver, "--store"])
         .arg(store)
         .arg("flush-volumes")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if let Err(error) = spawned {
+        .stderr(Stdio::null());
+    if let Err(error) = descriptors::keep_from_programs().and_then(|()| flush.spawn()) {
         // The layers stay marked: the next flush sees to them, or a power cut has them fetched again.
         tracing::error!(%error, "starting-flush-failed");
     }

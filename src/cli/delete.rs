@@ -2,20 +2,26 @@
 
 use super::args::DeleteArgs;
 use super::failure::OneLine;
-use super::{Failure, output, store};
+use super::{Done, Failure, measure, output, store};
 use crate::config::Config;
+use crate::observe::Metrics;
 use crate::store::{Argument, Deleted};
 
 /// Deletes an image. One that does not exist is as good as deleted: callers repeat deletes until they succeed.
-pub(crate) fn run(config: &Config, args: &DeleteArgs) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, args: &DeleteArgs, metrics: &Metrics) -> Result<Done, Failure> {
     let argument = args.id()?;
     let store = store(config)?;
     match store.delete(Argument(argument))? {
-        Deleted::Image(id) => output::line(&format!("Image {id} deleted")),
+        Deleted::Image(id) => {
+            output::line(&format!("Image {id} deleted"))?;
+            measure::layers(&store, metrics);
+            Ok(Done::All)
+        }
         Deleted::Nothing(reason) => {
             tracing::debug!(id = argument, storePath = %config.store.display(), errorMessage = reason,
                 "id-not-found-skipping");
-            output::line(&OneLine(&reason).to_string())
+            output::line(&OneLine(&reason).to_string())?;
+            Ok(Done::Nothing)
         }
     }
 }

@@ -17,7 +17,9 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod list;
+mod mapped_user;
 mod mappings;
+mod measure;
 pub mod output;
 mod progress;
 mod stats;
@@ -31,8 +33,11 @@ use tracing::{Metadata, Span};
 use self::args::Command;
 pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
+pub use self::mapped_user::enter_namespace;
 use crate::config::Config;
 use crate::driver;
+use crate::observe::Metrics;
+use crate::observe::metrics::End;
 use crate::store::Store;
 use crate::sys::caller::Caller;
 
@@ -63,41 +68,61 @@ fn is_text(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
-/// Runs the command inside its log session.
+/// What a command that did not fail came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// What it is for.
+    All,
+    /// There was nothing to do, which is not counted.
+    Nothing,
+}
+
+/// Runs the command inside its log session, and has it measured. `entered` is how [`enter_namespace`] ended.
 ///
 /// # Errors
 /// Whatever the command has to tell the user.
-pub fn run(cli: &Cli, config: &Config) -> Result<(), Failure> {
+pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Failure>) -> Result<(), Failure> {
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };
-    let session = session(command).entered();
+    let session = session(command);
     let name = session.metadata().map_or("", Metadata::name);
-    tracing::debug!(currentConfig = ?config, "{name}-config");
-    tracing::debug!("starting");
-    let result = dispatch(command, config);
-    if let Err(failure) = &result {
-        tracing::error!(error = %failure, "failed");
-    }
-    tracing::debug!("ending");
-    drop(session);
-    result
+    tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
+    session.in_scope(|| {
+        let result = entered.and_then(|()| dispatch(command, config, metrics));
+        if let Err(failure) = &result {
+            tracing::error!(error = %failure, "failed");
+        }
+        publish(metrics, &result);
+        result.map(drop)
+    })
 }
 
-fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
-    match command {
+fn publish(metrics: &Metrics, result: &Result<Done, Failure>) {
+    match result {
+        Ok(Done::All) => metrics.publish(End::Success),
+        Ok(Done::Nothing) => metrics.publish(End::Nothing),
+        Err(failure) => {
+            metrics.publish(End::Failure { message: &failure.to_string(), exit_code: failure.exit_code });
+        }
+    }
+}
+
+fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Done, Failure> {
+    let done = match command {
+        Command::Delete(args) => return delete::run(config, args, metrics),
+        Command::Clean(args) => return clean::run(config, args, metrics),
         Command::InitStore(args) => init_store::run(config, args),
         Command::DeleteStore(args) => delete_store::run(config, args),
-        Command::Create(args) => create::run(config, args),
-        Command::Delete(args) => delete::run(config, args),
+        Command::Create(args) => create::run(config, args, metrics),
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
-        Command::Clean(args) => clean::run(config, args),
         Command::Capacity(args) => capacity::run(config, args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
         Command::FlushVolumes => flush_volumes::run(config),
         Command::Unknown(words) => Err(Failure::unknown_command(words.first().map(OsString::as_os_str))),
-    }
+    };
+    done.map(|()| Done::All)
 }
 
 /// The store that the configuration names, with its driver.
@@ -109,16 +134,16 @@ fn store(config: &Config) -> Result<Store, Failure> {
 /// The log session of a command. Names of spans are literals, hence one line each.
 fn session(command: &Command) -> Span {
     match command {
-        Command::InitStore(_) => tracing::info_span!("init-store"),
-        Command::DeleteStore(_) => tracing::info_span!("delete-store"),
-        Command::Create(_) => tracing::info_span!("create"),
-        Command::Delete(_) => tracing::info_span!("delete"),
-        Command::Stats(_) => tracing::info_span!("stats"),
-        Command::List(_) => tracing::info_span!("list"),
-        Command::Clean(_) => tracing::info_span!("clean"),
-        Command::Capacity(_) => tracing::info_span!("capacity"),
-        Command::GenerateVolumeSizeMetadata(_) => tracing::info_span!("generate-metadata"),
-        Command::FlushVolumes => tracing::info_span!("flush-volumes"),
-        Command::Unknown(_) => tracing::info_span!("unknown-command"),
+        Command::InitStore(_) => tracing::debug_span!("init-store"),
+        Command::DeleteStore(_) => tracing::debug_span!("delete-store"),
+        Command::Create(_) => tracing::debug_span!("create"),
+        Command::Delete(_) => tracing::debug_span!("delete"),
+        Command::Stats(_) => tracing::debug_span!("stats"),
+        Command::List(_) => tracing::debug_span!("list"),
+        Command::Clean(_) => tracing::debug_span!("clean"),
+        Command::Capacity(_) => tracing::debug_span!("capacity"),
+        Command::GenerateVolumeSizeMetadata(_) => tracing::debug_span!("generate-metadata"),
+        Command::FlushVolumes => tracing::debug_span!("flush-volumes"),
+        Command::Unknown(_) => tracing::debug_span!("unknown-command"),
     }
 }

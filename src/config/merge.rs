@@ -25,6 +25,7 @@ pub(super) fn merge(document: Document, flags: &Overrides) -> Result<Config, Err
         newuidmap_bin: path_or(&flags.newuidmap_bin, document.newuidmap_bin, defaults.newuidmap_bin),
         newgidmap_bin: path_or(&flags.newgidmap_bin, document.newgidmap_bin, defaults.newgidmap_bin),
         metron_endpoint: text(&flags.metron_endpoint, document.metron_endpoint),
+        metrics_file: path(&flags.metrics_file, document.metrics_file),
         clean: CleanConfig { threshold_bytes: sizes.threshold, ignore_images: document.clean.ignore_images },
     })
 }
@@ -200,7 +201,7 @@ mod tests {
     fn every_key_is_read() {
         let config = from_file(
             "{store: /s, driver: btrfs, tardis_bin: /t, drax_bin: /d, btrfs_progs_path: /b, newuidmap_bin: /u, \
-             newgidmap_bin: /g, metron_endpoint: 'h:1', log_level: debug, log_file: /l, \
+             newgidmap_bin: /g, metron_endpoint: 'h:1', metrics_file: /m, log_level: debug, log_file: /l, \
              log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
              with_clean: true, without_mount: true, disk_limit_size_bytes: 1, insecure_registries: [a, 'b:2'], \
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
@@ -217,6 +218,7 @@ mod tests {
             newuidmap_bin: "/u".into(),
             newgidmap_bin: "/g".into(),
             metron_endpoint: Some("h:1".into()),
+            metrics_file: Some("/m".into()),
             log: LogConfig {
                 level: LogLevel::Debug,
                 file: Some("/l".into()),

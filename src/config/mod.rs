@@ -35,6 +35,8 @@ pub struct Config {
     pub newgidmap_bin: PathBuf,
     /// `host:port` that metrics are sent to.
     pub metron_endpoint: Option<String>,
+    /// File that metrics are kept in for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     /// What is logged, and where.
     pub log: LogConfig,
     /// For `create`.
@@ -152,6 +154,7 @@ impl Default for Config {
             newuidmap_bin: PathBuf::from("newuidmap"),
             newgidmap_bin: PathBuf::from("newgidmap"),
             metron_endpoint: None,
+            metrics_file: None,
             log: LogConfig::default(),
             create: CreateConfig::default(),
             clean: CleanConfig::default(),

@@ -16,6 +16,7 @@ pub struct Overrides {
     pub newuidmap_bin: Option<PathBuf>,
     pub newgidmap_bin: Option<PathBuf>,
     pub metron_endpoint: Option<String>,
+    pub metrics_file: Option<PathBuf>,
     pub log_level: Option<String>,
     pub log_file: Option<PathBuf>,
     pub log_timestamp_format: Option<String>,

@@ -42,6 +42,8 @@ pub(super) struct Document {
     #[serde(deserialize_with = "text")]
     pub(super) metron_endpoint: String,
     #[serde(deserialize_with = "text")]
+    pub(super) metrics_file: String,
+    #[serde(deserialize_with = "text")]
     pub(super) log_level: String,
     #[serde(deserialize_with = "text")]
     pub(super) log_file: String,

@@ -12,6 +12,17 @@ pub(super) const INFO: &str = "image_info";
 /// Bytes that the image's own data is limited to; images without a limit have no such file.
 pub(super) const QUOTA: &str = "image_quota";
 
+/// What the image in `directory` was limited to when it was made, in bytes; 0 without a limit, without a readable record
+/// of it, and where there is no image any more.
+pub fn recorded_limit(directory: &Path) -> Result<u64, PathError> {
+    let path = directory.join(QUOTA);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim().parse().unwrap_or(0)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(0),
+        Err(e) => Err(PathError::new("open", path, e)),
+    }
+}
+
 /// Writes a number, for the owner's eyes alone.
 pub(super) fn write(path: &Path, number: u64) -> Result<(), PathError> {
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).on("open", path)?;

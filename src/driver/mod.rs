@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
+pub use image_files::recorded_limit;
 use serde::Serialize;
 
 use self::btrfs::Btrfs;
@@ -156,6 +157,8 @@ pub trait Driver: Sync {
     fn format(&self, backing: &Path) -> Result<(), Error>;
     /// Mounts `backing` on the store's directory.
     fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), Error>;
+    /// Has the filesystem that is mounted on the store's directory take all of its device, which may have grown.
+    fn grow(&self, layout: &Layout) -> Result<(), Error>;
     /// Checks that `path` is on a filesystem that this driver can work with.
     fn validate(&self, path: &Path) -> Result<(), Error>;
     /// Checks that the filesystem of `path` can do all that is needed, quotas included.

@@ -210,6 +210,14 @@ impl Fetcher {
         }
     }
 
+    /// Whether layers can be read a second time.
+    pub fn is_repeatable(&self) -> bool {
+        match &self.source {
+            Source::Tar(tar) => tar.is_repeatable(),
+            Source::Oci(_) | Source::Docker(_) => true,
+        }
+    }
+
     /// Opens the stream of one layer. May block for as long as the source does; but where that is the network, only for
     /// a moment after `cancel` is set.
     pub fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {

@@ -48,6 +48,11 @@ impl TarFile {
         Ok(Image { layers: vec![layer], ..Image::default() })
     }
 
+    /// A FIFO gives what it has once.
+    pub(super) fn is_repeatable(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.is_file())
+    }
+
     pub(super) fn open(&self) -> Result<Box<dyn Read + Send + 'static>, Error> {
         let file = File::open(&self.path)
             .on("open", &self.path)

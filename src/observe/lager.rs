@@ -3,6 +3,7 @@
 //! | here | there |
 //! |---|---|
 //! | span | session: a part of the message's name, and a number in `data.session` (`1.2` is the second session of the first) |
+//! | entering a span the first time, closing it | messages `starting` and `ending` of the span's level |
 //! | fields of a span | data of every message inside |
 //! | event | message `grootfs.<span>.<span>.<text of the event>` |
 //! | debug, info, error | the same |
@@ -13,7 +14,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -22,6 +23,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
@@ -30,20 +32,37 @@ use super::timestamp::since_epoch;
 use crate::config::{LogLevel, TimestampFormat};
 
 /// Writes events as lager lines.
-pub struct Lager {
+struct Lager {
     level: LogLevel,
     format: TimestampFormat,
     sink: Mutex<Box<dyn Write + Send>>,
     sessions: AtomicU32,
 }
 
+/// Logs messages of `level` and above to `sink`, which gets every line in one call of `write`.
+pub fn layer<S>(level: LogLevel, format: TimestampFormat, sink: Box<dyn Write + Send>) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lager = Lager { level, format, sink: Mutex::new(sink), sessions: AtomicU32::new(0) };
+    lager.with_filter(filter_fn(move |metadata| is_wanted(metadata, level)))
+}
+
+/// Spans pass at every level: without them messages would lose their names.
+fn is_wanted(metadata: &Metadata<'_>, least: LogLevel) -> bool {
+    is_own(metadata.target()) && (metadata.is_span() || level(*metadata.level()).is_some_and(|level| level >= least))
+}
+
 impl Lager {
-    /// Logs messages of `level` and above to `sink`, which gets every line in one call of `write`.
-    pub fn new(level: LogLevel, format: TimestampFormat, sink: Box<dyn Write + Send>) -> Self {
-        Lager { level, format, sink: Mutex::new(sink), sessions: AtomicU32::new(0) }
+    /// Says that a session begins or ends.
+    fn mark(&self, session: &Session, metadata: &Metadata<'_>, text: &str) {
+        if let Some(level) = level(*metadata.level()).filter(|level| *level >= self.level) {
+            self.write(level, format!("{}.{text}", session.path), session.data(Data::new()));
+        }
     }
 
-    fn write(&self, line: Line) {
+    fn write(&self, level: LogLevel, message: String, data: Data) {
+        let line = Line { time: since_epoch(SystemTime::now()), level, message, data };
         let encoded = line.encode(self.format);
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         // A log that cannot be written must not stop the work it tells of.
@@ -57,20 +76,27 @@ struct Session {
     path: String,
     data: Data,
     children: AtomicU32,
+    has_begun: AtomicBool,
 }
 
 impl Session {
     fn top(name: &str, count: u32) -> Self {
-        Session { number: count.to_string(), path: name.to_owned(), data: Data::new(), children: AtomicU32::new(0) }
+        Session::new(count.to_string(), format!("{SOURCE}.{name}"), Data::new())
     }
 
     fn inside(parent: &Session, name: &str) -> Self {
-        Session {
-            number: format!("{}.{}", parent.number, next(&parent.children)),
-            path: format!("{}.{name}", parent.path),
-            data: parent.data.clone(),
-            children: AtomicU32::new(0),
-        }
+        let number = format!("{}.{}", parent.number, next(&parent.children));
+        Session::new(number, format!("{}.{name}", parent.path), parent.data.clone())
+    }
+
+    fn new(number: String, path: String, data: Data) -> Self {
+        Session { number, path, data, children: AtomicU32::new(0), has_begun: AtomicBool::new(false) }
+    }
+
+    /// The data of a message, in which a field of the message's own may not stand in the number's place.
+    fn data(&self, fields: Data) -> Data {
+        let number = ("session".to_owned(), Value::String(self.number.clone()));
+        self.data.clone().into_iter().chain(fields).chain([number]).collect()
     }
 }
 
@@ -82,12 +108,6 @@ impl<S> Layer<S> for Lager
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    /// Spans pass at every level: without them messages would lose their names.
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        is_own(metadata.target())
-            && (metadata.is_span() || level(*metadata.level()).is_some_and(|level| level >= self.level))
-    }
-
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let parent = span.parent();
@@ -107,25 +127,33 @@ where
         }
     }
 
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let extensions = span.extensions();
+        let Some(session) = extensions.get::<Session>() else { return };
+        if !session.has_begun.swap(true, Ordering::Relaxed) {
+            self.mark(session, span.metadata(), "starting");
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(span) = context.span(&id) else { return };
+        let extensions = span.extensions();
+        if let Some(session) = extensions.get::<Session>().filter(|session| session.has_begun.load(Ordering::Relaxed)) {
+            self.mark(session, span.metadata(), "ending");
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let Some(level) = level(*event.metadata().level()) else { return };
-        let mut path = String::from(SOURCE);
-        let mut data = Data::new();
-        let mut number = None;
-        if let Some(span) = context.event_span(event)
-            && let Some(session) = span.extensions().get::<Session>()
-        {
-            path = format!("{SOURCE}.{}", session.path);
-            data = session.data.clone();
-            number = Some(session.number.clone());
-        }
-        let mut text = String::new();
+        let (mut data, mut text) = (Data::new(), String::new());
         event.record(&mut Fields { data: &mut data, message: &mut text });
-        // Last, for a field of the same name must not stand in its place.
-        if let Some(number) = number {
-            data.insert("session".to_owned(), Value::String(number));
+        let span = context.event_span(event);
+        let extensions = span.as_ref().map(SpanRef::extensions);
+        match extensions.as_ref().and_then(|extensions| extensions.get::<Session>()) {
+            Some(session) => self.write(level, format!("{}.{text}", session.path), session.data(data)),
+            None => self.write(level, format!("{SOURCE}.{text}"), data),
         }
-        self.write(Line { time: since_epoch(SystemTime::now()), level, message: format!("{path}.{text}"), data });
     }
 }
 
@@ -207,7 +235,7 @@ impl Visit for Fields<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use tracing::{debug, error, info, info_span, trace, warn};
+    use tracing::{debug, debug_span, error, info, info_span, trace, warn};
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::registry::Registry;
 
@@ -231,7 +259,7 @@ mod tests {
     /// The lines that `work` logs, as Garden understands them.
     fn logged(level: LogLevel, format: TimestampFormat, work: impl FnOnce()) -> Vec<Entry> {
         let sink = Sink::default();
-        let lager = Lager::new(level, format, Box::new(sink.clone()));
+        let lager = layer(level, format, Box::new(sink.clone()));
         tracing::subscriber::with_default(Registry::default().with(lager), work);
         let chunks = sink.0.lock().expect("one thread").clone();
         chunks.iter().map(|chunk| Entry::from_chunk(chunk)).collect()
@@ -294,26 +322,47 @@ mod tests {
         let entries = rfc3339(|| {
             info!("outside");
             let create = info_span!("create", id = "x").entered();
-            info!("starting");
             info_span!("pulling", layers = 2).in_scope(|| debug!(layer = 1, "unpacked"));
-            let pulling = info_span!("making");
-            let _deep = info_span!(parent: &pulling, "limit").entered();
+            let making = info_span!("making");
+            let deep = debug_span!(parent: &making, "limit").entered();
             error!(error = "no space", id = "y", "failed");
-            drop(create);
+            drop((deep, create));
         });
-        let shown: Vec<_> = entries.iter().map(|e| (e.message.as_str(), e.session.as_deref().unwrap_or("-"))).collect();
+        let shown: Vec<_> = entries
+            .iter()
+            .map(|e| (e.level.as_str(), e.message.as_str(), e.session.as_deref().unwrap_or("-")))
+            .collect();
         assert_eq!(
             shown,
             [
-                ("grootfs.outside", "-"),
-                ("grootfs.create.starting", "1"),
-                ("grootfs.create.pulling.unpacked", "1.1"),
-                ("grootfs.create.making.limit.failed", "1.2.1"),
+                ("info", "grootfs.outside", "-"),
+                ("info", "grootfs.create.starting", "1"),
+                ("info", "grootfs.create.pulling.starting", "1.1"),
+                ("debug", "grootfs.create.pulling.unpacked", "1.1"),
+                ("info", "grootfs.create.pulling.ending", "1.1"),
+                ("debug", "grootfs.create.making.limit.starting", "1.2.1"),
+                ("error", "grootfs.create.making.limit.failed", "1.2.1"),
+                ("debug", "grootfs.create.making.limit.ending", "1.2.1"),
+                ("info", "grootfs.create.ending", "1"),
             ]
         );
-        assert_eq!(entries[2].data, serde_json::json!({"id": "x", "layers": 2, "layer": 1, "session": "1.1"}));
-        assert_eq!(entries[3].error.as_deref(), Some("no space"));
-        assert_eq!(entries[3].data["id"], "y");
+        assert_eq!(entries[3].data, serde_json::json!({"id": "x", "layers": 2, "layer": 1, "session": "1.1"}));
+        assert_eq!(entries[6].error.as_deref(), Some("no space"));
+        assert_eq!(entries[6].data["id"], "y");
+    }
+
+    #[test]
+    fn a_session_begins_once_and_ends_with_its_last_user() {
+        let entries = rfc3339(|| {
+            let layer = info_span!("layer");
+            layer.in_scope(|| info!("read"));
+            let other = layer.clone();
+            drop(layer);
+            other.in_scope(|| info!("written"));
+            let _never_entered = info_span!("unused");
+        });
+        let messages: Vec<_> = entries.iter().map(|entry| entry.message.rsplit('.').next().expect("text")).collect();
+        assert_eq!(messages, ["starting", "read", "written", "ending"]);
     }
 
     #[test]
@@ -330,8 +379,9 @@ mod tests {
                 });
             });
         });
+        let unpacked = entries.iter().find(|entry| entry.message.ends_with("unpacked")).expect("logged");
         assert_eq!(
-            (entries[0].message.as_str(), entries[0].session.as_deref()),
+            (unpacked.message.as_str(), unpacked.session.as_deref()),
             ("grootfs.create.layer.unpacked", Some("1.1"))
         );
     }
@@ -343,13 +393,13 @@ mod tests {
             span.record("bytes", 5);
             info!("done");
         });
-        assert_eq!(entries[0].data["bytes"], 5);
+        assert_eq!(entries[1].data["bytes"], 5);
     }
 
     #[test]
     fn levels() {
         let all = || {
-            let _span = info_span!("s").entered();
+            let _span = debug_span!("s").entered();
             trace!("trace");
             debug!("debug");
             info!("info");
@@ -359,11 +409,18 @@ mod tests {
         let levels = |level, format| -> Vec<String> {
             logged(level, format, all).into_iter().map(|e| format!("{} {}", e.level, e.message)).collect()
         };
-        let lines = ["debug grootfs.s.debug", "info grootfs.s.info", "info grootfs.s.warn", "error grootfs.s.error"];
+        let lines = [
+            "debug grootfs.s.starting",
+            "debug grootfs.s.debug",
+            "info grootfs.s.info",
+            "info grootfs.s.warn",
+            "error grootfs.s.error",
+            "debug grootfs.s.ending",
+        ];
         for format in [TimestampFormat::Rfc3339, TimestampFormat::UnixEpoch] {
             assert_eq!(levels(LogLevel::Debug, format), lines);
-            assert_eq!(levels(LogLevel::Info, format), lines[1..]);
-            assert_eq!(levels(LogLevel::Error, format), lines[3..]);
+            assert_eq!(levels(LogLevel::Info, format), lines[2..5]);
+            assert_eq!(levels(LogLevel::Error, format), lines[4..5]);
             assert!(levels(LogLevel::Fatal, format).is_empty());
         }
     }
@@ -388,8 +445,8 @@ mod tests {
             let _span = info_span!("create", image = text).entered();
             error!(error = text, id = "x", "failed");
         });
-        assert_eq!(entries[0].message, "grootfs.create.failed");
-        assert_eq!(entries[0].data["id"], "x");
+        assert_eq!(entries[1].message, "grootfs.create.failed");
+        assert_eq!(entries[1].data["id"], "x");
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl Line {
     }
 }
 
-fn cut(text: &mut String, limit: usize) {
+/// Shortens a text to `limit` bytes and an ellipsis, if it is longer.
+pub(super) fn cut(text: &mut String, limit: usize) {
     if text.len() > limit {
         let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

@@ -1,15 +1,16 @@
-//! What the program tells about itself: logs.
+//! What the program tells about itself: logs and metrics.
 //!
-//! Code logs through `tracing`. Spans are log sessions, events are messages:
+//! Code logs through `tracing`. Spans are log sessions, whose beginning and end are logged, and some of which are
+//! measured by their names ([`metrics`]); events are messages:
 //!
 //! ```text
-//! let _session = tracing::info_span!("create").entered();
-//! tracing::info!(image_id = id, "starting");
-//! tracing::error!(error = %e, "making-image-failed");
+//! let _session = tracing::info_span!("making-image", imageID = id).entered();
+//! tracing::error!(error = %e, "mounting-failed");
 //! ```
 
 pub mod lager;
 mod line;
+pub mod metrics;
 mod timestamp;
 
 use std::fs::{File, OpenOptions};
@@ -20,7 +21,8 @@ use std::path::Path;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
-use crate::config::{LogConfig, LogLevel};
+pub use self::metrics::Metrics;
+use crate::config::{Config, LogConfig, LogLevel};
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Why there are no logs.
@@ -31,20 +33,23 @@ pub enum Error {
     LogFile(#[from] PathError),
 }
 
-/// Starts logging for the whole process. At level `fatal` there is nothing to be logged, and nothing is set up.
+/// Starts logging for the whole process, and measuring, if the command is one of those that are `measured`. Where nothing
+/// is to be logged (level `fatal`) or measured, nothing is set up.
 ///
 /// # Errors
 /// When the log file cannot be opened.
-pub fn init(config: &LogConfig) -> Result<(), Error> {
-    let sink: Box<dyn Write + Send> = match &config.file {
+pub fn init(config: &Config, measured: Option<&'static str>) -> Result<Metrics, Error> {
+    let log = &config.log;
+    let sink: Box<dyn Write + Send> = match &log.file {
         Some(path) => Box::new(open(path)?),
         None => Box::new(io::stderr()),
     };
-    if config.level < LogLevel::Fatal {
+    let metrics = measured.map(|command| Metrics::new(config, command)).unwrap_or_default();
+    if log.level < LogLevel::Fatal || metrics.is_on() {
         // Fails only where there is a logger already.
-        let _ = tracing::subscriber::set_global_default(subscriber(config, config.level, sink));
+        let _ = tracing::subscriber::set_global_default(subscriber(log, log.level, sink, &metrics));
     }
-    Ok(())
+    Ok(metrics)
 }
 
 /// Does `work` with this thread's logs going to the file at `path`, at level info at least, and nowhere else. Sessions
@@ -52,14 +57,20 @@ pub fn init(config: &LogConfig) -> Result<(), Error> {
 ///
 /// # Errors
 /// When the log file cannot be opened; then `work` is not done.
-pub fn in_file<T>(config: &LogConfig, path: &Path, work: impl FnOnce() -> T) -> Result<T, Error> {
+pub fn in_file<T>(config: &LogConfig, metrics: &Metrics, path: &Path, work: impl FnOnce() -> T) -> Result<T, Error> {
     let level = if config.level == LogLevel::Fatal { LogLevel::Info } else { config.level };
-    let subscriber = subscriber(config, level, Box::new(open(path)?));
+    let subscriber = subscriber(config, level, Box::new(open(path)?), metrics);
     Ok(tracing::subscriber::with_default(subscriber, work))
 }
 
-fn subscriber(config: &LogConfig, level: LogLevel, sink: Box<dyn Write + Send>) -> impl tracing::Subscriber + use<> {
-    Registry::default().with(lager::Lager::new(level, config.timestamp_format, sink))
+fn subscriber(
+    config: &LogConfig,
+    level: LogLevel,
+    sink: Box<dyn Write + Send>,
+    metrics: &Metrics,
+) -> impl tracing::Subscriber + use<> {
+    let lager = (level < LogLevel::Fatal).then(|| lager::layer(level, config.timestamp_format, sink));
+    Registry::default().with(lager).with(metrics.layer())
 }
 
 fn open(path: &Path) -> Result<File, PathError> {
@@ -75,15 +86,15 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (outer, inner) = (directory.path().join("outer"), directory.path().join("inner"));
         let config = LogConfig::default();
-        let result = in_file(&config, &outer, || {
-            let _create = tracing::info_span!("create").entered();
-            in_file(&config, &inner, || {
-                let _clean = tracing::info_span!("clean").entered();
+        let result = in_file(&config, &Metrics::default(), &outer, || {
+            let _create = tracing::debug_span!("create").entered();
+            in_file(&config, &Metrics::default(), &inner, || {
+                let _clean = tracing::debug_span!("clean").entered();
                 tracing::info!("cleaning");
                 tracing::debug!("detail");
             })?;
             tracing::info!("created");
-            in_file(&config, Path::new("/no/such/file"), || ())
+            in_file(&config, &Metrics::default(), Path::new("/no/such/file"), || ())
         });
         let error = result.expect("opened").expect_err("no such directory");
         assert_eq!(error.to_string(), "open /no/such/file: no such file or directory");

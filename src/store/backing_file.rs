@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::{Error, Store};
 use crate::driver::FilesystemRequest;
 use crate::sys::files;
+use crate::sys::loop_device;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 
@@ -64,6 +65,32 @@ fn mount_made(store: &Store, backing: &Path, request: FilesystemRequest) -> Resu
     Ok(store.driver.mount_backing(&store.layout, backing, request)?)
 }
 
+/// Makes a mounted store as large as it is wanted, if it is smaller: the file, then the loop device, then the
+/// filesystem, whatever is in use in it.
+///
+/// The steps are gone through even where the file is large enough, for a run that was killed between them. None of them
+/// does anything that was done before.
+pub(super) fn grow(store: &Store, wanted: Wanted) -> Result<(), Error> {
+    let backing = store.layout.backing_file();
+    let actual = length(&backing)?;
+    if wanted.bytes > actual {
+        tracing::info!(actual, wanted = wanted.bytes, "growing-store");
+        let file = fs::OpenOptions::new().write(true).open(&backing).on("open", &backing)?;
+        file.set_len(wanted.bytes).on("truncate", &backing)?;
+        // A filesystem larger than its file could not be mounted after a power cut.
+        file.sync_all().on("fsync", &backing)?;
+    }
+    // Where the store is mounted from something else, the file and its size are of no concern.
+    if loop_device::refresh_size(&backing)? {
+        store.driver.grow(&store.layout)?;
+    }
+    Ok(())
+}
+
+fn length(backing: &Path) -> Result<u64, PathError> {
+    Ok(fs::metadata(backing).on("stat", backing)?.len())
+}
+
 /// The size a store is to have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -76,7 +103,7 @@ impl Wanted {
     /// A store is never made smaller. A configured size is computed from what is free at the moment, and may well be
     /// less than the store has; a size given by hand that cannot be had is an error.
     pub(super) fn check_against(self, backing: &Path) -> Result<(), Error> {
-        let actual = fs::metadata(backing).on("stat", backing)?.len();
+        let actual = length(backing)?;
         if self.bytes > 0 && self.bytes < actual {
             if self.is_explicit {
                 let path = backing.display().to_string();

@@ -18,11 +18,11 @@ pub(super) fn build(
     make: impl FnOnce(&Path) -> Result<u64, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
-    let Some(_lock) = lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting)? else {
-        return Err(Error::Cancelled);
-    };
+    let lock = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
+        .in_scope(|| lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting))?;
+    let Some(_lock) = lock else { return Err(Error::Cancelled) };
     if durability::Suspects::read(layout)?.contains(chain_id) {
-        tracing::info!("fetching a layer again that a power cut may have torn");
+        tracing::info!("fetching-layer-again-that-a-power-cut-may-have-torn");
         volumes::remove(store, &layout.volume(chain_id.as_str()))?;
     } else if volumes::is_present(layout, chain_id)? {
         return Ok(());

@@ -15,11 +15,11 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, namespace, removal};
+use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
-use crate::image::{Image, Reference};
+use crate::image::{Image, Reference, without_secret};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
@@ -76,7 +76,9 @@ impl Store {
     pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
-        let mappings = namespace::mappings(&self.layout)?;
+        let shown = without_secret(request.image);
+        let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
+        let mappings = self.mappings()?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
@@ -87,27 +89,51 @@ impl Store {
             fetcher: Fetcher::for_reference(&reference, request.image, &request.source),
             known: documents::Cache::new(&self.layout),
         };
-        let image = source.fetcher.image(&source.known)?;
+        let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.known))?;
         self.check_image(&image, request)?;
+
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let created = self.make(request, &id, &source, image, mappings);
+        let mut created = self.make(request, request.clean.as_ref(), &id, &source, image.clone(), mappings.clone());
+        if let Err(error) = &created
+            && error.is_full()
+            && source.fetcher.is_repeatable()
+            && self.make_room(request, error)
+        {
+            created = self.make(request, None, &id, &source, image, mappings);
+        }
         if let Err(error) = &created {
             self.clean_up_after(error, &id);
         }
         created
     }
 
+    /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
+    fn make_room(&self, request: &Request<'_>, error: &Error) -> bool {
+        let Some(clean) = &request.clean else { return false };
+        if self.layer_sizes().is_ok_and(|layers| layers.unused == 0) {
+            return false;
+        }
+        tracing::info!(%error, "store-is-full-cleaning");
+        (clean.with_own_log)(&mut || garbage::clean_before_create(self, 0, request.ignore_images));
+        // What was removed may take a moment to become room.
+        if let Err(error) = self.driver.settle(&self.layout) {
+            tracing::error!(%error, "waiting-for-room-failed");
+        }
+        true
+    }
+
     fn clean_up_after(&self, error: &Error, id: &ImageId) {
+        let _session = tracing::info_span!("create-failed-cleaning-up").entered();
         let mut cleaned = removal::abandon(self, id);
         if error.is_full() {
             // So that the next one, of a smaller image, finds the room that this one had taken.
             cleaned = cleaned.and(self.driver.settle(&self.layout).map_err(Error::from));
         }
         if let Err(error) = cleaned {
-            tracing::error!(%error, "create-failed-cleaning-up");
+            tracing::error!(%error, "failed");
         }
     }
 
@@ -132,6 +158,7 @@ impl Store {
     fn make(
         &self,
         request: &Request<'_>,
+        clean: Option<&CleanFirst<'_>>,
         id: &ImageId,
         source: &Source<'_>,
         image: Image,
@@ -139,9 +166,10 @@ impl Store {
     ) -> Result<Created, Error> {
         let owner = self.owner(&mappings);
         removal::remove_unfinished(self, id)?;
-        let present = self.claim_and_clean(request, id, &image)?;
+        let present = self.claim_and_clean(request, clean, id, &image)?;
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
+            let _session = tracing::info_span!("image-pulling").entered();
             let options = source.pull_options(request, &image, &mappings);
             let pulled = layers::pull(self, &source.fetcher, &image, &options, present);
             pulled.map_err(|error| source.name_in(error))?;
@@ -150,6 +178,7 @@ impl Store {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
+        let _session = tracing::info_span!("making-image").entered();
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
         make_private_directory(&directory)?;
         owner.take(&directory)?;
@@ -160,9 +189,15 @@ impl Store {
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
+    fn claim_and_clean(
+        &self,
+        request: &Request<'_>,
+        clean: Option<&CleanFirst<'_>>,
+        id: &ImageId,
+        image: &Image,
+    ) -> Result<Vec<bool>, Error> {
         let claimed = self.claim(request, id, image);
-        let Some(clean) = &request.clean else { return claimed };
+        let Some(clean) = clean else { return claimed };
         (clean.with_own_log)(&mut || {
             garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
         });
@@ -174,7 +209,8 @@ impl Store {
 
     /// Puts the image's layers in use, and tells which are there.
     fn claim(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
-        let _claims = lock::share_whole(&self.layout.lock_file())?;
+        let _claims =
+            tracing::debug_span!("acquiring-shared-lock").in_scope(|| lock::share_whole(&self.layout.lock_file()))?;
         // The store may be on its way out.
         if !files::exists(&self.layout.namespace_file())? {
             return Err(Error::NotInitialised);

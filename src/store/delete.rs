@@ -35,6 +35,7 @@ impl Store {
         if !self.is_here(&id)? {
             return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
         }
+        let _session = tracing::info_span!("groot-deleting", imageID = %id).entered();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(id.to_string()));
         };

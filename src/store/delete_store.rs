@@ -11,6 +11,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use super::{Argument, Error, ImageId, Store, dependencies, garbage, init, volumes};
 use crate::layout::{self, Layout};
+use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
@@ -22,9 +23,10 @@ const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
 impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
     pub fn delete_store(&self) -> Result<(), Error> {
+        let _session = tracing::debug_span!("store-manager-delete-store").entered();
         let root = self.layout.root();
         // Only root can make stores and unmount them, so that nobody else needs to be held off.
-        let _lock = rustix::process::geteuid().is_root().then(init::hold_others_off).transpose()?;
+        let _lock = (self.caller == Caller::Root).then(init::hold_others_off).transpose()?;
         if !files::exists(root)? {
             tracing::info!(store = %root.display(), "store-not-found");
             return Ok(());

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, documents, durability, removal};
+use super::{Error, ImageId, Store, dependencies, documents, durability, removal, sizes};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
@@ -16,20 +16,24 @@ use crate::sys::remove_tree::remove_tree;
 const LOCK: &str = "groot-gc-lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// A store is nearly full when less than this fraction of it is left, one twentieth.
+const NEARLY_FULL: u64 = 20;
+
 /// What a clean came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleaned {
     /// Unused layers are gone.
     Completed,
-    /// The layers take less than the threshold.
+    /// The layers take less than the threshold, and there is room left.
     BelowThreshold,
     /// Another process is cleaning.
     AlreadyRunning,
 }
 
 impl Store {
-    /// Removes unused layers, if all layers together take at least `threshold` bytes.
+    /// Removes unused layers, if all layers together take at least `threshold` bytes or the store is nearly full.
     pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
+        let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_PATIENCE)? else {
             return Ok(Cleaned::AlreadyRunning);
         };
@@ -37,9 +41,7 @@ impl Store {
     }
 
     fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
-        let _session = tracing::info_span!("groot-cleaning").entered();
-        tracing::info!("starting");
-        if threshold > 0 && volumes::total_size(&self.layout)? < threshold {
+        if threshold > 0 && !self.has_reached(threshold)? {
             return Ok(Cleaned::BelowThreshold);
         }
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
@@ -57,10 +59,24 @@ impl Store {
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
     }
+
+    /// Whether the layers take at least `threshold` bytes, or the store is nearly full.
+    ///
+    /// Deployments set thresholds that layers alone can never reach: as large as the file that the store is in, of which
+    /// the filesystem needs some for itself and the images have their share.
+    fn has_reached(&self, threshold: u64) -> Result<bool, Error> {
+        let space = self.space()?;
+        Ok(space.available < space.size / NEARLY_FULL || sizes::total(&self.layout)? >= threshold)
+    }
+}
+
+fn session() -> tracing::span::EnteredSpan {
+    tracing::info_span!("groot-cleaning").entered()
 }
 
 /// Cleans ahead of a create, which is never made to wait or to fail by it.
 pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
+    let _session = session();
     let cleaned = match lock::try_own(&store.layout.lock_file(), LOCK) {
         Ok(Some(_lock)) => store.clean_locked(threshold, ignore_images).map(drop),
         Ok(None) => Ok(()),
@@ -106,7 +122,9 @@ fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
 /// Takes away what no record names. A create that wrote its record before this has its layers spared; one that comes
 /// after it does not find them.
 fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
-    let claims = lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE)?;
+    let _session = tracing::debug_span!("garbage-collector-mark-unused").entered();
+    let claims = tracing::debug_span!("acquiring-exclusive-lock")
+        .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE))?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
     for name in files::names(&store.layout.volumes())? {
@@ -134,7 +152,7 @@ fn remove_incomplete(store: &Store) -> Result<(), Error> {
 }
 
 /// Chain ids that some image needs, or that are to be spared.
-fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+pub(super) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
     let recorded = dependencies::recorded_images(&store.layout)?;
     let mut ids: HashSet<String> = recorded.into_iter().collect();
     // An image without a record, which an original that crashed can leave, may need any layer.
@@ -163,6 +181,7 @@ fn unless_deleted(store: &Store, id: &str, error: dependencies::Error) -> Result
 
 /// Removes layers that were taken away, by this process or one that died, and downloads that an original left.
 fn remove_retired(store: &Store) -> Result<(), Error> {
+    let _session = tracing::debug_span!("garbage-collector-collect").entered();
     for name in files::names(&store.layout.tmp())? {
         let path = store.layout.tmp().join(&name);
         if name.starts_with("dead.") {

@@ -35,6 +35,7 @@ pub struct InitRequest {
 impl Store {
     /// Makes the store, or checks one that is there. Changes nothing of a store that is as it should be.
     pub fn init(&self, request: &InitRequest) -> Result<(), Error> {
+        let _session = tracing::debug_span!("store-manager-init-store").entered();
         self.check_may_be_initialised()?;
         let root = self.layout.root();
         check_path(root)?;
@@ -57,18 +58,32 @@ impl Store {
         let backing = self.layout.backing_file();
         let has_backing = files::exists(&backing)?;
         if has_backing && !self.is_mount_point()? {
-            return backing_file::mount(self, wanted, request.filesystem);
+            backing_file::mount(self, wanted, request.filesystem)?;
+            return self.grow(wanted);
         }
         match self.driver.validate(self.existing_path(request.size_bytes)) {
             Ok(()) => {
-                if has_backing {
-                    wanted.check_against(&backing)?;
-                }
                 tracing::info!("store-already-initialized");
-                Ok(())
+                if !has_backing {
+                    return Ok(());
+                }
+                wanted.check_against(&backing)?;
+                self.grow(wanted)
             }
             Err(_) if request.size_bytes > 0 => backing_file::mount(self, wanted, request.filesystem),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A store that cannot be made larger is as good as it was: no reason not to start, unless somebody asked for it just
+    /// now.
+    fn grow(&self, wanted: Wanted) -> Result<(), Error> {
+        match backing_file::grow(self, wanted) {
+            Err(error) if !wanted.is_explicit => {
+                tracing::error!(%error, "growing-store-failed");
+                Ok(())
+            }
+            grown => grown,
         }
     }
 

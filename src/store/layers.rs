@@ -106,7 +106,7 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
             changed: Condvar::new(),
-            ids: options.mappings,
+            ids: store.ids(options.mappings),
             owner: store.owner(options.mappings),
             whiteouts: store.whiteouts(options.mappings),
         }
@@ -114,11 +114,13 @@ impl<'a> Pull<'a> {
 
     fn run(self) -> Result<(), Error> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
+        let session = tracing::Span::current();
         thread::scope(|scope| {
             // More than read at once: one that has read its layer may have to wait for those below.
             for _ in 1..missing.min(WORKERS) {
                 // Where no more threads are to be had, those there are do all the work.
-                if let Err(error) = thread::Builder::new().spawn_scoped(scope, || self.work()) {
+                let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.work()));
+                if let Err(error) = worker {
                     tracing::info!(%error, "pulling-with-fewer-workers");
                     break;
                 }
@@ -133,10 +135,7 @@ impl<'a> Pull<'a> {
     /// lowest unfinished layer of all is always being worked on.
     fn work(&self) {
         while let Some((index, reading)) = self.take() {
-            let span = tracing::info_span!("build-layer", blob_id = %self.layers[index].blob_id,
-                chain_id = %self.layers[index].chain_id);
-            let _entered = span.enter();
-            match self.build(index, reading) {
+            match self.session(index).in_scope(|| self.build(index, reading)) {
                 Ok(()) => self.publish(index),
                 Err(error) => self.fail(index, error),
             }
@@ -159,6 +158,12 @@ impl<'a> Pull<'a> {
         }
     }
 
+    fn session(&self, index: usize) -> tracing::Span {
+        let Layer { blob_id, chain_id, .. } = &self.layers[index];
+        let parent = index.checked_sub(1).map_or("", |below| self.layers[below].chain_id.as_str());
+        tracing::info_span!("build-layer", blobID = blob_id, chainID = %chain_id, parentChainID = parent)
+    }
+
     fn build(&self, index: usize, reading: Reading<'_, '_>) -> Result<(), Error> {
         match self.build_once(index, Some(reading)) {
             Err(error) if error.is_wrong_layer() && self.fetcher.leave_mirrors() => {
@@ -177,8 +182,12 @@ impl<'a> Pull<'a> {
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
     fn unpack(&self, index: usize, path: &Path, reading: Option<Reading<'_, '_>>) -> Result<u64, Error> {
         let layer = &self.layers[index];
-        let source = self.fetcher.open(layer, &self.cancel[index]).map_err(Error::Pull)?;
-        let unpacked = unpacker::unpack(source, || self.make_volume(index, path), &self.job(index));
+        // Sessions that overlap: a layer is unpacked while it is downloaded.
+        let downloading = tracing::info_span!("downloading-layer");
+        let source = downloading.in_scope(|| self.fetcher.open(layer, &self.cancel[index])).map_err(Error::Pull)?;
+        let unpacked = tracing::info_span!("unpacking-layer")
+            .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
+        drop(downloading);
         let unpacked = unpacked.map_err(|failure| match failure {
             Failure::Volume(error) => error,
             Failure::Layer(error) => unpack_error(&layer.blob_id, error),

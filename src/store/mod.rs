@@ -8,6 +8,7 @@
 //!           gc.<chain id>/     a layer that a clean of the original was removing; garbage
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
+//!        sizes.json            a copy of all of them (sizes.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
 //!        documents/     what registries said of images whose layers are there (documents.rs)
@@ -43,8 +44,10 @@ mod garbage;
 mod id;
 mod init;
 mod layers;
+mod measure;
 mod namespace;
 mod removal;
+mod sizes;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -55,6 +58,7 @@ pub use durability::flush;
 pub use garbage::Cleaned;
 pub use id::{Argument, ImageId};
 pub use init::InitRequest;
+pub use measure::LayerSizes;
 
 use crate::driver::{self, Driver, Usage};
 use crate::idmap::IdMappings;
@@ -261,6 +265,13 @@ impl Store {
         }
     }
 
+    /// How ids are to be translated in a store with these mappings. Where they are those of a user namespace, the kernel
+    /// does it.
+    fn ids<'a>(&self, mappings: &'a IdMappings) -> &'a IdMappings {
+        static NONE: IdMappings = IdMappings::identity();
+        if self.caller == Caller::Root { mappings } else { &NONE }
+    }
+
     /// How layers of a store with these mappings write down what they delete.
     fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
         self.driver.whiteouts(self.caller == Caller::Root && mappings.is_identity())
@@ -276,6 +287,7 @@ impl Store {
 
     /// Paths of all images.
     pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
+        let _session = tracing::debug_span!("groot-listing").entered();
         let images = self.layout.images();
         let entries = std::fs::read_dir(&images).on("open", &images)?;
         let mut paths = entries.map(|e| Ok(e.on("read", &images)?.path())).collect::<Result<Vec<_>, PathError>>()?;
@@ -285,12 +297,21 @@ impl Store {
 
     /// Disk usage of an image.
     pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
+        let _session = tracing::debug_span!("groot-stats", imageID = %id).entered();
         Ok(self.driver.usage(&self.layout, &self.layout.image(id.as_str()))?)
     }
 
     /// Writes the size of every layer that has none on record.
     pub fn generate_volume_sizes(&self) -> Result<(), Error> {
         volumes::record_missing_sizes(self)
+    }
+
+    /// The mappings of the store's ids.
+    ///
+    /// # Errors
+    /// Where the store is not initialised, among others.
+    pub fn mappings(&self) -> Result<IdMappings, Error> {
+        namespace::mappings(&self.layout)
     }
 
     fn is_initialised(&self) -> Result<bool, Error> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store, durability};
+use super::{Error, Store, durability, sizes};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -106,7 +106,8 @@ pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), 
     let mut content = serde_json::to_vec(&SizeRecord { size }).on("write", &path)?;
     content.push(b'\n');
     // In place: a record cut short counts as missing.
-    fs::write(&path, content).on("write", &path)
+    fs::write(&path, content).on("write", &path)?;
+    sizes::forget_copy(layout)
 }
 
 /// Size of a layer in bytes; measured and recorded where it is not on record.
@@ -118,17 +119,6 @@ pub(super) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
     tracing::info!(volume = %chain_id, size, "volume-size-was-not-on-record");
     record_size(&store.layout, chain_id.as_str(), size)?;
     Ok(size)
-}
-
-/// Sum of the sizes on record of all layers.
-pub(super) fn total_size(layout: &Layout) -> Result<u64, PathError> {
-    let mut total: u64 = 0;
-    for name in files::names(&layout.volumes())? {
-        if let Entry::Layer(layer) | Entry::Condemned(layer) = Entry::of_name(&name) {
-            total = total.saturating_add(recorded_size(layout, &layer)?.unwrap_or(0));
-        }
-    }
-    Ok(total)
 }
 
 /// Writes the size of every layer that has none on record.
@@ -145,7 +135,7 @@ pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
 }
 
 /// `None` also for a record that a power cut emptied.
-fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
+pub(super) fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
     let path = layout.volume_size(name);
     match fs::read(&path) {
         Ok(content) => Ok(serde_json::from_slice::<SizeRecord>(&content).ok().map(|record| record.size)),
@@ -229,6 +219,5 @@ mod tests {
         fs::write(layout.volume_size("abc"), "").unwrap();
         assert_eq!(size(&store, &abc).unwrap(), 5);
         assert_eq!(fs::read_to_string(layout.volume_size("abc")).unwrap(), "{\"Size\":5}\n");
-        assert_eq!(total_size(layout).unwrap(), 5);
     }
 }

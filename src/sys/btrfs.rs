@@ -1,4 +1,5 @@
-//! Subvolumes of btrfs by ioctl (btrfs-ioctl(2), <linux/btrfs.h>): made, copied and removed without the `btrfs` program.
+//! Subvolumes of btrfs by ioctl (btrfs-ioctl(2), <linux/btrfs.h>): made, copied and removed without the `btrfs` program;
+//! and making the filesystem larger.
 //!
 //! The owner of a directory may make subvolumes in it and snapshots of those that are his. To remove one he needs the
 //! mount option `user_subvol_rm_allowed`; root does not.
@@ -13,6 +14,7 @@ use rustix::fs::Stat;
 const SUBVOL_CREATE_V2: libc::Ioctl = 0x5000_9418;
 const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
 const SNAP_DESTROY_V2: libc::Ioctl = 0x5000_943f;
+const RESIZE: libc::Ioctl = 0x5000_9403;
 const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943cu32 as libc::Ioctl;
 
 /// Inode number of the root directory of every subvolume (`BTRFS_FIRST_FREE_OBJECTID`).
@@ -45,6 +47,14 @@ impl VolumeArguments {
     }
 }
 
+/// `struct btrfs_ioctl_vol_args`
+#[repr(C)]
+struct ResizeArguments {
+    fd: i64,
+    size: [u8; 4088],
+}
+const _: () = assert!(size_of::<ResizeArguments>() == 4096);
+
 /// `struct btrfs_ioctl_get_subvol_info_args`, of which only the identities are of use here.
 #[repr(C)]
 struct SubvolumeInfo {
@@ -70,6 +80,19 @@ pub struct Identity {
     pub uuid: [u8; 16],
     /// That of the subvolume it is a snapshot of; zeros for one that is none.
     pub parent: [u8; 16],
+}
+
+/// Has a mounted filesystem take all of its first device; that it does already is fine. Needs root.
+///
+/// # Errors
+/// Those of the ioctl.
+pub fn grow(directory: BorrowedFd<'_>) -> io::Result<()> {
+    let mut arguments = ResizeArguments { fd: 0, size: [0; 4088] };
+    arguments.size[..3].copy_from_slice(b"max");
+    // SAFETY: the ioctl reads one `struct btrfs_ioctl_vol_args`, which `arguments` mirrors, with a text that ends in a zero
+    // byte; the kernel keeps no reference to it.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), RESIZE, &raw const arguments) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Whether `stat` is of the root directory of a subvolume, on btrfs.

@@ -9,6 +9,7 @@ use super::files;
 use super::path_error::{OnPath, PathError};
 
 // <linux/loop.h>
+const LOOP_SET_CAPACITY: libc::Ioctl = 0x4C07;
 const LOOP_SET_DIRECT_IO: libc::Ioctl = 0x4C08;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
@@ -112,6 +113,15 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `config` mirrors and which outlives the call.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &config) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has the loop device that is attached to `backing` take on the size the file has now. Returns whether there is one.
+pub fn refresh_size(backing: &Path) -> Result<bool, PathError> {
+    let Some(Attached { node, .. }) = of_file(backing)? else { return Ok(false) };
+    let device = File::open(&node).on("open", &node)?;
+    // SAFETY: LOOP_SET_CAPACITY takes no argument.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
+    if result < 0 { Err(PathError::new("resize", node, io::Error::last_os_error())) } else { Ok(true) }
 }
 
 /// A loop device that a file is attached to.

@@ -49,10 +49,12 @@ pub(super) fn run<E: Send>(
 ) -> Result<Unpacked, Failure<E>> {
     let mut blob = Blob::new(source, &layer.expected, layer.cancel);
     let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()), layer.read_ahead);
+    let session = tracing::Span::current();
     let (fed, extracted) = thread::scope(|scope| {
         let extractor = thread::Builder::new()
             .name("unpack".to_owned())
             .spawn_scoped(scope, move || {
+                let _session = session.entered();
                 let volume = volume().map_err(Failure::Volume)?;
                 let volume = volume.as_fd();
                 let unpacked = confined(volume, |confinement| extract(&mut stream, volume, layer, confinement))?;
@@ -84,9 +86,11 @@ pub(super) fn in_volume<T: Send>(
     volume: BorrowedFd<'_>,
     work: impl FnOnce(Confinement) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
+    let session = tracing::Span::current();
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("unpack".to_owned());
-        let worker = worker.spawn_scoped(scope, || confined(volume, work)).map_err(Error::Start)?;
+        let worker =
+            worker.spawn_scoped(scope, || session.in_scope(|| confined(volume, work))).map_err(Error::Start)?;
         worker.join().unwrap_or_else(|payload| Err(panicked(payload)))
     })
 }

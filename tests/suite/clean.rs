@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, TempStore, mount, small_image, succeed};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, mount, small_image, succeed};
 
 /// An image of `count` layers of a thousand bytes each.
 fn image(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
@@ -203,4 +203,79 @@ fn a_missing_store_is_said_but_is_no_failure() {
     ]));
     assert_eq!(outcome.code, Some(0));
     assert!(outcome.stderr.contains(r#""error":"no store found at /invalid-store""#), "{outcome:?}");
+}
+
+/// An image of one layer that takes so many mebibytes on the disk.
+fn large_image(store: &TempStore, name: &str, mebibytes: u64) -> String {
+    let content = vec![7; usize::try_from(mebibytes * MIB).unwrap()];
+    Image::new()
+        .layer(Layer::new(Archive::new().file(name, 0o644, &content).bytes()))
+        .write(&store.beside(name), "latest")
+}
+
+/// A threshold that layers cannot reach, as deployments set it.
+const UNREACHABLE: &str = "1000000000000";
+
+#[test]
+fn a_store_that_is_nearly_full_is_cleaned_whatever_the_threshold() {
+    let store = TempStore::with_size(400 * MIB);
+    store.create(&large_image(&store, "unused", 100), "x");
+    store.create(&small_image(&store.beside("image")), "y");
+    store.ok(["delete", "x"]);
+    let clean = ["clean", "--threshold-bytes", UNREACHABLE];
+    assert_eq!(store.ok(clean), "threshold not reached: skipping clean\n");
+    assert_eq!(store.volumes().len(), 2);
+
+    let available = || {
+        let status = rustix::fs::statvfs(store.path()).unwrap();
+        status.f_bavail * status.f_frsize
+    };
+    let fill = available() - 10 * MIB;
+    fs::write(store.rootfs("y").join("fill"), vec![7; usize::try_from(fill).unwrap()]).unwrap();
+    // Btrfs counts what is on the disk.
+    succeed("sync", ["-f", store.path().to_str().unwrap()]);
+    assert_eq!(store.ok(clean), "clean completed\n");
+    assert_eq!(store.volumes().len(), 1);
+    assert!(available() > 90 * MIB);
+}
+
+#[test]
+fn a_create_that_finds_no_room_cleans_if_it_may_and_tries_once_more() {
+    let store = TempStore::with_size(400 * MIB);
+    store.create(&large_image(&store, "unused", 150), "x");
+    store.ok(["delete", "x"]);
+    let large = large_image(&store, "large", 250);
+    let message = store.fails(["create", &large, "y"]);
+    assert!(message.contains("no space left on device"), "{message}");
+    let log = store.beside("clean.log");
+    let flags = ["--with-clean", "--threshold-bytes", UNREACHABLE, "--clean-log-file", log.to_str().unwrap()];
+    store.ok([&["create"], &flags[..], &[&large, "y"]].concat());
+    assert_eq!(fs::read(store.rootfs("y").join("large")).unwrap().len() as u64, 250 * MIB);
+    assert_eq!(store.volumes().len(), 1, "the unused layer is gone");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    assert_eq!(fs::read_to_string(&log).unwrap().matches("groot-cleaning.starting").count(), 2);
+
+    // Nothing to be had by another clean: no second attempt.
+    let other = large_image(&store, "other", 260);
+    let outcome = store.run([&["--log-level", "info", "create"], &flags[..], &[&other, "z"]].concat());
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stdout.contains("no space left on device"), "{outcome:?}");
+    assert_eq!(outcome.stderr.matches("image-pulling.starting").count(), 1, "{outcome:?}");
+}
+
+#[test]
+fn an_archive_from_a_pipe_is_not_asked_for_twice() {
+    let store = TempStore::with_size(400 * MIB);
+    store.create(&large_image(&store, "unused", 150), "x");
+    store.ok(["delete", "x"]);
+    let pipe = store.beside("pipe");
+    succeed("mkfifo", [&pipe]);
+    let archive = Archive::new().file("large", 0o644, &vec![7; 250 * MIB as usize]).bytes();
+    std::thread::scope(|scope| {
+        // Ends with an error when the reader has gone.
+        scope.spawn(|| fs::write(&pipe, &archive));
+        let flags = ["--with-clean", "--threshold-bytes", UNREACHABLE];
+        let message = store.fails([&["create"], &flags[..], &[pipe.to_str().unwrap(), "y"]].concat());
+        assert!(message.contains("no space left on device"), "{message}");
+    });
 }

@@ -86,3 +86,33 @@ fn promise_08_a_pinned_image_of_a_registry_needs_no_network() {
     }
     assert_eq!(server.asked().len(), asked);
 }
+
+/// Volumes that no image needs, as far as clean looks at them.
+fn add_volumes(store: &TempStore, range: std::ops::Range<usize>) {
+    for n in range {
+        std::fs::create_dir(store.path().join(format!("volumes/volume-{n}"))).unwrap();
+        std::fs::write(store.path().join(format!("meta/volume-volume-{n}")), "{\"Size\":1}\n").unwrap();
+    }
+    // What has changed this moment is looked at anew.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+}
+
+#[test]
+fn promise_08_a_threshold_that_is_not_reached_costs_the_same_with_a_thousand_layers() {
+    let store = TempStore::new();
+    let url = image(&store);
+    let calls = |id: &str| {
+        let create = ["create", "--with-clean", "--threshold-bytes", "1000000000", &url, id];
+        system_calls(&store.command(create)).values().sum::<u64>()
+    };
+    store.create(&url, "x");
+    let mut counts = Vec::new();
+    for range in [0..10, 10..1000] {
+        add_volumes(&store, range.clone());
+        calls(&format!("first-{}", range.end));
+        counts.push(calls(&format!("measured-{}", range.end)));
+    }
+    // Reading one larger file and its memory is all.
+    assert!(counts[1] < counts[0] + 40, "{counts:?}");
+    assert!(store.volumes().len() > 1000, "nothing was cleaned");
+}

@@ -3,9 +3,7 @@
 
 use std::fs;
 
-use crate::support::{TempStore, small_image};
-
-const SECRET: &str = "correct-horse-battery-staple";
+use crate::support::{SECRET, TempStore, small_image};
 
 #[test]
 fn promise_10_credentials_are_in_no_answer_and_no_log() {

@@ -74,8 +74,11 @@ pub(crate) fn grootfs() -> Command {
 /// Runs a prepared command to its end.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Outcome {
-    let output = command.output();
-    output.unwrap_or_else(|e| panic!("cannot run {command:?}: {e}")).into()
+    let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    if command.get_program() == env!("CARGO_BIN_EXE_grootfs") {
+        super::logs::collect(&output.stderr);
+    }
+    output.into()
 }
 
 /// Runs a prepared command, which must succeed, to its end, and returns its largest resident set in KiB.

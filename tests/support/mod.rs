@@ -8,9 +8,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod archive;
+mod bosh;
+pub(crate) mod chug;
 mod command;
 mod container;
+mod guardian;
 mod image;
+pub(crate) mod logs;
+mod metron;
+mod oracle;
 mod pull;
 mod registry;
 mod scripted_registry;
@@ -21,9 +27,13 @@ mod tree;
 mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
+pub(crate) use bosh::{Cell, Stores};
 pub(crate) use command::{Outcome, grootfs, peak_memory, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
+pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
+pub(crate) use metron::{Metron, Received};
+pub(crate) use oracle::{test_images, umoci};
 pub(crate) use pull::{
     INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
 };
@@ -43,6 +53,20 @@ use std::path::{Path, PathBuf};
 
 /// A mebibyte.
 pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// What the tests use for passwords and tokens, and what becomes of them on their way to a registry.
+pub(crate) const SECRETS: [&str; 6] = [
+    PASSWORD,
+    SECRET,
+    "wrong-word",
+    "the-token",
+    // base64 of USER:PASSWORD, and of USER:SECRET
+    "Z3Jvb3Q6c2VjcmV0LXdvcmQ",
+    "Z3Jvb3Q6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ",
+];
+
+/// A password that no registry knows.
+pub(crate) const SECRET: &str = "correct-horse-battery-staple";
 
 /// The statically linked busybox that test images carry.
 pub(crate) fn busybox() -> Vec<u8> {

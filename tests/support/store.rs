@@ -1,6 +1,6 @@
 //! A store of a test's own, which leaves nothing behind.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MntFlags, umount2};
 
 use super::command::{Outcome, grootfs, run, succeed};
-use super::names;
+use super::{logs, names};
 
 const SIZE: u64 = 1024 * super::MIB;
 
@@ -190,7 +190,8 @@ impl TempStore {
     /// Runs a command on this store.
     #[track_caller]
     pub(crate) fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
-        run(&mut self.command(arguments))
+        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        run(&mut self.command([logs::flags(&arguments), arguments].concat()))
     }
 
     /// Runs a command that must succeed, and returns its standard output.

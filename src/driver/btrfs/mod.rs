@@ -73,6 +73,10 @@ impl Driver for Btrfs {
         Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
     }
 
+    fn grow(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(filesystem::grow(layout.root()).map_err(Error::from)?)
+    }
+
     fn validate(&self, path: &Path) -> Result<(), super::Error> {
         Ok(BTRFS.validate(path).map_err(Error::from)?)
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::fs::{CWD, FileType, Mode, major, makedev, minor, mknodat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -77,6 +77,17 @@ pub(super) fn mount_backing(
         }
         mounted => mounted.map_err(|errno| XFS.mount_error(root, errno)),
     }
+}
+
+/// Lets the filesystem mounted on `store` take all of its block device.
+pub(super) fn grow(store: &Path) -> Result<(), FilesystemError> {
+    let directory = fs::File::open(store).on("open", store)?;
+    let device = directory.metadata().on("stat", store)?.dev();
+    // In sectors of 512 bytes, whatever the device's own are (Documentation/ABI/stable/sysfs-block).
+    let size = format!("/sys/dev/block/{}:{}/size", major(device), minor(device));
+    let sectors = fs::read_to_string(&size).on("open", &size)?;
+    let sectors: u64 = sectors.trim_end().parse().map_err(std::io::Error::other).on("read", &size)?;
+    Ok(xfs::grow(directory.as_fd(), sectors.saturating_mul(512)).on("growing filesystem", store)?)
 }
 
 /// Checks that `path` is on XFS.

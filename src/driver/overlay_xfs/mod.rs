@@ -72,6 +72,10 @@ impl Driver for OverlayXfs {
         Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
     }
 
+    fn grow(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(filesystem::grow(layout.root()).map_err(Error::from)?)
+    }
+
     fn validate(&self, path: &Path) -> Result<(), super::Error> {
         Ok(filesystem::validate(path).map_err(Error::from)?)
     }
