@@ -4,5 +4,6 @@
 
 mod btrfs;
 mod quotas;
+mod rootless;
 mod suite;
 mod support;

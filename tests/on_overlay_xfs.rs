@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod overlay_xfs;
+mod rootless;
 mod suite;
 mod support;

@@ -52,6 +52,8 @@ pub struct ImageRequest<'a> {
     pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.
     pub mount: bool,
+    /// Whether it is root of the machine who mounts it, rather than root of a user namespace.
+    pub is_for_root: bool,
 }
 
 /// An entry of `mounts` in the container configuration (OCI runtime specification).

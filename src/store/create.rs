@@ -276,6 +276,7 @@ impl Store {
             limit: request.limit,
             owner: self.owner(mappings),
             mount: request.mount,
+            is_for_root: self.is_for_root(mappings),
         };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
     }

@@ -274,7 +274,13 @@ impl Store {
 
     /// How layers of a store with these mappings write down what they delete.
     fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
-        self.driver.whiteouts(self.caller == Caller::Root && mappings.is_identity())
+        self.driver.whiteouts(self.is_for_root(mappings))
+    }
+
+    /// Whether images of a store with these mappings are mounted by root of the machine, who alone sees all attributes of
+    /// their files, rather than by root of a user namespace.
+    fn is_for_root(&self, mappings: &IdMappings) -> bool {
+        self.caller == Caller::Root && mappings.is_identity()
     }
 
     /// Checks that there is something at the store's path.

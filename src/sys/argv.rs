@@ -10,7 +10,8 @@ const COVER: u8 = b'*';
 /// Overwrites the values of `--flag VALUE` and `--flag=VALUE` (or with one dash) where others can see them. `arguments`
 /// are the process's own, copied before; without the flag among them nothing is done.
 ///
-/// Call it before there is a second thread. Where the kernel does not tell the place, the values stay.
+/// Call it before there is a second thread; whoever asks for the arguments afterwards gets covered ones. Where the kernel
+/// does not tell the place, the values stay.
 pub fn hide_values(arguments: &[OsString], flag: &str) {
     let is_flag = |argument: &OsString| matches!(value(argument.as_bytes(), flag), Value::Within(_) | Value::Next);
     if !arguments.iter().any(is_flag) {

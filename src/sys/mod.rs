@@ -7,6 +7,7 @@ pub mod confine;
 pub mod descriptors;
 pub mod dirfd;
 pub mod files;
+pub mod kernel;
 pub mod lock;
 pub mod loop_device;
 pub mod mount_point;

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, fstat, openat, openat2, unlinkat};
 use rustix::io::Errno;
 
 use super::path_error::{OnPath, PathError};
@@ -102,7 +102,7 @@ impl Removal {
                 continue;
             }
             let flags = if entry.file_type() == FileType::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-            match unlinkat(&self.current, name, flags) {
+            match self.unlink(name, flags) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 // XFS says EEXIST where others say ENOTEMPTY; a filesystem without entry types says EISDIR.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR) => return Ok(Some(name.to_owned())),
@@ -110,6 +110,14 @@ impl Removal {
             }
         }
         Ok(None)
+    }
+
+    /// Removes an entry, also from a directory that does not let its owner do so.
+    fn unlink(&self, name: &CStr, flags: AtFlags) -> rustix::io::Result<()> {
+        match unlinkat(&self.current, name, flags) {
+            Err(Errno::ACCESS) if fchmod(&self.current, Mode::RWXU).is_ok() => unlinkat(&self.current, name, flags),
+            removed => removed,
+        }
     }
 
     fn enter(&mut self, child: &CStr) -> io::Result<()> {

@@ -66,15 +66,24 @@ impl Attributes {
     /// Gives `target` these attributes.
     pub(super) fn apply(&self, target: &Target<'_>, known: Known) -> Result<(), Error> {
         if let Some(owner) = self.owner.filter(|owner| known.owner != Some(*owner)) {
-            let operation = format!("chowning {} {}:{}", target.noun(), owner.uid, owner.gid);
-            target.chown(owner).map_err(|error| target.error(operation, error))?;
+            target.chown(owner).map_err(|error| {
+                // The kernel's way to say that a user namespace has no such id.
+                let unknown = if error == Errno::INVAL { ", which the id mappings leave out," } else { "" };
+                target.error(format!("chowning {} {}:{}{unknown}", target.noun(), owner.uid, owner.gid), error)
+            })?;
         }
-        if known.mode != Some(self.mode) {
-            let operation = format!("chmoding {}", target.noun());
-            target.chmod(self.mode).map_err(|error| target.error(operation, error))?;
+        // Whoever is not root may set them only on what he may write to.
+        let first_xattrs = self.owner.is_none() && !self.xattrs.is_empty();
+        if first_xattrs {
+            target.change_mode(self.mode | 0o600)?;
+        } else if known.mode != Some(self.mode) {
+            target.change_mode(self.mode)?;
         }
         for xattr in &self.xattrs {
             target.set_xattr(xattr)?;
+        }
+        if first_xattrs {
+            target.change_mode(self.mode)?;
         }
         target
             .set_times(self.mtime)
@@ -107,6 +116,10 @@ impl Target<'_> {
             Self::Open { file, .. } => fchown(file, uid, gid),
             Self::Named { directory, name, .. } => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
         }
+    }
+
+    fn change_mode(&self, mode: u32) -> Result<(), Error> {
+        self.chmod(mode).map_err(|error| self.error(format!("chmoding {}", self.noun()), error))
     }
 
     fn chmod(&self, mode: u32) -> rustix::io::Result<()> {
@@ -166,8 +179,12 @@ fn set_xattr_by_name(
 fn is_unsupported(error: &io::Error, name: &OsStr) -> bool {
     match error.raw_os_error() {
         Some(libc::ENOTSUP) => true,
-        // `user.*` exists on files and directories only; `trusted.*` only for root of the first user namespace.
-        Some(libc::EPERM) => [&b"user."[..], b"trusted."].iter().any(|space| name.as_bytes().starts_with(space)),
+        // `user.*` exists on files and directories only; `trusted.*` only for root of the first user namespace;
+        // capabilities are root's to give, like files.
+        Some(libc::EPERM) => match name.as_bytes() {
+            b"security.capability" => !Owner::can_be_given(),
+            name => [&b"user."[..], b"trusted."].iter().any(|space| name.starts_with(space)),
+        },
         _ => false,
     }
 }

@@ -260,3 +260,21 @@ fn a_store_without_limits_says_so_when_a_limit_is_asked_for() {
     }
     store.create(&image, "x");
 }
+
+#[test]
+fn a_clean_that_fails_makes_no_create_fail() {
+    let store = TempStore::new();
+    let (image, _) = layers(&store, "image", 1);
+    store.create(&image, "x");
+    // Nobody can tell which layers an image needs whose record is missing.
+    fs::remove_file(store.path().join("meta/dependencies/image:x.json")).unwrap();
+    store.fails(["clean"]);
+    let outcome = store.run(["--log-level", "error", "create", "--with-clean", &image, "y"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains("failed-to-cleanup-store"), "{outcome:?}");
+    // A log file that cannot be opened is no reason not to clean.
+    let flags = ["--log-level", "error", "create", "--with-clean", "--clean-log-file", "/no/such/log"];
+    let outcome = store.run([&flags[..], &[&image, "z"]].concat());
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains("opening-clean-log-file-failed"), "{outcome:?}");
+}

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, Node, TempStore, Tree, differences, small_image, succeed, system_calls,
+    Archive, DRIVER, Driver, Image, Layer, Node, TempStore, differences, shifted, small_image, succeed, system_calls,
     test_images, umoci,
 };
 
@@ -177,28 +177,6 @@ fn gardens_mapping_reaches_to_the_largest_id() {
     let rootfs = store.create(&url, "x");
     assert_eq!(owner(&rootfs.join("last")), (4_294_967_293, 4_294_967_293));
     assert_eq!(owner(&rootfs.join("root")), (MAXIMUS, MAXIMUS));
-}
-
-/// The expected tree with every owner as the mapping has it, those in attributes included.
-fn shifted(tree: &Tree, map: impl Fn(u32) -> u32) -> Tree {
-    let mut tree = tree.clone();
-    for node in tree.values_mut() {
-        node.owner = (map(node.owner.0), map(node.owner.1));
-        if let Some(value) = node.xattrs.get_mut("security.capability") {
-            assert_eq!(value[3], 2, "the image's capabilities count for root, whoever that is");
-            value[3] = 3;
-            value.extend(map(0).to_le_bytes());
-        }
-        for (name, value) in &mut node.xattrs {
-            if name.starts_with("system.posix_acl") {
-                for entry in value[4..].chunks_exact_mut(8).filter(|entry| matches!(entry[0], 0x02 | 0x08)) {
-                    let id = u32::from_le_bytes(entry[4..].try_into().unwrap());
-                    entry[4..].copy_from_slice(&map(id).to_le_bytes());
-                }
-            }
-        }
-    }
-    tree
 }
 
 #[track_caller]

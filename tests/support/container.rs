@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use super::command::{Outcome, run, succeed};
+use super::user::User;
 
 static CONTAINERS: AtomicU32 = AtomicU32::new(0);
 
@@ -20,6 +21,21 @@ pub(crate) enum Runtime {
     Crun,
 }
 
+impl Runtime {
+    /// The program and its global flags.
+    fn program(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Runtime::Runc => ("runc", &[]),
+            Runtime::Crun => ("crun", &["--cgroup-manager=disabled"]),
+        }
+    }
+}
+
+fn next_id() -> String {
+    let number = CONTAINERS.fetch_add(1, Ordering::Relaxed);
+    format!("grootfs-test-{}-{number}", std::process::id())
+}
+
 /// A bundle directory with a `config.json`.
 pub(crate) struct Bundle {
     directory: PathBuf,
@@ -30,17 +46,53 @@ impl Bundle {
     pub(crate) fn new(directory: &Path, printed: &str, arguments: &[&str]) -> Self {
         fs::create_dir_all(directory).expect("bundle made");
         succeed("runc", ["spec", "--bundle", &directory.to_string_lossy()]);
-        let printed: Value = serde_json::from_str(printed).expect("create prints JSON");
-        let file = directory.join("config.json");
+        Self::fill(directory, printed, arguments)
+    }
+
+    /// The same for a container that `user` runs, with all the user's ids.
+    pub(crate) fn of_user(user: &User, printed: &str, arguments: &[&str]) -> Self {
+        let directory = user.home().join("bundle");
+        run(user.command("mkdir").arg(&directory)).success();
+        run(user.command("runc").args(["spec", "--rootless", "--bundle"]).arg(&directory)).success();
+        let bundle = Self::fill(&directory, printed, arguments);
+        bundle.edit(|spec| {
+            for kind in ["uidMappings", "gidMappings"] {
+                spec["linux"][kind] = user.mappings_of_runtime();
+            }
+        });
+        bundle
+    }
+
+    fn edit(&self, edit: impl FnOnce(&mut Value)) {
+        let file = self.directory.join("config.json");
         let mut spec: Value = serde_json::from_slice(&fs::read(&file).expect("spec")).expect("runc writes JSON");
-        spec["process"]["terminal"] = false.into();
-        spec["process"]["args"] = arguments.into();
-        spec["root"] = json!({ "path": printed["root"]["path"], "readonly": false });
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        spec["mounts"] = [list(&printed["mounts"]), list(&spec["mounts"])].concat().into();
-        spec["process"]["env"] = [list(&spec["process"]["env"]), list(&printed["process"]["env"])].concat().into();
+        edit(&mut spec);
         fs::write(&file, spec.to_string()).expect("spec written");
-        Bundle { directory: directory.to_owned() }
+    }
+
+    fn fill(directory: &Path, printed: &str, arguments: &[&str]) -> Self {
+        let bundle = Bundle { directory: directory.to_owned() };
+        let printed: Value = serde_json::from_str(printed).expect("create prints JSON");
+        bundle.edit(|spec| {
+            spec["process"]["terminal"] = false.into();
+            spec["process"]["args"] = arguments.into();
+            spec["root"] = json!({ "path": printed["root"]["path"], "readonly": false });
+            let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+            spec["mounts"] = [list(&printed["mounts"]), list(&spec["mounts"])].concat().into();
+            spec["process"]["env"] = [list(&spec["process"]["env"]), list(&printed["process"]["env"])].concat().into();
+        });
+        bundle
+    }
+
+    /// Runs the container to its end on behalf of `user`, and removes it.
+    #[track_caller]
+    pub(crate) fn run_by(&self, user: &User, runtime: Runtime) -> Outcome {
+        let (program, flags) = runtime.program();
+        let id = next_id();
+        let run_flags = ["run", "--bundle", &self.directory.to_string_lossy(), &id].map(str::to_owned);
+        let outcome = run(user.runtime(program).args(flags).args(run_flags));
+        let _ = user.runtime(program).args(["delete", "--force", &id]).output();
+        outcome
     }
 
     /// Runs the container to its end and removes it.
@@ -49,14 +101,11 @@ impl Bundle {
     /// generations of control groups.
     #[track_caller]
     pub(crate) fn run(&self, runtime: Runtime) -> Outcome {
-        let (program, flags) = match runtime {
-            Runtime::Runc => ("runc", ""),
-            Runtime::Crun => ("crun", "--cgroup-manager=disabled"),
-        };
-        let number = CONTAINERS.fetch_add(1, Ordering::Relaxed);
-        let id = format!("grootfs-test-{}-{number}", std::process::id());
+        let (program, flags) = runtime.program();
+        let id = next_id();
         let script = format!(
-            "mount -t cgroup2 cgroup2 /sys/fs/cgroup && {program} {flags} run --bundle '{}' {id}",
+            "mount -t cgroup2 cgroup2 /sys/fs/cgroup && {program} {} run --bundle '{}' {id}",
+            flags.join(" "),
             self.directory.display()
         );
         let outcome = run(Command::new("unshare").args(["-m", "sh", "-c", &script]).stdin(Stdio::null()));

@@ -24,6 +24,7 @@ mod store;
 mod syscalls;
 mod token_server;
 mod tree;
+mod user;
 mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
@@ -33,7 +34,7 @@ pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use metron::{Metron, Received};
-pub(crate) use oracle::{test_images, umoci};
+pub(crate) use oracle::{shifted, test_images, umoci};
 pub(crate) use pull::{
     INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
 };
@@ -46,6 +47,7 @@ pub(crate) use store::{
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
 pub(crate) use tree::{Node, Tree, differences};
+pub(crate) use user::{User, allow_search};
 pub(crate) use web_server::{WebServer, make_client_certificate, make_own_certificate};
 
 use std::fs;

@@ -31,3 +31,25 @@ pub(crate) fn umoci(layout: &Path, bundle: &Path) -> Tree {
     println!("{}: devices set aside: {devices:?}", layout.display());
     tree
 }
+
+/// A tree with every owner as the mapping has it, those in attributes included.
+pub(crate) fn shifted(tree: &Tree, map: impl Fn(u32) -> u32) -> Tree {
+    let mut tree = tree.clone();
+    for node in tree.values_mut() {
+        node.owner = (map(node.owner.0), map(node.owner.1));
+        if let Some(value) = node.xattrs.get_mut("security.capability") {
+            assert_eq!(value[3], 2, "the image's capabilities count for root, whoever that is");
+            value[3] = 3;
+            value.extend(map(0).to_le_bytes());
+        }
+        for (name, value) in &mut node.xattrs {
+            if name.starts_with("system.posix_acl") {
+                for entry in value[4..].chunks_exact_mut(8).filter(|entry| matches!(entry[0], 0x02 | 0x08)) {
+                    let id = u32::from_le_bytes(entry[4..].try_into().unwrap());
+                    entry[4..].copy_from_slice(&map(id).to_le_bytes());
+                }
+            }
+        }
+    }
+    tree
+}

@@ -176,7 +176,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
         mount::mount(layout, request.directory, request.volumes)?;
         return Ok(Vec::new());
     }
-    Ok(vec![mount::entry_for_caller(layout, request.published, request.volumes)?])
+    Ok(vec![mount::entry_for_caller(layout, request)?])
 }
 
 fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {

@@ -14,8 +14,9 @@ use rustix::mount::{
     fsmount, fsopen, mount as mount2, move_mount,
 };
 
-use super::{Error, Mount, Volume, links};
+use super::{Error, ImageRequest, Mount, Volume, links};
 use crate::layout::Layout;
+use crate::sys::kernel;
 use crate::sys::path_error::OnPath;
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
@@ -23,6 +24,7 @@ const OPTIONS_LIMIT: usize = 4095;
 /// The most layers of one overlay (`OVL_MAX_STACK` of the kernel's fs/overlayfs/params.h).
 const MOST_LAYERS: usize = 500;
 const UPPER_AND_WORK: &str = "upperdir=diff,workdir=workdir";
+const USER_ATTRIBUTES: &str = ",userxattr";
 
 /// Mounts the image's overlay on its `rootfs`.
 pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Error> {
@@ -51,7 +53,7 @@ pub(super) fn layers_too_many(layout: &Layout, layers: usize) -> Result<usize, E
     const LONGEST_ID: usize = 244;
     let link = layout.links().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
     let image = layout.images().as_os_str().len() + "/".len() + LONGEST_ID;
-    let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + 2 * image;
+    let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + USER_ATTRIBUTES.len() + 2 * image;
     let room = OPTIONS_LIMIT.saturating_sub(fixed) / link;
     match room {
         _ if layers <= room => Ok(0),
@@ -62,14 +64,20 @@ pub(super) fn layers_too_many(layout: &Layout, layers: usize) -> Result<usize, E
 }
 
 /// The entry for a caller that mounts the root filesystem itself, in the caller's own working directory.
-pub(super) fn entry_for_caller(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Mount, Error> {
-    let mut lowers = Vec::with_capacity(volumes.len());
-    for volume in volumes.iter().rev() {
+///
+/// Root of a user namespace has an overlay keep its attributes among those of users (`userxattr`, Linux 5.11); older kernels
+/// let nobody else than root of the machine mount one.
+pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> Result<Mount, Error> {
+    let mut lowers = Vec::with_capacity(request.volumes.len());
+    for volume in request.volumes.iter().rev() {
         let short = links::ensure(layout, &volume.chain_id)?;
         lowers.push(layout.links().join(short).display().to_string());
     }
-    let image = image.display();
-    let option = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", lowers.join(":"));
+    let image = request.published.display();
+    let mut option = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", lowers.join(":"));
+    if !request.is_for_root && kernel::is_at_least(5, 11) {
+        option.push_str(USER_ATTRIBUTES);
+    }
     Ok(Mount {
         destination: format!("{image}/rootfs"),
         kind: "overlay".into(),

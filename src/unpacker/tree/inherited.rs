@@ -68,9 +68,9 @@ impl Tree<'_> {
         if self.is_made(path) {
             return Ok(());
         }
-        let fd = dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY)?;
-        let names = dirfd::names(fd.as_fd())?;
+        let fd = self.open(path)?;
         let place = self.place(path, path.to_owned(), fd)?;
+        let names = dirfd::names(dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY)?)?;
         names.iter().try_for_each(|name| self.remove_inherited(&place, name))
     }
 

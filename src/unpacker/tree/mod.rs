@@ -10,14 +10,14 @@
 
 mod inherited;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Mode, OFlags, Timespec, Timestamps, fstat, futimens, mkdirat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, chmod, fchmod, fstat, futimens, mkdirat};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Known, Owner, Target};
@@ -59,6 +59,22 @@ struct Made {
     known: Known,
 }
 
+/// What a directory is to be left with, unless the layer says what it has.
+struct Before {
+    times: Timestamps,
+    /// Its mode, if this process could not have worked in it.
+    mode: Option<Mode>,
+}
+
+impl Before {
+    fn restore(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
+        if let Some(mode) = self.mode {
+            fchmod(directory, mode)?;
+        }
+        Ok(futimens(directory, &self.times)?)
+    }
+}
+
 /// Where a path leads that may not exist.
 pub(super) enum Whereabouts {
     Exists(Rc<Place>, OsString),
@@ -82,8 +98,8 @@ pub(super) struct Tree<'v> {
     implicit: Attributes,
     current: Option<Rc<Place>>,
     directories: BTreeMap<PathBuf, Directory>,
-    /// Times of directories that were there before, to be put back.
-    times: BTreeMap<PathBuf, Timestamps>,
+    /// Directories that were there before.
+    before: BTreeMap<PathBuf, Before>,
     /// Hard links to files that this layer does not have: the link and the file.
     links: BTreeMap<PathBuf, PathBuf>,
     whiteouts: BTreeMap<PathBuf, ()>,
@@ -122,7 +138,7 @@ impl<'v> Tree<'v> {
             implicit: Attributes { owner: implicit_owner, mode: 0o755, xattrs: Vec::new(), mtime: epoch },
             current: None,
             directories: BTreeMap::new(),
-            times: BTreeMap::new(),
+            before: BTreeMap::new(),
             links: BTreeMap::new(),
             whiteouts: BTreeMap::new(),
             own: BTreeMap::new(),
@@ -220,7 +236,7 @@ impl<'v> Tree<'v> {
         remove_entry(place.fd.as_fd(), name).map_err(PathError::into_source)?;
         let path = place.real.join(name);
         remove_below(&mut self.directories, &path);
-        remove_below(&mut self.times, &path);
+        remove_below(&mut self.before, &path);
         remove_below(&mut self.links, &path);
         remove_below(&mut self.whiteouts, &path);
         remove_below(&mut self.own, &path);
@@ -294,37 +310,40 @@ impl<'v> Tree<'v> {
         Known { owner: Some(self.maker), mode: self.confinement.own_filesystem_context.then_some(mode) }
     }
 
-    /// Gives all directories their attributes, the deepest first, and puts back the times of those that have none to
+    /// Gives all directories their attributes, the deepest first, and puts back what changed of those that have none to
     /// get.
     pub(super) fn settle_directories(&mut self) -> Result<(), Error> {
         self.current = None;
-        for (path, directory) in self.directories.iter().rev() {
+        let before = std::mem::take(&mut self.before);
+        let paths: BTreeSet<&Path> = self.directories.keys().chain(before.keys()).map(PathBuf::as_path).collect();
+        for path in paths.into_iter().rev() {
             let failed = |error| Error::file("settling directory", path, error);
             let fd = dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY).map_err(failed)?;
-            if directory.hides_lower() && !path.as_os_str().is_empty() {
-                self.format.mark_opaque(&fd).map_err(failed)?;
+            let gets_attributes = match self.directories.get(path) {
+                Some(directory) => self.settle(fd.as_fd(), path, directory)?,
+                None => false,
+            };
+            if let Some(before) = before.get(path).filter(|_| !gets_attributes) {
+                before.restore(fd.as_fd()).map_err(failed)?;
             }
-            let made = directory.made.as_ref();
-            if let Some(attributes) = directory.named.as_ref().or(made.map(|_| &self.implicit)) {
-                if made.is_none() {
-                    inherited::remove_other_xattrs(&fd, attributes).map_err(failed)?;
-                }
-                let target = Target::Open { file: fd.as_fd(), noun: "directory", path };
-                attributes.apply(&target, made.map(|made| made.known).unwrap_or_default())?;
-                self.times.remove(path);
-            }
-        }
-        self.restore_times()
-    }
-
-    /// Puts back the times of directories that were there before and got new content.
-    fn restore_times(&mut self) -> Result<(), Error> {
-        for (path, times) in std::mem::take(&mut self.times) {
-            let failed = |error| Error::file("setting the modtime for directory", &path, error);
-            let fd = dirfd::open_beneath(self.root, &path, OFlags::RDONLY | DIRECTORY).map_err(failed)?;
-            futimens(&fd, &times).map_err(|errno| failed(errno.into()))?;
         }
         Ok(())
+    }
+
+    /// Returns whether this layer says what attributes the directory has.
+    fn settle(&self, fd: BorrowedFd<'_>, path: &Path, directory: &Directory) -> Result<bool, Error> {
+        let failed = |error| Error::file("settling directory", path, error);
+        if directory.hides_lower() && !path.as_os_str().is_empty() {
+            self.format.mark_opaque(fd).map_err(failed)?;
+        }
+        let made = directory.made.as_ref();
+        let Some(attributes) = directory.named.as_ref().or(made.map(|_| &self.implicit)) else { return Ok(false) };
+        if made.is_none() {
+            inherited::remove_other_xattrs(fd, attributes).map_err(failed)?;
+        }
+        let target = Target::Open { file: fd, noun: "directory", path };
+        attributes.apply(&target, made.map(|made| made.known).unwrap_or_default())?;
+        Ok(true)
     }
 
     /// Directories made on the way to something and still there.
@@ -340,7 +359,9 @@ impl<'v> Tree<'v> {
     /// Makes the directory `path`, which was there before, as old as directories that no entry names.
     pub(super) fn set_time(&mut self, path: &Path) {
         let mtime = self.implicit.mtime;
-        self.times.insert(path.to_owned(), Timestamps { last_access: mtime, last_modification: mtime });
+        let times = Timestamps { last_access: mtime, last_modification: mtime };
+        let mode = self.before.get(path).and_then(|before| before.mode);
+        self.before.insert(path.to_owned(), Before { times, mode });
     }
 
     /// What remains to be done: nothing where the parent was there from the beginning.
@@ -370,17 +391,38 @@ impl<'v> Tree<'v> {
         Unsettled { implicit, opaque, root_is_opaque, links: self.links, whiteouts: self.whiteouts }
     }
 
-    fn open(&self, real: &Path) -> io::Result<OwnedFd> {
-        dirfd::open_beneath(self.root, real, OFlags::PATH | DIRECTORY)
+    fn open(&mut self, real: &Path) -> io::Result<OwnedFd> {
+        match dirfd::open_beneath(self.root, real, OFlags::PATH | DIRECTORY) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                for directory in path::directories(real.parent().unwrap_or(real)) {
+                    let fd = dirfd::open_beneath(self.root, directory, OFlags::PATH | DIRECTORY)?;
+                    self.place(directory, directory.to_owned(), fd)?;
+                }
+                dirfd::open_beneath(self.root, real, OFlags::PATH | DIRECTORY)
+            }
+            opened => opened,
+        }
     }
 
     fn place(&mut self, named: &Path, real: PathBuf, fd: OwnedFd) -> io::Result<Place> {
         let pristine = self.directories.get(&real).is_some_and(|known| known.made.is_some());
-        if !pristine && !self.times.contains_key(&real) {
+        if !pristine && !self.before.contains_key(&real) {
             let stat = fstat(&fd)?;
-            self.times.insert(real.clone(), times(&stat));
+            let mode = self.let_in(&fd, &stat)?;
+            self.before.insert(real.clone(), Before { times: times(&stat), mode });
         }
         Ok(Place { named: named.to_owned(), real, fd, pristine })
+    }
+
+    /// Has a directory let its owner do what root may do anyway. Returns its mode if that changed.
+    fn let_in(&self, directory: &OwnedFd, stat: &Stat) -> io::Result<Option<Mode>> {
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        if Owner::can_be_given() || stat.st_uid != self.maker.uid || mode.contains(Mode::RWXU) {
+            return Ok(None);
+        }
+        // By its other name: a descriptor that allows no reading does not allow this either.
+        chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), mode | Mode::RWXU)?;
+        Ok(Some(mode))
     }
 
     /// Makes the directory `name` in `place` unless there is one.
@@ -440,7 +482,7 @@ impl Directory {
 }
 
 /// Both times of a file, to be given back to it later.
-pub(super) fn times(stat: &rustix::fs::Stat) -> Timestamps {
+pub(super) fn times(stat: &Stat) -> Timestamps {
     let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
     Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),

@@ -91,6 +91,9 @@ impl Wanted<'_> {
     }
 }
 
+/// Where logins without a session go, a directory for each user. In a user namespace that may be another user's.
+const OF_ALL_USERS: &str = "/run/containers";
+
 /// Credentials for an image out of the first file that has some. `None` is anonymous.
 pub(super) fn find(wanted: Wanted<'_>) -> Result<Option<Credentials>, Error> {
     let environment = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -105,7 +108,7 @@ fn find_in(files: &[PathBuf], wanted: Wanted<'_>) -> Result<Option<Credentials>,
     for path in files {
         let found = match AuthFile::read(path) {
             Ok(file) => file.find(wanted)?,
-            Err(error) if error.is_missing() => None,
+            Err(error) if error.is_missing() || path.starts_with(OF_ALL_USERS) && error.is_denied() => None,
             Err(error) => return Err(error),
         };
         if found.is_some() {
@@ -119,8 +122,7 @@ fn find_in(files: &[PathBuf], wanted: Wanted<'_>) -> Result<Option<Credentials>,
 fn usual_files(environment: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let home = environment("HOME");
     let below_home = |path: &str| home.as_ref().map(|home| home.join(path));
-    // Where logins go without a session, as root's do.
-    let of_user = || Some(Path::new("/run/containers").join(rustix::process::geteuid().as_raw().to_string()));
+    let of_user = || Some(Path::new(OF_ALL_USERS).join(rustix::process::geteuid().as_raw().to_string()));
     let runtime = environment("XDG_RUNTIME_DIR").map(|path| path.join("containers")).or_else(of_user);
     let config = environment("XDG_CONFIG_HOME").or_else(|| below_home(".config"));
     let docker = environment("DOCKER_CONFIG").or_else(|| below_home(".docker"));
@@ -136,6 +138,10 @@ impl Error {
     fn is_missing(&self) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
         matches!(self, Error::File(error) if matches!(error.kind(), NotFound | NotADirectory))
+    }
+
+    fn is_denied(&self) -> bool {
+        matches!(self, Error::File(error) if error.kind() == std::io::ErrorKind::PermissionDenied)
     }
 }
 

@@ -1,0 +1,178 @@
+//! A user with ids of his own.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::rootless::{IDS, USER, UsersStore};
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, Node, Registry, TempStore, Tree, User, differences, mounted_filesystem, run,
+    shifted, small_image, test_images, umoci,
+};
+
+fn owner(path: &Path) -> (u32, u32) {
+    let metadata = fs::symlink_metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    (metadata.uid(), metadata.gid())
+}
+
+fn copy_of_test_image(store: &UsersStore, name: &str) -> String {
+    let image = store.images().join(name);
+    run(Command::new("cp").arg("-r").arg(test_images().join(name)).arg(&image)).success();
+    format!("oci://{}:latest", image.display())
+}
+
+#[track_caller]
+fn equals_umoci_shifted(store: &UsersStore, name: &str) {
+    let expected: Tree = shifted(&umoci(&test_images().join(name), &store.store.beside("umoci")), |id| {
+        if id <= IDS.1 { store.user.host_id(id) } else { id }
+    });
+    let actual = Node::read_tree(&store.create_and_show(&copy_of_test_image(store, name), name));
+    let differences = differences(&expected, &actual, 20);
+    assert!(differences.is_empty(), "{name}:\n{}", differences.join("\n"));
+}
+
+#[test]
+fn real_images_are_the_same_as_root_makes_them_file_by_file() {
+    let store = UsersStore::mapped();
+    for name in ["debian", "busybox"] {
+        equals_umoci_shifted(&store, name);
+    }
+    run(Command::new("umount").arg(store.store.rootfs("debian"))).code.unwrap();
+    store.ok(&["delete", "debian"]);
+}
+
+#[test]
+fn from_making_to_cleaning() {
+    let store = UsersStore::mapped();
+    let archive = Archive::new()
+        .owner(33, 33)
+        .directory("var", 0o700)
+        .file("var/private", 0o600, b"www's")
+        .owner(0, 0)
+        .directory("root", 0o550)
+        .file("root/.profile", 0o400, b"");
+    let image = Image::new().layer(Layer::new(archive.bytes())).volume("/data");
+    let url = image.write(&store.images().join("image"), "latest");
+    let printed = store.create(&url, "x");
+    let shown = store.store.image("x").join(match DRIVER {
+        Driver::OverlayXfs => format!("../../volumes/{}", store.store.volumes()[0]),
+        Driver::Btrfs => "rootfs".to_owned(),
+    });
+    assert_eq!(owner(&shown.join("var/private")), (100_032, 100_032));
+    assert_eq!(owner(&shown.join("root/.profile")), (USER, USER));
+    let volume = printed["mounts"].as_array().unwrap().last().unwrap()["source"].as_str().unwrap();
+    assert_eq!(owner(Path::new(volume)), (USER, USER));
+
+    assert_eq!(store.ok(&["list"]), format!("{}\n", store.store.image("x").display()));
+    assert!(store.ok(&["stats", "x"]).contains("\"total_bytes_used\":"));
+    store.ok(&["generate-volume-size-metadata"]);
+    assert_eq!(store.ok(&["delete", "x"]), "Image x deleted\n");
+    assert_eq!(store.ok(&["clean"]), "clean completed\n");
+    store.is_empty();
+    assert!(store.ok(&["delete", "x"]).contains("not found"));
+}
+
+#[test]
+fn every_source_will_do() {
+    let store = UsersStore::mapped();
+    let archive = Archive::new().owner(7, 7).file("file", 0o600, b"x").bytes();
+    let tar = store.images().join("image.tar");
+    fs::write(&tar, &archive).unwrap();
+    let registry = Registry::plain();
+    let oci = Image::new().layer(Layer::new(archive)).write(&store.images().join("image"), "latest");
+    registry.push(&oci, "image:latest", &[]);
+    let docker = registry.url("image:latest");
+    for (id, url) in [("tar", tar.to_str().unwrap()), ("oci", &oci), ("docker", &docker)] {
+        let insecure = ["create", "--without-mount", "--insecure-registry", &registry.host()];
+        store.ok(&[&insecure[..], &[url, id]].concat());
+    }
+    for volume in store.store.volumes() {
+        assert_eq!(owner(&store.store.path().join("volumes").join(volume).join("file")), (100_006, 100_006));
+    }
+}
+
+#[test]
+fn the_second_range_of_ids_follows_the_first() {
+    let store = UsersStore::with_ids(&[(200_000, 1000), (300_000, 1000)]);
+    let archive = Archive::new().owner(1001, 1000).file("file", 0o600, b"").bytes();
+    let url = Image::new().layer(Layer::new(archive)).write(&store.images().join("image"), "latest");
+    let rootfs = store.create_and_show(&url, "x");
+    assert_eq!(owner(&rootfs.join("file")), (300_000, 200_999));
+}
+
+#[test]
+fn an_id_that_is_not_mapped_is_named() {
+    let store = UsersStore::with_ids(&[(200_000, 1000)]);
+    let archive = Archive::new().owner(1001, 5).file("file", 0o600, b"").bytes();
+    let url = Image::new().layer(Layer::new(archive)).write(&store.images().join("image"), "latest");
+    let message = store.fails(&["create", "--without-mount", &url, "x"]);
+    assert!(message.contains("chowning file 1001:5, which the id mappings leave out,"), "{message}");
+    store.ok(&["clean"]);
+    store.is_empty();
+}
+
+/// As Garden kills what takes too long.
+#[test]
+fn the_child_dies_with_its_parent_and_the_next_create_succeeds() {
+    let store = UsersStore::mapped();
+    let fifo = store.images().join("fifo.tar");
+    run(Command::new("mkfifo").args(["-m", "666"]).arg(&fifo)).success();
+    let create = ["create", "--without-mount", fifo.to_str().unwrap(), "x"];
+    let mut parent = store.user.grootfs(&store.store, create).stdout(Stdio::null()).spawn().unwrap();
+    // Opening for writing waits for the reader.
+    let writer = fs::File::options().write(true).open(&fifo).unwrap();
+    let child = children(parent.id());
+    assert_eq!(child.len(), 1);
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let is_alive = || Path::new("/proc").join(&child[0]).join("exe").exists();
+    let mut patience = 100;
+    while is_alive() && patience > 0 {
+        thread::sleep(Duration::from_millis(20));
+        patience -= 1;
+    }
+    assert!(!is_alive(), "process {} lives on", child[0]);
+    drop(writer);
+    store.create(&small_image(&store.images().join("image")), "x");
+    store.ok(&["delete", "x"]);
+    store.ok(&["clean"]);
+    store.is_empty();
+}
+
+fn children(parent: u32) -> Vec<String> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    fs::read_to_string(path).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_store_is_made_from_what_the_user_may_have() {
+    let outer = TempStore::uninitialised();
+    let user = User::new(outer.path().parent().unwrap(), USER, &[IDS, (300_000, 10)]);
+    // On a filesystem that is mounted already: what is mounted for the user's machine is not for others.
+    let store = TempStore::at(mounted_filesystem(&outer).join("store"));
+    let rootless = format!("{0}:{0}", User::NAME);
+    let mut init = user.as_root(env!("CARGO_BIN_EXE_grootfs"));
+    init.args(["--driver", DRIVER.name(), "--store"]).arg(store.path());
+    init.args(["init-store", "--without-quota", "--rootless", &rootless]);
+    run(&mut init).success();
+    let namespace = fs::read_to_string(store.path().join("meta/namespace.json")).unwrap();
+    let mappings = r#"["0:4711:1","1:100000:65536","65537:300000:10"]"#;
+    assert_eq!(namespace, format!("{{\"uid-mappings\":{mappings},\"gid-mappings\":{mappings}}}\n"));
+    assert_eq!(owner(store.path()), (USER, USER));
+    let image = user.home().join("image");
+    user.run(&store, ["create", "--without-mount", &small_image(&image), "x"]).success();
+}
+
+#[test]
+fn a_user_can_delete_his_store_but_for_what_is_mounted() {
+    let store = UsersStore::mapped();
+    let archive = Archive::new().owner(33, 33).directory("d", 0o700).file("d/f", 0o600, b"").bytes();
+    let url = Image::new().layer(Layer::new(archive)).write(&store.images().join("image"), "latest");
+    store.create(&url, "x");
+    store.user.run(&store.store, ["delete-store"]);
+    assert_eq!(store.store.volumes(), [""; 0]);
+    assert!(!store.store.image("x").exists());
+}

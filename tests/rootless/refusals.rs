@@ -1,0 +1,117 @@
+//! What a user may not do, and what is missing where it does not work; each in one line, and nothing changed.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+
+use crate::rootless::{IDS, USER, UsersStore};
+use crate::support::{DRIVER, Driver, TempStore, User, run, small_image};
+
+const OTHER: u32 = 4712;
+
+#[test]
+fn another_user_s_images_are_out_of_reach() {
+    for store in [UsersStore::mapped(), UsersStore::unmapped()] {
+        let url = small_image(&store.images().join("image"));
+        store.create(&url, "x");
+        let other = User::new(store.store.path().parent().unwrap(), OTHER, &[(900_000, 1000)]);
+        for arguments in [
+            &["stats", "x"][..],
+            &["delete", "x"],
+            &["clean"],
+            &["list"],
+            &["create", "--without-mount", &url, "y"],
+            &["delete-store"],
+            &["generate-volume-size-metadata"],
+        ] {
+            let message = other.run(&store.store, arguments).failure();
+            assert!(message.contains("permission denied"), "{arguments:?}: {message}");
+        }
+        assert!(store.store.image("x").exists() && store.store.volumes().len() == 1);
+        assert_eq!(store.store.leftovers(), [""; 0]);
+        store.ok(&["delete", "x"]);
+    }
+}
+
+#[test]
+fn only_root_initialises_stores() {
+    let store = TempStore::uninitialised();
+    let user = User::new(store.path().parent().unwrap(), USER, &[IDS]);
+    let message = user.run(&store, ["init-store"]).failure();
+    assert_eq!(message, format!("store {} can only be initialized by Root user", store.path().display()));
+}
+
+#[test]
+fn mounting_an_overlay_is_left_to_the_caller() {
+    if DRIVER != Driver::OverlayXfs {
+        return;
+    }
+    for store in [UsersStore::mapped(), UsersStore::unmapped()] {
+        let message = store.fails(&["create", &small_image(&store.images().join("image")), "x"]);
+        assert!(message.ends_with("mounting takes root; use --without-mount to leave it to the caller"), "{message}");
+        assert!(!store.store.image("x").exists());
+        assert_eq!(store.store.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn the_programs_that_map_ids_must_be_there() {
+    let store = UsersStore::mapped();
+    let url = small_image(&store.images().join("image"));
+    for (kind, program) in [("uid", "newuidmap"), ("gid", "newgidmap")] {
+        let flag = format!("--{program}-bin");
+        let message = store.fails(&[&flag, "/no/such/program", "create", "--without-mount", &url, "x"]);
+        assert_eq!(
+            message,
+            format!(
+                "setting {kind} mapping: /no/such/program, which was not found: install {program}, or name it with \
+                 {flag}"
+            )
+        );
+    }
+    assert_eq!((store.store.volumes(), store.store.leftovers()), (vec![], vec![]));
+}
+
+#[test]
+fn the_programs_that_map_ids_need_the_setuid_bit() {
+    let store = UsersStore::mapped();
+    let url = small_image(&store.images().join("image"));
+    let copy = store.user.bin().join("newuidmap");
+    fs::copy("/usr/bin/newuidmap", &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    // It is the first in the user's $PATH.
+    let message = store.fails(&["create", "--without-mount", &url, "x"]);
+    assert!(message.starts_with("setting uid mapping: newuidmap, "), "{message}");
+    let hint = format!(": exit status 1; {} has neither the setuid bit nor a file capability", copy.display());
+    assert!(message.ends_with(&hint), "{message}");
+    assert_eq!((store.store.volumes(), store.store.leftovers()), (vec![], vec![]));
+
+    chown(&copy, Some(0), Some(0)).unwrap();
+    run(Command::new("setcap").arg("cap_setuid+ep").arg(&copy)).success();
+    store.create(&url, "x");
+}
+
+#[test]
+fn ids_that_the_user_does_not_have_are_refused() {
+    let store = UsersStore::mapped();
+    let url = small_image(&store.images().join("image"));
+    store.user.give(&[(IDS.0, IDS.1 - 1)]);
+    let message = store.fails(&["create", "--without-mount", &url, "x"]);
+    assert!(message.starts_with("setting uid mapping: newuidmap, newuidmap: uid range [1-65537) -> "), "{message}");
+    assert!(message.ends_with("; ids of a store that are not the caller's own must be given to it in /etc/subuid"));
+    assert_eq!((store.store.volumes(), store.store.leftovers()), (vec![], vec![]));
+    // What changes nothing needs no namespace.
+    store.ok(&["list"]);
+}
+
+#[test]
+fn a_store_whose_mappings_leave_out_root_is_of_no_use_to_users() {
+    let store = TempStore::uninitialised();
+    let user = User::new(store.path().parent().unwrap(), USER, &[IDS]);
+    let mapping = ["--uid-mapping", "1:100000:65536", "--gid-mapping", "1:100000:65536"].map(str::to_owned);
+    store.ok([super::init_flags(), mapping.to_vec()].concat());
+    run(Command::new("chown").args(["-R", &USER.to_string()]).arg(store.path())).success();
+    let image = user.home().join("image");
+    let message = user.run(&store, ["create", "--without-mount", &small_image(&image), "x"]).failure();
+    assert!(message.starts_with("the store's id mappings leave out root (id 0)"), "{message}");
+}

@@ -1,0 +1,132 @@
+//! A user whose store has no mappings: everything belongs to that one user.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use crate::rootless::{USER, UsersStore};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, small_image};
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).mode() & 0o7777
+}
+
+#[test]
+fn everything_is_the_user_s() {
+    let store = UsersStore::unmapped();
+    let archive = Archive::new().owner(33, 33).file("www", 0o4750, b"").owner(0, 0).file("root", 0o600, b"").bytes();
+    let url = Image::new().layer(Layer::new(archive)).write(&store.images().join("image"), "latest");
+    let rootfs = store.create_and_show(&url, "x");
+    for name in ["www", "root"] {
+        assert_eq!(fs::metadata(rootfs.join(name)).unwrap().uid(), USER, "{name}");
+    }
+    assert_eq!(mode(&rootfs.join("www")), 0o4750);
+}
+
+/// As `/root` is in images of some distributions. Not even the user that owns it all may write there.
+#[test]
+fn directories_that_let_nobody_write_are_filled_changed_and_deleted() {
+    let store = UsersStore::unmapped();
+    let lower = Archive::new()
+        .directory("root", 0o550)
+        .file("root/.profile", 0o400, b"first")
+        .file("root/gone", 0o400, b"")
+        .directory("root/deep", 0o555)
+        .file("root/deep/kept", 0o444, b"kept")
+        .file("root/deep/hidden", 0o444, b"")
+        .directory("closed", 0o000)
+        .file("closed/in", 0o000, b"in");
+    let upper = Archive::new()
+        .file("root/.wh.gone", 0o644, b"")
+        .file("root/new", 0o444, b"new")
+        .hard_link("root/deep/link", "root/deep/kept")
+        .file("root/deep/.wh.hidden", 0o644, b"");
+    let top =
+        Archive::new().directory("root", 0o500).file("root/.wh..wh..opq", 0o644, b"").file("root/last", 0o400, b"");
+    let layers = [lower, upper, top].map(Archive::bytes);
+    let image = |name: &str, layers: &[Vec<u8>]| {
+        let add = |image: Image, archive: &Vec<u8>| image.layer(Layer::new(archive.clone()));
+        layers.iter().fold(Image::new(), add).write(&store.images().join(name), "latest")
+    };
+    let (below, url) = (image("below", &layers[..2]), image("image", &layers));
+
+    let rootfs = store.create_and_show(&below, "below");
+    assert_eq!(
+        (mode(&rootfs.join("root")), mode(&rootfs.join("root/deep")), mode(&rootfs.join("closed"))),
+        (0o550, 0o555, 0)
+    );
+    assert_eq!(names(&rootfs.join("root")), [".profile", "deep", "new"]);
+    assert_eq!(names(&rootfs.join("root/deep")), ["kept", "link"]);
+    assert_eq!(fs::metadata(rootfs.join("root/deep/kept")).unwrap().nlink(), 2);
+    assert_eq!(fs::read_to_string(rootfs.join("closed/in")).unwrap(), "in");
+
+    let rootfs = store.create_and_show(&url, "x");
+    assert_eq!(mode(&rootfs.join("root")), 0o500);
+    assert_eq!(names(&rootfs.join("root")), ["last"]);
+
+    for id in ["below", "x"] {
+        if DRIVER == Driver::OverlayXfs {
+            crate::support::unmount_below(&store.store.rootfs(id));
+        }
+        store.ok(&["delete", id]);
+    }
+    store.ok(&["clean"]);
+    store.is_empty();
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    crate::support::names(directory)
+}
+
+#[test]
+fn attributes_that_only_root_may_set_are_left_out_and_others_kept() {
+    let store = UsersStore::unmapped();
+    let archive = Archive::new()
+        .xattr("user.note", b"kept")
+        .xattr(
+            "security.capability",
+            b"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        )
+        .file("tool", 0o555, b"")
+        .bytes();
+    let url = Image::new().layer(Layer::new(archive)).write(&store.images().join("image"), "latest");
+    let rootfs = store.create_and_show(&url, "x");
+    let node = crate::support::Node::read(&rootfs.join("tool"));
+    assert_eq!(node.xattrs.into_iter().collect::<Vec<_>>(), [("user.note".to_owned(), b"kept".to_vec())]);
+    assert_eq!(node.mode, 0o555);
+}
+
+#[test]
+fn a_directory_that_is_not_the_user_s_cannot_be_written_to() {
+    let store = UsersStore::unmapped();
+    let lower = || Layer::new(Archive::new().directory("d", 0o755).bytes());
+    let upper = Layer::new(Archive::new().file("d/f", 0o644, b"").bytes());
+    let below = Image::new().layer(lower()).write(&store.images().join("below"), "latest");
+    let url = Image::new().layer(lower()).layer(upper).write(&store.images().join("image"), "latest");
+    if DRIVER == Driver::Btrfs {
+        store.create(&below, "below");
+        let volume = store.store.path().join("volumes").join(&store.store.volumes()[0]);
+        std::os::unix::fs::chown(volume.join("d"), Some(0), Some(0)).unwrap();
+        fs::set_permissions(volume.join("d"), fs::Permissions::from_mode(0o555)).unwrap();
+        let message = store.fails(&["create", &url, "x"]);
+        assert!(
+            message.ends_with(
+                "'/d' does not give write permission to its owner. This image can only be unpacked using uid and gid \
+                 mappings, or by running as root."
+            ),
+            "{message}"
+        );
+    }
+    store.ok(&["clean"]);
+}
+
+#[test]
+fn stats_list_delete_and_clean_work() {
+    let store = UsersStore::unmapped();
+    store.create(&small_image(&store.images().join("image")), "x");
+    assert!(store.ok(&["stats", "x"]).contains("disk_usage"));
+    assert_eq!(store.ok(&["list"]).lines().count(), 1);
+    store.ok(&["delete", "x"]);
+    store.ok(&["clean"]);
+    store.is_empty();
+}
