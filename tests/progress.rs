@@ -8,7 +8,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Answer, ScriptedRegistry, TempStore, assert_whole, forget, large_layer, layout};
+use support::{Answer, ScriptedRegistry, TempStore, assert_whole, forget, grootfs, large_layer, layout};
 
 /// A registry that takes a moment for the large layer.
 fn slow_registry(store: &TempStore) -> ScriptedRegistry {
@@ -20,7 +20,9 @@ fn slow_registry(store: &TempStore) -> ScriptedRegistry {
 
 /// What a create writes to standard error, where that is a terminal of 100 columns. Its answer goes to a file.
 fn on_terminal(store: &TempStore, url: &str, flags: &[&str], variables: &[(&str, &str)]) -> String {
-    let (answer, command) = (store.beside("answer"), store.command([&["create"], flags, &[url, "x"]].concat()));
+    // Not by way of the store, which would have it log where tests are to.
+    let (answer, mut command) = (store.beside("answer"), grootfs());
+    command.arg("--store").arg(store.path()).arg("create").args(flags).args([url, "x"]);
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
     let line = format!("stty cols 100; {} >'{}'", words.join(" "), answer.display());

@@ -57,14 +57,18 @@ use std::path::{Path, PathBuf};
 pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// What the tests use for passwords and tokens, and what becomes of them on their way to a registry.
-pub(crate) const SECRETS: [&str; 6] = [
+pub(crate) const SECRETS: [&str; 9] = [
     PASSWORD,
     SECRET,
+    IDENTITY_TOKEN,
     "wrong-word",
     "the-token",
     // base64 of USER:PASSWORD, and of USER:SECRET
     "Z3Jvb3Q6c2VjcmV0LXdvcmQ",
     "Z3Jvb3Q6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ",
+    // base64 of what registry_mirrors has for logins
+    "b3JpZ2luOnNlY3JldA",
+    "bWlycm9yOnNlY3JldA",
 ];
 
 /// A password that no registry knows.
