@@ -8,6 +8,7 @@ mod args;
 mod capacity;
 mod clean;
 mod create;
+mod credentials;
 mod delete;
 mod delete_store;
 mod failure;
@@ -20,6 +21,7 @@ mod mapped_user;
 mod mappings;
 mod measure;
 pub mod output;
+mod progress;
 mod stats;
 
 use std::ffi::OsString;
@@ -28,8 +30,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use tracing::{Metadata, Span};
 
-pub use self::args::Cli;
 use self::args::Command;
+pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 pub use self::mapped_user::enter_namespace;
 use crate::config::Config;
