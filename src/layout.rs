@@ -77,6 +77,11 @@ impl Layout {
         self.root.join("meta/dependencies")
     }
 
+    /// What registries said of images.
+    pub fn documents(&self) -> PathBuf {
+        self.root.join("meta/documents")
+    }
+
     /// Marks of layers that a power cut could still tear.
     pub fn unflushed(&self) -> PathBuf {
         self.root.join("meta/unflushed")

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;
 use grootfs::observe;
-use grootfs::sys::signals;
+use grootfs::sys::{argv, signals};
 
 fn main() -> ExitCode {
     match run() {
@@ -18,7 +18,9 @@ fn run() -> Result<(), Failure> {
     // What is made in a store does not depend on whose shell it was made from.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     signals::ignore_file_size_limit();
-    let cli = match cli::parse(std::env::args_os())? {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    argv::hide_values(&arguments, cli::PASSWORD);
+    let cli = match cli::parse(arguments)? {
         Request::Print(text) => return cli::output::print(&text),
         Request::Run(cli) => cli,
     };

@@ -6,6 +6,7 @@
 
 mod helpers;
 mod quotas;
+mod rootless;
 mod support;
 
 use std::collections::BTreeMap;

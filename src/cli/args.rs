@@ -7,13 +7,16 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Failure, go_style};
 use crate::config::{Overrides, parse_int64};
+
+/// The flag whose value others must not see.
+pub const PASSWORD: &str = "password";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -174,9 +177,30 @@ pub(crate) struct CreateArgs {
     #[arg(long, help_heading = "Image source", value_name = "NAME")]
     username: Option<String>,
 
-    /// Password for the registry
-    #[arg(long, help_heading = "Image source", value_name = "PASSWORD", value_parser = secret)]
+    /// Password for the registry; other users of this machine may see it for a moment, so use --password-file instead
+    #[arg(long = PASSWORD, help_heading = "Image source", value_name = "PASSWORD", value_parser = secret)]
     password: Option<Secret>,
+
+    /// File that holds the password for the registry, and perhaps a line feed after it
+    #[arg(long, help_heading = "Image source", value_name = "PATH", value_parser = path(), conflicts_with = PASSWORD)]
+    password_file: Option<PathBuf>,
+
+    /// Mirror of a registry, asked before it; may be given again [default: none]
+    #[arg(long, help_heading = "Image source", value_name = "HOST=ENDPOINT", value_delimiter = ',', value_parser = mirror)]
+    registry_mirror: Vec<(String, String)>,
+
+    /// Layers to download side by side [default: 0, as many as is good for most]
+    #[arg(long, help_heading = "Image source", value_name = "N", value_parser = int64)]
+    concurrent_downloads: Option<i64>,
+
+    /// Use no network, only what the store has
+    #[arg(long, help_heading = "Image source", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
+    offline: Option<bool>,
+
+    /// Show no progress, on a terminal either
+    #[arg(long, help_heading = "Image source")]
+    pub(crate) no_progress: bool,
 
     /// Remove unused layers first
     #[arg(long, help_heading = "Cleaning")]
@@ -378,9 +402,10 @@ impl CreateArgs {
         }
     }
 
-    /// Name and password for the registry; either may be missing.
-    pub(crate) fn credentials(&self) -> (Option<&str>, Option<&Secret>) {
-        (self.username.as_deref(), self.password.as_ref())
+    /// Name, password and the file of a password for the registry; any may be missing.
+    pub(crate) fn credentials(&self) -> (Option<&str>, Option<&Secret>, Option<&Path>) {
+        let file = self.password_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+        (self.username.as_deref(), self.password.as_ref(), file)
     }
 
     fn add_to(&self, overrides: &mut Overrides) {
@@ -388,6 +413,11 @@ impl CreateArgs {
         overrides.exclude_image_from_quota = self.exclude_image_from_quota;
         overrides.skip_layer_validation = self.skip_layer_validation;
         overrides.insecure_registries.clone_from(&self.insecure_registry);
+        for (registry, endpoint) in &self.registry_mirror {
+            overrides.registry_mirrors.entry(registry.clone()).or_default().push(endpoint.clone());
+        }
+        overrides.concurrent_downloads = self.concurrent_downloads;
+        overrides.offline = self.offline;
         overrides.with_clean = self.with_clean;
         overrides.without_clean = self.without_clean;
         overrides.threshold_bytes = self.threshold_bytes;
@@ -474,6 +504,12 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 fn trimmed(text: &str) -> Result<String, Infallible> {
     Ok(text.trim().to_owned())
+}
+
+fn mirror(text: &str) -> Result<(String, String), &'static str> {
+    let parts = text.split_once('=').map(|(registry, endpoint)| (registry.trim(), endpoint.trim()));
+    let parts = parts.filter(|(registry, endpoint)| !registry.is_empty() && !endpoint.is_empty());
+    parts.map(|(registry, endpoint)| (registry.to_owned(), endpoint.to_owned())).ok_or("must be HOST=ENDPOINT")
 }
 
 fn secret(text: &str) -> Result<Secret, Infallible> {

@@ -1,15 +1,16 @@
 //! `grootfs create`: prints the part of a container configuration that starts a container in the new image.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use super::args::{CreateArgs, Secret};
-use super::{Failure, measure, output, store};
+use super::args::CreateArgs;
+use super::{Failure, credentials, measure, output, progress, store};
 use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
-use crate::fetcher::{Credentials, RegistryOptions};
+use crate::fetcher::Options;
 use crate::observe::{self, Metrics};
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
 use crate::sys::descriptors;
@@ -41,8 +42,8 @@ fn create(
         image,
         id,
         limit: limit(config),
-        skip_layer_validation: config.create.skip_layer_validation,
-        registry: registry(config, args),
+        source: source(config, args)?,
+        concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
         mount: !config.create.without_mount,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
@@ -78,10 +79,16 @@ fn clean_with_own_log(config: &Config, metrics: &Metrics, work: &mut dyn FnMut()
     }
 }
 
-fn registry(config: &Config, args: &CreateArgs) -> RegistryOptions {
-    let (username, password) = args.credentials();
-    let credentials = Credentials::new(username.unwrap_or_default(), password.map_or("", Secret::expose));
-    RegistryOptions { insecure: config.create.insecure_registries.clone(), credentials }
+fn source(config: &Config, args: &CreateArgs) -> Result<Options, Failure> {
+    Ok(Options {
+        skip_validation: config.create.skip_layer_validation,
+        insecure: config.create.insecure_registries.clone(),
+        credentials: credentials::of_flags(args)?,
+        mirrors: config.create.registry_mirrors.clone(),
+        offline: config.create.offline,
+        certificates: config.create.remote_layer_client_certificates_path.clone(),
+        observer: progress::observer(&config.log, args.no_progress),
+    })
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

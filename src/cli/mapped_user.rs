@@ -4,12 +4,10 @@
 use std::io;
 use std::path::Path;
 use std::process::{Command as Program, Output, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
 
 use super::args::{Cli, Command};
 use super::{Failure, helpers, store};
 use crate::config::Config;
-use crate::driver::Parent;
 use crate::idmap::{IdMap, IdMappings};
 use crate::sys::caller::Caller;
 use crate::sys::program;
@@ -17,14 +15,6 @@ use crate::sys::userns::{self, Ended, Outside, Side};
 
 const NO_ROOT: &str = "the store's id mappings leave out root (id 0) of users or groups, without which only root can \
                        use them: make a store whose mappings have it, as init-store --rootless does";
-
-/// The way to the process outside of the namespace that this one has gone into.
-static PARENT: OnceLock<Parent> = OnceLock::new();
-
-/// Whom to ask for what cannot be done in the namespace, if this process is in one.
-pub(super) fn parent() -> Option<Parent> {
-    PARENT.get().cloned()
-}
 
 /// Goes on in a child process, if that is how the command has to be run; this process then ends with the child. Returns
 /// in the one that is to run the command.
@@ -45,10 +35,7 @@ pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
     }
     let failed = |error: io::Error| Failure::from(format!("running as root of a user namespace: {error}"));
     match userns::fork_into_namespace().map_err(failed)? {
-        Side::Inside(inside) => {
-            PARENT.get_or_init(|| Arc::new(Mutex::new(inside)));
-            Ok(())
-        }
+        Side::Inside => Ok(()),
         Side::Outside(outside) => {
             if let Err(failure) = map_ids(&outside, config, &mappings) {
                 outside.abandon().map_err(failed)?;

@@ -8,6 +8,7 @@ mod args;
 mod capacity;
 mod clean;
 mod create;
+mod credentials;
 mod delete;
 mod delete_store;
 mod failure;
@@ -20,6 +21,7 @@ mod mapped_user;
 mod mappings;
 mod measure;
 pub mod output;
+mod progress;
 mod stats;
 
 use std::ffi::OsString;
@@ -28,12 +30,12 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use tracing::{Metadata, Span};
 
-pub use self::args::Cli;
 use self::args::Command;
+pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 pub use self::mapped_user::enter_namespace;
 use crate::config::Config;
-use crate::driver;
+use crate::driver::{self, Helpers};
 use crate::observe::Metrics;
 use crate::observe::metrics::End;
 use crate::store::Store;
@@ -133,9 +135,8 @@ fn store(config: &Config) -> Result<Store, Failure> {
     Ok(Store::new(&config.store, driver::named(&config.driver, options)?, caller)?)
 }
 
-/// The programs that set limits for callers who may not.
-fn helpers(config: &Config) -> driver::Helpers {
-    driver::Helpers::new(config.tardis_bin.clone(), config.drax_bin.clone(), mapped_user::parent())
+fn helpers(config: &Config) -> Helpers {
+    Helpers { tardis: config.tardis_bin.clone(), drax: config.drax_bin.clone() }
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

@@ -24,6 +24,9 @@ pub enum Error {
         /// What it is.
         given: String,
     },
+    /// A mirror's address has a user in it, and perhaps a password, which configurations are not kept secret for.
+    #[error("invalid argument: a mirror of {0} is named with a user: log in to it instead")]
+    MirrorWithUser(String),
     /// Both `--with-clean` and `--without-clean`.
     #[error("with-clean and without-clean cannot be used together")]
     CleanConflict,

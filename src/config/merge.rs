@@ -1,8 +1,9 @@
 //! Flags over file over defaults.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::yaml::Document;
+use super::yaml::{self, Document};
 use super::{
     CleanConfig, Config, CreateConfig, Error, InitConfig, LogConfig, LogLevel, MountDestination, Overrides,
     TimestampFormat,
@@ -14,7 +15,7 @@ pub(super) fn merge(document: Document, flags: &Overrides) -> Result<Config, Err
     let sizes = Sizes::of(&document, flags)?;
     Ok(Config {
         log: log(&document, flags)?,
-        create: create(&document, flags, sizes.disk_limit)?,
+        create: create(&document, flags, &sizes)?,
         init: init(&document, flags, sizes.store),
         store: path_or(&flags.store, document.store, defaults.store),
         driver: text(&flags.driver, document.driver).unwrap_or(defaults.driver),
@@ -29,11 +30,12 @@ pub(super) fn merge(document: Document, flags: &Overrides) -> Result<Config, Err
     })
 }
 
-/// The numbers of bytes.
+/// The numbers, most of them of bytes.
 struct Sizes {
     disk_limit: u64,
     threshold: u64,
     store: u64,
+    downloads: u64,
 }
 
 impl Sizes {
@@ -41,10 +43,12 @@ impl Sizes {
         let disk_limit = document.create.disk_limit_size_bytes;
         let threshold = document.clean.threshold_bytes;
         let store = document.init.store_size_bytes;
+        let downloads = document.create.concurrent_downloads;
         Ok(Sizes {
             disk_limit: size("disk limit", flags.disk_limit_size_bytes, disk_limit)?,
             threshold: size("clean threshold", flags.threshold_bytes, threshold)?,
             store: size("store size", flags.store_size_bytes, store)?,
+            downloads: size("concurrent downloads", flags.concurrent_downloads, downloads)?,
         })
     }
 }
@@ -90,13 +94,13 @@ fn timestamp_format(word: Option<String>) -> Result<TimestampFormat, Error> {
     }
 }
 
-fn create(document: &Document, flags: &Overrides, disk_limit_bytes: u64) -> Result<CreateConfig, Error> {
+fn create(document: &Document, flags: &Overrides, sizes: &Sizes) -> Result<CreateConfig, Error> {
     let file = &document.create;
     if flags.with_clean && flags.without_clean {
         return Err(Error::CleanConflict);
     }
     Ok(CreateConfig {
-        disk_limit_bytes,
+        disk_limit_bytes: sizes.disk_limit,
         exclude_image_from_quota: flags.exclude_image_from_quota.unwrap_or(file.exclude_image_from_quota),
         skip_layer_validation: flags.skip_layer_validation.unwrap_or(file.skip_layer_validation),
         insecure_registries: if flags.insecure_registries.is_empty() {
@@ -104,6 +108,9 @@ fn create(document: &Document, flags: &Overrides, disk_limit_bytes: u64) -> Resu
         } else {
             flags.insecure_registries.clone()
         },
+        registry_mirrors: mirrors(flags, file)?,
+        concurrent_downloads: usize::try_from(sizes.downloads).unwrap_or(usize::MAX),
+        offline: flags.offline.unwrap_or(file.offline),
         with_clean: flags.with_clean || (file.with_clean && !flags.without_clean),
         // Both mount flags are no conflict: the one that does less wins.
         without_mount: flags.without_mount || (file.without_mount && !flags.with_mount),
@@ -111,6 +118,14 @@ fn create(document: &Document, flags: &Overrides, disk_limit_bytes: u64) -> Resu
         clean_log_file: path(&flags.clean_log_file, file.clean_log_file.clone()),
         remote_layer_client_certificates_path: path(&None, file.remote_layer_client_certificates_path.clone()),
     })
+}
+
+fn mirrors(flags: &Overrides, file: &yaml::Create) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    let mirrors = if flags.registry_mirrors.is_empty() { &file.registry_mirrors } else { &flags.registry_mirrors };
+    match mirrors.iter().find(|(_, endpoints)| endpoints.iter().any(|endpoint| endpoint.contains('@'))) {
+        Some((registry, _)) => Err(Error::MirrorWithUser(registry.clone())),
+        None => Ok(mirrors.clone()),
+    }
 }
 
 fn mount_destination(word: &str) -> Result<MountDestination, Error> {
@@ -151,7 +166,6 @@ fn path_or(flag: &Option<PathBuf>, file: String, default: PathBuf) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml;
     use super::*;
 
     fn merged(content: &str, flags: &Overrides) -> Result<Config, Error> {
@@ -166,6 +180,11 @@ mod tests {
         let mut flags = Overrides::default();
         set(&mut flags);
         merged(content, &flags).unwrap_or_else(|error| panic!("{content}: {error}"))
+    }
+
+    fn mirrors(all: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
+        let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        all.iter().map(|(registry, endpoints)| ((*registry).to_owned(), owned(endpoints))).collect()
     }
 
     #[test]
@@ -185,6 +204,7 @@ mod tests {
              newgidmap_bin: /g, metron_endpoint: 'h:1', metrics_file: /m, log_level: debug, log_file: /l, \
              log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
              with_clean: true, without_mount: true, disk_limit_size_bytes: 1, insecure_registries: [a, 'b:2'], \
+             registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
              mount_destination: root, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
              init: {store_size_bytes: 3, with_direct_io: true, without_quota: true}}",
@@ -209,6 +229,9 @@ mod tests {
                 exclude_image_from_quota: true,
                 skip_layer_validation: true,
                 insecure_registries: vec!["a".into(), "b:2".into()],
+                registry_mirrors: mirrors(&[("h", &["m", "n:1"]), ("i", &["k"])]),
+                concurrent_downloads: 4,
+                offline: true,
                 with_clean: true,
                 without_mount: true,
                 mount_destination: MountDestination::Root,
@@ -406,6 +429,14 @@ init:
             ),
             (error("clean: {threshold_bytes: -1}", |_| {}), "invalid argument: clean threshold cannot be negative"),
             (error("init: {store_size_bytes: -1}", |_| {}), "invalid argument: store size cannot be negative"),
+            (
+                error("create: {concurrent_downloads: -1}", |_| {}),
+                "invalid argument: concurrent downloads cannot be negative",
+            ),
+            (
+                error("create: {registry_mirrors: {h: ['me:secret@m']}}", |_| {}),
+                "invalid argument: a mirror of h is named with a user: log in to it instead",
+            ),
             (
                 error("", |flags| (flags.with_clean, flags.without_clean) = (true, true)),
                 "with-clean and without-clean cannot be used together",

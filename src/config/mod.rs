@@ -9,6 +9,7 @@ mod number;
 mod overrides;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use self::error::Error;
@@ -92,6 +93,12 @@ pub struct CreateConfig {
     pub skip_layer_validation: bool,
     /// `host[:port]` of registries whose certificates are not verified.
     pub insecure_registries: Vec<String>,
+    /// For each registry the places to ask before it.
+    pub registry_mirrors: BTreeMap<String, Vec<String>>,
+    /// Layers to download side by side; 0 leaves it to the program.
+    pub concurrent_downloads: usize,
+    /// Use no network.
+    pub offline: bool,
     /// Clean unused layers first.
     pub with_clean: bool,
     /// Leave the mount to the caller.

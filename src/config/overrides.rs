@@ -1,5 +1,6 @@
 //! What the command line says about the configuration.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Flags that stand over the configuration file. `None`, empty and `false` are flags that were not given.
@@ -23,6 +24,9 @@ pub struct Overrides {
     pub exclude_image_from_quota: Option<bool>,
     pub skip_layer_validation: Option<bool>,
     pub insecure_registries: Vec<String>,
+    pub registry_mirrors: BTreeMap<String, Vec<String>>,
+    pub concurrent_downloads: Option<i64>,
+    pub offline: Option<bool>,
     pub with_clean: bool,
     pub without_clean: bool,
     pub threshold_bytes: Option<i64>,

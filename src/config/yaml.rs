@@ -4,6 +4,7 @@
 //! in scalars: `yes` and `off` were truth values, `0755` and `1_000` were numbers, and a number was accepted as a
 //! string. The functions below take them as they were meant.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -73,6 +74,12 @@ pub(super) struct Create {
     pub(super) disk_limit_size_bytes: i64,
     #[serde(deserialize_with = "texts")]
     pub(super) insecure_registries: Vec<String>,
+    #[serde(deserialize_with = "texts_by_name")]
+    pub(super) registry_mirrors: BTreeMap<String, Vec<String>>,
+    #[serde(deserialize_with = "int64")]
+    pub(super) concurrent_downloads: i64,
+    #[serde(deserialize_with = "truth")]
+    pub(super) offline: bool,
     #[serde(deserialize_with = "text")]
     pub(super) mount_destination: String,
     #[serde(deserialize_with = "text")]
@@ -139,6 +146,11 @@ fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     deserializer.deserialize_any(TextsVisitor)
 }
 
+fn texts_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
+    let names: Option<BTreeMap<Text, Texts>> = Option::deserialize(deserializer)?;
+    Ok(names.unwrap_or_default().into_iter().map(|(Text(name), Texts(texts))| (name, texts)).collect())
+}
+
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     deserializer.deserialize_any(TruthVisitor)
 }
@@ -148,7 +160,39 @@ fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
 }
 
 /// A string, or any other scalar as it is written.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Text(String);
+
+/// A list of strings, or one.
+struct Texts(Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMoreVisitor).map(Texts)
+    }
+}
+
+struct OneOrMoreVisitor;
+
+impl<'de> Visitor<'de> for OneOrMoreVisitor {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        TextsVisitor.expecting(f)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Vec<String>, E> {
+        TextsVisitor.visit_unit()
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Vec<String>, E> {
+        Ok(vec![value.to_owned()])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<String>, A::Error> {
+        TextsVisitor.visit_seq(list)
+    }
+}
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

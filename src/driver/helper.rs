@@ -1,82 +1,81 @@
 //! The setuid helpers, for callers who may not set limits themselves.
 //!
 //! Root never needs one. Which program it is, is the caller's to say; it needs the setuid bit, and is trusted with nothing
-//! but the caller's own images (see the crate `drax`).
-//!
-//! The setuid bit means nothing in a user namespace. A process in one asks its parent outside to run the helper.
+//! but the caller's own images (see the crate `drax`). In a user namespace the setuid bit does nothing, so there the process
+//! outside is asked to run it.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Usage;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::program;
-use crate::sys::userns::Inside;
+use crate::sys::userns;
 
 /// The programs that set and read limits on behalf of a caller who may not.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Helpers {
-    tardis: PathBuf,
-    drax: PathBuf,
-    parent: Option<Parent>,
+    /// For XFS: a path, or a name to be looked up in `$PATH`.
+    pub tardis: PathBuf,
+    /// The same for btrfs.
+    pub drax: PathBuf,
 }
 
-/// The parent, outside of the user namespace that this process is in; one request at a time.
-pub type Parent = Arc<Mutex<Inside>>;
-
 impl Helpers {
-    /// The helper for XFS and that for btrfs: paths, or names to be looked up in `$PATH`. `parent` is to run them where
-    /// this process cannot.
-    pub fn new(tardis: PathBuf, drax: PathBuf, parent: Option<Parent>) -> Self {
-        Helpers { tardis, drax, parent }
-    }
-
     /// The helper for XFS.
     pub(super) fn tardis(&self) -> Helper<'_> {
-        Helper { name: TARDIS, program: &self.tardis, parent: self.parent.as_ref() }
+        self.of_kind(Kind::Tardis)
     }
 
-    /// The helper for btrfs.
+    /// The same for btrfs.
     pub(super) fn drax(&self) -> Helper<'_> {
-        Helper { name: DRAX, program: &self.drax, parent: self.parent.as_ref() }
+        self.of_kind(Kind::Drax)
     }
 
-    /// Does, for a child process in a user namespace, what it asks for.
+    /// What a process in a user namespace is answered that asks for a helper to be run.
     pub fn answer(&self, request: &[u8]) -> Vec<u8> {
-        let mut words = request.split(|byte| *byte == 0).map(OsStr::from_bytes);
-        let helper = match words.next().and_then(OsStr::to_str) {
-            Some(TARDIS) => self.tardis(),
-            Some(DRAX) => self.drax(),
-            _ => return Reply::Failed("there is no such helper".to_owned()).to_bytes(),
+        let answer = serde_json::from_slice(request).map_err(|error| error.to_string());
+        let answer = answer.and_then(|Request { helper, arguments }| {
+            self.of_kind(helper).run_here(&arguments).map_err(|error| error.to_string())
+        });
+        serde_json::to_vec(&answer).unwrap_or_default()
+    }
+
+    fn of_kind(&self, kind: Kind) -> Helper<'_> {
+        let program = match kind {
+            Kind::Tardis => &self.tardis,
+            Kind::Drax => &self.drax,
         };
-        match helper.run_here(words) {
-            Ok(output) => Reply::Done(output).to_bytes(),
-            Err(error) => Reply::Failed(error.to_string()).to_bytes(),
+        Helper { kind, program }
+    }
+}
+
+/// What a process in a user namespace asks for. The answer is a `Result<String, String>`.
+#[derive(Deserialize, Serialize)]
+struct Request {
+    helper: Kind,
+    arguments: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+enum Kind {
+    Tardis,
+    Drax,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Tardis => "tardis",
+            Kind::Drax => "drax",
         }
     }
 }
-
-impl fmt::Debug for Helpers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tardis, drax, parent } = self;
-        f.debug_struct("Helpers")
-            .field("tardis", tardis)
-            .field("drax", drax)
-            .field("by_parent", &parent.is_some())
-            .finish()
-    }
-}
-
-const TARDIS: &str = "tardis";
-const DRAX: &str = "drax";
 
 /// Why a helper did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -98,39 +97,57 @@ pub enum HelperError {
         /// How it ended.
         how: String,
     },
+    /// The process outside of this one's user namespace could not have it do its work.
+    #[error("{0}")]
+    Outside(String),
     /// Its answer makes no sense.
     #[error("{0} answered `{1}`, which is no disk usage")]
     Answer(&'static str, String),
-    /// One of the above, as the parent says it.
-    #[error("{0}")]
-    ToldByParent(String),
-    /// The parent could not be asked.
-    #[error("asking the process outside of the user namespace to run {0}: {1}")]
-    Ask(&'static str, std::io::Error),
 }
 
 /// One helper program.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Helper<'a> {
-    name: &'static str,
+    kind: Kind,
     program: &'a Path,
-    parent: Option<&'a Parent>,
 }
 
 impl Helper<'_> {
-    /// Runs a command of the helper and returns what it prints.
+    /// Runs a command of the helper and returns what it prints. Its own log goes to ours.
     pub(super) fn run<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<String, HelperError> {
-        match self.parent {
-            Some(parent) => self.ask(parent, arguments),
-            None => self.run_here(arguments),
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let request = Request { helper: self.kind, arguments };
+        let outside = |reason: String| HelperError::Outside(format!("having {} run: {reason}", self.kind.name()));
+        let encoded = serde_json::to_vec(&request).map_err(|error| outside(error.to_string()))?;
+        let Some(answer) = userns::ask_parent(&encoded) else { return self.run_here(&request.arguments) };
+        let answer = answer.map_err(|error| outside(error.to_string()))?;
+        let answer: Result<String, String> = serde_json::from_slice(&answer).map_err(|e| outside(e.to_string()))?;
+        answer.map_err(HelperError::Outside)
+    }
+
+    fn run_here(self, arguments: &[OsString]) -> Result<String, HelperError> {
+        let name = self.kind.name();
+        let program = program::find(self.program).ok_or(HelperError::NotFound(name))?;
+        if !program::has_setuid_bit(&program) {
+            return Err(HelperError::NoSetuidBit(name));
         }
+        let mut command = Command::new(&program);
+        command.args(arguments).stdin(Stdio::null());
+        let output = command.output().map_err(|e| HelperError::Start(PathError::new("run", &program, e)))?;
+        let Output { status, stdout, stderr } = output;
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        tracing::debug!(helper = name, %status, stderr = stderr.trim(), "helper-ended");
+        if status.success() {
+            return Ok(stdout.into_owned());
+        }
+        Err(HelperError::Failed { said: said(&stdout, &stderr), how: how(status) })
     }
 
     /// Runs a command that prints disk usage as JSON.
     pub(super) fn usage<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<Usage, HelperError> {
         let answer = self.run(arguments)?;
-        let parsed: Answer =
-            serde_json::from_str(&answer).map_err(|_| HelperError::Answer(self.name, answer.trim().to_owned()))?;
+        let parsed: Answer = serde_json::from_str(&answer)
+            .map_err(|_| HelperError::Answer(self.kind.name(), answer.trim().to_owned()))?;
         let DiskUsage { total_bytes_used, exclusive_bytes_used, quota_size_bytes, committed_space_bytes } =
             parsed.disk_usage;
         Ok(Usage {
@@ -139,64 +156,6 @@ impl Helper<'_> {
             quota: quota_size_bytes,
             committed: committed_space_bytes,
         })
-    }
-
-    /// The log of the helper goes to ours.
-    fn run_here<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<String, HelperError> {
-        let program = program::find(self.program).ok_or(HelperError::NotFound(self.name))?;
-        if !program::has_setuid_bit(&program) {
-            return Err(HelperError::NoSetuidBit(self.name));
-        }
-        let output = Command::new(&program).args(arguments).stdin(Stdio::null()).output();
-        let Output { status, stdout, stderr } =
-            output.map_err(|e| HelperError::Start(PathError::new("run", &program, e)))?;
-        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        tracing::debug!(helper = self.name, %status, stderr = stderr.trim(), "helper-ended");
-        if status.success() {
-            return Ok(stdout.into_owned());
-        }
-        Err(HelperError::Failed { said: said(&stdout, &stderr), how: how(status) })
-    }
-
-    fn ask<A: AsRef<OsStr>>(
-        self,
-        parent: &Parent,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Result<String, HelperError> {
-        let mut request = OsString::from(self.name);
-        for argument in arguments {
-            request.push("\0");
-            request.push(argument);
-        }
-        // A thread that panicked in the middle of asking has taken the process with it.
-        let parent = parent.lock().unwrap_or_else(PoisonError::into_inner);
-        let reply = parent.ask(&request.into_vec()).map_err(|error| HelperError::Ask(self.name, error))?;
-        match Reply::from_bytes(&reply) {
-            Reply::Done(output) => Ok(output),
-            Reply::Failed(error) => Err(HelperError::ToldByParent(error)),
-        }
-    }
-}
-
-/// What a parent answers.
-enum Reply {
-    Done(String),
-    Failed(String),
-}
-
-impl Reply {
-    fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Reply::Done(output) => [b"+", output.as_bytes()].concat(),
-            Reply::Failed(error) => [b"-", error.as_bytes()].concat(),
-        }
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        match bytes.split_first() {
-            Some((b'+', output)) => Reply::Done(String::from_utf8_lossy(output).into_owned()),
-            _ => Reply::Failed(String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()).into_owned()),
-        }
     }
 }
 
@@ -244,8 +203,9 @@ pub(super) fn without_links(path: &Path) -> Result<PathBuf, PathError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
 
     /// A program of a test's own. Another process writes it: what this one has open for writing is inherited by what
     /// other tests start meanwhile, and cannot be run.
@@ -259,7 +219,7 @@ mod tests {
     }
 
     fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
-        Helper { name: TARDIS, program, parent: None }.run(arguments).map_err(|error| error.to_string())
+        Helper { kind: Kind::Tardis, program }.run(arguments).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -298,16 +258,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_asks_for_is_done_and_nothing_else() {
+    fn a_process_in_a_namespace_is_answered() {
         let directory = tempfile::tempdir().unwrap();
-        let program = script(directory.path(), 0o4755, "echo \"$#\" \"$1\"; test \"$1\" = a");
-        let helpers = Helpers::new(program, PathBuf::from("/no/such/drax"), None);
-        let answer = |request: &[u8]| String::from_utf8(helpers.answer(request)).unwrap();
-        assert_eq!(answer(b"tardis\0a\0b c"), "+2 a\n");
-        assert_eq!(answer(b"tardis\0b"), "-1 b: exit status 1");
-        assert_eq!(answer(b"drax\0limit"), "-drax was not found in the $PATH");
-        assert_eq!(answer(b"/bin/sh\0-c\0true"), "-there is no such helper");
-        assert_eq!(answer(b""), "-there is no such helper");
+        let program = script(directory.path(), 0o4755, "echo $1; exit $2");
+        let helpers = Helpers { tardis: "/no/such/tardis".into(), drax: program };
+        let answer = |request: &str| -> Result<String, String> {
+            serde_json::from_slice(&helpers.answer(request.as_bytes())).unwrap()
+        };
+        let request = |helper, arguments: &[&str]| {
+            let arguments = arguments.iter().map(OsString::from).collect();
+            serde_json::to_string(&Request { helper, arguments }).unwrap()
+        };
+        assert_eq!(answer(&request(Kind::Drax, &["done", "0"])), Ok("done\n".to_owned()));
+        assert_eq!(answer(&request(Kind::Drax, &["failed", "3"])), Err("failed: exit status 3".to_owned()));
+        let missing = Err("tardis was not found in the $PATH".to_owned());
+        assert_eq!(answer(&request(Kind::Tardis, &[])), missing);
+        assert!(answer("rm -rf /").is_err());
     }
 
     #[test]
@@ -315,7 +281,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let usage = |answer: &str| {
             let program = script(directory.path(), 0o4755, &format!("printf '%s' '{answer}'"));
-            Helper { name: TARDIS, program: &program, parent: None }.usage(["stats"]).map_err(|error| error.to_string())
+            Helper { kind: Kind::Tardis, program: &program }.usage(["stats"]).map_err(|error| error.to_string())
         };
         let old = r#"{"disk_usage":{"total_bytes_used":9,"exclusive_bytes_used":4}}"#;
         assert_eq!(usage(old), Ok(Usage { total: 9, exclusive: 4, ..Usage::default() }));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use drax::DiskLimit;
 pub use filesystem::FilesystemError;
-pub use helper::{HelperError, Helpers, Parent};
+pub use helper::{HelperError, Helpers};
 pub use image_files::recorded_limit;
 use serde::Serialize;
 
@@ -187,6 +187,8 @@ pub trait Driver: Sync {
     /// Removes a volume's directory, wherever it has been moved.
     fn remove_volume(&self, path: &Path) -> Result<(), Error>;
 
+    /// Checks that the kernel can mount an image of so many layers.
+    fn check_mountable(&self, layers: usize) -> Result<(), Error>;
     /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.

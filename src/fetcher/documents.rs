@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use crate::image::{
     BASE_DIRECTORY_ANNOTATION, ChainId, Descriptor, Document, Image, Layer, Platform, chain_ids, digest_hex,
-    is_layer_media_type, parse_config, parse_document,
+    is_foreign_media_type, is_layer_media_type, parse_config, parse_document,
 };
 
 /// How deep indexes may nest before they are taken for a loop.
@@ -38,12 +38,22 @@ pub(super) fn image(config: &[u8], layers: Vec<Descriptor>) -> Result<Image, Err
 
 /// Compares a document with the digest it was asked for by.
 pub(super) fn check_digest(bytes: &[u8], digest: &str) -> Result<(), Error> {
-    let expected = digest_hex(digest);
-    let actual: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
-    if actual == expected {
-        return Ok(());
-    }
-    Err(Error::BadDocument(digest.to_owned(), format!("digest mismatch: expected: {expected}, actual: {actual}")))
+    digest_mismatch(bytes, digest).map_or(Ok(()), |mismatch| Err(Error::BadDocument(digest.to_owned(), mismatch)))
+}
+
+/// What is to be said of a document that does not have this digest.
+pub(super) fn digest_mismatch(bytes: &[u8], digest: &str) -> Option<String> {
+    let (expected, actual) = (digest_hex(digest), hex(bytes));
+    (actual != expected).then(|| format!("digest mismatch: expected: {expected}, actual: {actual}"))
+}
+
+/// The digest of a document.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The entry for this machine: one that says no variant or the machine's own, else one that may fit.
@@ -79,6 +89,7 @@ fn layer(descriptor: Descriptor, diff_id: &str, chain_id: ChainId) -> Result<Lay
         diff_id: Some(diff_id.to_owned()),
         chain_id,
         base_directory: base_directory(&descriptor),
+        is_foreign: is_foreign_media_type(&descriptor.media_type),
         blob_id: descriptor.digest,
         urls: descriptor.urls,
     })

@@ -1,31 +1,109 @@
 //! Where images and their layers come from: an OCI layout on disk, a local tar archive, or a registry.
 //!
+//! ```text
+//! oci        a layout directory
+//! tar_file   a local archive
+//! docker     registries and their mirrors
+//! remote     layers that an image keeps on servers of its own
+//! http       what the last two have in common
+//! documents  indexes, manifests and configurations, wherever they come from
+//! observer   who is told how layers come along
+//! ```
+//!
 //! A fetcher describes an image without touching its layers, then hands out each layer as a stream of bytes. It writes
 //! nothing and verifies only the small documents; the layers' digests are checked where the streams are read.
 
 mod docker;
 mod documents;
+mod http;
+mod observer;
 mod oci;
+mod remote;
 mod tar_file;
 
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-pub use docker::{Credentials, Reason, Registry, RegistryError, RegistryOptions};
-pub use oci::OciLayout;
-pub use tar_file::TarFile;
+use docker::Registry;
+pub use docker::{Credentials, RegistryError};
+pub use http::Reason;
+pub use observer::{Observer, Progress};
+use oci::OciLayout;
+pub use remote::{Failures, RemoteError};
+use tar_file::TarFile;
 
 use crate::image::{Image, InvalidChainId, Layer, ParseError, Reference, without_secret};
 use crate::sys::path_error::PathError;
 
-/// A source of one image.
+/// How sources are to be used.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Do not compare the digests of a layout's documents. Those of a registry always must be right.
+    pub skip_validation: bool,
+    /// `host` or `host:port` of registries whose certificates are not verified and that may speak plain HTTP.
+    pub insecure: Vec<String>,
+    /// For the registry of the image; `None` leaves it to what logins left on disk.
+    pub credentials: Option<Credentials>,
+    /// For each registry the places to ask before it: `[http://|https://]host[:port][/prefix]`.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Use no network.
+    pub offline: bool,
+    /// Directory of certificates for layers that a layout keeps elsewhere.
+    pub certificates: Option<PathBuf>,
+    /// Is told how layers come along.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Documents that earlier creates have got from registries.
+pub trait Documents {
+    /// The document with this digest; only if it really has it.
+    fn get(&self, digest: &str) -> Option<Vec<u8>>;
+    /// Takes note of a document that was fetched.
+    fn add(&self, digest: &str, bytes: &[u8]);
+    /// What a tag, `registry/repository:tag`, stood for when it was asked for last.
+    fn tag(&self, name: &str) -> Option<Tag>;
+    /// Takes note of what a tag stands for.
+    fn set_tag(&self, name: &str, tag: Tag);
+}
+
+/// What a tag stood for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// Digest of the index or manifest.
+    pub digest: String,
+    /// The entity tag that came with it; may be empty.
+    pub entity_tag: String,
+    /// Who said so, `host` or `host:port`.
+    pub server: String,
+}
+
+impl Tag {
+    /// What to ask `server` with for something newer. Many registries take the digest for an entity tag; any other
+    /// means something only to the server that it came from.
+    fn entity_tags(&self, server: &str) -> Vec<String> {
+        let mut tags = vec![format!("\"{}\"", self.digest)];
+        if server == self.server && !self.entity_tag.is_empty() && !tags.contains(&self.entity_tag) {
+            tags.push(self.entity_tag.clone());
+        }
+        tags
+    }
+}
+
+/// The source of one image.
 #[derive(Debug)]
-pub enum Fetcher {
-    /// An OCI image layout directory.
+pub struct Fetcher {
+    source: Source,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+#[derive(Debug)]
+enum Source {
     Oci(OciLayout),
-    /// A local tar archive.
     Tar(TarFile),
-    /// An image in a registry.
-    Docker(Registry),
+    Docker(Box<Registry>),
 }
 
 /// Why an image or a layer could not be read.
@@ -70,12 +148,9 @@ pub enum Error {
         /// What the manifest calls it.
         media_type: String,
     },
-    /// A layer that can be had only from the network.
-    #[error(
-        "streaming blob `{0}`: the layer is not in the layout, and this build cannot fetch remote layers (`urls`): \
-         put the blob into the layout's blobs directory"
-    )]
-    RemoteLayer(String),
+    /// A layer was to be had only elsewhere, and not there either.
+    #[error("streaming blob `{0}`: {1}")]
+    RemoteLayer(String, RemoteError),
     /// A diff id that cannot name a volume.
     #[error("fetching image configuration: {0}")]
     ChainId(#[from] InvalidChainId),
@@ -97,42 +172,100 @@ pub enum Error {
     /// A blob could not be opened.
     #[error("streaming blob `{0}`: {1}")]
     Blob(String, PathError),
+    /// An error that does not tell by itself which image it is about.
+    #[error("{0} ({1})")]
+    OfImage(Box<Error>, String),
+}
+
+impl Error {
+    /// Names the image, where the error does not.
+    fn of_image(self, image: &str) -> Self {
+        match self {
+            Error::Registry(_) | Error::RegistryBlob(..) => self,
+            other if other.to_string().contains(image) => other,
+            other => Error::OfImage(Box::new(other), image.to_owned()),
+        }
+    }
 }
 
 impl Fetcher {
-    /// The fetcher for an image argument. `verify` is whether digests of a layout's documents must be right; those of
-    /// a registry's always must.
-    pub fn for_reference(reference: &Reference, text: &str, verify: bool, options: &RegistryOptions) -> Self {
-        match reference {
-            Reference::Tar(path) => Fetcher::Tar(TarFile::new(path)),
-            Reference::Oci { layout, name } => Fetcher::Oci(OciLayout::new(layout, name.as_deref(), verify)),
-            Reference::Docker(reference) => Fetcher::Docker(Registry::new(reference, &without_secret(text), options)),
-        }
+    /// The fetcher for an image argument.
+    pub fn for_reference(reference: &Reference, text: &str, options: &Options) -> Self {
+        let source = match reference {
+            Reference::Tar(path) => Source::Tar(TarFile::new(path)),
+            Reference::Oci { layout, name } => Source::Oci(OciLayout::new(layout, name.as_deref(), options)),
+            Reference::Docker(reference) => {
+                Source::Docker(Box::new(Registry::new(reference, &without_secret(text), options)))
+            }
+        };
+        Fetcher { source, observer: options.observer.clone() }
     }
 
     /// Describes the image.
-    pub fn image(&self) -> Result<Image, Error> {
-        match self {
-            Fetcher::Oci(layout) => layout.image(),
-            Fetcher::Tar(tar) => tar.image(),
-            Fetcher::Docker(registry) => registry.image(),
+    pub fn image(&self, known: &dyn Documents) -> Result<Image, Error> {
+        match &self.source {
+            Source::Oci(layout) => layout.image(),
+            Source::Tar(tar) => tar.image(),
+            Source::Docker(registry) => registry.image(known),
         }
     }
 
     /// Whether layers can be read a second time.
     pub fn is_repeatable(&self) -> bool {
-        match self {
-            Fetcher::Tar(tar) => tar.is_repeatable(),
-            Fetcher::Oci(_) | Fetcher::Docker(_) => true,
+        match &self.source {
+            Source::Tar(tar) => tar.is_repeatable(),
+            Source::Oci(_) | Source::Docker(_) => true,
         }
     }
 
-    /// Opens the stream of one layer. May block for as long as the source does.
-    pub fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {
-        match self {
-            Fetcher::Oci(layout) => layout.open(layer),
-            Fetcher::Tar(tar) => tar.open(),
-            Fetcher::Docker(registry) => registry.open(layer),
+    /// Opens the stream of one layer. May block for as long as the source does; but where that is the network, only for
+    /// a moment after `cancel` is set.
+    pub fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {
+        let stream = match &self.source {
+            Source::Oci(layout) => layout.open(layer, cancel),
+            Source::Tar(tar) => tar.open(),
+            Source::Docker(registry) => registry.open(layer, cancel),
+        }?;
+        Ok(match &self.observer {
+            Some(observer) => Box::new(observer::Observed::new(stream, observer.layer(layer))),
+            None => stream,
+        })
+    }
+
+    /// Whether layers of `image` come over a network.
+    pub fn is_remote(&self, image: &Image) -> bool {
+        matches!(&self.source, Source::Docker(_)) || image.layers.iter().any(|layer| !layer.urls.is_empty())
+    }
+
+    /// The registry's name of the image, where there is a registry.
+    pub fn registry_image(&self) -> Option<&str> {
+        match &self.source {
+            Source::Docker(registry) => Some(registry.name()),
+            _ => None,
         }
+    }
+
+    /// Has no mirror asked any more. Whether there are any to blame for a layer that is not what the manifest says, so that
+    /// opening it again may help.
+    pub fn leave_mirrors(&self) -> bool {
+        matches!(&self.source, Source::Docker(registry) if registry.leave_mirrors())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_server_is_asked_with_an_entity_tag() {
+        let tag = |entity_tag: &str| Tag {
+            digest: "sha256:x".into(),
+            entity_tag: entity_tag.into(),
+            server: "a.example".into(),
+        };
+        assert_eq!(tag("W/\"7\"").entity_tags("a.example"), ["\"sha256:x\"", "W/\"7\""]);
+        assert_eq!(tag("W/\"7\"").entity_tags("b.example"), ["\"sha256:x\""]);
+        assert_eq!(tag("\"sha256:x\"").entity_tags("a.example"), ["\"sha256:x\""]);
+        assert_eq!(tag("").entity_tags("a.example"), ["\"sha256:x\""]);
     }
 }

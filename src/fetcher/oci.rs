@@ -5,9 +5,11 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use super::Error;
 use super::documents::{self, INDEX_DEPTH, choose_by_platform, parse};
+use super::remote::{self, RemoteError, RemoteLayers};
+use super::{Error, Options};
 use crate::image::{Descriptor, Document, Image, Layer, REFERENCE_NAME_ANNOTATION};
 use crate::sys::path_error::{OnPath, PathError};
 
@@ -16,35 +18,47 @@ const DOCUMENT_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// A layout directory and the image asked for in it.
 #[derive(Debug)]
-pub struct OciLayout {
+pub(super) struct OciLayout {
     path: PathBuf,
     name: Option<String>,
     verify: bool,
+    offline: bool,
+    remote: RemoteLayers,
 }
 
 impl OciLayout {
-    /// Names the image; nothing is opened yet. Without `verify`, digests of documents are not compared.
-    pub fn new(path: &Path, name: Option<&str>, verify: bool) -> Self {
-        OciLayout { path: path.to_owned(), name: name.map(str::to_owned), verify }
+    /// Names the image; nothing is opened yet.
+    pub(super) fn new(path: &Path, name: Option<&str>, options: &Options) -> Self {
+        OciLayout {
+            path: path.to_owned(),
+            name: name.map(str::to_owned),
+            verify: !options.skip_validation,
+            offline: options.offline,
+            remote: RemoteLayers::new(options.certificates.as_deref()),
+        }
     }
 
     /// Walks from the index over the manifest to the configuration.
     pub(super) fn image(&self) -> Result<Image, Error> {
         let (config, layers) = self.manifest()?;
-        let config = self.document(&config).map_err(|e| Error::BadConfig(e.to_string()))?;
+        let config = self.document(&config).map_err(|error| match error {
+            Error::Document(error) => Error::BadConfig(error.to_string()),
+            Error::BadDocument(name, reason) => Error::BadConfig(format!("{name}: {reason}")),
+            other => other,
+        })?;
         documents::image(&config, layers)
     }
 
-    /// Opens a layer's blob.
-    pub(super) fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {
-        let path = self.blob_path(&layer.blob_id)?;
-        match open_blob(&path) {
-            Ok(file) => Ok(Box::new(file)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !layer.urls.is_empty() => {
-                Err(Error::RemoteLayer(layer.blob_id.clone()))
-            }
-            Err(e) => Err(Error::Blob(layer.blob_id.clone(), e)),
+    /// Opens a layer: at the URLs that its descriptor names, if there are any, else its blob in the layout. Reading from
+    /// a URL ends with an error soon after `cancel` is set.
+    pub(super) fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {
+        let urls = remote::supported(layer);
+        if !urls.is_empty() {
+            let opened = if self.offline { Err(RemoteError::Offline) } else { self.remote.open(urls, layer, cancel) };
+            return opened.map_err(|error| Error::RemoteLayer(layer.blob_id.clone(), error));
         }
+        let file = self.blob_path(&layer.blob_id).map(|path| open_blob(&path))?;
+        Ok(Box::new(file.map_err(|error| Error::Blob(layer.blob_id.clone(), error))?))
     }
 
     fn manifest(&self) -> Result<(Descriptor, Vec<Descriptor>), Error> {

@@ -11,13 +11,13 @@ use crate::sys::path_error::{OnPath, PathError};
 
 /// A tar archive, or a FIFO that one can be read from.
 #[derive(Debug)]
-pub struct TarFile {
+pub(super) struct TarFile {
     path: PathBuf,
 }
 
 impl TarFile {
     /// Names the archive; nothing is opened yet.
-    pub fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         TarFile { path: path.to_owned() }
     }
 
@@ -42,6 +42,7 @@ impl TarFile {
             diff_id: None,
             chain_id: ChainId::of_text(&identity),
             urls: Vec::new(),
+            is_foreign: false,
             base_directory: None,
         };
         Ok(Image { layers: vec![layer], ..Image::default() })
@@ -52,7 +53,7 @@ impl TarFile {
         fs::metadata(&self.path).is_ok_and(|metadata| metadata.is_file())
     }
 
-    pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
+    pub(super) fn open(&self) -> Result<Box<dyn Read + Send + 'static>, Error> {
         let file = File::open(&self.path)
             .on("open", &self.path)
             .map_err(|e| Error::Blob(self.path.display().to_string(), e))?;

@@ -144,6 +144,12 @@ pub fn is_layer_media_type(media_type: &str) -> bool {
     media_type.is_empty() || TAR.contains(&plain)
 }
 
+/// Whether a layer of this media type may not be handed out by registries (OCI image specification, non-distributable
+/// layers; Docker's foreign layers).
+pub fn is_foreign_media_type(media_type: &str) -> bool {
+    [".nondistributable.", ".foreign."].iter().any(|part| media_type.contains(part))
+}
+
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -12,8 +12,8 @@ pub use chain_id::{ChainId, InvalidChainId, chain_ids};
 pub use config::{ImageConfig, parse_config};
 pub use docker_reference::{DockerReference, is_sha256, without_secret};
 pub use manifest::{
-    BASE_DIRECTORY_ANNOTATION, Descriptor, Document, Platform, REFERENCE_NAME_ANNOTATION, is_layer_media_type,
-    parse_document,
+    BASE_DIRECTORY_ANNOTATION, Descriptor, Document, Platform, REFERENCE_NAME_ANNOTATION, is_foreign_media_type,
+    is_layer_media_type, parse_document,
 };
 pub use reference::{ParseError, Reference};
 
@@ -41,6 +41,8 @@ pub struct Layer {
     pub chain_id: ChainId,
     /// Places to fetch the blob from instead of the image's own source.
     pub urls: Vec<String>,
+    /// Whether the media type says that the image's own source may not have the blob.
+    pub is_foreign: bool,
     /// Directory of the image below which the layer's entries belong.
     pub base_directory: Option<PathBuf>,
 }

@@ -4,8 +4,10 @@
 //! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -13,9 +15,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, removal};
+use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount};
-use crate::fetcher::{Fetcher, RegistryOptions};
+use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{Image, Reference, without_secret};
 use crate::sys::files;
@@ -23,6 +25,8 @@ use crate::sys::lock;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 
+/// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
+const DOWNLOADS: usize = 6;
 /// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -34,10 +38,10 @@ pub struct Request<'a> {
     pub id: &'a str,
     /// The disk limit, if there is to be one.
     pub limit: Option<DiskLimit>,
-    /// Do not compare digests and sizes of an OCI layout with its manifest. Other sources are always verified.
-    pub skip_layer_validation: bool,
-    /// How registries are to be talked to.
-    pub registry: RegistryOptions,
+    /// How the image is to be fetched. Validation is skipped only where the source is an OCI layout.
+    pub source: Options,
+    /// The most layers to pull side by side; `None` leaves it to what the source is.
+    pub concurrent_downloads: Option<NonZeroUsize>,
     /// Mount the root filesystem.
     pub mount: bool,
     /// Clean first.
@@ -81,25 +85,24 @@ impl Store {
         }
         self.check_is_new(&id)?;
 
-        let fetcher =
-            Fetcher::for_reference(&reference, request.image, !request.skip_layer_validation, &request.registry);
-        let image = tracing::debug_span!("fetching-image-info").in_scope(|| fetcher.image())?;
-        if image.layers.is_empty() {
-            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
-        }
-        check_blobs_fit(&image, request.limit)?;
+        let source = Source {
+            fetcher: Fetcher::for_reference(&reference, request.image, &request.source),
+            known: documents::Cache::new(&self.layout),
+        };
+        let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.known))?;
+        self.check_image(&image, request)?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let mut created = self.make(request, request.clean.as_ref(), &id, &fetcher, image.clone(), mappings.clone());
+        let mut created = self.make(request, request.clean.as_ref(), &id, &source, image.clone(), mappings.clone());
         if let Err(error) = &created
             && error.is_full()
-            && fetcher.is_repeatable()
+            && source.fetcher.is_repeatable()
             && self.make_room(request, error)
         {
-            created = self.make(request, None, &id, &fetcher, image, mappings);
+            created = self.make(request, None, &id, &source, image, mappings);
         }
         if let Err(error) = &created {
             self.clean_up_after(error, &id);
@@ -141,27 +144,39 @@ impl Store {
         Ok(())
     }
 
+    /// Refuses what would only fail after all of it has been pulled.
+    fn check_image(&self, image: &Image, request: &Request<'_>) -> Result<(), Error> {
+        if image.layers.is_empty() {
+            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
+        }
+        if request.mount {
+            self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
+        }
+        check_blobs_fit(image, request.limit)
+    }
+
     fn make(
         &self,
         request: &Request<'_>,
         clean: Option<&CleanFirst<'_>>,
         id: &ImageId,
-        fetcher: &Fetcher,
+        source: &Source<'_>,
         image: Image,
         mappings: IdMappings,
     ) -> Result<Created, Error> {
         let owner = self.owner(&mappings);
         removal::remove_unfinished(self, id)?;
         let present = self.claim_and_clean(request, clean, id, &image)?;
-        let options = PullOptions {
-            verify: !request.skip_layer_validation || matches!(fetcher, Fetcher::Docker(_)),
-            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
-            mappings: &mappings,
-        };
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
             let _session = tracing::info_span!("image-pulling").entered();
-            layers::pull(self, fetcher, &image, &options, present)?;
+            let options = source.pull_options(request, &image, &mappings);
+            let pulled = layers::pull(self, &source.fetcher, &image, &options, present);
+            pulled.map_err(|error| source.name_in(error))?;
+        }
+        if let Err(error) = source.known.keep(id, owner) {
+            // They can be fetched again.
+            tracing::info!(%error, "keeping-documents-failed");
         }
         let _session = tracing::info_span!("making-image").entered();
         let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
@@ -264,6 +279,33 @@ impl Store {
             is_for_root: self.is_for_root(mappings),
         };
         self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
+    }
+}
+
+/// Where an image comes from, and what is known of it from before.
+struct Source<'a> {
+    fetcher: Fetcher,
+    known: documents::Cache<'a>,
+}
+
+impl Source<'_> {
+    fn pull_options<'a>(&self, request: &Request<'_>, image: &Image, mappings: &'a IdMappings) -> PullOptions<'a> {
+        let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
+        let usual = if self.fetcher.is_remote(image) { processors.max(DOWNLOADS) } else { processors };
+        PullOptions {
+            verify: !request.source.skip_validation || self.fetcher.registry_image().is_some(),
+            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
+            readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+            mappings,
+        }
+    }
+
+    /// Names the image in what went wrong with one of its layers.
+    fn name_in(&self, error: Error) -> Error {
+        match self.fetcher.registry_image() {
+            Some(image) if !error.to_string().contains(image) => Error::OfImage(Box::new(error), image.to_owned()),
+            _ => error,
+        }
     }
 }
 

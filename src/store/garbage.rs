@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, durability, removal, sizes};
+use super::{Error, ImageId, Store, dependencies, documents, durability, removal, sizes};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
@@ -51,6 +51,7 @@ impl Store {
             remove_incomplete(self),
             remove_retired(self),
             forget_missing_volumes(self),
+            documents::forget_unneeded(&self.layout).map_err(Error::from),
             self.driver.collect(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),

@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -20,8 +20,12 @@ use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::unpacker::{self, Budget, Expected, Failure, WhiteoutFormat};
 
+/// The most threads that build layers; one more for each that is being read does the writing.
+const WORKERS: usize = 32;
 /// Uncompressed bytes of a layer that may wait for the volume of the layer below it.
 const READ_AHEAD: usize = 8 << 20;
+/// The same of all layers together.
+const READ_AHEAD_OF_ALL: usize = 24 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(super) struct PullOptions<'a> {
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
+    /// The most layers to read side by side.
+    pub(super) readers: usize,
     /// What the layers' ids are on the host.
     pub(super) mappings: &'a IdMappings,
 }
@@ -62,8 +68,8 @@ struct Pull<'a> {
     layers: &'a [Layer],
     verify: bool,
     budget: Option<Budget>,
-    /// The next layer that no worker has taken.
-    next: AtomicUsize,
+    /// The most layers to read side by side.
+    readers: usize,
     /// One flag a layer: stop unpacking it.
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
@@ -74,6 +80,10 @@ struct Pull<'a> {
 }
 
 struct Progress {
+    /// The next layer that no worker has taken.
+    next: usize,
+    /// How many layers are being read.
+    reading: usize,
     published: Vec<bool>,
     failure: Option<(usize, Error)>,
 }
@@ -92,9 +102,9 @@ impl<'a> Pull<'a> {
             layers: &image.layers,
             verify: options.verify,
             budget: options.budget.map(Budget::new),
-            next: AtomicUsize::new(0),
+            readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
-            progress: Mutex::new(Progress { published, failure: None }),
+            progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
             changed: Condvar::new(),
             ids: store.ids(options.mappings),
             owner: store.owner(options.mappings),
@@ -104,11 +114,10 @@ impl<'a> Pull<'a> {
 
     fn run(self) -> Result<(), Error> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let workers = missing.min(processors.max(2));
         let session = tracing::Span::current();
         thread::scope(|scope| {
-            for _ in 1..workers {
+            // More than read at once: one that has read its layer may have to wait for those below.
+            for _ in 1..missing.min(WORKERS) {
                 // Where no more threads are to be had, those there are do all the work.
                 let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.work()));
                 if let Err(error) = worker {
@@ -125,21 +134,27 @@ impl<'a> Pull<'a> {
     /// Takes layers bottom first. All workers wait only for lower layers, of this process or another, so that the
     /// lowest unfinished layer of all is always being worked on.
     fn work(&self) {
-        while let Some(index) = self.take() {
-            match self.session(index).in_scope(|| self.build(index)) {
+        while let Some((index, reading)) = self.take() {
+            match self.session(index).in_scope(|| self.build(index, reading)) {
                 Ok(()) => self.publish(index),
                 Err(error) => self.fail(index, error),
             }
         }
     }
 
-    fn take(&self) -> Option<usize> {
+    /// The next layer, and the permission to read it.
+    fn take(&self) -> Option<(usize, Reading<'_, 'a>)> {
+        let mut progress = self.progress();
         loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let is_published = *self.progress().published.get(index)?;
-            if !is_published {
-                return Some(index);
+            while *progress.published.get(progress.next)? {
+                progress.next += 1;
             }
+            if progress.reading < self.readers {
+                progress.reading += 1;
+                progress.next += 1;
+                return Some((progress.next - 1, Reading(self)));
+            }
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -149,17 +164,27 @@ impl<'a> Pull<'a> {
         tracing::info_span!("build-layer", blobID = blob_id, chainID = %chain_id, parentChainID = parent)
     }
 
-    fn build(&self, index: usize) -> Result<(), Error> {
+    fn build(&self, index: usize, reading: Reading<'_, '_>) -> Result<(), Error> {
+        match self.build_once(index, Some(reading)) {
+            Err(error) if error.is_wrong_layer() && self.fetcher.leave_mirrors() => {
+                tracing::info!(%error, "mirror-sent-wrong-layer");
+                self.build_once(index, None)
+            }
+            built => built,
+        }
+    }
+
+    fn build_once(&self, index: usize, reading: Option<Reading<'_, '_>>) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
-        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path))
+        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path, reading))
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
-    fn unpack(&self, index: usize, path: &Path) -> Result<u64, Error> {
+    fn unpack(&self, index: usize, path: &Path, reading: Option<Reading<'_, '_>>) -> Result<u64, Error> {
         let layer = &self.layers[index];
         // Sessions that overlap: a layer is unpacked while it is downloaded.
         let downloading = tracing::info_span!("downloading-layer");
-        let source = downloading.in_scope(|| self.fetcher.open(layer)).map_err(Error::Pull)?;
+        let source = downloading.in_scope(|| self.fetcher.open(layer, &self.cancel[index])).map_err(Error::Pull)?;
         let unpacked = tracing::info_span!("unpacking-layer")
             .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
         drop(downloading);
@@ -167,6 +192,7 @@ impl<'a> Pull<'a> {
             Failure::Volume(error) => error,
             Failure::Layer(error) => unpack_error(&layer.blob_id, error),
         })?;
+        drop(reading);
         self.wait_for_parents(index)?;
         let volume = open_directory(path)?;
         // Only a layer that leaves something open pays for looking at its parents.
@@ -203,7 +229,11 @@ impl<'a> Pull<'a> {
             expected,
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.whiteouts,
-            read_ahead: if self.store.driver.stacks_volumes() { READ_AHEAD } else { 0 },
+            read_ahead: if self.store.driver.stacks_volumes() {
+                READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
+            } else {
+                0
+            },
             ids: self.ids,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
@@ -248,6 +278,17 @@ impl<'a> Pull<'a> {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The permission to read a layer, until it is dropped. Given bottom first, so that the layers below a layer that waits
+/// for them have theirs or are done.
+struct Reading<'p, 'a>(&'p Pull<'a>);
+
+impl Drop for Reading<'_, '_> {
+    fn drop(&mut self) {
+        self.0.progress().reading -= 1;
+        self.0.changed.notify_all();
     }
 }
 

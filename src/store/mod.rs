@@ -11,6 +11,7 @@
 //!        sizes.json            a copy of all of them (sizes.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
+//!        documents/     what registries said of images whose layers are there (documents.rs)
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
 //!   tmp/create.<id>/           an image being made, under the image's lock
 //!       delete.<id>/           an image being removed, under the image's lock
@@ -36,6 +37,7 @@ mod create;
 mod delete;
 mod delete_store;
 mod dependencies;
+mod documents;
 mod durability;
 mod flatten;
 mod garbage;
@@ -125,6 +127,9 @@ pub enum Error {
         /// What happened.
         source: Box<unpacker::Error>,
     },
+    /// An error that does not tell by itself which image it is about.
+    #[error("{0} ({1})")]
+    OfImage(#[source] Box<Error>, String),
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
     MakeImage(#[source] driver::Error),
@@ -198,7 +203,24 @@ pub enum Error {
 impl Error {
     /// Whether the store had no room.
     pub fn is_full(&self) -> bool {
-        matches!(os_error(self), Some(libc::ENOSPC | libc::EDQUOT))
+        !self.is_of_source() && matches!(os_error(self), Some(libc::ENOSPC | libc::EDQUOT))
+    }
+
+    /// Whether the image could not be read, wherever it is.
+    fn is_of_source(&self) -> bool {
+        match self {
+            Error::Fetch(_) | Error::Pull(_) => true,
+            Error::Unpack { source, .. } => matches!(**source, unpacker::Error::Source(_)),
+            Error::OfImage(error, _) => error.is_of_source(),
+            _ => false,
+        }
+    }
+
+    /// Whether a layer is not what the manifest says.
+    fn is_wrong_layer(&self) -> bool {
+        use unpacker::Error::{BlobDigest, BlobSize, DiffId};
+        matches!(self, Error::Unpack { source, .. }
+            if matches!(**source, BlobDigest { .. } | BlobSize { .. } | DiffId { .. }))
     }
 }
 
@@ -313,4 +335,24 @@ fn absolute(path: &Path) -> Result<PathBuf, PathError> {
     let path = std::path::absolute(path).on("resolve", path)?;
     // Without trailing and doubled slashes, so that names made from it compare equal.
     Ok(path.components().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn only_the_store_itself_is_said_to_be_full() {
+        let full = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let unpack = |source| layers::unpack_error("sha256:x", source);
+        let writing = || unpack(unpacker::Error::File { operation: "write".into(), path: "a".into(), source: full() });
+        let reading = || unpack(unpacker::Error::Source(full()));
+        assert!(writing().is_full() && Error::OfImage(Box::new(writing()), "docker:///a".into()).is_full());
+        assert!(!reading().is_full() && !Error::OfImage(Box::new(reading()), "docker:///a".into()).is_full());
+        let document = fetcher::Error::Document(PathError::new("read", "index.json", full()));
+        assert!(!Error::Fetch(document).is_full());
+        assert!(Error::Path(PathError::new("mkdir", "images/x", full())).is_full());
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -20,14 +21,16 @@ const MAPPED: &[u8] = b"mapped";
 
 /// Which of the two processes this is.
 pub enum Side {
-    /// The one in the namespace, root there and without ids yet.
-    Inside(Inside),
+    /// The one in the namespace, root there.
+    Inside,
     /// The one outside.
     Outside(Outside),
 }
 
-/// The child's end.
-pub struct Inside {
+/// The child's end, in the child.
+static PARENT: OnceLock<Mutex<Inside>> = OnceLock::new();
+
+struct Inside {
     socket: OwnedFd,
 }
 
@@ -46,6 +49,16 @@ pub enum Ended {
     Killed(i32),
 }
 
+/// Asks the parent that stayed outside, and waits for the answer; `None` where there is none, as this process is not one
+/// of [`Side::Inside`].
+///
+/// # Errors
+/// Those of send(2) and recv(2); that the parent is gone is one.
+pub fn ask_parent(request: &[u8]) -> Option<io::Result<Vec<u8>>> {
+    let parent = PARENT.get()?;
+    Some(parent.lock().unwrap_or_else(PoisonError::into_inner).ask(request))
+}
+
 /// Forks. The child lives no longer than its parent.
 ///
 /// For a process of one thread: the child has a copy of the calling one only.
@@ -62,7 +75,9 @@ pub fn fork_into_namespace() -> io::Result<Side> {
             let inside = Inside { socket: inside };
             // The parent knows why, and tells.
             inside.become_root_of_namespace().unwrap_or_else(|_| std::process::exit(1));
-            Ok(Side::Inside(inside))
+            // Empty so far: nothing forks twice.
+            let _ = PARENT.set(Mutex::new(inside));
+            Ok(Side::Inside)
         }
         ForkResult::Parent { child } => {
             drop(inside);
@@ -97,11 +112,7 @@ impl Inside {
         Ok(result?)
     }
 
-    /// Asks the parent, and waits for the answer.
-    ///
-    /// # Errors
-    /// Those of send(2) and recv(2); that the parent is gone is one.
-    pub fn ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+    fn ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {
         send(&self.socket, request, SendFlags::NOSIGNAL)?;
         let answer = receive(&self.socket)?;
         if answer.is_empty() { Err(io::Error::from(io::ErrorKind::ConnectionAborted)) } else { Ok(answer) }

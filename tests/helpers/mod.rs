@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::quotas::{five_mebibytes, is_full, write};
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, names, succeed, system_calls,
+    Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, install_helper, names, succeed, system_calls,
 };
 
 const USER: u32 = 4712;
@@ -50,9 +50,7 @@ impl UsersStore {
 
     /// The helper is as `make install` leaves it.
     fn with_helper(store: TempStore, user: User) -> Self {
-        let drax = Path::new(env!("CARGO_BIN_EXE_grootfs")).with_file_name("drax");
-        assert!(drax.exists(), "{} is missing: cargo build --workspace", drax.display());
-        succeed("install", ["-m", "4755", drax.to_str().unwrap(), user.bin().join(HELPER.0).to_str().unwrap()]);
+        install_helper(&user.bin().join(HELPER.0));
         let image = five_mebibytes(&store);
         UsersStore { store, user, image }
     }

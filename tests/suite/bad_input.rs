@@ -262,6 +262,20 @@ fn a_corrupted_config_or_manifest() {
 }
 
 #[test]
+fn a_missing_config() {
+    let store = TempStore::new();
+    let layout = store.beside("image");
+    let url = Image::new().layer(good_layer()).write(&layout, "latest");
+    let blobs = layout.join("blobs/sha256");
+    let is_config = |name: &String| fs::read(blobs.join(name)).unwrap().windows(8).any(|part| part == b"\"rootfs\"");
+    let config = blobs.join(crate::support::names(&blobs).into_iter().find(is_config).unwrap());
+    fs::remove_file(&config).unwrap();
+    let message = store.fails(["create", &url, "x"]);
+    let config = config.display();
+    assert_eq!(message, format!("fetching image configuration: open {config}: no such file or directory"));
+}
+
+#[test]
 fn no_such_image() {
     let store = TempStore::new();
     is_refused(&store, "oci:///not/here:latest", "Image source doesn't exist");

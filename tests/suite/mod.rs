@@ -24,5 +24,6 @@ mod promise_06_confinement;
 mod promise_08_warm_path;
 mod promise_09_one_stream;
 mod promise_10_one_line;
+mod registry;
 mod runtimes;
 mod stats;

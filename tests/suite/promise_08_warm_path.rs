@@ -1,7 +1,7 @@
 //! Promise 8: the warm path is system calls, and its cost does not grow with the number of images. A warm create,
 //! `stats` and `delete` make the same system calls in a store of 1,000 images as in one of 10, and start no program.
 
-use crate::support::{Archive, Image, Layer, SystemCalls, TempStore, system_calls};
+use crate::support::{Answer, Archive, Image, Layer, ScriptedRegistry, SystemCalls, TempStore, system_calls};
 
 /// The allocator and the loader may map a page more or less; nothing else may differ.
 const TOLERANCE: u64 = 4;
@@ -65,6 +65,26 @@ fn promise_08_no_program_and_no_thread_is_started() {
         let total: u64 = calls.values().sum();
         assert!(total < 400, "{command} makes {total} system calls: {calls:?}");
     }
+}
+
+#[test]
+fn promise_08_a_pinned_image_of_a_registry_needs_no_network() {
+    let store = TempStore::new();
+    image(&store);
+    let server = ScriptedRegistry::start(&store.beside("image"), |_| Answer::Serve);
+    let index = std::fs::read(store.beside("image/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let url = server.image(&format!("some/image@{}", index["manifests"][0]["digest"].as_str().unwrap()));
+    store.ok(["create", "--insecure-registry", &server.host(), &url, "cold"]);
+    let asked = server.asked().len();
+    for (command, calls) in measure(&store, &url) {
+        for call in ["socket", "connect", "clone", "clone3", "fork", "vfork"] {
+            assert_eq!(calls.get(call), None, "{command}: {calls:?}");
+        }
+        let total: u64 = calls.values().sum();
+        assert!(total < 400, "{command} makes {total} system calls: {calls:?}");
+    }
+    assert_eq!(server.asked().len(), asked);
 }
 
 /// Volumes that no image needs, as far as clean looks at them.

@@ -4,11 +4,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, run, succeed};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, peak_memory, run, succeed};
 
 fn layer(name: &str, size: usize) -> Layer {
     Layer::plain(Archive::new().file(name, 0o644, &vec![b'x'; size]).file(&format!("{name}-last"), 0o644, b"").bytes())
@@ -123,16 +123,6 @@ fn promise_09_memory_does_not_grow_with_the_layer() {
     let store = TempStore::new();
     let archive = Archive::new().file("big", 0o644, &vec![7; 300 * MIB as usize]).bytes();
     let url = Image::new().layer(Layer::new(archive)).write(&store.beside("image"), "latest");
-    let mut create = store.command(["create", &url, "x"]).stdout(Stdio::null()).spawn().unwrap();
-    // The kernel's own record of the peak, read until the process is gone.
-    let status = format!("/proc/{}/status", create.id());
-    let mut peak = 0;
-    while create.try_wait().unwrap().is_none() {
-        let status = fs::read_to_string(&status).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(peak);
-        thread::sleep(Duration::from_millis(2));
-    }
-    assert!(create.wait().unwrap().success());
+    let peak = peak_memory(&mut store.command(["create", &url, "x"]));
     assert!((1..48 * 1024).contains(&peak), "peak of {peak} KiB");
 }

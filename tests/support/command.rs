@@ -45,10 +45,29 @@ impl From<Output> for Outcome {
     }
 }
 
+/// What of the environment has a say in how images are fetched; tests say it themselves.
+const ENVIRONMENT: [&str; 12] = [
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REGISTRY_AUTH_FILE",
+    "DOCKER_CONFIG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// The built binary, with no input.
 pub(crate) fn grootfs() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
     command.stdin(Stdio::null());
+    for name in ENVIRONMENT {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -60,6 +79,23 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
         super::logs::collect(&output.stderr);
     }
     output.into()
+}
+
+/// Runs a prepared command, which must succeed, to its end, and returns its largest resident set in KiB.
+#[track_caller]
+pub(crate) fn peak_memory(command: &mut Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).spawn().expect("started");
+    // The kernel's own record of the peak, read until the process is gone.
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().expect("waited for").is_none() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(peak);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(child.wait().expect("waited for").success());
+    peak
 }
 
 /// Runs another program, which must succeed, and returns its standard output.

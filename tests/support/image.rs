@@ -29,6 +29,8 @@ pub(crate) struct Layer {
     pub(crate) media_type: String,
     /// The descriptor's annotations.
     pub(crate) annotations: Vec<(String, String)>,
+    /// The descriptor's `urls`; none leaves them out.
+    pub(crate) urls: Vec<String>,
 }
 
 impl Layer {
@@ -55,6 +57,7 @@ impl Layer {
             blob: Some(blob),
             media_type: media_type.to_owned(),
             annotations: Vec::new(),
+            urls: Vec::new(),
         }
     }
 
@@ -70,6 +73,12 @@ impl Layer {
         self
     }
 
+    /// The same layer, to be had elsewhere too.
+    pub(crate) fn urls(mut self, urls: &[String]) -> Self {
+        self.urls.extend_from_slice(urls);
+        self
+    }
+
     /// Other bytes under the digest of the right ones.
     pub(crate) fn replace_blob(mut self, bytes: Vec<u8>) -> Self {
         self.blob = Some(bytes);
@@ -80,6 +89,9 @@ impl Layer {
         let mut descriptor = json!({ "mediaType": self.media_type, "digest": self.digest });
         if let Some(size) = self.size {
             descriptor["size"] = size.into();
+        }
+        if !self.urls.is_empty() {
+            descriptor["urls"] = json!(self.urls);
         }
         for (key, value) in &self.annotations {
             descriptor["annotations"][key] = value.as_str().into();
@@ -146,6 +158,11 @@ impl Image {
     /// Chain ids of the layers, bottom first.
     pub(crate) fn chain_ids(&self) -> Vec<String> {
         chain_ids(self.layers.iter().map(|layer| layer.diff_id.as_str()))
+    }
+
+    /// Digests of the layers' blobs, bottom first.
+    pub(crate) fn layer_digests(&self) -> Vec<String> {
+        self.layers.iter().map(|layer| layer.digest.clone()).collect()
     }
 
     /// Writes the layout and returns the image's URL.

@@ -17,30 +17,38 @@ mod image;
 pub(crate) mod logs;
 mod metron;
 mod oracle;
+mod pull;
 mod registry;
 mod scripted_registry;
 mod store;
 mod syscalls;
+mod token_server;
 mod tree;
 mod user;
+mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use bosh::{Cell, Stores};
-pub(crate) use command::{Outcome, grootfs, run, succeed};
+pub(crate) use command::{Outcome, grootfs, peak_memory, run, succeed};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
-pub(crate) use image::{Image, Layer, chain_ids, sha256_hex, write_document};
+pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use metron::{Metron, Received};
 pub(crate) use oracle::{shifted, test_images, umoci};
-pub(crate) use registry::{PASSWORD, Registry, Setup, USER};
+pub(crate) use pull::{
+    INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
+};
+pub(crate) use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
     DRIVER, Driver, IS_CLASSIC, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem,
     unmount_below,
 };
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
+pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
 pub(crate) use tree::{Node, Tree, differences};
-pub(crate) use user::{User, allow_search};
+pub(crate) use user::{User, allow_search, install_helper};
+pub(crate) use web_server::{WebServer, make_client_certificate, make_own_certificate};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,14 +57,18 @@ use std::path::{Path, PathBuf};
 pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// What the tests use for passwords and tokens, and what becomes of them on their way to a registry.
-pub(crate) const SECRETS: [&str; 6] = [
+pub(crate) const SECRETS: [&str; 9] = [
     PASSWORD,
     SECRET,
+    IDENTITY_TOKEN,
     "wrong-word",
     "the-token",
     // base64 of USER:PASSWORD, and of USER:SECRET
     "Z3Jvb3Q6c2VjcmV0LXdvcmQ",
     "Z3Jvb3Q6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ",
+    // base64 of what registry_mirrors has for logins
+    "b3JpZ2luOnNlY3JldA",
+    "bWlycm9yOnNlY3JldA",
 ];
 
 /// A password that no registry knows.

@@ -15,12 +15,18 @@ pub(crate) const PASSWORD: &str = "secret-word";
 const HTPASSWD: &str = "groot:$2b$05$9ZJXV3UeG6iFY5K7T14jXueZtiLzbTlMFByDQxfihAUuWr/XN0uti\n";
 
 /// What a registry is to be like.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Setup {
     /// Speaks TLS with a certificate of an authority of its own, for this host name.
     pub(crate) tls_for: Option<&'static str>,
+    /// That certificate was good until yesterday.
+    pub(crate) is_expired: bool,
     /// Wants [`USER`] and [`PASSWORD`].
     pub(crate) basic_auth: bool,
+    /// Wants tokens of a realm: its URL and the certificate of who signs them.
+    pub(crate) tokens_of: Option<(String, PathBuf)>,
+    /// Holds what another registry has, `http://host:port`, and keeps what it was asked for.
+    pub(crate) pulls_from: Option<String>,
 }
 
 /// A running registry. Ends with its owner.
@@ -42,7 +48,7 @@ impl Registry {
         let directory = tempfile::Builder::new().prefix("grootfs-registry-").tempdir().expect("temporary directory");
         let port = TcpListener::bind("127.0.0.1:0").expect("free port").local_addr().expect("address").port();
         let file = directory.path().join("config.yml");
-        fs::write(&file, configuration(directory.path(), setup, port)).expect("written");
+        fs::write(&file, configuration(directory.path(), &setup, port)).expect("written");
         let process = Command::new("docker-registry")
             .arg("serve")
             .arg(&file)
@@ -76,7 +82,7 @@ impl Registry {
         let target = self.url(name);
         let credentials = format!("--dest-creds={USER}:{PASSWORD}");
         let mut all = vec!["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
-        if self.setup.basic_auth {
+        if self.setup.basic_auth || self.setup.tokens_of.is_some() {
             all.push(&credentials);
         }
         all.extend(arguments);
@@ -99,7 +105,7 @@ impl Drop for Registry {
     }
 }
 
-fn configuration(directory: &Path, setup: Setup, port: u16) -> String {
+fn configuration(directory: &Path, setup: &Setup, port: u16) -> String {
     let here = directory.display();
     let mut text = format!(
         "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
@@ -109,22 +115,32 @@ fn configuration(directory: &Path, setup: Setup, port: u16) -> String {
         fs::write(directory.join("htpasswd"), HTPASSWD).expect("written");
         text += &format!("auth: {{htpasswd: {{realm: test, path: '{here}/htpasswd'}}}}\n");
     }
+    if let Some((realm, authority)) = &setup.tokens_of {
+        let authority = authority.display();
+        text += &format!(
+            "auth: {{token: {{realm: '{realm}', service: test, issuer: test, rootcertbundle: '{authority}'}}}}\n"
+        );
+    }
+    if let Some(registry) = &setup.pulls_from {
+        text += &format!("proxy: {{remoteurl: '{registry}'}}\n");
+    }
     text += &format!("http:\n  addr: '127.0.0.1:{port}'\n");
     if let Some(host) = setup.tls_for {
-        make_certificates(directory, host);
+        make_certificates(directory, host, if setup.is_expired { -1 } else { 2 });
         text += &format!("  tls: {{certificate: '{here}/server.crt', key: '{here}/server.key'}}\n");
     }
     text
 }
 
-/// An authority and a certificate for `host` that it has signed.
-fn make_certificates(directory: &Path, host: &str) {
+/// An authority, `ca.crt`, and a certificate for `host` that it has signed, `server.crt` with `server.key`.
+pub(crate) fn make_certificates(directory: &Path, host: &str, days: i32) {
     let script = format!(
         "set -e; cd '{}'; exec 2>/dev/null\n\
          openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-authority -keyout ca.key -out ca.crt\n\
          openssl req -newkey rsa:2048 -nodes -subj /CN={host} -keyout server.key -out server.csr\n\
          echo 'subjectAltName=DNS:{host}' >ext\n\
-         openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.crt",
+         openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days {days} -extfile ext \
+             -out server.crt",
         directory.display()
     );
     succeed("sh", ["-c", &script]);

@@ -1,4 +1,5 @@
-//! A registry that serves an OCI layout over plain HTTP, and misbehaves as its script says.
+//! A server that misbehaves as its script says, over plain HTTP: in front of a real registry, or as a registry of its own
+//! that serves an OCI layout, for images that no real one would take.
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,6 +21,8 @@ pub(crate) struct Asked {
     pub(crate) headers: HashMap<String, String>,
     /// How many requests for the same path came before.
     pub(crate) before: usize,
+    /// What was sent along.
+    pub(crate) body: String,
 }
 
 impl Asked {
@@ -46,8 +49,14 @@ pub(crate) enum Answer {
     ResetAfter(usize),
     /// The right headers, then so many bytes of the body, then nothing until the client leaves.
     StallAfter(usize),
-    /// The right answer with another body.
+    /// The right answer, so many bytes at a time with a pause after each.
+    Drip(usize, Duration),
+    /// The right answer, after a pause.
+    Late(Duration),
+    /// Success, with this for a body.
     Body(Vec<u8>),
+    /// The right answer with another content type.
+    Type(&'static str),
     /// A status, headers and a body.
     Status(u16, Vec<(&'static str, String)>, String),
 }
@@ -58,16 +67,32 @@ type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
 pub(crate) struct ScriptedRegistry {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answered: Arc<Mutex<Vec<u16>>>,
 }
 
 impl ScriptedRegistry {
     /// Serves `layout` under any repository name.
     pub(crate) fn start(layout: &Path, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("free port");
+        Self::serving(Source::Layout(layout.to_owned()), script)
+    }
+
+    /// Stands in front of a registry that speaks plain HTTP at `host:port`.
+    pub(crate) fn in_front_of(host: &str, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serving(Source::Registry(host.to_owned()), script)
+    }
+
+    fn serving(source: Source, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        // On all addresses: this machine has others than 127.0.0.1, which proxies are not asked for.
+        let listener = TcpListener::bind("0.0.0.0:0").expect("free port");
         let port = listener.local_addr().expect("address").port();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let server =
-            Arc::new(Server { layout: layout.to_owned(), script: Box::new(script), asked: Arc::clone(&asked) });
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let server = Arc::new(Server {
+            source,
+            script: Box::new(script),
+            asked: Arc::clone(&asked),
+            answered: Arc::clone(&answered),
+        });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = Arc::clone(&server);
@@ -75,7 +100,7 @@ impl ScriptedRegistry {
                 thread::spawn(move || server.serve(stream));
             }
         });
-        ScriptedRegistry { port, asked }
+        ScriptedRegistry { port, asked, answered }
     }
 
     /// `host:port`.
@@ -83,104 +108,210 @@ impl ScriptedRegistry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// URL of its image.
     pub(crate) fn url(&self) -> String {
-        format!("docker://{}/some/image:latest", self.host())
+        self.image("some/image:latest")
+    }
+
+    /// URL of an image that it may have.
+    pub(crate) fn image(&self, name: &str) -> String {
+        format!("docker://{}/{name}", self.host())
     }
 
     /// All requests so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+
+    /// The statuses of what the registry behind has answered so far.
+    pub(crate) fn answered(&self) -> Vec<u16> {
+        self.answered.lock().unwrap().clone()
+    }
+
+    /// How many of the requests were for blobs.
+    pub(crate) fn blobs_asked(&self) -> usize {
+        self.asked().iter().filter(|asked| asked.is_blob()).count()
+    }
+}
+
+/// Where good answers come from.
+enum Source {
+    Layout(PathBuf),
+    Registry(String),
+}
+
+/// A whole answer.
+struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
 }
 
 struct Server {
-    layout: PathBuf,
+    source: Source,
     script: Box<Script>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answered: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Server {
     /// Answers one request and closes. `None` when the client went away.
     fn serve(&self, mut stream: TcpStream) -> Option<()> {
         let head = read_head(&mut stream)?;
-        let asked = self.record(&head)?;
-        let body = self.document(&asked.path);
-        let respond = |stream: &mut TcpStream, whole: &[u8], range: &str, limit: usize| {
-            let start = range.strip_prefix("bytes=").and_then(|r| r.strip_suffix('-')?.parse().ok());
-            let (status, from) = start.map_or((200, 0), |start: usize| (206, start.min(whole.len())));
-            let mut head =
-                format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", whole.len() - from);
-            if status == 206 {
-                head += &format!("content-range: bytes {from}-{}/{}\r\n", whole.len() - 1, whole.len());
-            }
-            let body = &whole[from..];
-            stream.write_all((head + "\r\n").as_bytes()).ok()?;
-            stream.write_all(&body[..limit.min(body.len())]).ok()
-        };
+        let asked = self.record(&head, &mut stream)?;
         let answer = (self.script)(&asked);
         let is_reset = matches!(answer, Answer::ResetAfter(_));
-        match (answer, body) {
-            (Answer::Status(status, headers, body), _) => {
-                let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-                );
-                stream.write_all(answer.as_bytes()).ok()
-            }
-            (Answer::Body(body), _) => respond(&mut stream, &body, "", usize::MAX),
-            (_, None) => stream.write_all(b"HTTP/1.1 404 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").ok(),
-            (Answer::Serve, Some(body)) => respond(&mut stream, &body, asked.header("range"), usize::MAX),
-            (Answer::ServeWhole, Some(body)) => respond(&mut stream, &body, "", usize::MAX),
-            (Answer::CloseAfter(limit), Some(body)) => {
-                respond(&mut stream, &body, asked.header("range"), limit)?;
-                stream.shutdown(Shutdown::Both).ok()
-            }
-            (Answer::StallAfter(limit), Some(body)) => {
-                respond(&mut stream, &body, asked.header("range"), limit)?;
-                std::io::copy(&mut stream, &mut std::io::sink()).ok().map(drop)
-            }
-            (Answer::ResetAfter(limit), Some(body)) => {
-                respond(&mut stream, &body, asked.header("range"), limit)?;
-                // What was sent must have arrived. The last byte of the request is still unread, so that closing resets.
-                thread::sleep(Duration::from_millis(100));
-                Some(())
-            }
-        }?;
-        if !is_reset {
+        self.answer(&mut stream, &asked, answer)?;
+        if !is_reset && asked.body.is_empty() {
             let _ = stream.read(&mut [0]);
         }
         Some(())
     }
 
-    fn record(&self, head: &str) -> Option<Asked> {
+    fn answer(&self, stream: &mut TcpStream, asked: &Asked, answer: Answer) -> Option<()> {
+        let (range, whole) = (asked.header("range"), "");
+        match answer {
+            Answer::Status(status, headers, body) => {
+                let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                send(stream, &Reply { status, headers, body: body.into_bytes() }, whole, usize::MAX)
+            }
+            Answer::Body(body) => send(stream, &Reply { status: 200, headers: Vec::new(), body }, whole, usize::MAX),
+            Answer::Type(kind) => {
+                let mut reply = self.reply(asked)?;
+                reply.headers.retain(|(name, _)| name != "content-type");
+                reply.headers.push(("content-type".to_owned(), kind.to_owned()));
+                send(stream, &reply, range, usize::MAX)
+            }
+            Answer::Serve => send(stream, &self.reply(asked)?, range, usize::MAX),
+            Answer::ServeWhole => send(stream, &self.reply(asked)?, whole, usize::MAX),
+            Answer::Late(pause) => {
+                thread::sleep(pause);
+                send(stream, &self.reply(asked)?, range, usize::MAX)
+            }
+            Answer::CloseAfter(limit) => {
+                send(stream, &self.reply(asked)?, range, limit)?;
+                stream.shutdown(Shutdown::Both).ok()
+            }
+            Answer::StallAfter(limit) => {
+                send(stream, &self.reply(asked)?, range, limit)?;
+                std::io::copy(stream, &mut std::io::sink()).ok().map(drop)
+            }
+            Answer::ResetAfter(limit) => {
+                send(stream, &self.reply(asked)?, range, limit)?;
+                // What was sent must have arrived. The last byte of the request is still unread, so that closing resets.
+                thread::sleep(Duration::from_millis(100));
+                Some(())
+            }
+            Answer::Drip(bytes, pause) => {
+                let reply = self.reply(asked)?;
+                send(stream, &reply, range, 0)?;
+                for drop in reply.body[start(range).min(reply.body.len())..].chunks(bytes) {
+                    stream.write_all(drop).ok()?;
+                    thread::sleep(pause);
+                }
+                Some(())
+            }
+        }
+    }
+
+    fn record(&self, head: &str, stream: &mut TcpStream) -> Option<Asked> {
         let mut lines = head.lines();
         let target = lines.next()?.split(' ').nth(1)?.to_owned();
         // A client that takes this for a proxy names the host as well.
         let path = target.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| rest[at..].to_owned()));
         let path = path.unwrap_or(target);
         let headers = lines.filter_map(|line| line.split_once(": "));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let headers: HashMap<String, String> =
+            headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let mut body = Vec::new();
+        if let Some(length) = headers.get("content-length").and_then(|length| length.parse::<usize>().ok()) {
+            body.resize(length + 1, 0);
+            stream.read_exact(&mut body).ok()?;
+        }
+        let body = String::from_utf8_lossy(&body).trim_start().to_owned();
         let mut all = self.asked.lock().unwrap();
         let before = all.iter().filter(|asked| asked.path == path).count();
-        let asked = Asked { path, headers, before };
+        let asked = Asked { path, headers, before, body };
         all.push(asked.clone());
         Some(asked)
     }
 
-    /// A blob or manifest by its digest; the layout's first manifest by any tag.
-    fn document(&self, path: &str) -> Option<Vec<u8>> {
-        let (_, version) = path.split('?').next()?.rsplit_once('/')?;
-        let hex = match version.strip_prefix("sha256:") {
-            Some(hex) => hex.to_owned(),
-            None => {
-                let index: Value = serde_json::from_slice(&fs::read(self.layout.join("index.json")).ok()?).ok()?;
-                index["manifests"][0]["digest"].as_str()?.strip_prefix("sha256:")?.to_owned()
+    fn reply(&self, asked: &Asked) -> Option<Reply> {
+        match &self.source {
+            Source::Layout(layout) => Some(match document(layout, &asked.path) {
+                Some(body) => Reply { status: 200, headers: Vec::new(), body },
+                None => Reply { status: 404, headers: Vec::new(), body: Vec::new() },
+            }),
+            Source::Registry(host) => {
+                let reply = forward(host, asked)?;
+                self.answered.lock().unwrap().push(reply.status);
+                Some(reply)
             }
-        };
-        fs::read(self.layout.join("blobs/sha256").join(hex)).ok()
+        }
     }
+}
+
+/// Sends an answer, but no more than `limit` bytes of its body.
+fn send(stream: &mut TcpStream, reply: &Reply, range: &str, limit: usize) -> Option<()> {
+    let is_partial = reply.status == 200 && !range.is_empty();
+    let from = if is_partial { start(range).min(reply.body.len()) } else { 0 };
+    let status = if is_partial { 206 } else { reply.status };
+    let length = reply.body.len() - from;
+    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    if is_partial {
+        head += &format!("content-range: bytes {from}-{}/{}\r\n", reply.body.len() - 1, reply.body.len());
+    }
+    for (name, value) in &reply.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all((head + "\r\n").as_bytes()).ok()?;
+    stream.write_all(&reply.body[from..][..limit.min(length)]).ok()
+}
+
+/// First byte of a range.
+fn start(range: &str) -> usize {
+    range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')?.parse().ok()).unwrap_or(0)
+}
+
+/// Asks the registry behind for all of what was asked for.
+fn forward(host: &str, asked: &Asked) -> Option<Reply> {
+    const PASSED_ON: [&str; 3] = ["accept", "authorization", "if-none-match"];
+    const PASSED_BACK: [&str; 4] = ["content-type", "etag", "docker-content-digest", "www-authenticate"];
+    let mut request = format!("GET {} HTTP/1.0\r\nhost: {host}\r\n", asked.path);
+    for name in PASSED_ON.iter().filter(|name| !asked.header(name).is_empty()) {
+        request += &format!("{name}: {}\r\n", asked.header(name));
+    }
+    let mut registry = TcpStream::connect(host).ok()?;
+    registry.write_all((request + "\r\n").as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    registry.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+    Some(Reply {
+        status: head.split(' ').nth(1)?.parse().ok()?,
+        headers: headers.filter(|(name, _)| PASSED_BACK.contains(&name.as_str())).collect(),
+        body: answer.split_off(end + 4),
+    })
+}
+
+/// A blob or manifest of a layout by its digest; the layout's first manifest by any tag.
+fn document(layout: &Path, path: &str) -> Option<Vec<u8>> {
+    let (_, version) = path.split('?').next()?.rsplit_once('/')?;
+    let hex = match version.strip_prefix("sha256:") {
+        Some(hex) => hex.to_owned(),
+        None => {
+            let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).ok()?).ok()?;
+            index["manifests"][0]["digest"].as_str()?.strip_prefix("sha256:")?.to_owned()
+        }
+    };
+    fs::read(layout.join("blobs/sha256").join(hex)).ok()
 }
 
 /// Reads a request's head but for its last byte. Whoever tries TLS is told that this is none.

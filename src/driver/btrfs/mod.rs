@@ -126,6 +126,10 @@ impl Driver for Btrfs {
         Ok(remove(path)?)
     }
 
+    fn check_mountable(&self, _layers: usize) -> Result<(), super::Error> {
+        Ok(())
+    }
+
     fn layers_too_many(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
         Ok(0)
     }

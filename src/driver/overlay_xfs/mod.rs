@@ -121,6 +121,10 @@ impl Driver for OverlayXfs {
         Ok(remove_tree(path)?)
     }
 
+    fn check_mountable(&self, layers: usize) -> Result<(), super::Error> {
+        Ok(mount::check_count(layers)?)
+    }
+
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
         Ok(mount::layers_too_many(layout, layers)?)
     }

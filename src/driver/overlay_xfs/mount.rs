@@ -21,6 +21,8 @@ use crate::sys::path_error::OnPath;
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
 const OPTIONS_LIMIT: usize = 4095;
+/// The most layers of one overlay (`OVL_MAX_STACK` of the kernel's fs/overlayfs/params.h).
+const MOST_LAYERS: usize = 500;
 const UPPER_AND_WORK: &str = "upperdir=diff,workdir=workdir";
 const USER_ATTRIBUTES: &str = ",userxattr";
 
@@ -38,6 +40,11 @@ pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result
         Err(LayerByLayer::Failed(errno)) => Err(Error::Mount(explain(errno, volumes, layout))),
         Ok(()) => Ok(()),
     }
+}
+
+/// Checks that the kernel can mount so many layers.
+pub(super) fn check_count(layers: usize) -> Result<(), Error> {
+    if layers > MOST_LAYERS { Err(Error::Mount(too_many(layers))) } else { Ok(()) }
 }
 
 /// How many of the lowest layers must become one, so that the options for a caller fit into what mount(2) reads; 0 if
@@ -126,7 +133,7 @@ fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Re
 }
 
 fn too_many(layers: usize) -> String {
-    format!("the image has {layers} layers and the kernel takes at most 500")
+    format!("the image has {layers} layers and the kernel takes at most {MOST_LAYERS}")
 }
 
 /// mount(2) has but a number to say; what it means here can be told from the volumes.

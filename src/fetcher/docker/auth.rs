@@ -1,53 +1,8 @@
 //! How a registry wants to know who asks (RFC 7235, and the token protocol of the distribution project).
 
-use std::fmt;
-
+use reqwest::Url;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
-use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
-
-/// Name and password for a registry. Prints as `[redacted]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    username: String,
-    password: String,
-}
-
-impl Credentials {
-    /// `None` if both are empty, which means anonymous.
-    pub fn new(username: &str, password: &str) -> Option<Self> {
-        let is_anonymous = username.is_empty() && password.is_empty();
-        (!is_anonymous).then(|| Credentials { username: username.to_owned(), password: password.to_owned() })
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// What goes into the `Authorization` header. Prints as `[redacted]`.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Authorization {
-    Basic(Credentials),
-    Bearer(String),
-}
-
-impl Authorization {
-    pub(super) fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
-        match self {
-            Authorization::Basic(Credentials { username, password }) => request.basic_auth(username, Some(password)),
-            Authorization::Bearer(token) => request.bearer_auth(token),
-        }
-    }
-}
-
-impl fmt::Debug for Authorization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 /// What a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +23,13 @@ impl Challenge {
     }
 }
 
-/// Where a token is to be had.
-pub(super) fn token_url(realm: &str, service: Option<&str>, scope: &str) -> Option<Url> {
-    let mut url = Url::parse(realm).ok()?;
-    if let Some(service) = service {
-        url.query_pairs_mut().append_pair("service", service);
+/// The address of a token: the realm's own, which may have a query already, with what is asked for.
+pub(super) fn token_url(mut realm: Url, service: &str, scope: &str) -> Url {
+    if !service.is_empty() {
+        realm.query_pairs_mut().append_pair("service", service);
     }
-    url.query_pairs_mut().append_pair("scope", scope);
-    Some(url)
+    realm.query_pairs_mut().append_pair("scope", scope);
+    realm
 }
 
 /// The token in an answer; both names are in use.
@@ -193,15 +147,7 @@ mod tests {
 
     #[test]
     fn asks_for_the_scope_and_keeps_the_realms_own_query() {
-        let url = token_url("https://a.example/t?x=1", Some("s s"), "repository:a:pull").unwrap();
+        let url = token_url(Url::parse("https://a.example/t?x=1").unwrap(), "s s", "repository:a:pull");
         assert_eq!(url.as_str(), "https://a.example/t?x=1&service=s+s&scope=repository%3Aa%3Apull");
-        assert_eq!(token_url("nowhere", None, ""), None);
-    }
-
-    #[test]
-    fn secrets_do_not_print() {
-        let credentials = Credentials::new("me", "secret").unwrap();
-        assert_eq!(format!("{credentials:?}{:?}", Authorization::Bearer("secret".into())), "[redacted][redacted]");
-        assert_eq!(Credentials::new("", ""), None);
     }
 }

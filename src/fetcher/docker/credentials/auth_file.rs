@@ -1,0 +1,229 @@
+//! One file of credentials: podman's `auth.json` or docker's `config.json`, which have the same form.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+
+use super::{Credentials, Error, Secret, Wanted, helper};
+use crate::sys::path_error::{OnPath, PathError};
+
+/// Files of this kind have a few kilobytes.
+const LIMIT: u64 = 1024 * 1024;
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct AuthFile {
+    path: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Content {
+    auths: BTreeMap<String, Option<Entry>>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: Option<String>,
+}
+
+/// What there is for one registry; nothing, where a helper keeps it.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Entry {
+    auth: String,
+    username: String,
+    password: String,
+    identitytoken: String,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl AuthFile {
+    /// Reads the file at `path`.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let content = read(path)?;
+        let content = if content.trim_ascii().is_empty() {
+            Content::default()
+        } else {
+            // What the parser says may quote a password.
+            serde_json::from_slice(&content).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                Error::Syntax { path: path.to_owned(), line, column }
+            })?
+        };
+        Ok(AuthFile { path: path.to_owned(), content })
+    }
+
+    /// What the file has for an image: first from the helper that it names, then from itself.
+    pub(super) fn find(&self, wanted: Wanted<'_>) -> Result<Option<Credentials>, Error> {
+        if let Some(name) = self.helper(wanted) {
+            for key in wanted.helper_keys() {
+                if let Some(credentials) = helper::get(&self.path, name, key)? {
+                    return Ok(Some(credentials));
+                }
+            }
+        }
+        match self.entry(wanted) {
+            Some((key, entry)) => self.credentials(key, entry),
+            None => Ok(None),
+        }
+    }
+
+    fn helper(&self, wanted: Wanted<'_>) -> Option<&str> {
+        let of_registry = self.content.cred_helpers.iter();
+        let names = wanted.registry_names();
+        let mut of_registry = of_registry.filter(|(key, _)| names.contains(&place(key).0)).map(|(_, name)| name);
+        of_registry.next().or(self.content.creds_store.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The entry that says most of the image's name: `host/a/b` before `host/a` before `host`.
+    fn entry(&self, wanted: Wanted<'_>) -> Option<(&str, &Entry)> {
+        let names = wanted.registry_names();
+        let entries = self.content.auths.iter().filter_map(|(key, entry)| Some((key.as_str(), entry.as_ref()?)));
+        let fitting = entries.filter(|(key, entry)| {
+            let (host, namespace) = place(key);
+            let rest = wanted.repository.strip_prefix(namespace);
+            let is_within = namespace.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            names.contains(&host) && is_within && !entry.is_empty()
+        });
+        fitting.max_by_key(|(key, _)| place(key).1.len())
+    }
+
+    fn credentials(&self, registry: &str, entry: &Entry) -> Result<Option<Credentials>, Error> {
+        let secret = if !entry.identitytoken.is_empty() {
+            Secret::IdentityToken(entry.identitytoken.clone())
+        } else if !entry.auth.is_empty() {
+            let (path, registry) = (self.path.clone(), registry.to_owned());
+            decode(&entry.auth).ok_or(Error::Encoding { path, registry })?
+        } else {
+            Secret::Password { username: entry.username.clone(), password: entry.password.clone() }
+        };
+        Ok(Some(Credentials { secret, origin: format!("from {}", self.path.display()) }))
+    }
+}
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.auth.is_empty() && self.identitytoken.is_empty() && self.username.is_empty()
+    }
+}
+
+/// Host and namespace that a key is about. Keys with a scheme are of docker's old form, `https://index.docker.io/v1/`,
+/// whose paths mean nothing.
+fn place(key: &str) -> (&str, &str) {
+    let of_url = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
+    let (host, namespace) = of_url.unwrap_or(key).split_once('/').unwrap_or((of_url.unwrap_or(key), ""));
+    let namespace = namespace.trim_end_matches('/');
+    if of_url.is_some() || matches!(namespace, "v1" | "v2") { (host, "") } else { (host, namespace) }
+}
+
+/// A name and a password, with a colon between them, in base64. Docker ends passwords with zeros.
+fn decode(auth: &str) -> Option<Secret> {
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let decoded = GeneralPurpose::new(&STANDARD, lenient).decode(auth.trim()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (username, password) = decoded.split_once(':')?;
+    let password = password.trim_end_matches('\0');
+    Some(Secret::Password { username: username.to_owned(), password: password.to_owned() })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PathError> {
+    // A FIFO that nobody writes to must not stall the look at what it is.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).on("open", path)?;
+    if !file.metadata().on("stat", path)?.is_file() {
+        return Err(PathError::new("read", path, io::Error::other("not a regular file")));
+    }
+    let mut content = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut content).on("read", path)?;
+    if content.len() as u64 > LIMIT {
+        return Err(PathError::new("read", path, io::Error::other("larger than any auth file")));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(json: &str) -> AuthFile {
+        AuthFile { path: "/f".into(), content: serde_json::from_str(json).unwrap() }
+    }
+
+    fn password(username: &str, password: &str) -> Secret {
+        Secret::Password { username: username.to_owned(), password: password.to_owned() }
+    }
+
+    #[test]
+    fn the_longest_key_counts() {
+        // The entries are `host:1`, `a:2`, `b:3` and `hub:4`.
+        let file = file(
+            r#"{"auths":{"h.example:5000":{"auth":"aG9zdDox"},"h.example:5000/a":{"auth":"YToy"},
+                "h.example:5000/a/b":{"auth":"Yjoz"},"https://index.docker.io/v1/":{"auth":"aHViOjQ="},
+                "empty.example":{},"null.example":null}}"#,
+        );
+        for (registry, repository, expected) in [
+            ("h.example:5000", "x", Some(password("host", "1"))),
+            ("h.example:5000", "ab", Some(password("host", "1"))),
+            ("h.example:5000", "a/c", Some(password("a", "2"))),
+            ("h.example:5000", "a/b", Some(password("b", "3"))),
+            ("h.example:5000", "a/b/c", Some(password("b", "3"))),
+            ("h.example", "a/b", None),
+            ("docker.io", "library/busybox", Some(password("hub", "4"))),
+            ("empty.example", "a", None),
+            ("null.example", "a", None),
+        ] {
+            let found = file.find(Wanted { registry, repository }).unwrap();
+            assert!(found.map(|found| found.secret) == expected, "{registry}/{repository}");
+        }
+    }
+
+    #[test]
+    fn reads_what_docker_and_podman_write() {
+        for (entry, expected) in [
+            (r#"{"auth":"bWU6cDp3AAA="}"#, password("me", "p:w")),
+            (r#"{"auth":"bWU6cHc"}"#, password("me", "pw")),
+            (r#"{"username":"me","password":"pw","email":"x"}"#, password("me", "pw")),
+            (r#"{"auth":"bWU6","identitytoken":"t"}"#, Secret::IdentityToken("t".into())),
+        ] {
+            let file = file(&format!(r#"{{"auths":{{"h.example":{entry}}},"HttpHeaders":{{"a":"b"}}}}"#));
+            let found = file.find(Wanted { registry: "h.example", repository: "a" }).unwrap().unwrap();
+            assert!(found.secret == expected, "{entry}");
+            assert_eq!(found.origin, "from /f");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_quoting_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth.json");
+        let wanted = Wanted { registry: "h.example", repository: "a" };
+        for (content, reason) in [
+            ("{", "is not the JSON of an auth file (line 1, column 1)"),
+            (r#"{"auths":{"h.example":"c2VjcmV0"}}"#, "is not the JSON of an auth file (line 1,"),
+            (r#"{"auths":{"h.example":{"auth":"c2VjcmV0"}}}"#, "`auth` of h.example is not a name and a password"),
+            (r#"{"auths":{"h.example":{"auth":"?secret?"}}}"#, "`auth` of h.example is not a name and a password"),
+            (r#"{"credsStore":"../secret"}"#, "which cannot be the name of one"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let found = AuthFile::read(&path).and_then(|file| file.find(wanted));
+            let message = found.unwrap_err().to_string();
+            assert!(message.contains(reason) && message.contains("auth.json"), "{message}");
+            assert!(!message.contains("c2VjcmV0") && !message.contains("?secret?"), "{message}");
+        }
+        for nothing in ["", " \n", "{}"] {
+            std::fs::write(&path, nothing).unwrap();
+            assert_eq!(AuthFile::read(&path).unwrap().find(wanted).unwrap(), None);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The registry of an image and its mirrors, asked in turn.
+//!
+//! A mirror that fails, in whatever way, is not asked again by this create. The registry itself comes last; what it
+//! fails with is what the user is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::Response;
+
+use super::credentials::Credentials;
+use super::endpoint::endpoints;
+use super::error::Error;
+use super::session::{Session, Transport};
+use crate::fetcher::Options;
+use crate::fetcher::http::{BlobSource, Failure, Http, Network, Reason, Trust};
+use crate::image::DockerReference;
+
+/// Where engines keep certificates for registries, a directory for each (`containers-certs.d(5)`).
+const CERTIFICATES: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+
+/// All the places there are for one image. Any thread may ask.
+#[derive(Debug)]
+pub(super) struct Places {
+    transport: Arc<Transport>,
+    image: String,
+    mirrors: Vec<Mirror>,
+    origin: Session,
+}
+
+#[derive(Debug)]
+struct Mirror {
+    session: Session,
+    /// It has failed.
+    is_left: AtomicBool,
+}
+
+impl Places {
+    /// Starts the thread for connections; nothing is sent yet. `image` is what messages call the image.
+    pub(super) fn new(reference: &DockerReference, image: &str, options: &Options) -> Result<Self, Error> {
+        let setup = |reason| Error::NoRequest { image: image.to_owned(), reason: Reason::Setup(reason) };
+        let mut endpoints = endpoints(reference, &options.mirrors).map_err(|error| setup(error.to_string()))?;
+        let trust = Trust {
+            insecure_hosts: options.insecure.clone(),
+            certificates_by_host: CERTIFICATES.map(Into::into).to_vec(),
+            ..Trust::default()
+        };
+        let network = Network::start().map_err(|error| setup(error.to_string()))?;
+        let transport = Arc::new(Transport { network: Arc::new(network), http: Http::new(trust) });
+        let session = |endpoint, given: Option<Credentials>| Session::new(Arc::clone(&transport), endpoint, given);
+        let origin = endpoints.pop().ok_or_else(|| setup("no registry".to_owned()))?;
+        Ok(Places {
+            image: image.to_owned(),
+            origin: session(origin, options.credentials.clone()),
+            // What the user says is meant for the registry, not for whoever stands in for it.
+            mirrors: endpoints
+                .into_iter()
+                .map(|endpoint| Mirror { session: session(endpoint, None), is_left: AtomicBool::new(false) })
+                .collect(),
+            transport,
+        })
+    }
+
+    /// What drives the connections.
+    pub(super) fn network(&self) -> Arc<Network> {
+        Arc::clone(&self.transport.network)
+    }
+
+    /// Asks one after the other.
+    pub(super) fn ask<T>(&self, ask: impl Fn(&Session) -> Result<T, Failure>) -> Result<T, Error> {
+        self.ask_in_turn(ask).map(|(answer, _)| answer)
+    }
+
+    /// Asks no mirror any more. Whether there are any.
+    pub(super) fn leave_mirrors(&self) -> bool {
+        self.mirrors.iter().for_each(|mirror| mirror.is_left.store(true, Ordering::Relaxed));
+        !self.mirrors.is_empty()
+    }
+
+    /// The answer, and which mirror it came from.
+    fn ask_in_turn<T>(&self, ask: impl Fn(&Session) -> Result<T, Failure>) -> Result<(T, Option<usize>), Error> {
+        for (index, mirror) in self.mirrors.iter().enumerate() {
+            if mirror.is_left.load(Ordering::Relaxed) {
+                continue;
+            }
+            match ask(&mirror.session) {
+                Ok(answer) => return Ok((answer, Some(index))),
+                Err(failure @ Failure { reason: Reason::Cancelled, .. }) => return Err(self.error(failure)),
+                Err(failure) => mirror.leave(&failure),
+            }
+        }
+        ask(&self.origin).map(|answer| (answer, None)).map_err(|failure| self.error(failure))
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        Error::of(failure, &self.image)
+    }
+}
+
+impl Mirror {
+    fn leave(&self, failure: &Failure) {
+        let mirror = &self.session.endpoint().server;
+        tracing::info!(mirror, url = failure.url, reason = %failure.reason, "mirror-failed");
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A blob of the image.
+pub(super) struct Blob<'a> {
+    places: Arc<Places>,
+    digest: String,
+    cancel: &'a AtomicBool,
+    /// The mirror that answered last, by its place in the list.
+    mirror: Option<usize>,
+}
+
+impl<'a> Blob<'a> {
+    /// Asks for nothing yet.
+    pub(super) fn new(places: Arc<Places>, digest: &str, cancel: &'a AtomicBool) -> Self {
+        Blob { places, digest: digest.to_owned(), cancel, mirror: None }
+    }
+}
+
+impl BlobSource for Blob<'_> {
+    type Error = Error;
+
+    fn ask(&mut self, offset: u64) -> Result<Response, Error> {
+        let ask = |session: &Session| session.blob(&self.digest, offset, self.cancel);
+        let (response, mirror) = self.places.ask_in_turn(ask)?;
+        self.mirror = mirror;
+        Ok(response)
+    }
+
+    fn leave(&mut self, failure: Failure) -> Result<(), Error> {
+        match self.mirror.and_then(|mirror| self.places.mirrors.get(mirror)) {
+            Some(mirror) => {
+                mirror.leave(&failure);
+                Ok(())
+            }
+            None => Err(self.error(failure)),
+        }
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        self.places.error(failure)
+    }
+}

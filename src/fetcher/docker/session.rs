@@ -1,0 +1,296 @@
+//! A conversation with one registry or mirror about one image: schemes, credentials, retries.
+
+use std::future::Future;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::header::ETAG;
+use reqwest::{Response, StatusCode, Url};
+
+use super::auth::{Challenge, parse_token, token_url};
+use super::credentials::{self, Credentials, Secret, Wanted};
+use super::endpoint::Endpoint;
+use crate::fetcher::http::{
+    ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, NEVER, Network, Reason, Request, document, successful,
+    with_retries,
+};
+
+/// Who says to a token server that it is asking (OAuth 2.0, `client_id`).
+const CLIENT: &str = "grootfs";
+
+/// What is asked of a registry, and how.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pub(super) network: Arc<Network>,
+    pub(super) http: Http,
+}
+
+/// One place that an image can be had from. Any thread may ask.
+#[derive(Debug)]
+pub(super) struct Session {
+    transport: Arc<Transport>,
+    endpoint: Endpoint,
+    /// What the user said; else the files of logins are looked through.
+    given: Option<Credentials>,
+    /// What was found in them.
+    found: Mutex<Option<Option<Credentials>>>,
+    /// The scheme that the registry is known to speak.
+    scheme: Mutex<Option<&'static str>>,
+    authorization: Mutex<Option<Authorization>>,
+}
+
+/// A document as it was sent.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) bytes: Vec<u8>,
+    /// Its entity tag.
+    pub(super) tag: Option<String>,
+    url: Url,
+}
+
+impl Sent {
+    /// Passes it on if there is nothing wrong with it.
+    pub(super) fn unless(self, wrong: Option<String>) -> Result<Self, Failure> {
+        wrong.map_or(Ok(()), |wrong| Err(Failure::new(&self.url, Reason::Document(wrong))))?;
+        Ok(self)
+    }
+}
+
+impl Session {
+    /// Sends nothing yet.
+    pub(super) fn new(transport: Arc<Transport>, endpoint: Endpoint, given: Option<Credentials>) -> Self {
+        let scheme = Mutex::new(endpoint.scheme);
+        Session { transport, endpoint, given, found: Mutex::default(), scheme, authorization: Mutex::default() }
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A manifest or another small document.
+    pub(super) fn document(&self, path: &str, accept: &'static str) -> Result<Sent, Failure> {
+        let unasked = || Failure { url: path.to_owned(), reason: Reason::Document("there is nothing new".to_owned()) };
+        self.changed_document(path, accept, &[])?.ok_or_else(unasked)
+    }
+
+    /// The same. `None` if it has one of the entity tags in `known`.
+    pub(super) fn changed_document(
+        &self,
+        path: &str,
+        accept: &'static str,
+        known: &[String],
+    ) -> Result<Option<Sent>, Failure> {
+        self.with_retries(&NEVER, || async {
+            let response = self.ask(path, accept, 0, known).await?;
+            match response.status() {
+                StatusCode::NOT_MODIFIED if !known.is_empty() => Ok(None),
+                _ => {
+                    let response = successful(response)?;
+                    let (url, tag) = (response.url().clone(), response.headers().get(ETAG).cloned());
+                    let tag = tag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
+                    Ok(Some(Sent { bytes: document(response).await?, tag, url }))
+                }
+            }
+        })
+    }
+
+    /// A blob from byte `offset` on. The answer may start at 0 all the same, see [`Response::status`].
+    pub(super) fn blob(&self, digest: &str, offset: u64, cancel: &AtomicBool) -> Result<Response, Failure> {
+        let path = format!("blobs/{digest}");
+        self.with_retries(cancel, || async { successful(self.ask(&path, "", offset, &[]).await?) })
+    }
+
+    fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        cancel: &AtomicBool,
+        request: impl Fn() -> F,
+    ) -> Result<T, Failure> {
+        let attempts = if self.endpoint.is_origin { ATTEMPTS } else { FEW_ATTEMPTS };
+        with_retries(&self.transport.network, cancel, attempts, request)
+    }
+
+    /// One request with whatever authorization it takes. Answers that are no success are the caller's.
+    async fn ask(&self, path: &str, accept: &'static str, offset: u64, known: &[String]) -> Result<Response, Failure> {
+        let mut authorization = self.authorization().clone();
+        let mut is_new = false;
+        loop {
+            let response = self.send(path, accept, offset, known, authorization.as_ref()).await?;
+            // Only the registry's own word counts: a host that it redirects to has no say in who we are.
+            let is_challenge = response.status() == StatusCode::UNAUTHORIZED && self.is_registry(response.url());
+            if !is_challenge {
+                return Ok(response);
+            }
+            if is_new {
+                return match (&authorization, self.credentials(response.url())?) {
+                    (Some(Authorization::Basic { .. }), Some(credentials)) => {
+                        Err(Failure::new(response.url(), Reason::WrongCredentials(credentials.origin)))
+                    }
+                    _ => Ok(response),
+                };
+            }
+            let Some(fresh) = self.authorize(&response, authorization).await? else { return Ok(response) };
+            authorization = Some(fresh);
+            is_new = true;
+        }
+    }
+
+    /// Asks over TLS, and where that is allowed and there is none, without.
+    async fn send(
+        &self,
+        path: &str,
+        accept: &'static str,
+        offset: u64,
+        known: &[String],
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
+        let http = &self.transport.http;
+        let settled = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
+        let scheme = settled.unwrap_or("https");
+        let request = Request { url: self.url(scheme, path)?, accept, offset, known: known.to_vec() };
+        let sent = http.get(&request, authorization).await;
+        let (response, spoken) = match sent {
+            Err(failure) if settled.is_none() && is_unreachable(&failure) && http.is_insecure(&request.url) => {
+                let plain = Request { url: self.url("http", path)?, ..request };
+                let response = http.get(&plain, authorization).await?;
+                let broke = matches!(failure.reason, Reason::Transport(_));
+                if broke && response.status() == StatusCode::BAD_REQUEST {
+                    // So answers who does speak TLS, and failed to do so a moment ago.
+                    return Err(failure);
+                }
+                (response, "http")
+            }
+            sent => (sent?, scheme),
+        };
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(spoken);
+        Ok(response)
+    }
+
+    /// What to answer to the registry's challenge; `None` if there is nothing. `stale` is what it just refused: a token
+    /// that has expired, for one.
+    async fn authorize(
+        &self,
+        response: &Response,
+        stale: Option<Authorization>,
+    ) -> Result<Option<Authorization>, Failure> {
+        let current = self.authorization().clone();
+        if current != stale {
+            // Another layer's request was faster.
+            return Ok(current);
+        }
+        let credentials = self.credentials(response.url())?;
+        let fresh = match (Challenge::of(response.headers()), credentials) {
+            (Some(Challenge::Bearer { realm, service, scope }), credentials) => {
+                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.endpoint.repository));
+                let realm = Realm { url: realm, service: service.unwrap_or_default(), scope };
+                self.token(response.url(), &realm, credentials).await?
+            }
+            (Some(Challenge::Basic), Some(Credentials { secret: Secret::Password { username, password }, .. })) => {
+                Some(Authorization::Basic { username, password })
+            }
+            _ => None,
+        };
+        self.authorization().clone_from(&fresh);
+        Ok(fresh)
+    }
+
+    /// A token, for the user if there is one. `None` if anonymous users get none.
+    async fn token(
+        &self,
+        registry: &Url,
+        realm: &Realm,
+        credentials: Option<Credentials>,
+    ) -> Result<Option<Authorization>, Failure> {
+        let refused = |reason: &str| Failure::new(registry, Reason::Token(reason.to_owned()));
+        let url = Url::parse(&realm.url).map_err(|_| refused("the realm is no address"))?;
+        let is_allowed = match url.scheme() {
+            "https" => true,
+            "http" => registry.scheme() == "http" || self.transport.http.is_insecure(&url),
+            _ => false,
+        };
+        if !is_allowed {
+            return Err(refused("the realm is not secure"));
+        }
+        let response = self.ask_for_token(url, realm, credentials.as_ref()).await?;
+        match (response.status(), credentials) {
+            // Some answer 400 to an identity token that has expired (RFC 6749, 5.2).
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST, Some(credentials)) => {
+                Err(Failure::new(response.url(), Reason::WrongCredentials(credentials.origin)))
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None) => Ok(None),
+            _ => {
+                let url = response.url().clone();
+                let token = parse_token(&document(successful(response)?).await?);
+                let token = token.ok_or_else(|| Failure::new(&url, Reason::Token("no token".into())))?;
+                Ok(Some(Authorization::Bearer(token)))
+            }
+        }
+    }
+
+    async fn ask_for_token(
+        &self,
+        url: Url,
+        realm: &Realm,
+        credentials: Option<&Credentials>,
+    ) -> Result<Response, Failure> {
+        let http = &self.transport.http;
+        let authorization = match credentials.map(|credentials| &credentials.secret) {
+            Some(Secret::IdentityToken(token)) => {
+                let fields = [
+                    ("grant_type", "refresh_token"),
+                    ("service", realm.service.as_str()),
+                    ("scope", realm.scope.as_str()),
+                    ("client_id", CLIENT),
+                    ("refresh_token", token),
+                ];
+                return http.post_form(&url, &fields).await;
+            }
+            Some(Secret::Password { username, password }) => {
+                Some(Authorization::Basic { username: username.clone(), password: password.clone() })
+            }
+            None => None,
+        };
+        let url = token_url(url, &realm.service, &realm.scope);
+        http.get(&Request::new(url), authorization.as_ref()).await
+    }
+
+    /// Who we are to this registry. Looked up once, when it first asks.
+    fn credentials(&self, url: &Url) -> Result<Option<Credentials>, Failure> {
+        if let Some(given) = &self.given {
+            return Ok(Some(given.clone()));
+        }
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = &*found {
+            return Ok(found.clone());
+        }
+        let wanted = Wanted { registry: &self.endpoint.registry, repository: &self.endpoint.repository };
+        let credentials =
+            credentials::find(wanted).map_err(|error| Failure::new(url, Reason::Lookup(error.to_string())))?;
+        Ok(found.insert(credentials).clone())
+    }
+
+    fn url(&self, scheme: &str, path: &str) -> Result<Url, Failure> {
+        let Endpoint { server, repository, .. } = &self.endpoint;
+        let url = format!("{scheme}://{server}/v2/{repository}/{path}");
+        Url::parse(&url).map_err(|error| Failure { url, reason: Reason::Setup(error.to_string()) })
+    }
+
+    fn is_registry(&self, url: &Url) -> bool {
+        self.url(url.scheme(), "").is_ok_and(|own| own.origin() == url.origin())
+    }
+
+    fn authorization(&self) -> MutexGuard<'_, Option<Authorization>> {
+        self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a token is to be had, and what for.
+struct Realm {
+    url: String,
+    service: String,
+    scope: String,
+}
+
+/// Whether nobody was there, or nobody who speaks TLS.
+fn is_unreachable(failure: &Failure) -> bool {
+    matches!(failure.reason, Reason::Tls(_) | Reason::Transport(_))
+}

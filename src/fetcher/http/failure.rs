@@ -1,0 +1,169 @@
+//! What can come of a request.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// A request that did not bring what was asked for.
+#[derive(Debug)]
+pub(in crate::fetcher) struct Failure {
+    /// Where it went, without what may be secret in it.
+    pub(in crate::fetcher) url: String,
+    pub(in crate::fetcher) reason: Reason,
+}
+
+impl Failure {
+    pub(in crate::fetcher) fn new(url: &Url, reason: Reason) -> Self {
+        Failure { url: shown(url), reason }
+    }
+
+    /// Takes a refusal for what it means where a registry is asked for an image: registries do not say whether it is not
+    /// there or not for this user.
+    pub(in crate::fetcher) fn or_not_visible(self) -> Self {
+        match self.reason {
+            Reason::Status { status, .. } if matches!(status.as_u16(), 401 | 403 | 404) => {
+                Failure { reason: Reason::NotVisible, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// An answer that is no success.
+    #[error("the server answers {status}{}", when(.retry_after))]
+    Status {
+        /// Code and phrase.
+        status: reqwest::StatusCode,
+        /// How long the server wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// No answer, or half of one.
+    #[error("{0}")]
+    Transport(String),
+    /// The certificate cannot be verified, or what answers does not speak TLS.
+    #[error("the connection is not secure: {0}")]
+    Tls(String),
+    /// One redirect after the other.
+    #[error("too many redirects")]
+    RedirectLoop,
+    /// A redirect to nowhere, or to where no request may go.
+    #[error("redirected to {0}, which is not a place to go to")]
+    Redirect(String),
+    /// A document larger than any should be.
+    #[error("the answer is larger than any image document")]
+    TooLarge,
+    /// A document that is not what was asked for.
+    #[error("{0}")]
+    Document(String),
+    /// The registry asks for credentials in a way that is not known.
+    #[error("unable to retrieve auth token: {0}")]
+    Token(String),
+    /// The user name or the password is wrong; tells where they were found.
+    #[error("unable to retrieve auth token: invalid username/password ({0})")]
+    WrongCredentials(String),
+    /// Nothing there, or nothing for this user.
+    #[error("there is no such thing, or it is not for you")]
+    NotVisible,
+    /// Credentials could not be looked up.
+    #[error("{0}")]
+    Lookup(String),
+    /// The answer does not go on where the last one stopped.
+    #[error("the server resumes at the wrong place: {0}")]
+    Range(String),
+    /// The program could not get ready for the network.
+    #[error("preparing for the network: {0}")]
+    Setup(String),
+    /// Nobody wants the answer any more.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Reason {
+    /// Whether it may be different the next time.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Reason::Status { status, .. } => matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+            Reason::Transport(_) => true,
+            _ => false,
+        }
+    }
+
+    /// How long to wait at least before the next try.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Reason::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Classifies what the HTTP client reports. Its own message names the URL, query and all, so only the causes are
+    /// kept.
+    pub(in crate::fetcher) fn of(error: &reqwest::Error) -> Self {
+        let causes = causes(error);
+        if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>())
+            && is_insecure(tls)
+        {
+            return Reason::Tls(tls.to_string());
+        }
+        let last = causes.last().map(|cause| cause.to_string());
+        Reason::Transport(match last {
+            _ if error.is_timeout() => "no answer in time".to_owned(),
+            Some(cause) if error.is_connect() => format!("cannot connect: {cause}"),
+            Some(cause) => format!("the connection broke: {cause}"),
+            None => "the connection broke".to_owned(),
+        })
+    }
+}
+
+/// Told only where the server asks for more patience than there is.
+fn when(retry_after: &Option<Duration>) -> String {
+    let too_long = retry_after.filter(|pause| *pause > super::retry::LONGEST_PAUSE);
+    too_long.map_or_else(String::new, |pause| format!(" and asks to be left alone for {} s", pause.as_secs()))
+}
+
+/// Alerts and broken records may be an accident on the way; these are not.
+fn is_insecure(error: &rustls::Error) -> bool {
+    use rustls::Error::{InvalidCertificate, InvalidMessage, NoCertificatesPresented, PeerIncompatible};
+    matches!(error, InvalidCertificate(_) | InvalidMessage(_) | NoCertificatesPresented | PeerIncompatible(_))
+}
+
+/// The causes of an error, without the error itself. An I/O error does not count the error that it wraps among its
+/// sources, so that one is asked for.
+fn causes(error: &reqwest::Error) -> Vec<&(dyn std::error::Error + 'static)> {
+    let mut causes = Vec::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        causes.push(cause);
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn std::error::Error + 'static)),
+            None => cause.source(),
+        };
+    }
+    causes
+}
+
+/// A URL without what may be secret in it.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // These fail for URLs without a host, which have no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_a_url_are_not_shown() {
+        let url = Url::parse("https://me:secret@a.example/b?signature=secret").unwrap();
+        assert_eq!(shown(&url), "https://a.example/b");
+    }
+}

@@ -1,0 +1,113 @@
+//! The thread that connections live in.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::failure::Reason;
+
+/// How soon a thread that waits for the network notices that nobody wants the answer any more.
+const NOTICE: Duration = Duration::from_millis(100);
+
+/// For what is never cancelled.
+pub(in crate::fetcher) static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// An asynchronous runtime for synchronous callers: one thread drives connections and timers, any thread may wait.
+///
+/// The asynchronous HTTP client is used because only that can give up on a server that falls silent without also
+/// limiting how long a download may take. The scheduler with several threads would bring nothing: it is the receiving
+/// threads that hash and inflate.
+#[derive(Debug)]
+pub(in crate::fetcher) struct Network {
+    handle: Handle,
+    /// The thread ends when this is dropped.
+    _running: oneshot::Sender<()>,
+}
+
+impl Network {
+    /// Starts the thread.
+    pub(in crate::fetcher) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (running, stopped) = oneshot::channel();
+        thread::Builder::new().name("network".to_owned()).spawn(move || {
+            // Nothing is ever sent: it is the sender's end that is waited for.
+            let _ = runtime.block_on(stopped);
+            // A host name that is still being looked up is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(Network { handle, _running: running })
+    }
+
+    /// Waits for `work` in the calling thread, or until `cancel` is set.
+    ///
+    /// # Errors
+    /// [`Reason::Cancelled`] and no other.
+    pub(in crate::fetcher) fn wait<T>(&self, cancel: &AtomicBool, work: impl Future<Output = T>) -> Result<T, Reason> {
+        self.handle.block_on(async {
+            let mut work = pin!(work);
+            while !cancel.load(Ordering::Relaxed) {
+                if let Ok(done) = timeout(NOTICE, work.as_mut()).await {
+                    return Ok(done);
+                }
+            }
+            Err(Reason::Cancelled)
+        })
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// [`Reason::Cancelled`] and no other.
+    pub(in crate::fetcher) fn pause(&self, cancel: &AtomicBool, time: Duration) -> Result<(), Reason> {
+        self.wait(cancel, async { tokio::time::sleep(time).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn several_threads_wait_at_once() {
+        let network = Network::start().unwrap();
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..4)
+                .map(|n| {
+                    let network = &network;
+                    scope.spawn(move || {
+                        network.wait(&NEVER, async move {
+                            tokio::time::sleep(Duration::from_millis(10 * n)).await;
+                            n
+                        })
+                    })
+                })
+                .collect();
+            let answers: Vec<u64> = workers.into_iter().map(|worker| worker.join().unwrap().unwrap()).collect();
+            assert_eq!(answers, [0, 1, 2, 3]);
+        });
+    }
+
+    #[test]
+    fn waiting_ends_when_it_is_cancelled() {
+        let network = Network::start().unwrap();
+        let cancel = AtomicBool::new(false);
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| network.pause(&cancel, Duration::from_secs(600)));
+            thread::sleep(Duration::from_millis(20));
+            cancel.store(true, Ordering::Relaxed);
+            assert!(matches!(waiting.join().unwrap(), Err(Reason::Cancelled)));
+        });
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,332 @@
+//! What registries said of images, kept so that it need not be asked again.
+//!
+//! `meta/documents/<hex>` holds an index, a manifest or a configuration as it was sent, under its own SHA-256, which is
+//! compared whenever it is read: one that is torn or tampered with is fetched again. `meta/documents/tag-<hex>` tells
+//! what a tag stood for, under the SHA-256 of the tag's name.
+//!
+//! They are kept once an image's layers are there, and no longer than that: clean removes those of images whose topmost
+//! layer is gone. Beyond [`LIMIT`] files or [`LIMIT_BYTES`] the oldest make room.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{ImageId, volumes};
+use crate::fetcher::{Documents, Tag};
+use crate::image::{self, Document, chain_ids, digest_hex, is_sha256, parse_config, parse_document};
+use crate::layout::Layout;
+use crate::sys::files;
+use crate::sys::owner::Owner;
+use crate::sys::path_error::{OnPath, PathError};
+
+/// The most files that are kept.
+const LIMIT: usize = 1000;
+/// The most bytes that are kept.
+const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// A document that is larger than this is fetched each time.
+const LARGEST: u64 = 1024 * 1024;
+const TAG: &str = "tag-";
+
+/// A tag's record.
+#[derive(Deserialize, Serialize)]
+struct TagRecord {
+    name: String,
+    digest: String,
+    entity_tag: String,
+    server: String,
+}
+
+/// The documents of a store, as one create sees them.
+pub(super) struct Cache<'a> {
+    layout: &'a Layout,
+    /// What this create has learned: names of files and their contents.
+    learned: RefCell<Vec<(String, Vec<u8>)>>,
+}
+
+impl<'a> Cache<'a> {
+    /// Reads nothing yet.
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        Cache { layout, learned: RefCell::default() }
+    }
+
+    /// Writes down what was learned, in a directory of the store's owner. The caller holds the lock of `image`, whose
+    /// layers are there.
+    pub(super) fn keep(&self, image: &ImageId, owner: Owner) -> Result<(), PathError> {
+        let learned = self.learned.take();
+        if learned.is_empty() {
+            return Ok(());
+        }
+        let directory = self.layout.documents();
+        files::ensure_directory(&directory)?;
+        owner.take(&directory)?;
+        for (name, content) in learned {
+            files::replace(&directory.join(name), &self.layout.recording(image.as_str()), &content)?;
+        }
+        remove_oldest(&directory)
+    }
+
+    fn learn(&self, name: String, content: Vec<u8>) {
+        if content.len() as u64 <= LARGEST {
+            self.learned.borrow_mut().push((name, content));
+        }
+    }
+}
+
+impl Documents for Cache<'_> {
+    fn get(&self, digest: &str) -> Option<Vec<u8>> {
+        let name = Some(digest_hex(digest)).filter(|_| is_sha256(digest))?;
+        let bytes = read(&self.layout.documents().join(name))?;
+        (hex(&bytes) == name).then_some(bytes)
+    }
+
+    fn add(&self, digest: &str, bytes: &[u8]) {
+        if is_sha256(digest) {
+            self.learn(digest_hex(digest).to_owned(), bytes.to_vec());
+        }
+    }
+
+    fn tag(&self, name: &str) -> Option<Tag> {
+        let record = read_tag(&self.layout.documents().join(tag_file(name)))?;
+        let TagRecord { name: recorded, digest, entity_tag, server } = record;
+        (recorded == name).then_some(Tag { digest, entity_tag, server })
+    }
+
+    fn set_tag(&self, name: &str, tag: Tag) {
+        let Tag { digest, entity_tag, server } = tag;
+        let record = TagRecord { name: name.to_owned(), digest, entity_tag, server };
+        if let Ok(content) = serde_json::to_vec(&record) {
+            self.learn(tag_file(name), content);
+        }
+    }
+}
+
+/// Removes what is about images whose topmost layer is not there.
+pub(super) fn forget_unneeded(layout: &Layout) -> Result<(), PathError> {
+    let directory = layout.documents();
+    let (tags, names): (Vec<_>, Vec<_>) = files::names(&directory)?.into_iter().partition(|name| name.starts_with(TAG));
+    let needed = needed(layout, &directory, &names)?;
+    for name in names.iter().filter(|name| !needed.contains(name.as_str())) {
+        files::remove_if_there(&directory.join(name))?;
+    }
+    for name in tags {
+        let tag = read_tag(&directory.join(&name));
+        if !tag.is_some_and(|tag| needed.contains(digest_hex(&tag.digest))) {
+            files::remove_if_there(&directory.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names of the manifests whose topmost layer is there, their configurations, and the indexes that lead to them.
+fn needed(layout: &Layout, directory: &Path, names: &[String]) -> Result<HashSet<String>, PathError> {
+    let mut needed = HashSet::new();
+    let mut indexes = HashMap::new();
+    for name in names {
+        match read(&directory.join(name)).and_then(|bytes| parse_document(&bytes).ok()) {
+            Some(Document::Manifest { config, .. }) => {
+                let config = digest_hex(&config.digest).to_owned();
+                if has_top_layer(layout, &directory.join(&config))? {
+                    needed.extend([name.clone(), config]);
+                }
+            }
+            Some(Document::Index(entries)) => {
+                indexes.insert(name, entries);
+            }
+            None => {}
+        }
+    }
+    // An index may lead to another.
+    let leads = |needed: &HashSet<String>, entries: &[image::Descriptor]| {
+        entries.iter().any(|entry| needed.contains(digest_hex(&entry.digest)))
+    };
+    while let Some(name) = indexes.iter().find_map(|(name, entries)| leads(&needed, entries).then(|| name.to_string()))
+    {
+        indexes.remove(&name);
+        needed.insert(name);
+    }
+    Ok(needed)
+}
+
+fn has_top_layer(layout: &Layout, config: &Path) -> Result<bool, PathError> {
+    let Some(config) = read(config).and_then(|bytes| parse_config(&bytes).ok()) else { return Ok(false) };
+    match chain_ids(config.diff_ids.iter().map(|id| digest_hex(id))) {
+        Ok(chain) => chain.last().map_or(Ok(false), |top| volumes::is_present(layout, top)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Keeps the directory within its limits.
+fn remove_oldest(directory: &Path) -> Result<(), PathError> {
+    let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(directory).on("open", directory)? {
+        let path = entry.on("read", directory)?.path();
+        // Another create may have made room at the same time.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        entries.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), path));
+    }
+    let (mut count, mut bytes) = (entries.len(), entries.iter().map(|(_, size, _)| size).sum::<u64>());
+    entries.sort();
+    for (_, size, path) in entries {
+        if count <= LIMIT && bytes <= LIMIT_BYTES {
+            break;
+        }
+        files::remove_if_there(&path)?;
+        (count, bytes) = (count - 1, bytes - size);
+    }
+    Ok(())
+}
+
+fn read_tag(path: &Path) -> Option<TagRecord> {
+    serde_json::from_slice(&read(path)?).ok()
+}
+
+/// A file that cannot be read is as good as none: what it held can be fetched again.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let read = fs::File::open(path).and_then(|file| {
+        let mut content = Vec::new();
+        file.take(LARGEST + 1).read_to_end(&mut content)?;
+        Ok(content)
+    });
+    match read {
+        Ok(content) => Some(content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::info!(%error, path = %path.display(), "reading-document-failed");
+            None
+        }
+    }
+}
+
+fn tag_file(name: &str) -> String {
+    format!("{TAG}{}", hex(name.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "docker.io/library/busybox:latest";
+
+    fn store() -> (tempfile::TempDir, Layout) {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        for path in [layout.meta(), layout.tmp(), layout.volumes()] {
+            fs::create_dir(path).unwrap();
+        }
+        (directory, layout)
+    }
+
+    fn digest(bytes: &[u8]) -> String {
+        format!("sha256:{}", hex(bytes))
+    }
+
+    fn keep(layout: &Layout, fill: impl FnOnce(&Cache<'_>)) {
+        let cache = Cache::new(layout);
+        fill(&cache);
+        cache.keep(&ImageId::new("x").unwrap(), Owner::default()).unwrap();
+    }
+
+    #[test]
+    fn what_was_learned_is_known_afterwards_and_not_before_it_is_kept() {
+        let (_directory, layout) = store();
+        let tag = Tag { digest: digest(b"{}"), entity_tag: "\"e\"".into(), server: "h:1".into() };
+        let cache = Cache::new(&layout);
+        cache.add(&digest(b"{}"), b"{}");
+        cache.set_tag(NAME, tag.clone());
+        assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
+        cache.keep(&ImageId::new("x").unwrap(), Owner::default()).unwrap();
+        assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (Some(b"{}".to_vec()), Some(tag)));
+        assert_eq!(cache.tag("docker.io/library/busybox:other"), None);
+        assert_eq!(files::names(&layout.tmp()).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn damage_is_as_good_as_nothing() {
+        let (_directory, layout) = store();
+        keep(&layout, |cache| {
+            cache.add(&digest(b"{}"), b"{}");
+            cache.set_tag(NAME, Tag::default());
+        });
+        for damage in ["", "{\"name\":\"", "{ }"] {
+            for name in files::names(&layout.documents()).unwrap() {
+                fs::write(layout.documents().join(name), damage).unwrap();
+            }
+            let cache = Cache::new(&layout);
+            assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
+        }
+        assert_eq!(Cache::new(&layout).get("sha256:../../namespace.json"), None);
+    }
+
+    /// Config, manifest and index of an image with one layer.
+    fn documents(diff_id: &str) -> [Vec<u8>; 3] {
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
+        );
+        let manifest = format!(r#"{{"config":{{"digest":"{}"}},"layers":[]}}"#, digest(config.as_bytes()));
+        let inner = format!(r#"{{"manifests":[{{"digest":"{}"}}]}}"#, digest(manifest.as_bytes()));
+        [config, manifest, inner].map(String::into_bytes)
+    }
+
+    #[test]
+    fn documents_go_with_the_topmost_layer() {
+        let (_directory, layout) = store();
+        let there = documents("aa");
+        let gone = documents("bb");
+        let outer = format!(r#"{{"manifests":[{{"digest":"{}"}}]}}"#, digest(&there[2])).into_bytes();
+        keep(&layout, |cache| {
+            for bytes in there.iter().chain(&gone).chain([&outer, &b"nonsense".to_vec()]) {
+                cache.add(&digest(bytes), bytes);
+            }
+            cache.set_tag("there", Tag { digest: digest(&outer), ..Tag::default() });
+            cache.set_tag("gone", Tag { digest: digest(&gone[2]), ..Tag::default() });
+        });
+        assert_eq!(files::names(&layout.documents()).unwrap().len(), 10);
+        fs::create_dir(layout.volume("aa")).unwrap();
+        forget_unneeded(&layout).unwrap();
+        let mut left = files::names(&layout.documents()).unwrap();
+        left.sort();
+        let mut expected: Vec<String> = there.iter().chain([&outer]).map(|bytes| hex(bytes)).collect();
+        expected.push(tag_file("there"));
+        expected.sort();
+        assert_eq!(left, expected);
+        fs::remove_dir(layout.volume("aa")).unwrap();
+        forget_unneeded(&layout).unwrap();
+        assert_eq!(files::names(&layout.documents()).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let (_directory, layout) = store();
+        files::ensure_directory(&layout.documents()).unwrap();
+        let large = vec![b' '; LARGEST as usize];
+        for n in 0..LIMIT + 5 {
+            let path = layout.documents().join(format!("{n}"));
+            let file = fs::File::create(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64)).unwrap();
+        }
+        keep(&layout, |cache| cache.add(&digest(b"{}"), b"{}"));
+        let names = files::names(&layout.documents()).unwrap();
+        assert_eq!(names.len(), LIMIT);
+        assert!(!names.contains(&"5".to_owned()) && names.contains(&"6".to_owned()) && names.contains(&hex(b"{}")));
+        keep(&layout, |cache| {
+            for n in 0..20u8 {
+                let mut bytes = large.clone();
+                bytes[0] = n;
+                cache.add(&digest(&bytes), &bytes);
+            }
+        });
+        assert!(files::names(&layout.documents()).unwrap().len() <= 16);
+        keep(&layout, |cache| cache.add(&digest(&[&large[..], b" "].concat()), &[&large[..], b" "].concat()));
+        assert!(files::names(&layout.documents()).unwrap().len() <= 16, "too large to be kept");
+    }
+}
