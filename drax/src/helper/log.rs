@@ -1,6 +1,5 @@
-//! Log lines as the helper of the original's later versions writes them, for callers who know it by its name `tardis`.
-//!
-//! One JSON object a line: where the work starts, and how it ends.
+//! A log line as the helper of the original's later versions writes it, for callers who know it by its name `tardis`. Where
+//! all goes well there is nothing to be said.
 
 use crate::sys;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,33 +14,20 @@ pub(super) enum Timestamps {
     UnixEpoch,
 }
 
-/// What a line is about.
-#[derive(Clone, Copy)]
-pub(super) enum Event<'a> {
-    Starting,
-    Ending,
-    Failed(&'a str),
-}
-
 impl Timestamps {
-    /// A line about `command`, with its newline.
-    pub(super) fn line(self, command: &str, event: Event<'_>) -> String {
-        let (level, number, event, data) = match event {
-            Event::Starting => ("info", 1, "starting", String::new()),
-            Event::Ending => ("info", 1, "ending", String::new()),
-            Event::Failed(error) => ("error", 2, "failed", format!(r#""error":"{}""#, escape(error))),
-        };
+    /// A line that says that `command` failed, one JSON object with its newline.
+    pub(super) fn failed(self, command: &str, error: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, nanos) = (now.as_secs(), now.subsec_nanos());
+        let (seconds, nanos, error) = (now.as_secs(), now.subsec_nanos(), escape(error));
         match self {
             Self::Rfc3339 => format!(
-                "{{\"timestamp\":\"{}.{nanos:09}Z\",\"level\":\"{level}\",\"source\":\"tardis\",\
-                 \"message\":\"tardis.{command}.{event}\",\"data\":{{{data}}}}}\n",
+                "{{\"timestamp\":\"{}.{nanos:09}Z\",\"level\":\"error\",\"source\":\"tardis\",\
+                 \"message\":\"tardis.{command}.failed\",\"data\":{{\"error\":\"{error}\"}}}}\n",
                 date(seconds)
             ),
             Self::UnixEpoch => format!(
                 "{{\"timestamp\":\"{seconds}.{nanos:09}\",\"source\":\"tardis\",\
-                 \"message\":\"tardis.{command}.{event}\",\"log_level\":{number},\"data\":{{{data}}}}}\n"
+                 \"message\":\"tardis.{command}.failed\",\"log_level\":2,\"data\":{{\"error\":\"{error}\"}}}}\n"
             ),
         }
     }
@@ -70,8 +56,8 @@ mod tests {
     use super::*;
 
     /// A line with its digits replaced.
-    fn shape(timestamps: Timestamps, event: Event<'_>) -> String {
-        timestamps.line("limit", event).replace(|char: char| char.is_ascii_digit(), "0")
+    fn shape(timestamps: Timestamps, error: &str) -> String {
+        timestamps.failed("limit", error).replace(|char: char| char.is_ascii_digit(), "0")
     }
 
     #[test]
@@ -90,20 +76,20 @@ mod tests {
     #[test]
     fn lines_read_as_the_original_s_do() {
         assert_eq!(
-            shape(Timestamps::Rfc3339, Event::Starting),
-            "{\"timestamp\":\"0000-00-00T00:00:00.000000000Z\",\"level\":\"info\",\"source\":\"tardis\",\
-             \"message\":\"tardis.limit.starting\",\"data\":{}}\n"
+            shape(Timestamps::Rfc3339, "no"),
+            "{\"timestamp\":\"0000-00-00T00:00:00.000000000Z\",\"level\":\"error\",\"source\":\"tardis\",\
+             \"message\":\"tardis.limit.failed\",\"data\":{\"error\":\"no\"}}\n"
         );
         assert_eq!(
-            shape(Timestamps::UnixEpoch, Event::Ending),
-            "{\"timestamp\":\"0000000000.000000000\",\"source\":\"tardis\",\"message\":\"tardis.limit.ending\",\
-             \"log_level\":0,\"data\":{}}\n"
+            shape(Timestamps::UnixEpoch, "no"),
+            "{\"timestamp\":\"0000000000.000000000\",\"source\":\"tardis\",\"message\":\"tardis.limit.failed\",\
+             \"log_level\":0,\"data\":{\"error\":\"no\"}}\n"
         );
     }
 
     #[test]
     fn an_error_cannot_break_out_of_its_line() {
-        let line = shape(Timestamps::Rfc3339, Event::Failed("path `/\"x\\\n\u{1}ü`"));
+        let line = shape(Timestamps::Rfc3339, "path `/\"x\\\n\u{1}ü`");
         assert!(line.ends_with("\"data\":{\"error\":\"path `/\\\"x\\\\\\u000a\\u0000ü`\"}}\n"), "{line}");
     }
 }

@@ -26,7 +26,6 @@ use crate::sys;
 use arguments::{Command, Invocation};
 use caller::Caller;
 use error::HelperError;
-use log::{Event, Timestamps};
 use place::Place;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -49,7 +48,7 @@ Usage, on btrfs:
   drax collect --store-path <store>
 ";
 
-/// The name under which the helper is known to callers who want log lines.
+/// The name under which the helper is known to callers who look for log lines.
 const LOGGING_NAME: &str = "tardis";
 
 /// Runs the helper on the arguments of this process.
@@ -65,15 +64,12 @@ pub fn run() -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => return fail(&error),
     };
-    let log = Log::of(&program, &invocation);
-    log.write(Event::Starting);
     match perform(&invocation.command, &program) {
-        Ok(output) => {
-            log.write(Event::Ending);
-            print(&output)
-        }
+        Ok(output) => print(&output),
         Err(error) => {
-            log.write(Event::Failed(&error.to_string()));
+            if program == LOGGING_NAME {
+                log_failure(&invocation, &error);
+            }
             fail(&error)
         }
     }
@@ -128,36 +124,16 @@ fn fail(error: &HelperError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What is logged about one command, if anything.
-enum Log {
-    Nothing,
-    /// To stdout, errors also to stderr.
-    Limit(Timestamps),
-    /// To stderr; stdout is for the answer.
-    Stats(Timestamps),
-}
-
-impl Log {
-    fn of(program: &str, invocation: &Invocation) -> Self {
-        let timestamps = invocation.timestamps;
-        match invocation.command {
-            Command::LimitXfs { .. } if program == LOGGING_NAME => Self::Limit(timestamps),
-            Command::Stats { .. } if program == LOGGING_NAME => Self::Stats(timestamps),
-            _ => Self::Nothing,
-        }
+/// A limit is logged on both streams, stats on stderr alone: their stdout is for the answer.
+fn log_failure(invocation: &Invocation, error: &HelperError) {
+    let name = match invocation.command {
+        Command::LimitXfs { .. } => "limit",
+        Command::Stats { .. } => "stats",
+        _ => return,
+    };
+    let line = invocation.timestamps.failed(name, &error.to_string());
+    if name == "limit" {
+        let _ = io::stdout().write_all(line.as_bytes());
     }
-
-    fn write(&self, event: Event<'_>) {
-        let _ = match self {
-            Self::Nothing => Ok(()),
-            Self::Limit(timestamps) => {
-                let line = timestamps.line("limit", event);
-                let is_error = matches!(event, Event::Failed(_));
-                io::stdout()
-                    .write_all(line.as_bytes())
-                    .and_then(|()| if is_error { io::stderr().write_all(line.as_bytes()) } else { Ok(()) })
-            }
-            Self::Stats(timestamps) => io::stderr().write_all(timestamps.line("stats", event).as_bytes()),
-        };
-    }
+    let _ = io::stderr().write_all(line.as_bytes());
 }
