@@ -14,7 +14,8 @@ fn an_image_is_deleted_also_where_its_group_cannot_be() {
             (Some(0), &*format!("Image {id} deleted\n")),
             "{deleted:?}"
         );
-        assert!(deleted.stderr.contains("destroying-quota-groups-failed"), "{deleted:?}");
+        let message = "btrfs-destroying-image.destroying-subvolume.destroying-quota-groups-failed";
+        assert!(deleted.stderr.contains(message), "{deleted:?}");
         assert!(deleted.stderr.contains("could not delete quota group"), "{deleted:?}");
     }
 }

@@ -2,15 +2,16 @@
 //! it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::quotas::{five_mebibytes, is_full, write};
-use crate::support::{DRIVER, Driver, MIB, Outcome, TempStore, install_helper, names, run, succeed, system_calls};
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, install_helper, names, succeed, system_calls,
+};
 
-const USER: u32 = 4003;
+const USER: u32 = 4712;
+const IDS: (u32, u32) = (100_000, 65_536);
 
 /// The name and the flag of the driver's helper.
 const HELPER: (&str, &str) = match DRIVER {
@@ -18,40 +19,45 @@ const HELPER: (&str, &str) = match DRIVER {
     Driver::Btrfs => ("drax", "--drax-bin"),
 };
 
-/// A store that belongs to an ordinary user, with an image for it.
+/// A store that belongs to an ordinary user, who has the helper in `$PATH`, and an image for it.
 pub(crate) struct UsersStore {
     store: TempStore,
+    user: User,
     image: String,
 }
 
 impl UsersStore {
+    /// One without id mappings, given to the user by an administrator.
     pub(crate) fn new() -> Self {
-        let store = TempStore::with_quota();
-        let image = five_mebibytes(&store);
-        let bin = store.beside("bin");
-        fs::create_dir(&bin).unwrap();
-        set_mode(store.path().parent().unwrap(), 0o755);
-        succeed("install", [env!("CARGO_BIN_EXE_grootfs"), bin.to_str().unwrap()]);
-        install_helper(&bin.join(HELPER.0));
+        let store = TempStore::uninitialised();
+        let user = User::new(store.path().parent().unwrap(), USER, &[IDS]);
+        store.init_with_quota(&[]);
         succeed("chown", ["-R", &USER.to_string(), store.path().to_str().unwrap()]);
-        UsersStore { store, image }
+        Self::with_helper(store, user)
     }
 
-    /// A command of the user's, who has the helper in `$PATH`.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.store.beside("bin/grootfs"));
-        command.args(["--driver", DRIVER.name(), "--store"]).arg(self.store.path()).args(arguments);
-        command.uid(USER).gid(USER).current_dir("/").env("PATH", self.path());
-        command
+    /// One whose ids are mapped.
+    fn mapped() -> Self {
+        let store = TempStore::uninitialised();
+        let user = User::new(store.path().parent().unwrap(), USER, &[IDS]);
+        store.init_with_quota(&user.mapping_flags());
+        Self::with_helper(store, user)
     }
 
-    fn path(&self) -> String {
-        format!("{}:/usr/bin:/bin", self.store.beside("bin").display())
+    fn both() -> [Self; 2] {
+        [Self::new(), Self::mapped()]
+    }
+
+    /// The helper is as `make install` leaves it.
+    fn with_helper(store: TempStore, user: User) -> Self {
+        install_helper(&user.bin().join(HELPER.0));
+        let image = five_mebibytes(&store);
+        UsersStore { store, user, image }
     }
 
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
-        run(&mut self.command(arguments))
+        self.user.run(&self.store, arguments)
     }
 
     /// Creates an image of 5 MiB with a limit of 10, unmounted as an ordinary user's are.
@@ -76,12 +82,9 @@ impl UsersStore {
         }
     }
 
-    /// A helper that leaves a note and does nothing, in a directory of its own.
+    /// A helper that leaves a note and does nothing.
     pub(crate) fn fake(&self, mode: u32) -> (PathBuf, PathBuf) {
-        let directory = self.store.beside("fake");
-        fs::create_dir(&directory).unwrap();
-        chown(&directory, Some(USER), None).unwrap();
-        let (program, note) = (directory.join(HELPER.0), directory.join("note"));
+        let (program, note) = (self.store.beside("fake"), self.user.home().join("note"));
         let text = format!("#!/bin/sh\nprintf \"I'm groot - {} %s\" \"$*\" >{}\n", HELPER.0, note.display());
         // Another process writes it: what this one has open for writing is inherited by what other tests start.
         succeed("sh", ["-c", "printf %s \"$0\" >\"$1\"", &text, program.to_str().unwrap()]);
@@ -96,28 +99,44 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn a_user_s_image_is_limited_counted_and_deleted() {
-    let store = UsersStore::new();
-    store.create(&[], "x").success();
-    write(&store.own_files("x").join("four"), 4 * MIB).unwrap();
-    is_full(write(&store.own_files("x").join("two-more"), 2 * MIB));
+    for store in UsersStore::both() {
+        store.create(&[], "x").success();
+        write(&store.own_files("x").join("four"), 4 * MIB).unwrap();
+        is_full(write(&store.own_files("x").join("two-more"), 2 * MIB));
 
-    let stats = store.run(&["stats", "x"]).success();
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
-    assert_eq!(stats["disk_usage"], store.store.stats("x"));
-    assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
+        let stats = store.run(&["stats", "x"]).success();
+        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        assert_eq!(stats["disk_usage"], store.store.stats("x"));
+        assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
 
-    assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
-    store.has_nothing_of("x");
+        assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
+        assert_eq!(store.run(&["clean"]).success(), "clean completed\n");
+        store.has_nothing_of("x");
+    }
 }
 
 #[test]
 fn a_limit_may_leave_the_layers_out() {
-    let store = UsersStore::new();
-    store.create(&[], "layers-are-here").success();
-    let arguments = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota"];
-    store.run(&[&arguments[..], &[&store.image, "x"]].concat()).success();
-    write(&store.own_files("x").join("nine"), 9 * MIB).unwrap();
-    is_full(write(&store.own_files("x").join("two-more"), 2 * MIB));
+    for store in UsersStore::both() {
+        let arguments = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760"];
+        store.run(&[&arguments[..], &["--exclude-image-from-quota", &store.image, "x"]].concat()).success();
+        write(&store.own_files("x").join("nine"), 9 * MIB).unwrap();
+        is_full(write(&store.own_files("x").join("two-more"), 2 * MIB));
+    }
+}
+
+#[test]
+fn what_the_image_declares_as_a_volume_is_limited_too() {
+    for store in UsersStore::both() {
+        let layer = Layer::new(Archive::new().file("hello", 0o644, b"hello").bytes());
+        let image = Image::new().layer(layer).volume("/data").write(&store.store.beside("with-volume"), "latest");
+        let arguments = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", &image, "x"];
+        store.run(&arguments).success();
+        let volumes = names(&store.store.image("x")).into_iter().filter(|name| name.starts_with("vol-"));
+        let [volume] = volumes.collect::<Vec<_>>().try_into().unwrap();
+        is_full(write(&store.store.image("x").join(volume).join("twelve"), 12 * MIB));
+        assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
+    }
 }
 
 #[test]
@@ -125,13 +144,8 @@ fn a_store_behind_a_link_is_known_to_the_helper_by_its_own_path() {
     let store = UsersStore::new();
     let link = store.store.beside("link");
     symlink(store.store.path(), &link).unwrap();
-    let link = ["--store", link.to_str().unwrap()];
-    let image = [&store.image[..], "x"];
-    let create = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760"];
-    let mut command = Command::new(store.store.beside("bin/grootfs"));
-    command.args(["--driver", DRIVER.name()]).args(link).args(create).args(image);
-    command.uid(USER).gid(USER).env("PATH", store.path());
-    run(&mut command).success();
+    // Of two, the last one counts.
+    store.create(&["--store", link.to_str().unwrap()], "x").success();
     is_full(write(&store.own_files("x").join("six"), 6 * MIB));
 }
 
@@ -156,47 +170,50 @@ fn the_helper_is_the_one_of_the_flag_or_of_the_config() {
 
 #[test]
 fn the_helper_is_looked_up_in_path() {
-    let store = UsersStore::new();
-    let (program, note) = store.fake(0o4755);
-    let create = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", &store.image, "x"];
-    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
-    run(store.command(&create).env("PATH", path)).success();
-    assert!(note.exists());
+    for store in UsersStore::both() {
+        let (program, note) = store.fake(0o4755);
+        fs::rename(program, store.user.bin().join(HELPER.0)).unwrap();
+        store.create(&[], "x").success();
+        assert!(note.exists());
+    }
 }
 
 #[test]
 fn a_helper_that_is_not_there_is_an_error_and_leaves_nothing() {
-    let store = UsersStore::new();
-    let expected = format!("apply disk limit: {} was not found in the $PATH", HELPER.0);
-    let failed = store.create(&[HELPER.1, "/no/such/helper"], "x").failure();
-    assert!(failed.ends_with(&expected), "{failed}");
-    store.has_nothing_of("x");
+    for store in UsersStore::both() {
+        let expected = format!("apply disk limit: {} was not found in the $PATH", HELPER.0);
+        let failed = store.create(&[HELPER.1, "/no/such/helper"], "x").failure();
+        assert!(failed.ends_with(&expected), "{failed}");
+        store.has_nothing_of("x");
+    }
 }
 
 #[test]
 fn a_helper_without_the_setuid_bit_is_an_error_and_leaves_nothing() {
-    let store = UsersStore::new();
-    let (program, note) = store.fake(0o755);
-    let program = program.to_str().unwrap();
-    let failed = store.create(&[HELPER.1, program], "x").failure();
-    assert!(failed.ends_with(&format!("apply disk limit: missing the setuid bit on {}", HELPER.0)), "{failed}");
-    store.has_nothing_of("x");
+    for store in UsersStore::both() {
+        let (program, note) = store.fake(0o755);
+        let program = program.to_str().unwrap();
+        let failed = store.create(&[HELPER.1, program], "x").failure();
+        assert!(failed.ends_with(&format!("apply disk limit: missing the setuid bit on {}", HELPER.0)), "{failed}");
+        store.has_nothing_of("x");
 
-    store.create(&[], "y").success();
-    let failed = store.run(&[HELPER.1, program, "stats", "y"]).failure();
-    assert!(failed.contains(&format!("missing the setuid bit on {}", HELPER.0)), "{failed}");
-    assert!(!note.exists());
+        store.create(&[], "y").success();
+        let failed = store.run(&[HELPER.1, program, "stats", "y"]).failure();
+        assert!(failed.contains(&format!("missing the setuid bit on {}", HELPER.0)), "{failed}");
+        assert!(!note.exists());
+    }
 }
 
 #[test]
 fn what_a_failed_helper_says_is_the_error() {
-    let store = UsersStore::new();
-    // A store that others may write to is none of the user's.
-    set_mode(&store.store.path().join("images"), 0o777);
-    let failed = store.create(&[], "x").failure();
-    assert!(failed.contains("apply disk limit: others may write in `"), "{failed}");
-    assert!(failed.ends_with(": exit status 1"), "{failed}");
-    store.has_nothing_of("x");
+    for store in UsersStore::both() {
+        // A store that others may write to is none of the user's.
+        set_mode(&store.store.path().join("images"), 0o777);
+        let failed = store.create(&[], "x").failure();
+        assert!(failed.contains("apply disk limit: others may write in `"), "{failed}");
+        assert!(failed.ends_with(": exit status 1"), "{failed}");
+        store.has_nothing_of("x");
+    }
 }
 
 #[test]

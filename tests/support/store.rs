@@ -88,7 +88,24 @@ impl TempStore {
 
     /// A store with limits; on XFS that needs a kernel with quotas.
     pub(crate) fn with_quota() -> Self {
-        if IS_CLASSIC { Self::with_classic_quota() } else { Self::made(SIZE, &[]) }
+        let store = Self::uninitialised();
+        store.init_with_quota(&[]);
+        store
+    }
+
+    /// Makes it a store with limits.
+    pub(crate) fn init_with_quota(&self, flags: &[String]) {
+        let init = |more: &[&str]| {
+            let more = more.iter().map(|flag| flag.to_string());
+            self.ok(["init-store".to_owned()].into_iter().chain(more).chain(flags.iter().cloned()));
+        };
+        let size = ["--store-size-bytes", &SIZE.to_string()];
+        if !IS_CLASSIC {
+            return init(&size);
+        }
+        init(&[&size[..], &["--without-quota"]].concat());
+        succeed("btrfs", ["quota", "enable", &self.path.to_string_lossy()]);
+        init(&[]);
     }
 
     /// A btrfs store with the limits of kernels before 6.7.

@@ -164,6 +164,9 @@ pub(super) fn usage(subvolume: &Path, layers: u64, helpers: Option<&Helpers>) ->
 /// Takes the limit off a subvolume that is to be removed. That it could not be is no reason to keep the subvolume: clean
 /// removes groups whose subvolumes are gone.
 pub(super) fn release(subvolume: &Path, helpers: Option<&Helpers>) {
+    // Callers of the original look for this message with its sessions.
+    let _image = tracing::debug_span!("btrfs-destroying-image").entered();
+    let _subvolume = tracing::debug_span!("destroying-subvolume").entered();
     let released = match helpers {
         Some(helpers) => without_links(subvolume).map_err(QuotaError::from).and_then(|subvolume| {
             ask(helpers, &["destroy"], "--volume-path", &subvolume).map_err(QuotaError::CollectByHelper)
