@@ -176,6 +176,10 @@ fn a_damaged_document_is_fetched_again() {
         fs::create_dir(documents(&store).join(&name)).unwrap();
     }
     succeeds(&store, &server.host(), &server.url(), "odd");
+    fs::remove_dir_all(documents(&store)).unwrap();
+    fs::write(documents(&store), "").unwrap();
+    succeeds(&store, &server.host(), &server.url(), "odder");
+    assert_eq!(store.leftovers(), [""; 0]);
 }
 
 #[test]
