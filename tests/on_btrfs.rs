@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod btrfs;
+mod helpers;
 mod quotas;
 mod rootless;
 mod suite;

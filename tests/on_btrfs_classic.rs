@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod helpers;
 mod quotas;
 mod support;

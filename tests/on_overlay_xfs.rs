@@ -3,6 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod overlay_xfs;
-mod rootless;
 mod suite;
 mod support;

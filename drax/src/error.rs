@@ -34,6 +34,8 @@ pub enum Operation {
     Random,
     /// Counting the reserved project ids.
     CountReserved,
+    /// Making the file by which a project id is tried.
+    Stake,
     /// Reserving a project id.
     Reserve,
     /// Giving a project id back.
@@ -87,6 +89,7 @@ impl fmt::Display for Error {
             Operation::GetSupport => write!(f, "asking which quotas are enforced"),
             Operation::Random => write!(f, "allocating project id: reading random bytes"),
             Operation::CountReserved => write!(f, "allocating project id: reading directory"),
+            Operation::Stake => write!(f, "allocating project id: making a nameless file"),
             Operation::Reserve => write!(f, "allocating project id: failed to create id file"),
             Operation::Release(ProjectId(id)) => write!(f, "removing project id {id}"),
             Operation::GetQuotaState => write!(f, "asking for the state of btrfs quotas"),

@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -21,8 +20,7 @@ const MIB: u64 = 1 << 20;
 fn a_write_past_the_limit_fails_and_one_within_it_does_not() {
     let store = Store::new("limit", "pquota");
     let image = store.image("x");
-    let id = store.allocate(&image);
-    xfs::set_limit(store.open().as_fd(), id, 2 * MIB).unwrap();
+    store.limit(&image, 2 * MIB);
 
     write(&image.join("fits"), MIB).unwrap();
     let error = write(&image.join("does-not"), 2 * MIB).unwrap_err();
@@ -43,8 +41,7 @@ fn subdirectories_inherit_the_project() {
 fn usage_and_limit_are_those_that_xfs_quota_reports() {
     let store = Store::new("usage", "pquota");
     let image = store.image("x");
-    let id = store.allocate(&image);
-    xfs::set_limit(store.open().as_fd(), id, 10 * MIB).unwrap();
+    let id = store.limit(&image, 10 * MIB);
     write(&image.join("file"), 3 * MIB).unwrap();
 
     let usage = xfs::usage(store.open().as_fd(), id).unwrap();
@@ -59,8 +56,7 @@ fn usage_and_limit_are_those_that_xfs_quota_reports() {
 #[test]
 fn odd_limits_are_rounded_up_never_down() {
     let store = Store::new("odd", "pquota");
-    let id = store.allocate(&store.image("x"));
-    xfs::set_limit(store.open().as_fd(), id, MIB + 1).unwrap();
+    let id = store.limit(&store.image("x"), MIB + 1);
     let limit = xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes;
     assert!((MIB + 1..=MIB + 4096).contains(&limit), "{limit}");
 }
@@ -118,67 +114,124 @@ fn a_number_that_is_taken_is_not_given_out_again() {
 }
 
 #[test]
+fn a_number_that_another_store_of_the_filesystem_uses_is_not_given_out() {
+    let store = Store::new("shared", "pquota");
+    // As if another store had given out nearly all the numbers that are drawn first.
+    let elsewhere = store.path.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let taken: BTreeSet<u32> = (2..=1000).collect();
+    for id in &taken {
+        let image = elsewhere.join(id.to_string());
+        fs::create_dir(&image).unwrap();
+        xfs::set_project_id(File::open(&image).unwrap().as_fd(), *id).unwrap();
+        xfs::set_limit(store.open().as_fd(), *id, 7 * MIB).unwrap();
+    }
+    for n in 0..20 {
+        let id = store.limit(&store.image(&n.to_string()), 3 * MIB);
+        assert!(!taken.contains(&id), "{id}");
+    }
+    for id in taken {
+        assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 7 * MIB);
+    }
+}
+
+#[test]
+fn stores_of_one_filesystem_that_allocate_at_once_never_share_a_project() {
+    const STORES: usize = 6;
+    let filesystem = Store::new("stores", "pquota");
+    let ids: Vec<u32> = thread::scope(|scope| {
+        let stores: Vec<_> = (0..STORES)
+            .map(|n| {
+                let store = filesystem.path.join(format!("store-{n}"));
+                fs::create_dir_all(store.join("projectids")).unwrap();
+                scope.spawn(move || {
+                    let allocate = |n: usize| {
+                        let image = store.join(n.to_string());
+                        fs::create_dir(&image).unwrap();
+                        let projectids = File::open(store.join("projectids")).unwrap();
+                        xfs::allocate_project(File::open(&image).unwrap().as_fd(), projectids.as_fd(), MIB).unwrap()
+                    };
+                    (0..60).map(allocate).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        stores.into_iter().flat_map(|store| store.join().unwrap()).collect()
+    });
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), STORES * 60);
+}
+
+#[test]
+fn a_limit_that_was_left_on_a_number_means_nothing() {
+    let store = Store::new("left", "pquota");
+    for id in 2..=1026 {
+        xfs::set_limit(store.open().as_fd(), id, 7 * MIB).unwrap();
+    }
+    let image = store.image("x");
+    let id = store.limit(&image, 3 * MIB);
+    assert!(id <= 1026);
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 3 * MIB);
+}
+
+#[test]
 fn release_gives_back_the_number_and_takes_off_the_limit() {
     let store = Store::new("release", "pquota");
-    let image = store.image("x");
-    let id = store.allocate(&image);
-    xfs::set_limit(store.open().as_fd(), id, 5 * MIB).unwrap();
-    fs::remove_dir(&image).unwrap();
-
-    let projectids = store.project_ids();
+    let id = store.limit(&store.image("x"), 5 * MIB);
     for _ in 0..2 {
-        xfs::release_project(projectids.as_fd(), store.open().as_fd(), id).unwrap();
+        xfs::release_project(store.project_ids().as_fd(), id).unwrap();
     }
     assert!(!store.reservation(id).exists());
     assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 0);
 }
 
 #[test]
+fn in_somebody_else_s_store_release_leaves_the_limit() {
+    let store = Store::new("release-other", "pquota");
+    let id = store.limit(&store.image("x"), 5 * MIB);
+    chown(store.path.join("projectids"), Some(1000), None).unwrap();
+    xfs::release_project(store.project_ids().as_fd(), id).unwrap();
+    assert!(!store.reservation(id).exists());
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 5 * MIB);
+}
+
+#[test]
+fn reclaiming_takes_off_the_limit_unless_the_number_is_borne_elsewhere() {
+    let store = Store::new("reclaim", "pquota");
+    let (unborne, elsewhere) = (7, store.limit(&store.image("x"), 5 * MIB));
+    fs::create_dir(store.reservation(unborne)).unwrap();
+    xfs::set_limit(store.open().as_fd(), unborne, 5 * MIB).unwrap();
+    for (id, left) in [(unborne, 0), (elsewhere, 5 * MIB)] {
+        for _ in 0..2 {
+            xfs::reclaim_project(store.project_ids().as_fd(), id).unwrap();
+        }
+        assert!(!store.reservation(id).exists());
+        assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, left);
+    }
+}
+
+#[test]
 fn release_works_where_quotas_have_been_switched_off() {
     let store = Store::new("release-off", "noquota");
-    let id = store.allocate(&store.image("x"));
-    xfs::release_project(store.project_ids().as_fd(), store.open().as_fd(), id).unwrap();
-    assert!(!store.reservation(id).exists());
+    for give_back in [xfs::release_project, xfs::reclaim_project] {
+        fs::create_dir(store.reservation(7)).unwrap();
+        give_back(store.project_ids().as_fd(), 7).unwrap();
+        assert!(!store.reservation(7).exists());
+    }
 }
 
 #[test]
-fn a_limit_without_quotas_is_an_error() {
+fn a_limit_without_quotas_is_an_error_and_leaves_nothing() {
     let store = Store::new("limit-off", "noquota");
-    let id = store.allocate(&store.image("x"));
-    let error = xfs::set_limit(store.open().as_fd(), id, MIB).unwrap_err();
-    assert_eq!(error.to_string(), format!("setting quota limit for projid {id}: function not implemented"));
+    let image = File::open(store.image("x")).unwrap();
+    let error = xfs::allocate_project(image.as_fd(), store.project_ids().as_fd(), MIB).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("setting quota limit for projid "), "{text}");
+    assert!(text.ends_with(": function not implemented"), "{text}");
+    assert_eq!(xfs::project_id(image.as_fd()), Ok(0));
+    assert_eq!(fs::read_dir(store.path.join("projectids")).unwrap().count(), 0);
 }
 
 #[test]
-fn the_helper_limits_an_image_and_prints_its_stats() {
-    let store = Store::new("helper", "pquota");
-    let image = store.image("x");
-    fs::write(image.join("image_info"), "1000").unwrap();
-    let path = image.to_str().unwrap();
-    let bytes = (2 * MIB).to_string();
-
-    let limit =
-        helper(&["--log-timestamp-format", "rfc3339", "limit", "--disk-limit-bytes", &bytes, "--image-path", path]);
-    assert!(limit.status.success(), "{limit:?}");
-    assert_eq!(limit.stdout, b"");
-    write(&image.join("file"), MIB).unwrap();
-
-    let id = xfs::project_id(File::open(&image).unwrap().as_fd()).unwrap();
-    let used = xfs::usage(store.open().as_fd(), id).unwrap().used_bytes;
-    let stats = helper(&["stats", "--volume-path", path]);
-    assert_eq!(
-        String::from_utf8(stats.stdout).unwrap(),
-        format!(
-            r#"{{"disk_usage":{{"total_bytes_used":{},"exclusive_bytes_used":{used},"quota_size_bytes":{bytes},"committed_space_bytes":{}}}}}"#,
-            1000 + used,
-            1000 + 2 * MIB
-        )
-    );
-    assert_eq!(write(&image.join("big"), 2 * MIB).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
-}
-
-#[test]
-fn the_helper_keeps_the_project_when_a_limit_is_set_again() {
+fn root_may_change_a_limit_in_a_store_of_root_s() {
     let store = Store::new("helper-again", "pquota");
     let image = store.image("x");
     for bytes in ["1048576", "2097152"] {
@@ -188,49 +241,6 @@ fn the_helper_keeps_the_project_when_a_limit_is_set_again() {
     let id = xfs::project_id(File::open(&image).unwrap().as_fd()).unwrap();
     assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 2 * MIB);
     assert_eq!(fs::read_dir(store.path.join("projectids")).unwrap().count(), 1);
-}
-
-#[test]
-fn the_helper_says_why_a_limit_cannot_be_set() {
-    let store = Store::new("helper-off", "noquota");
-    let image = store.image("x");
-    let limit = helper(&["limit", "--disk-limit-bytes", "1048576", "--image-path", image.to_str().unwrap()]);
-    assert_eq!(limit.status.code(), Some(1));
-    let text = String::from_utf8(limit.stdout).unwrap();
-    assert!(
-        text.starts_with(&format!("setting quota to {}: setting quota limit for projid ", image.display())),
-        "{text}"
-    );
-    assert_eq!(String::from_utf8(limit.stderr).unwrap(), format!("Error: {text}"));
-}
-
-#[test]
-fn the_helper_follows_no_link_into_a_store() {
-    let store = Store::new("helper-link", "pquota");
-    let image = store.image("x");
-    let link = store.path.join("images/link");
-    symlink(&image, &link).unwrap();
-    let limit = helper(&["limit", "--disk-limit-bytes", "1048576", "--image-path", link.to_str().unwrap()]);
-    assert_eq!(limit.status.code(), Some(1));
-    assert_eq!(xfs::project_id(File::open(&image).unwrap().as_fd()), Ok(0));
-}
-
-#[test]
-fn the_helper_refuses_an_ordinary_user_with_and_without_the_setuid_bit() {
-    let store = Store::new("helper-user", "pquota");
-    let image = store.image("x");
-    let tardis = store.path.join("tardis");
-    fs::copy(env!("CARGO_BIN_EXE_drax"), &tardis).unwrap();
-    for (mode, reason) in [(0o755, "have the setuid bit"), (0o4755, "uid 1000 is not root")] {
-        fs::set_permissions(&tardis, fs::Permissions::from_mode(mode)).unwrap();
-        let mut command = Command::new(&tardis);
-        command.args(["limit", "--disk-limit-bytes", "1048576", "--image-path", image.to_str().unwrap()]);
-        let output = command.uid(1000).gid(1000).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(reason) && text.contains("tardis"), "{text}");
-    }
-    assert_eq!(xfs::project_id(File::open(&image).unwrap().as_fd()), Ok(0));
 }
 
 /// A filesystem with the directories of a store, gone when dropped.
@@ -249,8 +259,9 @@ impl Store {
         run("mkfs.xfs", &["-q", file.to_str().unwrap()]);
         let options = format!("loop,{options}");
         run("mount", &["-t", "xfs", "-o", &options, file.to_str().unwrap(), store.path.to_str().unwrap()]);
-        fs::create_dir(store.path.join("images")).unwrap();
-        fs::create_dir(store.path.join("projectids")).unwrap();
+        for name in ["images", "projectids", "locks"] {
+            fs::create_dir(store.path.join(name)).unwrap();
+        }
         store
     }
 
@@ -273,7 +284,11 @@ impl Store {
     }
 
     fn allocate(&self, image: &Path) -> u32 {
-        xfs::allocate_project(File::open(image).unwrap().as_fd(), self.project_ids().as_fd()).unwrap()
+        self.limit(image, 1024 * MIB)
+    }
+
+    fn limit(&self, image: &Path, bytes: u64) -> u32 {
+        xfs::allocate_project(File::open(image).unwrap().as_fd(), self.project_ids().as_fd(), bytes).unwrap()
     }
 }
 

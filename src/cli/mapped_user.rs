@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command as Program, Output, Stdio};
 
 use super::args::{Cli, Command};
-use super::{Failure, store};
+use super::{Failure, helpers, store};
 use crate::config::Config;
 use crate::idmap::{IdMap, IdMappings};
 use crate::sys::caller::Caller;
@@ -35,13 +35,13 @@ pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
     }
     let failed = |error: io::Error| Failure::from(format!("running as root of a user namespace: {error}"));
     match userns::fork_into_namespace().map_err(failed)? {
-        Side::Inside(_) => Ok(()),
+        Side::Inside => Ok(()),
         Side::Outside(outside) => {
             if let Err(failure) = map_ids(&outside, config, &mappings) {
                 outside.abandon().map_err(failed)?;
                 return Err(failure);
             }
-            match outside.serve(|_| Vec::new()).map_err(failed)? {
+            match outside.serve(|request| helpers(config).answer(request)).map_err(failed)? {
                 Ended::Exited(code) => std::process::exit(code),
                 Ended::Killed(signal) => Err(Failure::from(format!("killed by signal {signal}"))),
             }

@@ -35,7 +35,7 @@ pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 pub use self::mapped_user::enter_namespace;
 use crate::config::Config;
-use crate::driver;
+use crate::driver::{self, Helpers};
 use crate::observe::Metrics;
 use crate::observe::metrics::End;
 use crate::store::Store;
@@ -127,8 +127,16 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
 
 /// The store that the configuration names, with its driver.
 fn store(config: &Config) -> Result<Store, Failure> {
-    let options = driver::Options { btrfs_progs: config.btrfs_progs_path.clone() };
-    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, Caller::of_process())?)
+    let caller = Caller::of_process();
+    let options = driver::Options {
+        btrfs_progs: config.btrfs_progs_path.clone(),
+        helpers: (caller != Caller::Root).then(|| helpers(config)),
+    };
+    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, caller)?)
+}
+
+fn helpers(config: &Config) -> Helpers {
+    Helpers { tardis: config.tardis_bin.clone(), drax: config.drax_bin.clone() }
 }
 
 /// The log session of a command. Names of spans are literals, hence one line each.

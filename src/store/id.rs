@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn an_argument_is_an_id_or_a_path_below_the_store() {
-        let store = Store::new(std::path::Path::new("/some/store/"), Box::new(OverlayXfs), Caller::Root).unwrap();
+        let store =
+            Store::new(std::path::Path::new("/some/store/"), Box::new(OverlayXfs::default()), Caller::Root).unwrap();
         let id = |text| Argument(text).id(&store).map(|id| id.to_string());
         assert_eq!(id("x").unwrap(), "x");
         assert_eq!(id("/some/store/images/x").unwrap(), "x");

@@ -182,7 +182,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path(), Box::new(OverlayXfs), Caller::Root).unwrap();
+        let store = Store::new(directory.path(), Box::new(OverlayXfs::default()), Caller::Root).unwrap();
         for path in [store.layout.volumes(), store.layout.meta(), store.layout.tmp()] {
             fs::create_dir(path).unwrap();
         }

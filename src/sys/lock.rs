@@ -130,6 +130,12 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
+    /// The setuid helper takes this one and has no digests.
+    #[test]
+    fn the_place_that_the_helper_knows_is_the_right_one() {
+        assert_eq!(place("projectids"), drax::xfs::PROJECT_IDS_LOCK);
+    }
+
     #[test]
     fn shared_locks_exclude_only_who_wants_it_alone() {
         let directory = tempfile::tempdir().unwrap();

@@ -44,5 +44,6 @@ mod tests {
         assert_eq!(all("tool"), [PathBuf::from("/a/tool"), PathBuf::from("/b/tool")]);
         assert_eq!(all("/c/tool"), [PathBuf::from("/c/tool")]);
         assert_eq!(all("./tool"), [PathBuf::from("./tool")]);
+        assert_eq!(all("bin/tool"), [PathBuf::from("bin/tool")]);
     }
 }

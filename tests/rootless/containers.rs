@@ -3,13 +3,15 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::rootless::{USER, UsersStore};
 use crate::support::{Archive, Bundle, DRIVER, Driver, Image, Layer, Runtime, busybox_layer, run};
 
-const SCRIPT: &str = "cat /greeting && /bin/busybox rm -r /data && /bin/busybox mkdir /data && echo mine >/data/file && \
+pub(crate) const SCRIPT: &str = "cat /greeting && /bin/busybox rm -r /data && /bin/busybox mkdir /data && echo mine >/data/file && \
                       ls /data && id -u";
 
-fn image() -> Image {
+pub(crate) fn image() -> Image {
     let top = Archive::new()
         .file("greeting", 0o644, b"hello\n")
         .directory("data", 0o755)
@@ -19,29 +21,30 @@ fn image() -> Image {
     Image::new().layer(busybox_layer()).layer(Layer::new(top.bytes()))
 }
 
+/// A shell command that mounts a root filesystem as an entry of `mounts` says.
+fn mount_command(entry: &Value) -> String {
+    let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let (kind, options) = (text("type"), entry["options"][0].as_str().unwrap());
+    let kind = if kind.is_empty() { kind } else { format!("-t {kind}") };
+    format!("mount {kind} {} -o {options} {}", text("source"), text("destination"))
+}
+
 #[test]
 fn mounted_in_the_user_s_own_namespace() {
-    if DRIVER != Driver::OverlayXfs {
-        return;
-    }
     let store = UsersStore::mapped();
-    let printed = store.create(&image().write(&store.images().join("image"), "latest"), "x");
-    let options = printed["mounts"][0]["options"][0].as_str().unwrap();
+    let url = image().write(&store.images().join("image"), "latest");
+    let printed: Value = serde_json::from_str(&store.ok(&["create", "--without-mount", &url, "x"])).unwrap();
     let rootfs = store.store.rootfs("x");
+    let in_namespace = |script: &str| {
+        let script = format!("{} && cd {} && {script}", mount_command(&printed["mounts"][0]), rootfs.display());
+        let mut unshare = store.user.command("unshare");
+        run(unshare.args(["--user", "--map-auto", "--map-root-user", "--mount", "sh", "-ec", &script])).success()
+    };
     // Replacing a directory of lower layers takes an opaque mark, which root of a namespace cannot set among root's.
-    let script = format!(
-        "mount -t overlay overlay -o {options} {rootfs} && cd {rootfs} && cat greeting && rm -r data && mkdir data && \
-         echo mine >data/file && ls data && stat -c %u home",
-        rootfs = rootfs.display()
-    );
-    let mut unshare = store.user.command("unshare");
-    unshare.args(["--user", "--map-auto", "--map-root-user", "--mount", "sh", "-ec", &script]);
-    assert_eq!(run(&mut unshare).success(), "hello\nfile\n1000\n");
+    let script = "cat greeting && rm -r data && mkdir data && echo mine >data/file && ls data && stat -c %u home";
+    assert_eq!(in_namespace(script), "hello\nfile\n1000\n");
     // Another mount shows the same.
-    let again = format!("mount -t overlay overlay -o {options} {0} && ls {0}/data", rootfs.display());
-    let mut unshare = store.user.command("unshare");
-    unshare.args(["--user", "--map-auto", "--map-root-user", "--mount", "sh", "-ec", &again]);
-    assert_eq!(run(&mut unshare).success(), "file\n");
+    assert_eq!(in_namespace("ls data"), "file\n");
     store.ok(&["delete", "x"]);
     store.ok(&["clean"]);
     store.is_empty();
@@ -65,21 +68,6 @@ fn run_by_the_user_under_runc() {
     store.is_empty();
 }
 
-/// crun cannot place a root overlay from `mounts`, so this one is for roots that need none.
-#[test]
-fn run_by_the_user_under_crun() {
-    if DRIVER != Driver::Btrfs {
-        return;
-    }
-    let store = UsersStore::mapped();
-    let url = image().write(&store.images().join("image"), "latest");
-    let printed = store.create(&url, "x").to_string();
-    let bundle = Bundle::of_user(&store.user, &printed, &["/bin/sh", "-ec", SCRIPT]);
-    assert_eq!(bundle.run_by(&store.user, Runtime::Crun).success(), "hello\nfile\n0\n");
-    store.ok(&["delete", "x"]);
-}
-
-/// A user's process that was told to write beyond what it may.
 #[test]
 fn other_users_cannot_look_in() {
     let store = UsersStore::mapped();

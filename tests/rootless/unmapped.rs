@@ -1,7 +1,7 @@
 //! A user whose store has no mappings: everything belongs to that one user.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::rootless::{USER, UsersStore};
@@ -94,30 +94,6 @@ fn attributes_that_only_root_may_set_are_left_out_and_others_kept() {
     let node = crate::support::Node::read(&rootfs.join("tool"));
     assert_eq!(node.xattrs.into_iter().collect::<Vec<_>>(), [("user.note".to_owned(), b"kept".to_vec())]);
     assert_eq!(node.mode, 0o555);
-}
-
-#[test]
-fn a_directory_that_is_not_the_user_s_cannot_be_written_to() {
-    let store = UsersStore::unmapped();
-    let lower = || Layer::new(Archive::new().directory("d", 0o755).bytes());
-    let upper = Layer::new(Archive::new().file("d/f", 0o644, b"").bytes());
-    let below = Image::new().layer(lower()).write(&store.images().join("below"), "latest");
-    let url = Image::new().layer(lower()).layer(upper).write(&store.images().join("image"), "latest");
-    if DRIVER == Driver::Btrfs {
-        store.create(&below, "below");
-        let volume = store.store.path().join("volumes").join(&store.store.volumes()[0]);
-        std::os::unix::fs::chown(volume.join("d"), Some(0), Some(0)).unwrap();
-        fs::set_permissions(volume.join("d"), fs::Permissions::from_mode(0o555)).unwrap();
-        let message = store.fails(&["create", &url, "x"]);
-        assert!(
-            message.ends_with(
-                "'/d' does not give write permission to its owner. This image can only be unpacked using uid and gid \
-                 mappings, or by running as root."
-            ),
-            "{message}"
-        );
-    }
-    store.ok(&["clean"]);
 }
 
 #[test]

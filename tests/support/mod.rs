@@ -47,7 +47,7 @@ pub(crate) use store::{
 pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
 pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
 pub(crate) use tree::{Node, Tree, differences};
-pub(crate) use user::{User, allow_search};
+pub(crate) use user::{User, allow_search, install_helper};
 pub(crate) use web_server::{WebServer, make_client_certificate, make_own_certificate};
 
 use std::fs;

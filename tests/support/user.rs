@@ -34,7 +34,11 @@ impl User {
         user.add("passwd", &format!("{}:x:{id}:{id}::{}:/bin/sh\n", Self::NAME, user.home().display()));
         user.add("group", &format!("{}:x:{id}:\n", Self::NAME));
         user.give(subordinate);
-        succeed("install", [env!("CARGO_BIN_EXE_grootfs"), user.bin().to_str().expect("a path of the test's")]);
+        let bin = user.bin();
+        succeed("install", [env!("CARGO_BIN_EXE_grootfs"), bin.to_str().expect("a path of the test's")]);
+        for name in ["tardis", "drax"] {
+            install_helper(&bin.join(name));
+        }
         user
     }
 
@@ -53,7 +57,7 @@ impl User {
         fs::write(self.directory.join("etc").join(file), line.to_owned() + &others).expect("user added");
     }
 
-    /// The first directory in the user's `$PATH`. A copy of grootfs is in it.
+    /// The first directory in the user's `$PATH`, with grootfs and its helpers.
     pub(crate) fn bin(&self) -> PathBuf {
         self.directory.join("bin")
     }
@@ -114,7 +118,8 @@ impl User {
     /// A container runtime run by the user. Nothing but cgroup2 is mounted, because crun refuses hosts that mount both
     /// generations of control groups.
     pub(crate) fn runtime(&self, program: &str) -> Command {
-        self.by_user("mount -t cgroup2 cgroup2 /sys/fs/cgroup", program)
+        let setup = "[ $(stat -fc %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+        self.by_user(setup, program)
     }
 
     fn by_user(&self, setup: &str, program: impl AsRef<OsStr>) -> Command {
@@ -151,6 +156,14 @@ impl User {
     pub(crate) fn run(&self, store: &TempStore, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
         run(&mut self.grootfs(store, arguments))
     }
+}
+
+/// The setuid helper as it is to be installed.
+pub(crate) fn install_helper(path: &Path) {
+    let drax = Path::new(env!("CARGO_BIN_EXE_grootfs")).with_file_name("drax");
+    assert!(drax.exists(), "{} is missing: cargo build --workspace", drax.display());
+    let paths = [&drax, path].map(|path| path.to_str().expect("a path of the test's"));
+    succeed("install", [&["-m", "4755"][..], &paths].concat());
 }
 
 /// Lets everybody search a directory.

@@ -33,6 +33,7 @@ pub use qgroup::{Limit, Usage, remove_qgroup, set_limit, stale_qgroups, usage};
 pub use state::{QuotaMode, QuotaState, enable_quota, quota_state};
 pub use subvolume::{
     NestedSubvolume, has_deleted_subvolumes, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id,
+    visible_subvolumes,
 };
 
 use crate::error::{Error, Operation, Result};

@@ -1,8 +1,8 @@
 //! Subvolumes and those that lie in them.
 
-use super::ROOT_TREE;
+use super::{ROOT_TREE, is};
 use crate::error::{Error, Operation, Result};
-use crate::sys::{self, TreeKey};
+use crate::sys::{self, SubvolumeReference, TreeKey};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -46,19 +46,35 @@ fn is_top(directory: BorrowedFd<'_>) -> io::Result<bool> {
 /// cannot have that asks for [`nested_subvolume_ids`].
 pub fn nested_subvolumes(subvolume: BorrowedFd<'_>) -> Result<Vec<NestedSubvolume>> {
     let mut found = Vec::new();
-    walk(subvolume, Path::new(""), &mut found).map_err(Error::during(Operation::ListSubvolumes))?;
+    walk(subvolume, Path::new(""), &mut found, &|_| false).map_err(Error::during(Operation::ListSubvolumes))?;
     Ok(found)
 }
 
-fn walk(parent: BorrowedFd<'_>, path: &Path, found: &mut Vec<NestedSubvolume>) -> io::Result<()> {
+/// All subvolumes below `directory`, which may be a plain one, children before their parents, with their paths: those of
+/// them that the caller may see, for the kernel does not tell what is out of reach from what is elsewhere.
+pub fn visible_subvolumes(directory: BorrowedFd<'_>) -> Result<Vec<NestedSubvolume>> {
+    let is_out_of_sight = |error: &io::Error| is(error, libc::EACCES) || is(error, libc::ENOENT);
+    let mut found = Vec::new();
+    walk(directory, Path::new(""), &mut found, &is_out_of_sight).map_err(Error::during(Operation::ListSubvolumes))?;
+    Ok(found)
+}
+
+fn walk(
+    parent: BorrowedFd<'_>,
+    path: &Path,
+    found: &mut Vec<NestedSubvolume>,
+    is_skipped: &dyn Fn(&io::Error) -> bool,
+) -> io::Result<()> {
     let mut first = 0;
     loop {
         let (children, has_more) = sys::child_subvolumes(parent, first)?;
         for child in &children {
-            let name = PathBuf::from(OsString::from_vec(sys::path_of_child(parent, *child)?));
-            let path = path.join(&name);
-            let directory = open_child(parent, &name, child.subvolume)?;
-            walk(directory.as_fd(), &path, found)?;
+            let (name, directory) = match open_child(parent, *child) {
+                Err(error) if is_skipped(&error) => continue,
+                other => other?,
+            };
+            let path = path.join(name);
+            walk(directory.as_fd(), &path, found, is_skipped)?;
             found.push(NestedSubvolume { id: child.subvolume, path });
         }
         match children.last() {
@@ -68,11 +84,12 @@ fn walk(parent: BorrowedFd<'_>, path: &Path, found: &mut Vec<NestedSubvolume>) -
     }
 }
 
-/// A subvolume that has been moved since its path was looked up is `ESTALE`.
-fn open_child(parent: BorrowedFd<'_>, path: &Path, id: u64) -> io::Result<OwnedFd> {
-    let directory = sys::open_below(parent, path)?;
-    if sys::subvolume_of(directory.as_fd())? == id {
-        return Ok(directory);
+/// The path of a child, and the child. One that has been moved since its path was looked up is `ESTALE`.
+fn open_child(parent: BorrowedFd<'_>, child: SubvolumeReference) -> io::Result<(PathBuf, OwnedFd)> {
+    let path = PathBuf::from(OsString::from_vec(sys::path_of_child(parent, child)?));
+    let directory = sys::open_below(parent, &path, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    if sys::subvolume_of(directory.as_fd())? == child.subvolume {
+        return Ok((path, directory));
     }
     Err(io::Error::from_raw_os_error(libc::ESTALE))
 }

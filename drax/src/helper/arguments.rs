@@ -1,10 +1,13 @@
 //! The command line, in Go's spelling: `-flag` and `--flag`, `--flag value` and `--flag=value`, `--` ends the flags.
 //!
 //! Callers give flags of several generations of the original before the command (`--btrfs-bin B`,
-//! `--log-timestamp-format F`). None of them means anything here, so flags before the command are passed over, unknown
-//! ones too. After the command every flag counts, and an unknown one is an error.
+//! `--log-timestamp-format F`). What is not known is passed over. After the command every flag counts, and an unknown one
+//! is an error.
 
+use super::btrfs::Form;
 use super::error::HelperError;
+use super::log::Timestamps;
+use crate::limit::DiskLimit;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invocation {
     pub(super) command: Command,
+    /// For the log lines of `tardis`.
+    pub(super) timestamps: Timestamps,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -19,31 +24,62 @@ pub(super) enum Command {
     Help,
     Version,
     /// Limit the disk space of an image to a number of bytes.
-    Limit {
-        image_path: PathBuf,
+    LimitXfs {
+        image: PathBuf,
         bytes: u64,
+    },
+    /// The same, of the subvolume of an image.
+    LimitBtrfs {
+        volume: PathBuf,
+        limit: DiskLimit,
     },
     /// Print the disk space that an image occupies.
     Stats {
-        image_path: PathBuf,
+        path: PathBuf,
+        sync: bool,
+        form: Form,
+    },
+    /// Remove the quota group of a subvolume.
+    Destroy {
+        volume: PathBuf,
+    },
+    /// Print the subvolumes below a directory.
+    List {
+        path: PathBuf,
+    },
+    /// Mark directories of layers as opaque.
+    HandleWhiteouts {
+        paths: Vec<PathBuf>,
+    },
+    /// Remove quota groups that are nobody's.
+    Collect {
+        store: PathBuf,
     },
 }
 
-const COMMANDS: [&str; 5] = ["limit", "stats", "destroy", "list", "handle-opqwhiteouts"];
+const COMMANDS: [&str; 6] = ["limit", "stats", "destroy", "list", "handle-opqwhiteouts", "collect"];
+
+/// Flags before the command whose value may look like a command or a flag.
+const GLOBALS: [&str; 2] = ["btrfs-bin", "log-timestamp-format"];
 
 impl Invocation {
     pub(super) fn parse(words: Vec<OsString>) -> Result<Self, HelperError> {
         let mut words = words.into_iter().peekable();
+        let mut timestamps = Timestamps::default();
         while let Some(word) = words.next() {
-            match flag(&word) {
-                Some(("h" | "help", _)) => return Ok(Self { command: Command::Help }),
-                Some(("v" | "version", _)) => return Ok(Self { command: Command::Version }),
-                Some((_, Some(_))) => {}
-                Some((_, None)) => drop(words.next_if(|value| !is_command(value) && flag(value).is_none())),
-                None => return command(&word, words).map(|command| Self { command }),
+            let (name, value) = match flag(&word) {
+                None => return Ok(Self { command: command(&word, words)?, timestamps }),
+                Some(("h" | "help", _)) => return Ok(Self { command: Command::Help, timestamps }),
+                Some(("v" | "version", _)) => return Ok(Self { command: Command::Version, timestamps }),
+                Some((name, Some(value))) => (name, Some(value.to_owned())),
+                Some((name, None)) if GLOBALS.contains(&name) => (name, words.next()),
+                Some((name, None)) => (name, words.next_if(|value| !is_command(value) && flag(value).is_none())),
+            };
+            if name == "log-timestamp-format" && value.is_some_and(|value| value == "unix-epoch") {
+                timestamps = Timestamps::UnixEpoch;
             }
         }
-        Ok(Self { command: Command::Help })
+        Ok(Self { command: Command::Help, timestamps })
     }
 }
 
@@ -53,52 +89,86 @@ fn is_command(word: &OsStr) -> bool {
 
 fn command(name: &OsStr, words: impl Iterator<Item = OsString>) -> Result<Command, HelperError> {
     match name.to_str() {
-        Some("limit") => limit(Flags::read(words, &["disk-limit-bytes", "image-path", "volume-path"])?),
-        Some("stats") => stats(Flags::read(words, &["volume-path"])?),
-        Some("help" | "h") => Ok(Command::Help),
-        Some(later) if COMMANDS.contains(&later) => {
-            Err(HelperError::Unsupported(format!("`{later}` is not in this version: it handles quotas on XFS only")))
+        Some("limit") => {
+            let values = ["disk-limit-bytes", "image-path", "volume-path"];
+            limit(&Flags::read(words, &values, &["exclude-image-from-quota"])?)
         }
+        Some("stats") => stats(&Flags::read(words, &["volume-path"], &["force-sync", "json"])?),
+        Some("destroy") => {
+            let flags = Flags::read(words, &["volume-path"], &[])?;
+            Ok(Command::Destroy { volume: flags.required("volume-path")?.into() })
+        }
+        Some("list") => list(words.collect()),
+        Some("handle-opqwhiteouts") => {
+            let flags = Flags::read(words, &["opaque-path"], &[])?;
+            flags.required("opaque-path")?;
+            Ok(Command::HandleWhiteouts { paths: flags.all("opaque-path").map(PathBuf::from).collect() })
+        }
+        Some("collect") => {
+            let flags = Flags::read(words, &["store-path"], &[])?;
+            Ok(Command::Collect { store: flags.required("store-path")?.into() })
+        }
+        Some("help" | "h") => Ok(Command::Help),
         _ => Err(HelperError::Usage(format!("No help topic for '{}'", name.display()))),
     }
 }
 
-fn limit(flags: Flags) -> Result<Command, HelperError> {
-    if flags.value("volume-path").is_some() || flags.switches.contains(&"exclude-image-from-quota") {
-        return Err(HelperError::Unsupported(
-            "limits on btrfs are not in this version: it handles quotas on XFS only".into(),
-        ));
-    }
+fn limit(flags: &Flags) -> Result<Command, HelperError> {
     let bytes = flags.required("disk-limit-bytes")?;
-    let bytes = bytes.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+    let bytes = bytes.to_str().and_then(size).ok_or_else(|| {
         HelperError::Usage(format!("--disk-limit-bytes: `{}` is not a number of bytes", bytes.display()))
     })?;
-    Ok(Command::Limit { image_path: flags.required("image-path")?.into(), bytes })
+    match flags.value("volume-path") {
+        Some(_) if flags.value("image-path").is_some() => {
+            Err(HelperError::Usage("--image-path is for XFS and --volume-path for btrfs: give one of them".into()))
+        }
+        Some(volume) => {
+            let limit = DiskLimit { bytes, is_exclusive: flags.has("exclude-image-from-quota") };
+            Ok(Command::LimitBtrfs { volume: volume.into(), limit })
+        }
+        None => Ok(Command::LimitXfs { image: flags.required("image-path")?.into(), bytes }),
+    }
 }
 
-fn stats(flags: Flags) -> Result<Command, HelperError> {
-    Ok(Command::Stats { image_path: flags.required("volume-path")?.into() })
+/// A number of bytes that fits the signed 64 bits of the original, and is not negative.
+fn size(text: &str) -> Option<u64> {
+    u64::try_from(text.parse::<i64>().ok()?).ok()
+}
+
+fn stats(flags: &Flags) -> Result<Command, HelperError> {
+    let form = if flags.has("json") { Form::Json } else { Form::Table };
+    Ok(Command::Stats { path: flags.required("volume-path")?.into(), sync: flags.has("force-sync"), form })
+}
+
+fn list(mut words: Vec<OsString>) -> Result<Command, HelperError> {
+    words.retain(|word| word != "--");
+    match <[OsString; 1]>::try_from(words) {
+        Ok([path]) => Ok(Command::List { path: path.into() }),
+        Err(words) if words.is_empty() => Err(HelperError::Usage("missing path argument".into())),
+        Err(words) => Err(HelperError::Usage(format!("unexpected argument `{}`", words[1].display()))),
+    }
 }
 
 /// The flags of a command.
 struct Flags {
     values: Vec<(String, OsString)>,
-    switches: Vec<&'static str>,
+    switches: Vec<String>,
 }
 
 impl Flags {
-    /// Flags that are given without a value. `force-sync` is for btrfs; XFS counts as it writes.
-    const SWITCHES: [&'static str; 2] = ["force-sync", "exclude-image-from-quota"];
-
-    fn read(mut words: impl Iterator<Item = OsString>, with_value: &[&str]) -> Result<Self, HelperError> {
+    fn read(
+        mut words: impl Iterator<Item = OsString>,
+        with_value: &[&str],
+        without: &[&str],
+    ) -> Result<Self, HelperError> {
         let mut flags = Self { values: Vec::new(), switches: Vec::new() };
         while let Some(word) = words.next() {
             let Some((name, value)) = flag(&word) else {
                 return Err(HelperError::Usage(format!("unexpected argument `{}`", word.display())));
             };
-            if let Some(switch) = Self::SWITCHES.into_iter().find(|switch| *switch == name) {
+            if without.contains(&name) {
                 if value.is_none_or(|value| value != "false") {
-                    flags.switches.push(switch);
+                    flags.switches.push(name.to_owned());
                 }
             } else if with_value.contains(&name) {
                 let value = value.map(OsStr::to_owned).or_else(|| words.next());
@@ -111,13 +181,22 @@ impl Flags {
         Ok(flags)
     }
 
+    /// The values of a flag, in the order in which they are given.
+    fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &OsStr> {
+        self.values.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_os_str())
+    }
+
     /// The value of a flag; where it is given more than once, the last one.
     fn value(&self, name: &str) -> Option<&OsStr> {
-        self.values.iter().rfind(|(given, _)| given == name).map(|(_, value)| value.as_os_str())
+        self.all(name).next_back()
     }
 
     fn required(&self, name: &str) -> Result<&OsStr, HelperError> {
         self.value(name).ok_or_else(|| HelperError::Usage(format!("missing flag: --{name}")))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.switches.iter().any(|given| given == name)
     }
 }
 
@@ -146,7 +225,7 @@ mod tests {
     }
 
     fn limit(bytes: u64) -> Result<Command, String> {
-        Ok(Command::Limit { image_path: "/s/images/x".into(), bytes })
+        Ok(Command::LimitXfs { image: "/s/images/x".into(), bytes })
     }
 
     #[test]
@@ -159,17 +238,66 @@ mod tests {
     #[test]
     fn flags_before_the_command_are_passed_over_with_their_values() {
         let command = "limit --disk-limit-bytes 5 --image-path /s/images/x";
-        for globals in ["--log-timestamp-format rfc3339", "--btrfs-bin=/bin/btrfs", "--quiet", "--a b --c -d"] {
+        for globals in [
+            "--log-timestamp-format rfc3339",
+            "--btrfs-bin=/bin/btrfs",
+            "--btrfs-bin list",
+            "--btrfs-bin -x",
+            "--quiet",
+            "--a b --c -d",
+        ] {
             assert_eq!(parse(&format!("{globals} {command}")), limit(5), "{globals}");
         }
     }
 
     #[test]
+    fn the_format_of_timestamps_is_the_one_global_flag_that_counts() {
+        let timestamps = |line: &str| {
+            Invocation::parse(line.split_whitespace().map(OsString::from).collect())
+                .map(|parsed| parsed.timestamps)
+                .unwrap()
+        };
+        assert_eq!(timestamps("--log-timestamp-format unix-epoch help"), Timestamps::UnixEpoch);
+        assert_eq!(timestamps("-log-timestamp-format=unix-epoch help"), Timestamps::UnixEpoch);
+        assert_eq!(timestamps("--log-timestamp-format rfc3339 help"), Timestamps::Rfc3339);
+        assert_eq!(timestamps("help"), Timestamps::Rfc3339);
+    }
+
+    #[test]
     fn no_command_and_help_flags_show_the_help() {
-        for line in ["", "--help", "-h", "help", "--log-level debug"] {
+        for line in ["", "--help", "-h", "help", "--log-level debug", "--btrfs-bin"] {
             assert_eq!(parse(line), Ok(Command::Help), "{line}");
         }
         assert_eq!(parse("--version"), Ok(Command::Version));
+    }
+
+    #[test]
+    fn the_command_lines_of_grootfs_for_btrfs() {
+        let (volume, bytes) = (PathBuf::from("/s/images/x/rootfs"), 5);
+        for (switch, is_exclusive) in [
+            ("", false),
+            ("--exclude-image-from-quota", true),
+            ("--exclude-image-from-quota=true", true),
+            ("--exclude-image-from-quota=false", false),
+        ] {
+            let line = format!("--btrfs-bin B limit --volume-path /s/images/x/rootfs --disk-limit-bytes 5 {switch}");
+            let limit = DiskLimit { bytes, is_exclusive };
+            assert_eq!(parse(&line), Ok(Command::LimitBtrfs { volume: volume.clone(), limit }), "{switch}");
+        }
+        for (switches, sync, form) in [("", false, Form::Table), ("--force-sync --json", true, Form::Json)] {
+            let line = format!("--btrfs-bin B stats --volume-path /s/images/x/rootfs {switches}");
+            assert_eq!(parse(&line), Ok(Command::Stats { path: volume.clone(), sync, form }), "{switches}");
+        }
+        assert_eq!(parse("--btrfs-bin B destroy --volume-path /s/images/x/rootfs"), Ok(Command::Destroy { volume }));
+        assert_eq!(parse("--btrfs-bin B list /s/images/x"), Ok(Command::List { path: "/s/images/x".into() }));
+        assert_eq!(parse("collect --store-path /s"), Ok(Command::Collect { store: "/s".into() }));
+    }
+
+    #[test]
+    fn whiteouts_are_handled_many_at_a_time() {
+        let paths = vec![PathBuf::from("/s/volumes/a/x"), PathBuf::from("/s/volumes/a/y")];
+        let line = "handle-opqwhiteouts --opaque-path /s/volumes/a/x --opaque-path=/s/volumes/a/y";
+        assert_eq!(parse(line), Ok(Command::HandleWhiteouts { paths }));
     }
 
     #[test]
@@ -178,9 +306,18 @@ mod tests {
             ("limit --image-path /s/images/x", "missing flag: --disk-limit-bytes"),
             ("limit --disk-limit-bytes 5", "missing flag: --image-path"),
             ("limit --disk-limit-bytes", "flag needs an argument: -disk-limit-bytes"),
-            ("limit --disk-limit-bytes -5 --image-path /x", "--disk-limit-bytes: `-5` is not a number of bytes"),
             ("limit --projid 7", "flag provided but not defined: -projid"),
+            ("limit --force-sync", "flag provided but not defined: -force-sync"),
+            (
+                "limit --disk-limit-bytes 5 --image-path /x --volume-path /y",
+                "--image-path is for XFS and --volume-path for btrfs: give one of them",
+            ),
             ("stats /s/images/x", "unexpected argument `/s/images/x`"),
+            ("destroy", "missing flag: --volume-path"),
+            ("list", "missing path argument"),
+            ("list /x /y", "unexpected argument `/y`"),
+            ("handle-opqwhiteouts", "missing flag: --opaque-path"),
+            ("collect", "missing flag: --store-path"),
             ("frobnicate", "No help topic for 'frobnicate'"),
         ] {
             assert_eq!(parse(line), Err(message.to_owned()), "{line}");
@@ -188,11 +325,13 @@ mod tests {
     }
 
     #[test]
-    fn what_later_versions_do_is_refused_by_name() {
-        for line in ["destroy --volume-path /v", "list /v", "handle-opqwhiteouts --opaque-path /v"] {
-            assert!(parse(line).unwrap_err().contains("not in this version"), "{line}");
+    fn a_size_is_a_number_of_sixty_three_bits() {
+        for size in ["-5", "-1", "9223372036854775808", "18446744073709551616", "1e9", "0x10", "5M", "", "5 "] {
+            assert_eq!(super::size(size), None, "{size}");
         }
-        let btrfs = "limit --volume-path /s/images/x/rootfs --disk-limit-bytes 5 --exclude-image-from-quota";
-        assert!(parse(btrfs).unwrap_err().contains("btrfs"));
+        assert_eq!(super::size("0"), Some(0));
+        assert_eq!(super::size("9223372036854775807"), Some(i64::MAX as u64));
+        let refusal = parse("limit --disk-limit-bytes -5 --image-path /x");
+        assert_eq!(refusal, Err("--disk-limit-bytes: `-5` is not a number of bytes".to_owned()));
     }
 }

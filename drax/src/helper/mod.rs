@@ -1,33 +1,56 @@
 //! The program `drax`, which also answers to the name `tardis`.
 //!
-//! It is meant to carry the setuid bit, so it trusts nothing of its surroundings: [`harden`] comes before anything else,
-//! arguments are read by [`arguments`] and nothing else, and a path is only the way to a descriptor (see [`image`]).
-//!
-//! In this version it acts for root alone, on XFS alone; everything else is refused in one sentence.
+//! It carries the setuid bit, so it trusts nothing of its surroundings: [`harden`] comes before anything else, arguments
+//! are read by [`arguments`] and nothing else. Then it becomes the user who called in all that concerns files, keeping
+//! the one capability that quotas need ([`caller`]). A path is only the way to a descriptor ([`directory`]), which has to
+//! be of one of a few forms ([`place`]) and in a store of that user's ([`store`]). `docs/drax-security.md` has the
+//! rules and the tests that pin them.
 //!
 //! Results go to stdout. So do errors, which is where grootfs reads them, and to stderr with `Error: ` before them,
 //! which is where the original's later versions print them. Exit codes: 0 done, 1 failed, 3 the result could not be
 //! written.
 
 mod arguments;
-mod commands;
+mod btrfs;
+mod caller;
+mod directory;
 mod error;
-mod image;
+mod log;
+mod place;
+mod store;
+mod usage;
+mod whiteouts;
+mod xfs;
 
 use crate::sys;
 use arguments::{Command, Invocation};
+use caller::Caller;
 use error::HelperError;
+use log::{Event, Timestamps};
+use place::Place;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Sets and reads the disk quota of a grootfs image. Called by grootfs; must be owned by root, with the setuid bit.
+Sets and reads the disk quota of grootfs images, for users who may not do so themselves. Called by grootfs; must be owned
+by root, with the setuid bit. Acts on stores that belong to the caller.
 
-Usage:
+Usage, on XFS:
   drax limit --disk-limit-bytes <bytes> --image-path <store>/images/<id>
   drax stats --volume-path <store>/images/<id>
+  drax handle-opqwhiteouts --opaque-path <store>/volumes/<layer>/<directory>...
+
+Usage, on btrfs:
+  drax limit --disk-limit-bytes <bytes> [--exclude-image-from-quota] --volume-path <store>/images/<id>/rootfs
+  drax stats [--force-sync] [--json] --volume-path <store>/images/<id>/rootfs
+  drax destroy --volume-path <store>/images/<id>/rootfs
+  drax list <store>/images/<id>
+  drax collect --store-path <store>
 ";
+
+/// The name under which the helper is known to callers who want log lines.
+const LOGGING_NAME: &str = "tardis";
 
 /// Runs the helper on the arguments of this process.
 pub fn run() -> ExitCode {
@@ -36,56 +59,63 @@ pub fn run() -> ExitCode {
     let Some(program) = arguments.next() else {
         return ExitCode::FAILURE;
     };
+    let program = arguments::base_name(&program);
     let arguments: Vec<OsString> = arguments.collect();
-    let result = harden()
-        .and_then(|()| Invocation::parse(arguments))
-        .and_then(|invocation| perform(invocation, &arguments::base_name(&program)));
-    match result {
-        Ok(output) => print(&output),
-        Err(error) => fail(&error),
+    let invocation = match harden().and_then(|()| Invocation::parse(arguments)) {
+        Ok(invocation) => invocation,
+        Err(error) => return fail(&error),
+    };
+    let log = Log::of(&program, &invocation);
+    log.write(Event::Starting);
+    match perform(&invocation.command, &program) {
+        Ok(output) => {
+            log.write(Event::Ending);
+            print(&output)
+        }
+        Err(error) => {
+            log.write(Event::Failed(&error.to_string()));
+            fail(&error)
+        }
     }
 }
 
 /// Cuts the process off from whoever started it.
 fn harden() -> Result<(), HelperError> {
+    /// More than the path to a directory and what is in it ever need.
+    const OPEN_FILES: u64 = 256;
     let failed = HelperError::Harden;
+    sys::allow_open_files(OPEN_FILES);
     sys::open_standard_descriptors().map_err(failed)?;
     sys::close_other_descriptors().map_err(failed)?;
     sys::clear_environment().map_err(failed)?;
     sys::forbid_dumps().map_err(failed)?;
+    sys::block_signals().map_err(failed)?;
     sys::set_umask(0o022);
     Ok(())
 }
 
-fn perform(invocation: Invocation, program: &str) -> Result<String, HelperError> {
-    match invocation.command {
-        Command::Help => Ok(HELP.to_owned()),
-        Command::Version => Ok(format!("{program} version {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Limit { image_path, bytes } => {
-            check_caller(program)?;
-            commands::limit(&image_path, bytes)
+fn perform(command: &Command, program: &str) -> Result<Vec<u8>, HelperError> {
+    let caller = || Caller::assume(program);
+    let text = match command {
+        Command::Help => HELP.to_owned(),
+        Command::Version => format!("{program} version {}\n", env!("CARGO_PKG_VERSION")),
+        Command::LimitXfs { image, bytes } => xfs::limit(&caller()?, image, *bytes)?,
+        Command::LimitBtrfs { volume, limit } => btrfs::limit(&caller()?, volume, *limit)?,
+        Command::Stats { path, sync, form } if Place::is_image_subvolume(path) => {
+            btrfs::stats(&caller()?, path, *sync, *form)?
         }
-        Command::Stats { image_path } => {
-            check_caller(program)?;
-            commands::stats(&image_path)
-        }
-    }
+        Command::Stats { path, .. } => xfs::stats(&caller()?, path)?,
+        Command::Destroy { volume } => btrfs::destroy(&caller()?, volume)?,
+        Command::List { path } => return btrfs::list(&caller()?, path),
+        Command::HandleWhiteouts { paths } => whiteouts::make_opaque(&caller()?, paths)?,
+        Command::Collect { store } => btrfs::collect(&caller()?, store)?,
+    };
+    Ok(text.into_bytes())
 }
 
-/// Only with root's rights can anything be done here, and only root itself is trusted with it so far.
-fn check_caller(program: &str) -> Result<(), HelperError> {
-    if sys::effective_uid() != 0 {
-        return Err(HelperError::NotPrivileged { program: program.to_owned() });
-    }
-    match sys::real_uid() {
-        0 => Ok(()),
-        uid => Err(HelperError::OnlyRoot { program: program.to_owned(), uid }),
-    }
-}
-
-fn print(output: &str) -> ExitCode {
+fn print(output: &[u8]) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(output).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(3),
     }
@@ -96,4 +126,38 @@ fn fail(error: &HelperError) -> ExitCode {
     let _ = writeln!(io::stdout(), "{error}");
     let _ = writeln!(io::stderr(), "Error: {error}");
     ExitCode::FAILURE
+}
+
+/// What is logged about one command, if anything.
+enum Log {
+    Nothing,
+    /// To stdout, errors also to stderr.
+    Limit(Timestamps),
+    /// To stderr; stdout is for the answer.
+    Stats(Timestamps),
+}
+
+impl Log {
+    fn of(program: &str, invocation: &Invocation) -> Self {
+        let timestamps = invocation.timestamps;
+        match invocation.command {
+            Command::LimitXfs { .. } if program == LOGGING_NAME => Self::Limit(timestamps),
+            Command::Stats { .. } if program == LOGGING_NAME => Self::Stats(timestamps),
+            _ => Self::Nothing,
+        }
+    }
+
+    fn write(&self, event: Event<'_>) {
+        let _ = match self {
+            Self::Nothing => Ok(()),
+            Self::Limit(timestamps) => {
+                let line = timestamps.line("limit", event);
+                let is_error = matches!(event, Event::Failed(_));
+                io::stdout()
+                    .write_all(line.as_bytes())
+                    .and_then(|()| if is_error { io::stderr().write_all(line.as_bytes()) } else { Ok(()) })
+            }
+            Self::Stats(timestamps) => io::stderr().write_all(timestamps.line("stats", event).as_bytes()),
+        };
+    }
 }

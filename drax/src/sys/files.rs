@@ -19,11 +19,28 @@ pub(crate) fn filesystem_magic(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(status.f_type as u32)
 }
 
+/// Opens `/` as a place to start from.
+pub(crate) fn open_root() -> io::Result<OwnedFd> {
+    // SAFETY: the path is a NUL-terminated literal; no mode is read because O_CREAT is not given.
+    let fd = check(unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) })?;
+    // SAFETY: open returned a descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Opens `name` below `parent` without following a link at `name`; close-on-exec.
 pub(crate) fn open_at(parent: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
     let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: `name` is a NUL-terminated string that outlives the call; no mode is read because O_CREAT is never given.
     let fd = check(unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?;
+    // SAFETY: openat returned a descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens a new file on the filesystem of `directory` that has no name, and goes when it is closed.
+pub(crate) fn open_nameless_file(directory: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: the path is a NUL-terminated literal, and the mode that O_TMPFILE has read is given.
+    let fd = check(unsafe { libc::openat(directory.as_raw_fd(), c".".as_ptr(), flags, 0o600 as libc::c_uint) })?;
     // SAFETY: openat returned a descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -40,8 +57,9 @@ pub(crate) fn remove_dir_at(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<(
     check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
 }
 
-/// Opens a directory somewhere below `parent`, going through no link and no mount on the way. Kernel 5.6.
-pub(crate) fn open_below(parent: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+/// Opens what is at `path` below `parent`, going through no link and no mount on the way; close-on-exec. With `O_CREAT`
+/// in `flags`, a file that is not there is made for its owner alone. Kernel 5.6.
+pub(crate) fn open_below(parent: BorrowedFd<'_>, path: &Path, flags: libc::c_int) -> io::Result<OwnedFd> {
     /// `struct open_how`
     #[repr(C)]
     struct OpenHow {
@@ -52,8 +70,8 @@ pub(crate) fn open_below(parent: BorrowedFd<'_>, path: &Path) -> io::Result<Owne
     const _: () = assert!(size_of::<OpenHow>() == 24);
 
     let how = OpenHow {
-        flags: (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64,
-        mode: 0,
+        flags: (flags | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64,
+        mode: if flags & libc::O_CREAT == 0 { 0 } else { 0o600 },
         resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV,
     };
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -61,8 +79,31 @@ pub(crate) fn open_below(parent: BorrowedFd<'_>, path: &Path) -> io::Result<Owne
     let fd = unsafe {
         libc::syscall(libc::SYS_openat2, parent.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<OpenHow>())
     };
-    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    let fd = check(fd)?;
+    let fd = check(RawFd::try_from(fd).map_err(io::Error::other)?)?;
     // SAFETY: openat2 returned a descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Locks one byte of a file together with others who share it, unless somebody holds it alone (`F_OFD_SETLK`). The lock
+/// ends with the descriptor.
+pub(crate) fn try_share_byte(file: BorrowedFd<'_>, place: i64) -> io::Result<bool> {
+    let range = libc::flock {
+        l_type: libc::F_RDLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: place,
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: the pointer is to a live `struct flock`, which this command only reads.
+    match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        other => other.map(|_| true),
+    }
+}
+
+/// Sets an extended attribute.
+pub(crate) fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> io::Result<()> {
+    // SAFETY: `name` is a NUL-terminated string; pointer and length describe `value`; both outlive the call.
+    let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    check(result).map(drop)
 }

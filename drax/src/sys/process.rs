@@ -2,6 +2,7 @@
 
 use super::check;
 use std::io;
+use std::mem::{MaybeUninit, size_of};
 use std::os::fd::RawFd;
 
 /// Eight random bytes from the kernel.
@@ -62,5 +63,115 @@ pub(crate) fn open_standard_descriptors() -> io::Result<()> {
 pub(crate) fn close_other_descriptors() -> io::Result<()> {
     // SAFETY: called first thing in the process, when nothing of ours owns a descriptor above 2.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets of capabilities, one bit each (`capabilities(7)`).
+pub(crate) mod capability {
+    /// Quotas, and attributes in the namespace `trusted`.
+    pub(crate) const SYS_ADMIN: u64 = 1 << 21;
+    /// What makes root independent of owners and permissions of files: `CAP_CHOWN`, `CAP_DAC_OVERRIDE`,
+    /// `CAP_DAC_READ_SEARCH`, `CAP_FOWNER`.
+    pub(crate) const OF_FILES: u64 = 0b1111;
+}
+
+/// `struct __user_cap_header_struct`
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+const _: () = assert!(size_of::<CapabilityHeader>() == 8);
+
+/// `struct __user_cap_data_struct`; there are two, for the lower and the upper 32 capabilities.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+const _: () = assert!(size_of::<CapabilityData>() == 12);
+
+/// Gives up all capabilities but those of `wanted` that the process has.
+pub(crate) fn keep_capabilities(wanted: u64) -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3`
+    const VERSION: u32 = 0x2008_0522;
+    let mut header = CapabilityHeader { version: VERSION, pid: 0 };
+    let mut data = [CapabilityData::default(); 2];
+    // SAFETY: both pointers are to structures as this version of the call reads and writes them (sizes asserted above).
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    check_long(result)?;
+    for (half, wanted) in data.iter_mut().zip([wanted as u32, (wanted >> 32) as u32]) {
+        let kept = half.permitted & wanted;
+        *half = CapabilityData { effective: kept, permitted: kept, inheritable: 0 };
+    }
+    // SAFETY: as above; the call only reads.
+    check_long(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })
+}
+
+/// Has the kernel check access to files as for user `uid`, who then also owns what is made.
+pub(crate) fn set_filesystem_uid(uid: u32) -> io::Result<()> {
+    // SAFETY: setfsuid takes a number. It returns the number in force before, also when it fails; and -1 is never set.
+    let now = unsafe {
+        libc::setfsuid(uid);
+        libc::setfsuid(u32::MAX)
+    };
+    if now as u32 == uid { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
+}
+
+/// Makes sure that no program started from here gains rights.
+pub(crate) fn forbid_new_privileges() -> io::Result<()> {
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes integers and touches no memory of ours.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Whether the process was started by one that may gain no rights, so that a setuid bit means nothing.
+pub(crate) fn are_new_privileges_forbidden() -> bool {
+    // SAFETY: PR_GET_NO_NEW_PRIVS takes integers and touches no memory of ours.
+    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+}
+
+/// Whether the program's own file is on a filesystem whose setuid bits mean nothing.
+pub(crate) fn is_own_file_nosuid() -> bool {
+    let mut status = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path is a NUL-terminated literal and the pointer valid for one `struct statvfs`.
+    let result = unsafe { libc::statvfs(c"/proc/self/exe".as_ptr(), status.as_mut_ptr()) };
+    // SAFETY: read only after statvfs has succeeded and filled the structure.
+    result == 0 && unsafe { status.assume_init() }.f_flag & libc::ST_NOSUID != 0
+}
+
+/// Holds off all signals that can be held off, so that the process ends between two steps only by `SIGKILL`.
+pub(crate) fn block_signals() -> io::Result<()> {
+    let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset fills the set it is given, which sigprocmask then reads; no old set is asked for.
+    check(unsafe {
+        libc::sigfillset(signals.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, signals.as_ptr(), std::ptr::null_mut())
+    })
+    .map(drop)
+}
+
+/// Allows as many open files as are needed, whatever the caller's limit. What the system does not allow is left.
+pub(crate) fn allow_open_files(count: u64) {
+    let limit = libc::rlimit { rlim_cur: count as libc::rlim_t, rlim_max: count as libc::rlim_t };
+    // SAFETY: the pointer is to a live `struct rlimit`, which the call only reads.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+}
+
+/// Year, month, day, hour, minute and second of a moment, in UTC.
+pub(crate) fn utc(seconds: u64) -> [i32; 6] {
+    let seconds = seconds as libc::time_t;
+    let mut time = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are valid for the call. All of `struct tm` is numbers and a pointer, for which zeros are a
+    // value, so it is initialised also where the year has no room in it.
+    let time = unsafe {
+        libc::gmtime_r(&raw const seconds, time.as_mut_ptr());
+        time.assume_init()
+    };
+    [time.tm_year + 1900, time.tm_mon + 1, time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec]
+}
+
+fn check_long(result: libc::c_long) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

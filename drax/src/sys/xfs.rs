@@ -34,7 +34,7 @@ pub(crate) struct DiskQuota {
     inode_hard_limit: u64,
     inode_soft_limit: u64,
     pub(crate) block_count: u64,
-    inode_count: u64,
+    pub(crate) inode_count: u64,
     inode_timer: i32,
     block_timer: i32,
     inode_warnings: u16,

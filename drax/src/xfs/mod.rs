@@ -6,20 +6,30 @@
 //!
 //! The numbers in use are the names of the empty directories in `<store>/projectids`, as the original has them.
 //! [`allocate_project`] tells the order of events that others may rely on.
+//!
+//! The kernel lets the owner of a directory put it into any project, also into one that is somebody else's image
+//! (`FS_IOC_FSSETXATTR` asks for ownership alone, outside of user namespaces). What is there then counts against that
+//! image's limit. So the number on a directory says nothing about whose project it is; [`allocate_project`] shows how
+//! one is told that is nobody's.
+
+mod allocation;
+
+pub use allocation::{allocate_project, reclaim_project, release_project};
 
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, DiskQuota, QuotaCommand, QuotaInfo, QuotaState};
 
-use std::ffi::CString;
-use std::fs::File;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 
 /// New files and directories take over the project of the directory (`FS_XFLAG_PROJINHERIT`).
 const INHERIT_PROJECT: u32 = 0x200;
 
 /// Unit of the sizes in `struct fs_disk_quota`.
 const QUOTA_BLOCK: u64 = 512;
+
+/// The place of the lock that who allocates project ids shares and who collects them holds alone: a byte of the store's
+/// lock file, locked with `F_OFD_SETLK`. grootfs computes it from the name `projectids`.
+pub const PROJECT_IDS_LOCK: i64 = 0x2430_136a_4bae_ae09;
 
 /// The number of a project. 0 is the project of everything that has been given none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,105 +123,17 @@ fn why_no_state(store: BorrowedFd<'_>) -> Result<QuotaSupport> {
     }
 }
 
-/// Gives `image`, a directory nobody else uses yet, a project of its own and returns its number.
-///
-/// The number goes onto the directory first and is reserved (`mkdir <projectids>/<number>`) second; where the reservation
-/// finds the number taken, another one is tried. So a reservation that no image directory refers to is garbage. Allocating
-/// processes need no lock among themselves: `mkdir` decides. A collector must keep them off while it looks, or a number
-/// that was given back and taken anew meanwhile would look like garbage to it.
-///
-/// A process that dies between the two steps leaves its directory with a number that may be another image's.
-///
-/// Numbers are drawn at random from a range 16 times as large as the count in use, so the expected number of attempts is
-/// just above one however many images there are. They start at 2, as the original's do.
-pub fn allocate_project(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>) -> Result<u32> {
-    /// With 15 of 16 numbers free, this many collisions in a row are not bad luck.
-    const ATTEMPTS: usize = 64;
-
-    let mut last = libc::EEXIST;
-    for _ in 0..ATTEMPTS {
-        let id = candidate(in_use(projectids)?)?;
-        set_project_id(image, id)?;
-        match sys::make_dir_at(projectids, &name(id), 0o755) {
-            Ok(()) => return Ok(id),
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => last = libc::EEXIST,
-            Err(error) => return Err(Error::during(Operation::Reserve)(error)),
-        }
-    }
-    Err(Error::during(Operation::Reserve)(std::io::Error::from_raw_os_error(last)))
-}
-
-/// Takes the limit off project `id` and gives its number back. Call it when the image's files are gone, and for a number
-/// that was reserved for this image: it may be another's at once. One that is not reserved any more, and 0, are fine.
-pub fn release_project(projectids: BorrowedFd<'_>, store: BorrowedFd<'_>, id: u32) -> Result<()> {
-    if id == 0 {
-        return Ok(());
-    }
-    match set_limit(store, id, 0) {
-        // Quotas are off, so there is no limit to take off: the store has been mounted without them since.
-        Err(error) if matches!(error.errno(), libc::ENOSYS | libc::ESRCH) => {}
-        other => other?,
-    }
-    match sys::remove_dir_at(projectids, &name(id)) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        other => other.map_err(Error::during(Operation::Release(ProjectId(id)))),
-    }
-}
-
-/// How many numbers are reserved: XFS counts one link for each subdirectory, besides `.` and the name itself.
-fn in_use(projectids: BorrowedFd<'_>) -> Result<u64> {
-    let failed = Error::during(Operation::CountReserved);
-    let directory = File::from(projectids.try_clone_to_owned().map_err(&failed)?);
-    Ok(directory.metadata().map_err(&failed)?.nlink().saturating_sub(2))
-}
-
-/// A random number to try, given how many are in use.
-fn candidate(in_use: u64) -> Result<u32> {
-    const FIRST: u64 = 2;
-    let range = in_use.saturating_mul(16).saturating_add(1024).min(u64::from(u32::MAX) - FIRST);
-    let random = sys::random().map_err(Error::during(Operation::Random))?;
-    // The remainder favours small numbers by less than one in 2^32.
-    let id = FIRST + random % range;
-    Ok(u32::try_from(id).unwrap_or(u32::MAX))
-}
-
-fn name(id: u32) -> CString {
-    CString::new(id.to_string()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::os::fd::AsFd;
-
-    #[test]
-    fn candidates_stay_between_two_and_sixteen_times_the_numbers_in_use() {
-        for count in [0, 1, 1000] {
-            for _ in 0..2000 {
-                let id = u64::from(candidate(count).unwrap());
-                assert!((2..2 + 16 * count + 1024).contains(&id), "{id} with {count} in use");
-            }
-        }
-    }
-
-    #[test]
-    fn candidates_never_reach_the_number_that_means_unset() {
-        for _ in 0..2000 {
-            assert_ne!(candidate(u64::MAX).unwrap(), u32::MAX);
-        }
-    }
 
     #[test]
     fn the_default_of_all_projects_cannot_be_limited_by_accident() {
         let root = File::open("/").unwrap();
         let error = set_limit(root.as_fd(), 0, 4096).unwrap_err();
         assert_eq!(error.errno(), libc::EINVAL);
-    }
-
-    #[test]
-    fn releasing_no_project_touches_nothing() {
-        let root = File::open("/").unwrap();
-        release_project(root.as_fd(), root.as_fd(), 0).unwrap();
     }
 
     #[test]

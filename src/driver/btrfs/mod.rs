@@ -23,7 +23,7 @@ use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
 use super::filesystem::{self as common, FilesystemError};
 use super::unmount::unmount;
-use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume, image_files};
+use super::{Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -39,11 +39,16 @@ const ROOTFS: &str = "rootfs";
 /// The root filesystem of an image whose caller mounts it.
 const SNAPSHOT: &str = "snapshot";
 
+/// The name of the driver.
+pub(super) const NAME: &str = "btrfs";
+
 /// The btrfs driver.
 #[derive(Clone, Debug, Default)]
 pub struct Btrfs {
     /// Directory that holds `mkfs.btrfs`; `None` is `$PATH`.
     pub progs: Option<PathBuf>,
+    /// What sets limits for a caller who may not.
+    pub helpers: Option<Helpers>,
 }
 
 /// Why btrfs could not do its work.
@@ -61,6 +66,10 @@ pub enum Error {
 }
 
 impl Driver for Btrfs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn signature(&self) -> &'static str {
         "a btrfs filesystem"
     }
@@ -128,16 +137,21 @@ impl Driver for Btrfs {
         Ok(())
     }
 
+    fn check_shared(&self, _shared: &SharedLayers<'_>) -> Result<(), super::Error> {
+        let reason = "btrfs makes images as copies, whose files have the owners of the originals; overlay-xfs can";
+        Err(super::Error::NoSharedLayers(reason.to_owned()))
+    }
+
     fn layers_too_many(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
         Ok(0)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
-        Ok(create_image(layout, request)?)
+        Ok(create_image(layout, request, self.helpers.as_ref())?)
     }
 
     fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), super::Error> {
-        Ok(create_image_volume(layout, image, path)?)
+        Ok(create_image_volume(layout, image, path, self.helpers.as_ref())?)
     }
 
     /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
@@ -150,11 +164,11 @@ impl Driver for Btrfs {
     }
 
     fn remove_image(&self, _layout: &Layout, image: &Path) -> Result<(), super::Error> {
-        Ok(remove_image(image)?)
+        Ok(remove_image(image, self.helpers.as_ref())?)
     }
 
     fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
-        Ok(usage(image)?)
+        Ok(usage(image, self.helpers.as_ref())?)
     }
 
     fn settle(&self, layout: &Layout) -> Result<(), super::Error> {
@@ -162,11 +176,11 @@ impl Driver for Btrfs {
     }
 
     fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
-        Ok(quota::collect(layout).map_err(Error::from)?)
+        Ok(quota::collect(layout, self.helpers.as_ref()).map_err(Error::from)?)
     }
 }
 
-fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error> {
+fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&Helpers>) -> Result<Vec<Mount>, Error> {
     let layers = Volume::total_size(request.volumes);
     image_files::write(&request.directory.join(image_files::INFO), layers)?;
     let name = if request.mount { ROOTFS } else { SNAPSHOT };
@@ -179,7 +193,8 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
     own_root(request.owner).take(&rootfs)?;
     fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
     if let Some(limit) = request.limit {
-        apply_limit(layout, request.directory, &rootfs, limit, layers)?;
+        let own = quota::apply(layout, &rootfs, limit, layers, helpers)?;
+        image_files::write(&request.directory.join(image_files::QUOTA), own)?;
     }
     for name in [image_files::INFO, image_files::QUOTA] {
         request.owner.take_if_there(&request.directory.join(name))?;
@@ -201,15 +216,10 @@ fn own_root(owner: Owner) -> Owner {
     Owner { uid: owner.uid.or(Some(0)), gid: owner.gid.or(Some(0)) }
 }
 
-fn apply_limit(layout: &Layout, image: &Path, rootfs: &Path, limit: DiskLimit, layers: u64) -> Result<(), Error> {
-    let own = quota::apply(layout, rootfs, limit, layers)?;
-    Ok(image_files::write(&image.join(image_files::QUOTA), own)?)
-}
-
 /// Only what is in a subvolume is counted. Where there is a limit the volume becomes a subvolume of its own, made inside
 /// the root filesystem, so that it shares that one's limit, and moved out. With classic quotas it does not share it, but
 /// has another one like it.
-fn create_image_volume(layout: &Layout, image: &Path, path: &Path) -> Result<(), Error> {
+fn create_image_volume(layout: &Layout, image: &Path, path: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
     let limit = image.join(image_files::QUOTA);
     if !files::exists(&limit)? {
         return Ok(fs::create_dir(path).on("creating volume source: mkdir", path)?);
@@ -217,15 +227,15 @@ fn create_image_volume(layout: &Layout, image: &Path, path: &Path) -> Result<(),
     let inside = rootfs_of(image)?.join(format!(".volume-{}", random_number()?));
     subvolumes::create(&inside)?;
     fs::rename(&inside, path).on("rename", path)?;
-    Ok(quota::limit_volume(layout, path, image_files::read(&limit)?)?)
+    Ok(quota::limit_volume(layout, path, image_files::read(&limit)?, helpers)?)
 }
 
 /// The limit goes first: a group of quotas cannot be taken apart once its subvolumes are gone.
-fn remove_image(image: &Path) -> Result<(), Error> {
+fn remove_image(image: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
     for name in [ROOTFS, SNAPSHOT] {
         let subvolume = image.join(name);
         if subvolumes::is_subvolume(&subvolume)? && files::exists(&image.join(image_files::QUOTA))? {
-            quota::release(&subvolume);
+            quota::release(&subvolume, helpers);
         }
     }
     for name in files::names(image)? {
@@ -250,12 +260,12 @@ fn entry_for_caller(image: &Path) -> Mount {
     }
 }
 
-fn usage(image: &Path) -> Result<Usage, Error> {
+fn usage(image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
     let rootfs = rootfs_of(image)?;
     let info = image.join(image_files::INFO);
     // The original kept no record of it here.
     let layers = if files::exists(&info)? { image_files::read(&info)? } else { 0 };
-    Ok(quota::usage(&rootfs, layers)?)
+    Ok(quota::usage(&rootfs, layers, helpers)?)
 }
 
 /// Removes a subvolume, or a directory that was meant to become one.

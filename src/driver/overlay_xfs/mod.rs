@@ -14,13 +14,16 @@ mod filesystem;
 mod links;
 mod mount;
 mod quota;
+mod shared;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::filesystem::FilesystemError;
 use super::unmount::unmount;
-use super::{DiskLimit, Driver, FilesystemRequest, ImageRequest, Mount, Usage, Volume, image_files};
+use super::{
+    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files,
+};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -32,9 +35,15 @@ use crate::unpacker::WhiteoutFormat;
 pub use filesystem::XfsError;
 pub use quota::QuotaError;
 
+/// The name of the driver.
+pub(super) const NAME: &str = "overlay-xfs";
+
 /// The overlay-xfs driver.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OverlayXfs;
+#[derive(Clone, Debug, Default)]
+pub struct OverlayXfs {
+    /// What sets limits for a caller who may not.
+    pub helpers: Option<Helpers>,
+}
 
 /// Why overlay-xfs could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +69,10 @@ pub enum Error {
 }
 
 impl Driver for OverlayXfs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn signature(&self) -> &'static str {
         "an XFS filesystem"
     }
@@ -122,12 +135,16 @@ impl Driver for OverlayXfs {
         Ok(mount::check_count(layers)?)
     }
 
+    fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), super::Error> {
+        shared::check(shared).map_err(super::Error::NoSharedLayers)
+    }
+
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
         Ok(mount::layers_too_many(layout, layers)?)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
-        Ok(create_image(layout, request)?)
+        Ok(create_image(layout, request, self.helpers.as_ref())?)
     }
 
     fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
@@ -143,7 +160,7 @@ impl Driver for OverlayXfs {
     }
 
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
-        Ok(usage(layout, image)?)
+        Ok(usage(layout, image, self.helpers.as_ref())?)
     }
 
     /// XFS frees as it removes.
@@ -158,11 +175,11 @@ impl Driver for OverlayXfs {
     }
 }
 
-fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error> {
+fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&Helpers>) -> Result<Vec<Mount>, Error> {
     let base = Volume::total_size(request.volumes);
     // Before anything is made in the directory: what is made there later inherits the project id.
     if let Some(limit) = request.limit {
-        apply_limit(layout, request.directory, limit, base)?;
+        apply_limit(layout, request.directory, limit, base, helpers)?;
     }
     for name in ["diff", "workdir", "rootfs"] {
         make_directory(&request.directory.join(name))?;
@@ -173,15 +190,21 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount
         request.owner.take_if_there(&request.directory.join(name))?;
     }
     if request.mount {
-        mount::mount(layout, request.directory, request.volumes)?;
+        mount::mount(layout, request)?;
         return Ok(Vec::new());
     }
     Ok(vec![mount::entry_for_caller(layout, request)?])
 }
 
-fn apply_limit(layout: &Layout, directory: &Path, limit: DiskLimit, base: u64) -> Result<(), Error> {
+fn apply_limit(
+    layout: &Layout,
+    directory: &Path,
+    limit: DiskLimit,
+    base: u64,
+    helpers: Option<&Helpers>,
+) -> Result<(), Error> {
     let bytes = limit.own(base).map_err(QuotaError::from)?;
-    quota::apply(layout, directory, bytes)?;
+    quota::apply(layout, directory, bytes, helpers)?;
     Ok(image_files::write(&directory.join(image_files::QUOTA), bytes)?)
 }
 
@@ -198,10 +221,10 @@ fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
 
 /// The project id that was reserved for this image.
 ///
-/// A directory may also bear an id that is another image's: its maker was killed before it found the id taken, or its
-/// remover after the id was given back. Releasing that one would take the limit off a living image. `image_quota` tells:
-/// it is written once the id is reserved and gone before it is released. Ids that are nobody's are left to
-/// [`quota::collect`].
+/// A directory may also bear an id that is another image's: its maker, an older version, was killed before it found the
+/// id taken, or its remover after the id was given back. Releasing that one would take the limit off a living image.
+/// `image_quota` tells: it is written once the id is reserved and gone before it is released. Ids that are nobody's are
+/// left to [`quota::collect`].
 fn own_project(image: &Path) -> Result<Option<u32>, Error> {
     if !files::exists(&image.join(image_files::QUOTA))? {
         return Ok(None);
@@ -209,8 +232,8 @@ fn own_project(image: &Path) -> Result<Option<u32>, Error> {
     Ok(quota::project_of(image)?)
 }
 
-fn usage(layout: &Layout, image: &Path) -> Result<Usage, Error> {
-    let own = quota::usage(layout, image)?;
+fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
+    let own = quota::usage(layout, image, helpers)?;
     let base = image_files::read(&image.join(image_files::INFO))?;
     Ok(Usage {
         total: base.saturating_add(own.used),

@@ -4,6 +4,7 @@
 //! ENOSPC, not EDQUOT, when a project is full, and reports the limit as the size of the filesystem to statvfs(3).
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use drax::{SmallerThanLayers, xfs};
 
 use crate::driver::filesystem::{open, open_store};
+use crate::driver::helper::{HelperError, Helpers, without_links};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
@@ -43,6 +45,12 @@ pub enum QuotaError {
     /// Usage could not be read.
     #[error("fetch stats: {0}")]
     Read(drax::Error),
+    /// The helper did not set the limit.
+    #[error("apply disk limit: {0}")]
+    ApplyByHelper(HelperError),
+    /// The helper did not read usage.
+    #[error("fetch stats: {0}")]
+    ReadByHelper(HelperError),
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -55,17 +63,27 @@ pub(super) struct OwnUsage {
 }
 
 /// Gives the directory of an image that is being made a project id with a limit.
-pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64) -> Result<(), QuotaError> {
+pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64, helpers: Option<&Helpers>) -> Result<(), QuotaError> {
     let store = open_store(layout.root())?;
     if let Some(reason) = missing_support(&store)? {
         return Err(QuotaError::NotEnforced(layout.root().display().to_string(), reason));
     }
-    // Shared among allocating processes, exclusive for `collect`: see there.
+    if let Some(helpers) = helpers {
+        return ask_for_limit(helpers, image, bytes);
+    }
+    // Shared among allocating processes, exclusive for `collect`: see there. The helper takes it, too.
     let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_PATIENCE)?;
     let Some(_allocation) = allocation else { return Err(QuotaError::Busy) };
     let project_ids = open(&layout.project_ids())?;
-    let project = xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd()).map_err(QuotaError::Apply)?;
-    xfs::set_limit(store.as_fd(), project, bytes).map_err(QuotaError::Apply)
+    xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd(), bytes).map_err(QuotaError::Apply)?;
+    Ok(())
+}
+
+fn ask_for_limit(helpers: &Helpers, image: &Path, bytes: u64) -> Result<(), QuotaError> {
+    let (bytes, image) = (bytes.to_string(), without_links(image)?);
+    let arguments = ["limit", "--disk-limit-bytes", &bytes, "--image-path"].map(OsStr::new);
+    helpers.tardis().run(arguments.into_iter().chain([image.as_os_str()])).map_err(QuotaError::ApplyByHelper)?;
+    Ok(())
 }
 
 /// Why limits cannot be enforced on the filesystem of `directory`; `None` if they can.
@@ -83,15 +101,21 @@ pub(super) fn project_of(image: &Path) -> Result<Option<u32>, QuotaError> {
     Ok(Some(project).filter(|project| *project != 0))
 }
 
-/// Gives a project id back.
+/// Gives the project id of an image back whose directory is all that bears it.
 pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
-    let (store, project_ids) = (open_store(layout.root())?, open(&layout.project_ids())?);
-    xfs::release_project(project_ids.as_fd(), store.as_fd(), project).map_err(QuotaError::Apply)
+    let project_ids = open(&layout.project_ids())?;
+    xfs::release_project(project_ids.as_fd(), project).map_err(QuotaError::Apply)
 }
 
 /// What an image's own data uses; an image without a limit is not counted.
-pub(super) fn usage(layout: &Layout, image: &Path) -> Result<OwnUsage, QuotaError> {
+pub(super) fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<OwnUsage, QuotaError> {
     let Some(project) = project_of(image)? else { return Ok(OwnUsage { used: 0, limit: 0 }) };
+    if let Some(helpers) = helpers {
+        let image = without_links(image)?;
+        let arguments = ["stats", "--volume-path"].map(OsStr::new).into_iter().chain([image.as_os_str()]);
+        let usage = helpers.tardis().usage(arguments).map_err(QuotaError::ReadByHelper)?;
+        return Ok(OwnUsage { used: usage.exclusive, limit: usage.quota });
+    }
     let usage = xfs::usage(open_store(layout.root())?.as_fd(), project).map_err(QuotaError::Read)?;
     Ok(OwnUsage { used: usage.used_bytes, limit: usage.limit_bytes })
 }
@@ -117,8 +141,9 @@ pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
             }
         }
     }
+    let project_ids = open(&layout.project_ids())?;
     for id in allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !borne.contains(id)) {
-        release(layout, id)?;
+        xfs::reclaim_project(project_ids.as_fd(), id).map_err(QuotaError::Apply)?;
     }
     Ok(())
 }

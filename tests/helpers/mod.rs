@@ -1,0 +1,215 @@
+//! Limits as an ordinary user has them set, by a helper with the setuid bit. Programs whose stores have limits run all of
+//! it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::quotas::{five_mebibytes, is_full, write};
+use crate::support::{DRIVER, Driver, MIB, Outcome, TempStore, install_helper, names, run, succeed, system_calls};
+
+const USER: u32 = 4003;
+
+/// The name and the flag of the driver's helper.
+const HELPER: (&str, &str) = match DRIVER {
+    Driver::OverlayXfs => ("tardis", "--tardis-bin"),
+    Driver::Btrfs => ("drax", "--drax-bin"),
+};
+
+/// A store that belongs to an ordinary user, with an image for it.
+pub(crate) struct UsersStore {
+    store: TempStore,
+    image: String,
+}
+
+impl UsersStore {
+    pub(crate) fn new() -> Self {
+        let store = TempStore::with_quota();
+        let image = five_mebibytes(&store);
+        let bin = store.beside("bin");
+        fs::create_dir(&bin).unwrap();
+        set_mode(store.path().parent().unwrap(), 0o755);
+        succeed("install", [env!("CARGO_BIN_EXE_grootfs"), bin.to_str().unwrap()]);
+        install_helper(&bin.join(HELPER.0));
+        succeed("chown", ["-R", &USER.to_string(), store.path().to_str().unwrap()]);
+        UsersStore { store, image }
+    }
+
+    /// A command of the user's, who has the helper in `$PATH`.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.store.beside("bin/grootfs"));
+        command.args(["--driver", DRIVER.name(), "--store"]).arg(self.store.path()).args(arguments);
+        command.uid(USER).gid(USER).current_dir("/").env("PATH", self.path());
+        command
+    }
+
+    fn path(&self) -> String {
+        format!("{}:/usr/bin:/bin", self.store.beside("bin").display())
+    }
+
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        run(&mut self.command(arguments))
+    }
+
+    /// Creates an image of 5 MiB with a limit of 10, unmounted as an ordinary user's are.
+    #[track_caller]
+    pub(crate) fn create(&self, flags: &[&str], id: &str) -> Outcome {
+        let create = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", &self.image, id];
+        self.run(&[flags, &create].concat())
+    }
+
+    /// Where the files lie that a container of this image writes.
+    fn own_files(&self, id: &str) -> PathBuf {
+        self.store.image(id).join(if DRIVER == Driver::Btrfs { "snapshot" } else { "diff" })
+    }
+
+    /// Nothing of an image is left, whether finished or in the making.
+    #[track_caller]
+    fn has_nothing_of(&self, id: &str) {
+        assert!(!self.store.image(id).exists());
+        assert_eq!(self.store.leftovers(), [""; 0]);
+        if DRIVER == Driver::OverlayXfs {
+            assert_eq!(names(&self.store.path().join("projectids")), [""; 0]);
+        }
+    }
+
+    /// A helper that leaves a note and does nothing, in a directory of its own.
+    pub(crate) fn fake(&self, mode: u32) -> (PathBuf, PathBuf) {
+        let directory = self.store.beside("fake");
+        fs::create_dir(&directory).unwrap();
+        chown(&directory, Some(USER), None).unwrap();
+        let (program, note) = (directory.join(HELPER.0), directory.join("note"));
+        let text = format!("#!/bin/sh\nprintf \"I'm groot - {} %s\" \"$*\" >{}\n", HELPER.0, note.display());
+        // Another process writes it: what this one has open for writing is inherited by what other tests start.
+        succeed("sh", ["-c", "printf %s \"$0\" >\"$1\"", &text, program.to_str().unwrap()]);
+        set_mode(&program, mode);
+        (program, note)
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_user_s_image_is_limited_counted_and_deleted() {
+    let store = UsersStore::new();
+    store.create(&[], "x").success();
+    write(&store.own_files("x").join("four"), 4 * MIB).unwrap();
+    is_full(write(&store.own_files("x").join("two-more"), 2 * MIB));
+
+    let stats = store.run(&["stats", "x"]).success();
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!(stats["disk_usage"], store.store.stats("x"));
+    assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
+
+    assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_limit_may_leave_the_layers_out() {
+    let store = UsersStore::new();
+    store.create(&[], "layers-are-here").success();
+    let arguments = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", "--exclude-image-from-quota"];
+    store.run(&[&arguments[..], &[&store.image, "x"]].concat()).success();
+    write(&store.own_files("x").join("nine"), 9 * MIB).unwrap();
+    is_full(write(&store.own_files("x").join("two-more"), 2 * MIB));
+}
+
+#[test]
+fn a_store_behind_a_link_is_known_to_the_helper_by_its_own_path() {
+    let store = UsersStore::new();
+    let link = store.store.beside("link");
+    symlink(store.store.path(), &link).unwrap();
+    let link = ["--store", link.to_str().unwrap()];
+    let image = [&store.image[..], "x"];
+    let create = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760"];
+    let mut command = Command::new(store.store.beside("bin/grootfs"));
+    command.args(["--driver", DRIVER.name()]).args(link).args(create).args(image);
+    command.uid(USER).gid(USER).env("PATH", store.path());
+    run(&mut command).success();
+    is_full(write(&store.own_files("x").join("six"), 6 * MIB));
+}
+
+#[test]
+fn the_helper_is_the_one_of_the_flag_or_of_the_config() {
+    let store = UsersStore::new();
+    let (program, note) = store.fake(0o4755);
+    store.create(&[HELPER.1, program.to_str().unwrap()], "x").success();
+    let called = fs::read_to_string(&note).unwrap();
+    let expected = match DRIVER {
+        Driver::OverlayXfs => format!("I'm groot - tardis limit --disk-limit-bytes {} --image-path ", 5 * MIB),
+        Driver::Btrfs => "I'm groot - drax limit --disk-limit-bytes 10485760 --volume-path ".to_owned(),
+    };
+    assert!(called.starts_with(&expected), "{called}");
+
+    fs::remove_file(&note).unwrap();
+    let config = store.store.beside("config.yml");
+    fs::write(&config, format!("{}_bin: {}\n", HELPER.0, program.display())).unwrap();
+    store.create(&["--config", config.to_str().unwrap()], "y").success();
+    assert!(note.exists());
+}
+
+#[test]
+fn the_helper_is_looked_up_in_path() {
+    let store = UsersStore::new();
+    let (program, note) = store.fake(0o4755);
+    let create = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", &store.image, "x"];
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    run(store.command(&create).env("PATH", path)).success();
+    assert!(note.exists());
+}
+
+#[test]
+fn a_helper_that_is_not_there_is_an_error_and_leaves_nothing() {
+    let store = UsersStore::new();
+    let expected = format!("apply disk limit: {} was not found in the $PATH", HELPER.0);
+    let failed = store.create(&[HELPER.1, "/no/such/helper"], "x").failure();
+    assert!(failed.ends_with(&expected), "{failed}");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_helper_without_the_setuid_bit_is_an_error_and_leaves_nothing() {
+    let store = UsersStore::new();
+    let (program, note) = store.fake(0o755);
+    let program = program.to_str().unwrap();
+    let failed = store.create(&[HELPER.1, program], "x").failure();
+    assert!(failed.ends_with(&format!("apply disk limit: missing the setuid bit on {}", HELPER.0)), "{failed}");
+    store.has_nothing_of("x");
+
+    store.create(&[], "y").success();
+    let failed = store.run(&[HELPER.1, program, "stats", "y"]).failure();
+    assert!(failed.contains(&format!("missing the setuid bit on {}", HELPER.0)), "{failed}");
+    assert!(!note.exists());
+}
+
+#[test]
+fn what_a_failed_helper_says_is_the_error() {
+    let store = UsersStore::new();
+    // A store that others may write to is none of the user's.
+    set_mode(&store.store.path().join("images"), 0o777);
+    let failed = store.create(&[], "x").failure();
+    assert!(failed.contains("apply disk limit: others may write in `"), "{failed}");
+    assert!(failed.ends_with(": exit status 1"), "{failed}");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn root_never_runs_a_helper() {
+    let store = UsersStore::new();
+    let (program, note) = store.fake(0o755);
+    let flags = [HELPER.1, program.to_str().unwrap()];
+    let create = ["create", "--disk-limit-size-bytes", "10485760", &store.image, "x"];
+    for arguments in [&create[..], &["stats", "x"], &["clean"], &["delete", "x"]] {
+        let calls = system_calls(&store.store.command([&flags[..], arguments].concat()));
+        // Of all that is started, the one process that writes new layers to disk may start a program: itself.
+        let own = if arguments[0] == "create" { 2 } else { 1 };
+        assert!(calls["execve"] <= own, "{arguments:?} {calls:?}");
+    }
+    assert!(!note.exists());
+}
