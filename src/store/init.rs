@@ -121,7 +121,6 @@ impl Store {
             return Err(Error::NotADirectory(root.display().to_string()));
         }
         namespace::check(&self.layout, &request.mappings)?;
-        self.check_lender(request.shared_layers.as_deref())?;
         self.driver.configure(&self.layout, request.filesystem, owner)?;
         owner.take(root)?;
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;

@@ -74,15 +74,11 @@ impl Store {
         }
     }
 
-    /// Refuses a lender that cannot be one, or another than the store has already.
-    pub(super) fn check_lender(&self, lender: Option<&Path>) -> Result<(), Error> {
-        let present = Record::read(&self.layout)?.map(|record| record.store);
-        let is_initialised = files::exists(&self.layout.namespace_file())?;
-        let Some(path) = lender else {
-            return if present.is_none() { Ok(()) } else { Err(Error::SharedLayersDiffer) };
-        };
+    /// Refuses a lender that cannot be one, and another than the store has already.
+    fn check_lender(&self, path: &Path) -> Result<(), Error> {
         let path = fs::canonicalize(path).on("resolve", path)?;
-        if is_initialised && present.as_ref() != Some(&path) {
+        let is_initialised = files::exists(&self.layout.namespace_file())?;
+        if is_initialised && Record::read(&self.layout)?.is_none_or(|record| record.store != path) {
             return Err(Error::SharedLayersDiffer);
         }
         let refuse = |reason| Err(Error::CannotShare(path.display().to_string(), reason));
@@ -104,14 +100,15 @@ impl Store {
 
     /// Checks that the store at `lender` can keep this one's layers.
     pub(super) fn try_lender(&self, lender: &Path, mappings: &IdMappings) -> Result<(), Error> {
-        self.check_lender(Some(lender))?;
+        self.check_lender(lender)?;
         let lender = Lender::new(self, lender, "")?.store;
         self.driver.check_shared(&SharedLayers { layout: &lender.layout, mappings })?;
         lender.check_initialised()
     }
 
-    /// Makes the store at `lender` keep this one's layers. To be done once, before the store is initialised.
+    /// Makes the store at `lender` keep this one's layers, as it does already unless this one is new.
     pub(super) fn borrow_from(&self, lender: &Path) -> Result<(), Error> {
+        self.check_lender(lender)?;
         if Record::read(&self.layout)?.is_some() {
             return Ok(());
         }
