@@ -136,6 +136,31 @@ impl IdMap {
         self.mapped(0)
     }
 
+    /// The map of a mount that shows what is on disk as [`IdMappings`] translate it, in lines of `<on disk> <shown> <count>`
+    /// (user_namespaces(7)). An id in no range shows as itself, unless that is what another one shows as.
+    pub fn as_mount_map(&self) -> String {
+        let gaps = self.gaps();
+        let has_room = self.0.len() + gaps.len() <= MAX_RANGES;
+        let ranges = self.0.iter().chain(gaps.iter().filter(|_| has_room));
+        ranges.map(|IdRange { namespace, host, size }| format!("{namespace} {host} {size}\n")).collect()
+    }
+
+    /// Ids that are in no range, neither in the namespace nor on the host, each as itself.
+    fn gaps(&self) -> Vec<IdRange> {
+        let both = |range: &IdRange| [range.namespace, range.host].map(|first| (first, range.size));
+        let mut taken: Vec<(u32, u32)> = self.0.iter().flat_map(both).chain([(RESERVED, 1)]).collect();
+        taken.sort_unstable();
+        let mut gaps = Vec::new();
+        let mut next = 0;
+        for (first, size) in taken {
+            if first > next {
+                gaps.push(IdRange { namespace: next, host: next, size: first - next });
+            }
+            next = next.max(first.saturating_add(size));
+        }
+        gaps
+    }
+
     fn mapped(&self, id: u32) -> Option<u32> {
         self.0.iter().find_map(|range| range.to_host(id))
     }
@@ -197,6 +222,27 @@ impl IdMappings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_shows_ids_in_no_range_as_themselves() {
+        let map = |texts: &[&str]| IdMap::new(texts.iter().map(|text| text.parse().unwrap()).collect()).unwrap();
+        assert_eq!(map(&[]).as_mount_map(), "0 0 4294967295\n");
+        let garden = map(&["0:4294967294:1", "1:1:4294967293"]);
+        assert_eq!(garden.as_mount_map(), "0 4294967294 1\n1 1 4294967293\n");
+        let user = map(&["0:1000:1", "1:100000:65000"]);
+        assert_eq!(
+            user.as_mount_map(),
+            "0 1000 1\n1 100000 65000\n65001 65001 34999\n165000 165000 4294802295\n",
+            "1000 is in a range of the namespace"
+        );
+        let odd: Vec<IdRange> =
+            (0..MAX_RANGES as u32).map(|n| format!("{}:{}:1", n * 2, n * 2).parse().unwrap()).collect();
+        assert_eq!(
+            IdMap::new(odd).unwrap().as_mount_map().lines().count(),
+            MAX_RANGES,
+            "no more than the kernel takes"
+        );
+    }
 
     fn map(texts: &[&str]) -> Result<IdMap, String> {
         let ranges = texts.iter().map(|text| text.parse()).collect::<Result<_, MappingError>>();

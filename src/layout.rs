@@ -72,6 +72,16 @@ impl Layout {
         self.root.join("meta")
     }
 
+    /// Where the layers are, in a store that shares those of another one.
+    pub fn shared_layers_file(&self) -> PathBuf {
+        self.meta().join("shared-layers.json")
+    }
+
+    /// Records of which images of other stores need which layers.
+    pub fn lent(&self) -> PathBuf {
+        self.meta().join("lent")
+    }
+
     /// Records of which image needs which layers.
     pub fn dependencies(&self) -> PathBuf {
         self.root.join("meta/dependencies")

@@ -91,6 +91,42 @@ fn of_an_index_the_image_for_this_machine() {
 }
 
 #[test]
+fn images_for_several_machines_in_both_formats() {
+    let (store, registry) = (TempStore::new(), Registry::plain());
+    let layout = store.beside("layout");
+    let first = |layout: &std::path::Path| -> serde_json::Value {
+        let index = fs::read(layout.join("index.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&index).unwrap()["manifests"][0].clone()
+    };
+    // Another image for another machine, then the one for this.
+    let other = Image::new().layer(Layer::new(Archive::new().file("other", 0o644, b"x").bytes()));
+    other.edit_config(|config| config["architecture"] = "s390x".into()).write(&layout, "latest");
+    let mut entries = vec![first(&layout)];
+    image().write(&layout, "latest");
+    entries.push(first(&layout));
+    let here = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    for (entry, architecture) in entries.iter_mut().zip(["s390x", here]) {
+        entry.as_object_mut().unwrap().remove("annotations");
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+    }
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries });
+    let mut top = write_document(&layout, &index, media_type);
+    top["annotations"]["org.opencontainers.image.ref.name"] = "latest".into();
+    fs::write(layout.join("index.json"), json!({ "schemaVersion": 2, "manifests": [top] }).to_string()).unwrap();
+
+    let url = format!("oci://{}:latest", layout.display());
+    for (format, expected) in [("oci", "image.index"), ("v2s2", "manifest.list")] {
+        let pushed = registry.push(&url, &format!("multi:{format}"), &["--all", "--format", format]);
+        let raw = support::succeed("skopeo", ["inspect", "--raw", "--tls-verify=false", &pushed]);
+        assert!(raw.contains(expected), "{raw}");
+        succeeds(&store, &registry.host(), &pushed, format);
+        let pinned = registry.url(&format!("multi@{}", registry.digest(&format!("multi:{format}"))));
+        succeeds(&store, &registry.host(), &pinned, &format!("{format}-pinned"));
+    }
+}
+
+#[test]
 fn a_certificate_of_a_private_authority() {
     let (store, registry) =
         (TempStore::new(), Registry::start(Setup { tls_for: Some("localhost"), ..Setup::default() }));

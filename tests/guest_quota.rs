@@ -286,6 +286,30 @@ fn a_dead_image_that_bears_the_project_id_of_a_living_one_does_not_take_its_limi
 }
 
 #[test]
+fn an_image_of_another_store_s_layers_has_its_own_limit() {
+    let lender = TempStore::with_quota();
+    let store = TempStore::uninitialised();
+    let mapping = ["--uid-mapping", "0:1000:1", "--gid-mapping", "0:1000:1"];
+    let init = ["init-store", "--store-size-bytes", "1073741824", "--shared-layers", lender.path().to_str().unwrap()];
+    store.ok([&init[..], &mapping].concat());
+    let url = five_mebibytes(&store);
+    for store in [&lender, &store] {
+        store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "x"]);
+        write(&store.rootfs("x").join("four"), 4 * MIB).unwrap();
+        is_full(write(&store.rootfs("x").join("two-more"), 2 * MIB));
+        let stats = store.stats("x");
+        assert_eq!(number(&stats, "quota_size_bytes"), 5 * MIB);
+        assert_eq!(number(&stats, "committed_space_bytes"), 10 * MIB);
+        assert_eq!(number(&stats, "total_bytes_used"), 5 * MIB + number(&stats, "exclusive_bytes_used"));
+        assert!(number(&stats, "exclusive_bytes_used") >= 4 * MIB);
+    }
+    assert_eq!((lender.volumes().len(), store.volumes().len()), (1, 0));
+    store.ok(["delete", "x"]);
+    assert_eq!(names(&store.path().join("projectids")), [""; 0]);
+    assert_eq!(names(&lender.path().join("projectids")).len(), 1);
+}
+
+#[test]
 fn a_mount_without_project_quotas_is_refused_with_the_remedy() {
     for options in ["loop", "loop,uquota"] {
         let store = TempStore::uninitialised();

@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use support::{
@@ -64,6 +65,14 @@ fn an_unchanged_tag_costs_one_short_answer() {
     let before = plain.asked().len();
     succeeds(&store, &plain.host(), &plain.url(), "four");
     assert_eq!(plain.asked().len() - before, 1);
+    let written = || {
+        let files =
+            names(&documents(&store)).into_iter().map(|name| fs::metadata(documents(&store).join(name)).unwrap());
+        files.map(|file| file.ino()).collect::<Vec<_>>()
+    };
+    let before = written();
+    succeeds(&store, &plain.host(), &plain.url(), "five");
+    assert_eq!(written(), before, "nothing is written again");
 }
 
 #[test]
@@ -176,6 +185,10 @@ fn a_damaged_document_is_fetched_again() {
         fs::create_dir(documents(&store).join(&name)).unwrap();
     }
     succeeds(&store, &server.host(), &server.url(), "odd");
+    fs::remove_dir_all(documents(&store)).unwrap();
+    fs::write(documents(&store), "").unwrap();
+    succeeds(&store, &server.host(), &server.url(), "odder");
+    assert_eq!(store.leftovers(), [""; 0]);
 }
 
 #[test]

@@ -313,6 +313,10 @@ pub(crate) struct InitStoreArgs {
     #[arg(long)]
     without_quota: bool,
 
+    /// Use the layers of the store at this path, which has no mappings, with this one's ids [default: none, keep its own]
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    shared_layers: Option<PathBuf>,
+
     #[arg(hide = true)]
     extra: Vec<OsString>,
 }
@@ -464,6 +468,7 @@ impl InitStoreArgs {
         overrides.store_size_bytes = self.store_size_bytes;
         overrides.with_direct_io = self.with_direct_io;
         overrides.without_quota = self.without_quota;
+        overrides.shared_layers.clone_from(&self.shared_layers);
     }
 }
 

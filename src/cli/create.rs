@@ -55,8 +55,8 @@ fn create(
     specification(&created, config.create.mount_destination)
         .and_then(|text| output::line(&text))
         .inspect_err(|_| delete_untold(store, id))?;
-    if created.has_new_layers {
-        flush_later(store.layout().root(), &config.driver);
+    if let Some(store) = &created.new_layers_in {
+        flush_later(store, &config.driver);
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn created() -> Created {
-        Created { rootfs: "/s/images/x/rootfs".into(), env: Vec::new(), mounts: Vec::new(), has_new_layers: false }
+        Created { rootfs: "/s/images/x/rootfs".into(), env: Vec::new(), mounts: Vec::new(), new_layers_in: None }
     }
 
     #[test]

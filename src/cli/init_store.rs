@@ -19,6 +19,7 @@ pub(crate) fn run(config: &Config, args: &InitStoreArgs) -> Result<(), Failure> 
             with_direct_io: config.init.with_direct_io,
         },
         mappings: mappings::of(args)?,
+        shared_layers: config.init.shared_layers.clone(),
     })?;
     Ok(())
 }

@@ -146,6 +146,7 @@ fn init(document: &Document, flags: &Overrides, store_size_bytes: u64) -> InitCo
         store_size_from_flag: flags.store_size_bytes.is_some(),
         with_direct_io: flags.with_direct_io || document.init.with_direct_io,
         without_quota: flags.without_quota || document.init.without_quota,
+        shared_layers: path(&flags.shared_layers, document.init.shared_layers.clone()),
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
              mount_destination: root, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
-             init: {store_size_bytes: 3, with_direct_io: true, without_quota: true}}",
+             init: {store_size_bytes: 3, with_direct_io: true, without_quota: true, shared_layers: /l}}",
         );
         let expected = Config {
             store: "/s".into(),
@@ -244,6 +245,7 @@ mod tests {
                 store_size_from_flag: false,
                 with_direct_io: true,
                 without_quota: true,
+                shared_layers: Some("/l".into()),
             },
         };
         assert_eq!(config, expected);

@@ -36,4 +36,5 @@ pub struct Overrides {
     pub store_size_bytes: Option<i64>,
     pub with_direct_io: bool,
     pub without_quota: bool,
+    pub shared_layers: Option<PathBuf>,
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use self::btrfs::Btrfs;
 use self::overlay_xfs::OverlayXfs;
+use crate::idmap::IdMappings;
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::owner::Owner;
@@ -48,6 +49,8 @@ pub struct ImageRequest<'a> {
     pub published: &'a Path,
     /// The layers, bottom first.
     pub volumes: &'a [Volume],
+    /// Where the layers are, if not in the image's store.
+    pub shared: Option<&'a SharedLayers<'a>>,
     /// The limit, if there is to be one.
     pub limit: Option<DiskLimit>,
     /// Whose the image is to be.
@@ -56,6 +59,15 @@ pub struct ImageRequest<'a> {
     pub mount: bool,
     /// Whether it is root of the machine who mounts it, rather than root of a user namespace.
     pub is_for_root: bool,
+}
+
+/// Layers that are another store's, where they have the ids of images.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedLayers<'a> {
+    /// The other store.
+    pub layout: &'a Layout,
+    /// What the ids are to be shown as.
+    pub mappings: &'a IdMappings,
 }
 
 /// An entry of `mounts` in the container configuration (OCI runtime specification).
@@ -111,8 +123,8 @@ pub struct Options {
 /// [`Error::Unknown`]
 pub fn named(name: &str, options: Options) -> Result<Box<dyn Driver>, Error> {
     match name {
-        "overlay-xfs" => Ok(Box::new(OverlayXfs { helpers: options.helpers })),
-        "btrfs" => Ok(Box::new(Btrfs { progs: options.btrfs_progs, helpers: options.helpers })),
+        overlay_xfs::NAME => Ok(Box::new(OverlayXfs { helpers: options.helpers })),
+        btrfs::NAME => Ok(Box::new(Btrfs { progs: options.btrfs_progs, helpers: options.helpers })),
         other => Err(Error::Unknown(other.to_owned())),
     }
 }
@@ -126,6 +138,9 @@ pub enum Error {
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// This driver, or this kernel, cannot show layers with other ids.
+    #[error("layers cannot be shared between stores: {0}")]
+    NoSharedLayers(String),
     /// Something is mounted where an image is to be removed.
     #[error("deleting image path '{image}' failed: {mount} is a mount point: unmount it and delete again")]
     MountedBelow {
@@ -157,6 +172,8 @@ impl Error {
 /// All methods take names of the store's [`Layout`] and touch nothing else. Volumes and images are made under
 /// temporary names; publishing them is the store's doing.
 pub trait Driver: Sync {
+    /// What [`named`] knows it by.
+    fn name(&self) -> &'static str;
     /// What a file that holds this driver's filesystem is called.
     fn signature(&self) -> &'static str;
     /// Formats `backing`, an empty file, for this driver.
@@ -189,6 +206,9 @@ pub trait Driver: Sync {
 
     /// Checks that the kernel can mount an image of so many layers.
     fn check_mountable(&self, layers: usize) -> Result<(), Error>;
+    /// Finds out whether images can be made of these layers, by trying, and leaves nothing.
+    fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), Error>;
+
     /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.

@@ -15,11 +15,12 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
+use super::shared::Lender;
 use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, removal};
-use crate::driver::{DiskLimit, ImageRequest, Mount};
+use crate::driver::{DiskLimit, ImageRequest, Mount, SharedLayers};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
-use crate::image::{Image, Reference, without_secret};
+use crate::image::{ChainId, Image, Reference, without_secret};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
@@ -67,8 +68,8 @@ pub struct Created {
     pub env: Vec<String>,
     /// Mounts left to the caller.
     pub mounts: Vec<Mount>,
-    /// Whether layers were unpacked, which should be flushed in time.
-    pub has_new_layers: bool,
+    /// The store that layers were unpacked in, which should be flushed in time.
+    pub new_layers_in: Option<PathBuf>,
 }
 
 impl Store {
@@ -79,9 +80,13 @@ impl Store {
         let shown = without_secret(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
         let mappings = self.mappings()?;
+        let lender = self.lender()?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
+        }
+        if let Some(lender) = &lender {
+            lender.check_can_be_used(self.caller, request.mount)?;
         }
         self.check_is_new(&id)?;
 
@@ -96,45 +101,19 @@ impl Store {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let mut created = self.make(request, request.clean.as_ref(), &id, &source, image.clone(), mappings.clone());
+        let making = Making { store: self, request, id, source, image, mappings, lender };
+        let mut created = making.run(request.clean.as_ref());
         if let Err(error) = &created
             && error.is_full()
-            && source.fetcher.is_repeatable()
-            && self.make_room(request, error)
+            && making.source.fetcher.is_repeatable()
+            && making.make_room(error)
         {
-            created = self.make(request, None, &id, &source, image, mappings);
+            created = making.run(None);
         }
         if let Err(error) = &created {
-            self.clean_up_after(error, &id);
+            making.clean_up_after(error);
         }
         created
-    }
-
-    /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
-    fn make_room(&self, request: &Request<'_>, error: &Error) -> bool {
-        let Some(clean) = &request.clean else { return false };
-        if self.layer_sizes().is_ok_and(|layers| layers.unused == 0) {
-            return false;
-        }
-        tracing::info!(%error, "store-is-full-cleaning");
-        (clean.with_own_log)(&mut || garbage::clean_before_create(self, 0, request.ignore_images));
-        // What was removed may take a moment to become room.
-        if let Err(error) = self.driver.settle(&self.layout) {
-            tracing::error!(%error, "waiting-for-room-failed");
-        }
-        true
-    }
-
-    fn clean_up_after(&self, error: &Error, id: &ImageId) {
-        let _session = tracing::info_span!("create-failed-cleaning-up").entered();
-        let mut cleaned = removal::abandon(self, id);
-        if error.is_full() {
-            // So that the next one, of a smaller image, finds the room that this one had taken.
-            cleaned = cleaned.and(self.driver.settle(&self.layout).map_err(Error::from));
-        }
-        if let Err(error) = cleaned {
-            tracing::error!(%error, "failed");
-        }
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -154,95 +133,145 @@ impl Store {
         }
         check_blobs_fit(image, request.limit)
     }
+}
 
-    fn make(
-        &self,
-        request: &Request<'_>,
-        clean: Option<&CleanFirst<'_>>,
-        id: &ImageId,
-        source: &Source<'_>,
-        image: Image,
-        mappings: IdMappings,
-    ) -> Result<Created, Error> {
-        let owner = self.owner(&mappings);
-        removal::remove_unfinished(self, id)?;
-        let present = self.claim_and_clean(request, clean, id, &image)?;
+/// One image being made, under its lock.
+struct Making<'a> {
+    store: &'a Store,
+    request: &'a Request<'a>,
+    id: ImageId,
+    source: Source<'a>,
+    image: Image,
+    mappings: IdMappings,
+    /// The store that keeps this one's layers.
+    lender: Option<Lender>,
+}
+
+impl Making<'_> {
+    fn run(&self, clean: Option<&CleanFirst<'_>>) -> Result<Created, Error> {
+        removal::remove_unfinished(self.store, &self.id)?;
+        let present = self.claim_and_clean(clean)?;
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
-            let _session = tracing::info_span!("image-pulling").entered();
-            let options = source.pull_options(request, &image, &mappings);
-            let pulled = layers::pull(self, &source.fetcher, &image, &options, present);
-            pulled.map_err(|error| source.name_in(error))?;
+            self.pull(present)?;
         }
-        if let Err(error) = source.known.keep(id, owner) {
+        let owner = self.store.owner(&self.mappings);
+        if let Err(error) = self.source.known.keep(&self.id, owner) {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
         let _session = tracing::info_span!("making-image").entered();
-        let (directory, published) = (self.layout.creating(id.as_str()), self.layout.image(id.as_str()));
+        let layout = &self.store.layout;
+        let (directory, published) = (layout.creating(self.id.as_str()), layout.image(self.id.as_str()));
         make_private_directory(&directory)?;
         owner.take(&directory)?;
-        let mut mounts = self.fill(request, id, &image, &directory, &published, &mappings)?;
-        mounts.extend(self.make_volumes(&image.volumes, &directory, &published, owner)?);
-        publish(&directory, &published, id)?;
-        Ok(Created { rootfs: published.join("rootfs"), env: image.env, mounts, has_new_layers })
+        let mut mounts = self.fill(&directory, &published)?;
+        mounts.extend(self.make_volumes(&directory, &published, owner)?);
+        publish(&directory, &published, &self.id)?;
+        Ok(Created {
+            rootfs: published.join("rootfs"),
+            env: self.image.env.clone(),
+            mounts,
+            new_layers_in: has_new_layers.then(|| self.layers_in().layout.root().to_owned()),
+        })
+    }
+
+    /// The store that keeps the layers.
+    fn layers_in(&self) -> &Store {
+        self.lender.as_ref().map_or(self.store, |lender| &lender.store)
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(
-        &self,
-        request: &Request<'_>,
-        clean: Option<&CleanFirst<'_>>,
-        id: &ImageId,
-        image: &Image,
-    ) -> Result<Vec<bool>, Error> {
-        let claimed = self.claim(request, id, image);
+    fn claim_and_clean(&self, clean: Option<&CleanFirst<'_>>) -> Result<Vec<bool>, Error> {
+        let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
         (clean.with_own_log)(&mut || {
-            garbage::clean_before_create(self, clean.threshold_bytes, request.ignore_images);
+            garbage::clean_before_create(self.store, clean.threshold_bytes, self.request.ignore_images);
         });
         match claimed {
-            Err(error) if error.is_full() => self.claim(request, id, image),
+            Err(error) if error.is_full() => self.claim(),
             claimed => claimed,
         }
     }
 
     /// Puts the image's layers in use, and tells which are there.
-    fn claim(&self, request: &Request<'_>, id: &ImageId, image: &Image) -> Result<Vec<bool>, Error> {
+    fn claim(&self) -> Result<Vec<bool>, Error> {
+        let (layout, image, id) = (&self.store.layout, self.request.image, self.id.as_str());
         let _claims =
-            tracing::debug_span!("acquiring-shared-lock").in_scope(|| lock::share_whole(&self.layout.lock_file()))?;
+            tracing::debug_span!("acquiring-shared-lock").in_scope(|| lock::share_whole(&layout.lock_file()))?;
         // The store may be on its way out.
-        if !files::exists(&self.layout.namespace_file())? {
+        if !files::exists(&layout.namespace_file())? {
             return Err(Error::NotInitialised);
         }
-        let chain_ids = || image.layers.iter().map(|layer| &layer.chain_id);
-        dependencies::write(&self.layout, id, &dependencies::image_key(id.as_str()), chain_ids())?;
+        let chain_ids: Vec<&ChainId> = self.image.layers.iter().map(|layer| &layer.chain_id).collect();
+        let temporary = layout.recording(id);
+        dependencies::write(layout, &temporary, &dependencies::image_key(id), &chain_ids)?;
         // Kept only for images that clean is told to spare: one for every image would grow without end.
-        if request.ignore_images.iter().any(|ignored| ignored == request.image) {
-            let written =
-                dependencies::write(&self.layout, id, &dependencies::base_image_key(request.image), chain_ids());
+        if self.request.ignore_images.iter().any(|ignored| ignored == image) {
+            let key = dependencies::base_image_key(image);
+            let written = match &self.lender {
+                Some(lender) => lender.spare(&self.id, &key, &chain_ids),
+                None => dependencies::write(layout, &temporary, &key, &chain_ids),
+            };
             // The name of the image may be longer than a file's; then its layers are not spared, and that is all.
             if let Err(error) = written {
-                tracing::error!(%error, image = request.image, "recording-ignored-image-failed");
+                tracing::error!(%error, image, "recording-ignored-image-failed");
             }
         }
-        Ok(layers::claim(&self.layout, image)?)
+        match &self.lender {
+            Some(lender) => lender.claim(&self.id, &self.image, &chain_ids),
+            None => Ok(layers::claim(layout, &self.image)?),
+        }
+    }
+
+    fn pull(&self, present: Vec<bool>) -> Result<(), Error> {
+        let _session = tracing::info_span!("image-pulling").entered();
+        let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
+        let is_remote = self.source.fetcher.is_remote(&self.image);
+        let usual = if is_remote { processors.max(DOWNLOADS) } else { processors };
+        let request = self.request;
+        let as_they_are = IdMappings::identity();
+        let options = PullOptions {
+            verify: !request.source.skip_validation || self.source.fetcher.registry_image().is_some(),
+            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
+            readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+            mappings: if self.lender.is_some() { &as_they_are } else { &self.mappings },
+        };
+        let pulled = layers::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);
+        pulled.map_err(|error| self.source.name_in(error))
+    }
+
+    fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+        let (store, layers) = (self.store, &self.image.layers);
+        let mut volumes = layers::sizes(self.layers_in(), layers)?;
+        if !self.request.mount {
+            let count = store.driver.layers_too_many(&store.layout, volumes.len())?;
+            volumes = flatten::flatten(store, &self.id, layers, volumes, count, store.whiteouts(&self.mappings))?;
+        }
+        let shared =
+            self.lender.as_ref().map(|lender| SharedLayers { layout: &lender.store.layout, mappings: &self.mappings });
+        let request = ImageRequest {
+            directory,
+            published,
+            volumes: &volumes,
+            shared: shared.as_ref(),
+            limit: self.request.limit,
+            owner: store.owner(&self.mappings),
+            mount: self.request.mount,
+            is_for_root: store.is_for_root(&self.mappings),
+        };
+        store.driver.create_image(&store.layout, &request).map_err(Error::MakeImage)
     }
 
     /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-    fn make_volumes(
-        &self,
-        volumes: &[String],
-        directory: &Path,
-        published: &Path,
-        owner: Owner,
-    ) -> Result<Vec<Mount>, Error> {
-        let mut mounts = Vec::with_capacity(volumes.len());
-        for volume in volumes {
+    fn make_volumes(&self, directory: &Path, published: &Path, owner: Owner) -> Result<Vec<Mount>, Error> {
+        let mut mounts = Vec::with_capacity(self.image.volumes.len());
+        for volume in &self.image.volumes {
             let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
             let name = format!("vol-{name}");
             let path = directory.join(&name);
-            self.driver.create_image_volume(&self.layout, directory, &path).map_err(Error::MakeImage)?;
+            let made = self.store.driver.create_image_volume(&self.store.layout, directory, &path);
+            made.map_err(Error::MakeImage)?;
             owner.take(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
             mounts.push(Mount {
@@ -255,30 +284,31 @@ impl Store {
         Ok(mounts)
     }
 
-    fn fill(
-        &self,
-        request: &Request<'_>,
-        id: &ImageId,
-        image: &Image,
-        directory: &Path,
-        published: &Path,
-        mappings: &IdMappings,
-    ) -> Result<Vec<Mount>, Error> {
-        let mut volumes = layers::sizes(self, &image.layers)?;
-        if !request.mount {
-            let count = self.driver.layers_too_many(&self.layout, volumes.len())?;
-            volumes = flatten::flatten(self, id, &image.layers, volumes, count, self.whiteouts(mappings))?;
+    /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
+    fn make_room(&self, error: &Error) -> bool {
+        let Some(clean) = &self.request.clean else { return false };
+        if self.store.layer_sizes().is_ok_and(|layers| layers.unused == 0) {
+            return false;
         }
-        let request = ImageRequest {
-            directory,
-            published,
-            volumes: &volumes,
-            limit: request.limit,
-            owner: self.owner(mappings),
-            mount: request.mount,
-            is_for_root: self.is_for_root(mappings),
-        };
-        self.driver.create_image(&self.layout, &request).map_err(Error::MakeImage)
+        tracing::info!(%error, "store-is-full-cleaning");
+        (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, self.request.ignore_images));
+        // What was removed may take a moment to become room.
+        if let Err(error) = self.store.driver.settle(&self.store.layout) {
+            tracing::error!(%error, "waiting-for-room-failed");
+        }
+        true
+    }
+
+    fn clean_up_after(&self, error: &Error) {
+        let _session = tracing::info_span!("create-failed-cleaning-up").entered();
+        let mut cleaned = removal::abandon(self.store, &self.id);
+        if error.is_full() {
+            // So that the next one, of a smaller image, finds the room that this one had taken.
+            cleaned = cleaned.and(self.store.driver.settle(&self.store.layout).map_err(Error::from));
+        }
+        if let Err(error) = cleaned {
+            tracing::error!(%error, "failed");
+        }
     }
 }
 
@@ -289,17 +319,6 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn pull_options<'a>(&self, request: &Request<'_>, image: &Image, mappings: &'a IdMappings) -> PullOptions<'a> {
-        let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
-        let usual = if self.fetcher.is_remote(image) { processors.max(DOWNLOADS) } else { processors };
-        PullOptions {
-            verify: !request.source.skip_validation || self.fetcher.registry_image().is_some(),
-            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
-            readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
-            mappings,
-        }
-    }
-
     /// Names the image in what went wrong with one of its layers.
     fn name_in(&self, error: Error) -> Error {
         match self.fetcher.registry_image() {

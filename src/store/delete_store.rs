@@ -32,9 +32,13 @@ impl Store {
             return Ok(());
         }
         self.check_is_store()?;
+        self.check_nothing_is_lent()?;
         if self.layout.locks().is_dir() {
             self.end_creates()?;
             self.end_images()?;
+            if let Some(lender) = self.lender()? {
+                lender.forget_borrower()?;
+            }
             self.remove_volumes()?;
         }
         self.remove_root(root)
@@ -68,7 +72,8 @@ impl Store {
         if is_initialised {
             fs::rename(&namespace, &aside).on("rename", &namespace)?;
         }
-        let ended = self.wait_for_creates();
+        // Some store may have been lent layers since that was looked at first.
+        let ended = self.wait_for_creates().and_then(|()| self.check_nothing_is_lent());
         if ended.is_err() && is_initialised {
             fs::rename(&aside, &namespace).on("rename", &aside)?;
         }

@@ -7,7 +7,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::ImageId;
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -37,16 +36,16 @@ pub(super) fn base_image_key(url: &str) -> String {
     format!("baseimage:{url}")
 }
 
-/// Writes the record of `key`, replacing an older one. The caller holds the lock of `image`.
-pub(super) fn write<'a>(
-    layout: &Layout,
-    image: &ImageId,
-    key: &str,
-    layers: impl IntoIterator<Item = &'a ChainId>,
-) -> Result<(), PathError> {
-    let ids: Vec<&str> = layers.into_iter().map(ChainId::as_str).collect();
-    let content = serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path(layout, key), e))?;
-    files::replace(&path(layout, key), &layout.recording(image.as_str()), &content)
+/// Writes the record of `key`, replacing an older one, by way of `temporary`, which is nobody else's.
+pub(super) fn write(layout: &Layout, temporary: &Path, key: &str, layers: &[&ChainId]) -> Result<(), PathError> {
+    write_at(&path(layout, key), temporary, layers)
+}
+
+/// Writes a record somewhere else.
+pub(super) fn write_at(path: &Path, temporary: &Path, layers: &[&ChainId]) -> Result<(), PathError> {
+    let ids: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
+    let content = serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path, e))?;
+    files::replace(path, temporary, &content)
 }
 
 /// Removes the record of `key`, if there is one.
@@ -56,10 +55,14 @@ pub(super) fn remove(layout: &Layout, key: &str) -> Result<(), PathError> {
 
 /// The chain ids that the record of `key` names.
 pub(super) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
-    let path = path(layout, key);
-    match fs::read(&path) {
-        Ok(content) => serde_json::from_slice(&content).map_err(|e| Error::Damaged(path, e.to_string())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Missing(key.to_owned())),
+    read_at(&path(layout, key))?.ok_or_else(|| Error::Missing(key.to_owned()))
+}
+
+/// The same of a record somewhere else; `None` if there is none.
+pub(super) fn read_at(path: &Path) -> Result<Option<Vec<String>>, Error> {
+    match fs::read(path) {
+        Ok(content) => serde_json::from_slice(&content).map_err(|e| Error::Damaged(path.to_owned(), e.to_string())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(PathError::new("open", path, e).into()),
     }
 }
@@ -94,8 +97,8 @@ mod tests {
     fn is_a_bare_array_under_the_original_name() {
         let (_directory, layout) = store();
         let layers = [ChainId::new("aaa").unwrap(), ChainId::new("bbb").unwrap()];
-        let image = ImageId::new("x").unwrap();
-        write(&layout, &image, &base_image_key("docker:///cfgarden/empty:v0.1.1"), &layers).unwrap();
+        let key = base_image_key("docker:///cfgarden/empty:v0.1.1");
+        write(&layout, &layout.recording("x"), &key, &layers.each_ref()).unwrap();
         let file = layout.dependencies().join("baseimage:docker:______cfgarden__empty:v0.1.1.json");
         assert_eq!(fs::read_to_string(file).unwrap(), r#"["aaa","bbb"]"#);
     }

@@ -65,8 +65,13 @@ impl<'a> Cache<'a> {
         let directory = self.layout.documents();
         files::ensure_directory(&directory)?;
         owner.take(&directory)?;
+        let temporary = self.layout.recording(image.as_str());
         for (name, content) in learned {
-            files::replace(&directory.join(name), &self.layout.recording(image.as_str()), &content)?;
+            let kept = files::replace(&directory.join(name), &temporary, &content);
+            if kept.is_err() {
+                files::remove_if_there(&temporary)?;
+            }
+            kept?;
         }
         remove_oldest(&directory)
     }

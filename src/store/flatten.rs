@@ -46,8 +46,10 @@ pub(super) fn flatten(
 /// Puts the volume in use beside the layers, and tells whether it is there.
 fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> Result<bool, Error> {
     let _claims = lock::share_whole(&store.layout.lock_file())?;
-    let chain_ids = layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id));
-    dependencies::write(&store.layout, id, &dependencies::image_key(id.as_str()), chain_ids)?;
+    let chain_ids: Vec<&ChainId> =
+        layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id)).collect();
+    let temporary = store.layout.recording(id.as_str());
+    dependencies::write(&store.layout, &temporary, &dependencies::image_key(id.as_str()), &chain_ids)?;
     let is_suspect = super::durability::Suspects::read(&store.layout)?.contains(chain_id);
     Ok(!is_suspect && volumes::is_present(&store.layout, chain_id)?)
 }

@@ -31,13 +31,20 @@ pub enum Cleaned {
 }
 
 impl Store {
-    /// Removes unused layers, if all layers together take at least `threshold` bytes or the store is nearly full.
+    /// Removes unused layers, if all layers together take at least `threshold` bytes or the store is nearly full. Layers
+    /// that another store keeps are cleaned there, after what is left of this one's images.
     pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
         let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_PATIENCE)? else {
             return Ok(Cleaned::AlreadyRunning);
         };
-        self.clean_locked(threshold, ignore_images)
+        match self.lender()? {
+            None => self.clean_locked(threshold, ignore_images),
+            Some(lender) => {
+                self.clean_locked(0, ignore_images)?;
+                lender.store.clean(threshold, ignore_images)
+            }
+        }
     }
 
     fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
@@ -51,6 +58,7 @@ impl Store {
             remove_incomplete(self),
             remove_retired(self),
             forget_missing_volumes(self),
+            give_back_unknown(self),
             documents::forget_unneeded(&self.layout).map_err(Error::from),
             self.driver.collect(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
@@ -77,13 +85,21 @@ fn session() -> tracing::span::EnteredSpan {
 /// Cleans ahead of a create, which is never made to wait or to fail by it.
 pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
     let _session = session();
-    let cleaned = match lock::try_own(&store.layout.lock_file(), LOCK) {
-        Ok(Some(_lock)) => store.clean_locked(threshold, ignore_images).map(drop),
-        Ok(None) => Ok(()),
-        Err(e) => Err(e.into()),
+    let cleaned = match store.lender() {
+        Ok(None) => clean_unless_busy(store, threshold, ignore_images),
+        Ok(Some(lender)) => clean_unless_busy(store, 0, ignore_images)
+            .and_then(|()| clean_unless_busy(&lender.store, threshold, ignore_images)),
+        Err(error) => Err(error),
     };
     if let Err(error) = cleaned {
         tracing::error!(%error, "failed-to-cleanup-store");
+    }
+}
+
+fn clean_unless_busy(store: &Store, threshold: u64, ignore_images: &[String]) -> Result<(), Error> {
+    match lock::try_own(&store.layout.lock_file(), LOCK)? {
+        Some(_lock) => store.clean_locked(threshold, ignore_images).map(drop),
+        None => Ok(()),
     }
 }
 
@@ -157,7 +173,7 @@ pub(super) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<H
     let mut ids: HashSet<String> = recorded.into_iter().collect();
     // An image without a record, which an original that crashed can leave, may need any layer.
     ids.extend(files::names(&store.layout.images())?);
-    let mut in_use = HashSet::new();
+    let mut in_use: HashSet<String> = store.lent_layers()?.into_iter().collect();
     for id in ids {
         match dependencies::read(&store.layout, &dependencies::image_key(&id)) {
             Ok(layers) => in_use.extend(layers),
@@ -198,6 +214,11 @@ fn is_old(path: &std::path::Path) -> bool {
     const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
     let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
     modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)
+}
+
+/// What another store lends to images that do not exist.
+fn give_back_unknown(store: &Store) -> Result<(), Error> {
+    store.lender()?.map_or(Ok(()), |lender| lender.give_back_unknown(store))
 }
 
 /// Sizes, marks and short names of layers that do not exist.

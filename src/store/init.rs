@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backing_file::{self, Wanted};
@@ -30,6 +30,8 @@ pub struct InitRequest {
     pub filesystem: FilesystemRequest,
     /// What the ids of images are on the host.
     pub mappings: IdMappings,
+    /// The store that is to keep this one's layers.
+    pub shared_layers: Option<PathBuf>,
 }
 
 impl Store {
@@ -40,6 +42,9 @@ impl Store {
         let root = self.layout.root();
         check_path(root)?;
         let _lock = hold_others_off()?;
+        if let Some(lender) = &request.shared_layers {
+            self.try_lender(lender, &request.mappings)?;
+        }
         self.mount_if_needed(request)?;
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
         self.configure(request)
@@ -128,6 +133,9 @@ impl Store {
         // Now, while there is room for it: a full store must not be one that cannot be locked.
         drop(lock::share_whole(&self.layout.lock_file())?);
         owner.take(&self.layout.lock_file())?;
+        if let Some(lender) = &request.shared_layers {
+            self.borrow_from(lender)?;
+        }
         namespace::settle(&self.layout, &request.mappings)
     }
 }

@@ -16,9 +16,13 @@ pub struct LayerSizes {
 }
 
 impl Store {
-    /// How large the layers are, by whether an image needs them. Reads a record of every image.
+    /// How large the layers are, by whether an image needs them; where they are another store's, all of that. Reads a
+    /// record of every image.
     pub fn layer_sizes(&self) -> Result<LayerSizes, Error> {
         self.check_initialised()?;
+        if let Some(lender) = self.lender()? {
+            return lender.store.layer_sizes();
+        }
         let in_use = garbage::layers_in_use(self, &[])?;
         let mut sums = LayerSizes::default();
         for (name, size) in sizes::of_all(&self.layout)? {

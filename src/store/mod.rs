@@ -11,6 +11,7 @@
 //!        sizes.json            a copy of all of them (sizes.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
+//!        shared-layers.json, lent/       layers that are, or are also, another store's (shared.rs)
 //!        documents/     what registries said of images whose layers are there (documents.rs)
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
 //!   tmp/create.<id>/           an image being made, under the image's lock
@@ -47,6 +48,7 @@ mod layers;
 mod measure;
 mod namespace;
 mod removal;
+mod shared;
 mod sizes;
 mod volumes;
 
@@ -183,6 +185,21 @@ pub enum Error {
     /// The store's id mappings cannot be read.
     #[error("invalid namespace file: {0}")]
     BadNamespaceFile(String),
+    /// Another, or no, store is to keep the layers than the one that does.
+    #[error("the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed")]
+    SharedLayersDiffer,
+    /// A store that cannot keep another one's layers.
+    #[error("the layers cannot be shared with the store {0}: {1}")]
+    CannotShare(String, &'static str),
+    /// The layers are in a store that is not there.
+    #[error("the store {0}, which keeps the layers of this one, is not initialised: run init-store on it")]
+    LenderIsMissing(String),
+    /// Shared layers cannot be used that way.
+    #[error("the layers of this store are shared with another one: {0}")]
+    SharedLayersNeed(&'static str),
+    /// Images of another store would lose their layers.
+    #[error("images of the store {0} need layers of this one: delete that store first, or {1} if it is lost")]
+    LayersAreLent(String, PathBuf),
     /// `delete-store` on something that is no store.
     #[error("refusing to delete possibly corrupted store: {0} is not a store: it has no {1}")]
     NotAStore(String, &'static str),

@@ -21,5 +21,8 @@ pub(super) fn abandon(store: &Store, id: &ImageId) -> Result<(), Error> {
     if files::exists(&store.layout.image(id.as_str()))? {
         return Ok(());
     }
+    if let Some(lender) = store.lender()? {
+        lender.give_back(id)?;
+    }
     Ok(dependencies::remove(&store.layout, &dependencies::image_key(id.as_str()))?)
 }

@@ -3,8 +3,10 @@
 //! A namespace starts without ids; they are mapped from outside, by programs with the setuid bit, while the child waits.
 //! Programs with the setuid bit do not work inside, so the parent stays to run those that the child asks for.
 
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sched::{CloneFlags, unshare};
@@ -183,6 +185,42 @@ impl Outside {
     }
 }
 
+/// A user namespace with these ids and nobody in it, for a caller who may map any. The maps are written as they are to
+/// `uid_map` and `gid_map` of a process (user_namespaces(7)).
+///
+/// # Errors
+/// Those of fork(2), unshare(2) and of writing the maps.
+pub fn with_ids(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
+    let (outside, inside) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: the child makes system calls and nothing else, and ends with one: whatever locks other threads held when
+    // it was forked, it takes none.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            drop(outside);
+            let inside = Inside { socket: inside };
+            if inside.tell(unshare(CloneFlags::CLONE_NEWUSER)).is_ok() {
+                let mut nothing = [0; 1];
+                // Until the parent has what it wants, or is gone.
+                let _ = recv(&inside.socket, &mut nothing[..], RecvFlags::empty());
+            }
+            // SAFETY: ends the process at once, without the handlers that the parent is to run.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => {
+            drop(inside);
+            let outside = Outside { socket: outside, child };
+            let namespace = outside.hear_of_success().and_then(|()| {
+                let process = PathBuf::from(format!("/proc/{child}"));
+                fs::write(process.join("uid_map"), uid_map)?;
+                fs::write(process.join("gid_map"), gid_map)?;
+                Ok(File::open(process.join("ns/user"))?.into())
+            });
+            outside.abandon()?;
+            namespace
+        }
+    }
+}
+
 /// The caller may be another than root in its namespace, or nobody.
 fn become_root() -> nix::Result<()> {
     let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
@@ -203,5 +241,20 @@ fn receive(socket: impl AsFd) -> io::Result<Vec<u8>> {
             Err(Errno::CONNRESET) => return Ok(Vec::new()),
             Err(errno) => return Err(errno.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_has_the_ids_it_is_given_or_does_not_exist() {
+        let map = "0 4294967294 1\n1 1 4294967293\n";
+        let namespace = with_ids(map, map).unwrap();
+        let own = fs::metadata("/proc/self/ns/user").unwrap();
+        let other = File::from(namespace).metadata().unwrap();
+        assert_ne!(std::os::unix::fs::MetadataExt::ino(&own), std::os::unix::fs::MetadataExt::ino(&other));
+        assert!(with_ids("0 0 1\n0 1 1\n", map).is_err(), "an id twice");
     }
 }

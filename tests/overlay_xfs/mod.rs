@@ -1,4 +1,5 @@
 //! What is overlay-xfs's own: how it mounts, and what it keeps in a store.
 
 mod mounting;
+mod shared_layers;
 mod store_files;

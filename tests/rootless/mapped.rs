@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use crate::rootless::{IDS, USER, UsersStore};
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, Node, Registry, TempStore, Tree, User, differences, mounted_filesystem, run,
-    shifted, small_image, test_images, umoci,
+    Archive, DRIVER, Driver, Image, Layer, Node, PASSWORD, Registry, Setup, TempStore, Tree, USER as LOGIN_NAME, User,
+    differences, mounted_filesystem, names, run, shifted, small_image, test_images, umoci,
 };
+
+/// What `docker login` leaves; the name and the password in base64.
+const LOGIN: &str = r#"{"auths":{"HOST":{"auth":"Z3Jvb3Q6c2VjcmV0LXdvcmQ="}}}"#;
 
 fn owner(path: &Path) -> (u32, u32) {
     let metadata = fs::symlink_metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -92,6 +95,34 @@ fn every_source_will_do() {
     for volume in store.store.volumes() {
         assert_eq!(owner(&store.store.path().join("volumes").join(volume).join("file")), (100_006, 100_006));
     }
+}
+
+#[test]
+fn a_user_pulls_by_a_login_of_his_own_and_the_store_remembers() {
+    let store = UsersStore::mapped();
+    let registry = Registry::start(Setup { basic_auth: true, ..Setup::default() });
+    let oci = Image::new().layer(Layer::new(Archive::new().file("file", 0o600, b"x").bytes()));
+    let url = registry.push(&oci.write(&store.images().join("image"), "latest"), "image:latest", &[]);
+    let login = store.user.home().join(".docker");
+    fs::create_dir(&login).unwrap();
+    fs::write(login.join("config.json"), LOGIN.replace("HOST", &registry.host())).unwrap();
+    let insecure = ["create", "--without-mount", "--insecure-registry", &registry.host(), &url];
+    store.ok(&[&insecure[..], &["one"]].concat());
+    store.ok(&["create", "--without-mount", "--offline", &url, "two"]);
+    // What root has pulled, the user can remove, and the other way round.
+    let documents = store.store.path().join("meta/documents");
+    assert_eq!(names(&documents).len(), 3);
+    for id in ["one", "two"] {
+        store.ok(&["delete", id]);
+    }
+    store.ok(&["clean"]);
+    assert_eq!(names(&documents), [""; 0]);
+    let root = ["--username", LOGIN_NAME, "--password", PASSWORD, "three"];
+    store.store.ok([&insecure[..], &root].concat());
+    assert_eq!(names(&documents).len(), 3);
+    store.ok(&["delete", "three"]);
+    store.ok(&["clean"]);
+    assert_eq!(names(&documents), [""; 0]);
 }
 
 #[test]

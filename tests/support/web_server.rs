@@ -49,7 +49,7 @@ impl WebServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the tests need a web server; install the package nginx-light");
+            .expect("the tests need a web server; install the package nginx");
         super::wait_for("the web server's start", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         WebServer { directory, process, port }
     }

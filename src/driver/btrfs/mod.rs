@@ -23,7 +23,7 @@ use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
 use super::filesystem::{self as common, FilesystemError};
 use super::unmount::unmount;
-use super::{Driver, FilesystemRequest, Helpers, ImageRequest, Mount, Usage, Volume, image_files};
+use super::{Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -38,6 +38,9 @@ use crate::unpacker::WhiteoutFormat;
 const ROOTFS: &str = "rootfs";
 /// The root filesystem of an image whose caller mounts it.
 const SNAPSHOT: &str = "snapshot";
+
+/// The name of the driver.
+pub(super) const NAME: &str = "btrfs";
 
 /// The btrfs driver.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +66,10 @@ pub enum Error {
 }
 
 impl Driver for Btrfs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn signature(&self) -> &'static str {
         "a btrfs filesystem"
     }
@@ -128,6 +135,11 @@ impl Driver for Btrfs {
 
     fn check_mountable(&self, _layers: usize) -> Result<(), super::Error> {
         Ok(())
+    }
+
+    fn check_shared(&self, _shared: &SharedLayers<'_>) -> Result<(), super::Error> {
+        let reason = "btrfs makes images as copies, whose files have the owners of the originals; overlay-xfs can";
+        Err(super::Error::NoSharedLayers(reason.to_owned()))
     }
 
     fn layers_too_many(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {

@@ -14,13 +14,16 @@ mod filesystem;
 mod links;
 mod mount;
 mod quota;
+mod shared;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::filesystem::FilesystemError;
 use super::unmount::unmount;
-use super::{DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, Mount, Usage, Volume, image_files};
+use super::{
+    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files,
+};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::files;
@@ -31,6 +34,9 @@ use crate::unpacker::WhiteoutFormat;
 
 pub use filesystem::XfsError;
 pub use quota::QuotaError;
+
+/// The name of the driver.
+pub(super) const NAME: &str = "overlay-xfs";
 
 /// The overlay-xfs driver.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +69,10 @@ pub enum Error {
 }
 
 impl Driver for OverlayXfs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn signature(&self) -> &'static str {
         "an XFS filesystem"
     }
@@ -125,6 +135,10 @@ impl Driver for OverlayXfs {
         Ok(mount::check_count(layers)?)
     }
 
+    fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), super::Error> {
+        shared::check(shared).map_err(super::Error::NoSharedLayers)
+    }
+
     fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
         Ok(mount::layers_too_many(layout, layers)?)
     }
@@ -176,7 +190,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         request.owner.take_if_there(&request.directory.join(name))?;
     }
     if request.mount {
-        mount::mount(layout, request.directory, request.volumes)?;
+        mount::mount(layout, request)?;
         return Ok(Vec::new());
     }
     Ok(vec![mount::entry_for_caller(layout, request)?])

@@ -14,7 +14,7 @@ use rustix::mount::{
     fsmount, fsopen, mount as mount2, move_mount,
 };
 
-use super::{Error, ImageRequest, Mount, Volume, links};
+use super::{Error, ImageRequest, Mount, Volume, links, shared};
 use crate::layout::Layout;
 use crate::sys::kernel;
 use crate::sys::path_error::OnPath;
@@ -26,18 +26,41 @@ const MOST_LAYERS: usize = 500;
 const UPPER_AND_WORK: &str = "upperdir=diff,workdir=workdir";
 const USER_ATTRIBUTES: &str = ",userxattr";
 
+/// The layers of an image, seen from its directory.
+pub(super) struct Lowers<'a> {
+    /// The store that they are in.
+    pub(super) layout: &'a Layout,
+    /// That store as a path from the image's directory.
+    pub(super) store: &'static str,
+    /// The image's directory as a path from where that store has its short names.
+    pub(super) image: String,
+    /// Bottom first.
+    pub(super) volumes: &'a [Volume],
+}
+
 /// Mounts the image's overlay on its `rootfs`.
-pub(super) fn mount(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Error> {
-    std::env::set_current_dir(image).on("chdir", image)?;
-    let lowers: Vec<String> = volumes.iter().rev().map(|v| format!("../../volumes/{}", v.chain_id)).collect();
-    let options = format!("lowerdir={},{UPPER_AND_WORK}", lowers.join(":"));
-    if options.len() <= OPTIONS_LIMIT {
-        return mount_with_options(&options, "rootfs", volumes, layout);
+pub(super) fn mount(layout: &Layout, request: &ImageRequest<'_>) -> Result<(), Error> {
+    let (image, volumes) = (request.directory, request.volumes);
+    if let Some(shared) = request.shared {
+        return shared::mount(shared, image, volumes);
     }
-    match mount_layer_by_layer(&lowers) {
-        Err(LayerByLayer::Unsupported) => mount_by_short_names(layout, image, volumes),
-        Err(LayerByLayer::TooMany) => Err(Error::Mount(too_many(volumes.len()))),
-        Err(LayerByLayer::Failed(errno)) => Err(Error::Mount(explain(errno, volumes, layout))),
+    let from_links = image.strip_prefix(layout.root()).unwrap_or(image);
+    mount_lowers(image, &Lowers { layout, store: "../..", image: format!("../{}", from_links.display()), volumes })
+}
+
+/// Mounts an overlay on the `rootfs` of the directory `image`.
+pub(super) fn mount_lowers(image: &Path, lowers: &Lowers<'_>) -> Result<(), Error> {
+    std::env::set_current_dir(image).on("chdir", image)?;
+    let paths: Vec<String> =
+        lowers.volumes.iter().rev().map(|v| format!("{}/volumes/{}", lowers.store, v.chain_id)).collect();
+    let options = format!("lowerdir={},{UPPER_AND_WORK}", paths.join(":"));
+    if options.len() <= OPTIONS_LIMIT {
+        return mount_with_options(&options, "rootfs", lowers);
+    }
+    match mount_layer_by_layer(&paths) {
+        Err(LayerByLayer::Unsupported) => mount_by_short_names(lowers),
+        Err(LayerByLayer::TooMany) => Err(Error::Mount(too_many(paths.len()))),
+        Err(LayerByLayer::Failed(errno)) => Err(Error::Mount(explain(errno, lowers))),
         Ok(()) => Ok(()),
     }
 }
@@ -86,10 +109,10 @@ pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> R
     })
 }
 
-fn mount_with_options(options: &str, target: &str, volumes: &[Volume], layout: &Layout) -> Result<(), Error> {
+fn mount_with_options(options: &str, target: &str, lowers: &Lowers<'_>) -> Result<(), Error> {
     let data = CString::new(options).map_err(|e| Error::Mount(e.to_string()))?;
     mount2("overlay", target, "overlay", MountFlags::empty(), data.as_c_str())
-        .map_err(|errno| Error::Mount(explain(errno, volumes, layout)))
+        .map_err(|errno| Error::Mount(explain(errno, lowers)))
 }
 
 enum LayerByLayer {
@@ -118,18 +141,19 @@ fn mount_layer_by_layer(lowers: &[String]) -> Result<(), LayerByLayer> {
 }
 
 /// For kernels before 6.8: nothing is shorter than short names seen from the directory they are in.
-fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Error> {
-    let mut lowers = Vec::with_capacity(volumes.len());
-    for volume in volumes.iter().rev() {
-        lowers.push(links::ensure(layout, &volume.chain_id)?);
+fn mount_by_short_names(lowers: &Lowers<'_>) -> Result<(), Error> {
+    let mut names = Vec::with_capacity(lowers.volumes.len());
+    for volume in lowers.volumes.iter().rev() {
+        names.push(links::ensure(lowers.layout, &volume.chain_id)?);
     }
-    let image = image.strip_prefix(layout.root()).unwrap_or(image).display();
-    let options = format!("lowerdir={},upperdir=../{image}/diff,workdir=../{image}/workdir", lowers.join(":"));
+    let image = &lowers.image;
+    let options = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", names.join(":"));
     if options.len() > OPTIONS_LIMIT {
-        return Err(Error::Mount(too_many(volumes.len())));
+        return Err(Error::Mount(too_many(names.len())));
     }
-    std::env::set_current_dir(layout.links()).on("chdir", layout.links())?;
-    mount_with_options(&options, &format!("../{image}/rootfs"), volumes, layout)
+    let links = Path::new(lowers.store).join("l");
+    std::env::set_current_dir(&links).on("chdir", &links)?;
+    mount_with_options(&options, &format!("{image}/rootfs"), lowers)
 }
 
 fn too_many(layers: usize) -> String {
@@ -137,8 +161,9 @@ fn too_many(layers: usize) -> String {
 }
 
 /// mount(2) has but a number to say; what it means here can be told from the volumes.
-fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
-    let missing = volumes.iter().map(|v| layout.volume(v.chain_id.as_str())).find(|path| !path.exists());
+fn explain(errno: Errno, lowers: &Lowers<'_>) -> String {
+    let volumes = lowers.volumes.iter().map(|v| lowers.layout.volume(v.chain_id.as_str()));
+    let missing = volumes.into_iter().find(|path| !path.exists());
     let reason = crate::sys::path_error::reason(&errno.into());
     match (missing, errno) {
         (Some(path), _) => format!("base volume path does not exist: {}", path.display()),

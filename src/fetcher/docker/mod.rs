@@ -194,9 +194,12 @@ impl Registry {
             Ok(Some((sent.unless(wrong)?, server.clone())))
         })?;
         let Some((Sent { bytes, tag, .. }, server)) = changed else { return Ok(bytes) };
-        let digest = documents::digest(&bytes);
-        known.add(&digest, &bytes);
-        known.set_tag(&name, Tag { digest, entity_tag: tag.unwrap_or_default(), server });
+        let now = Tag { digest: documents::digest(&bytes), entity_tag: tag.unwrap_or_default(), server };
+        // A registry that knows no entity tags sends what is known already.
+        if before.as_ref() != Some(&now) {
+            known.add(&now.digest, &bytes);
+            known.set_tag(&name, now);
+        }
         Ok(bytes)
     }
 

@@ -39,6 +39,15 @@ pub(super) struct Session {
     authorization: Mutex<Option<Authorization>>,
 }
 
+/// What is asked for, below the repository.
+#[derive(Clone, Copy, Debug, Default)]
+struct Question<'a> {
+    path: &'a str,
+    accept: &'static str,
+    offset: u64,
+    known: &'a [String],
+}
+
 /// A document as it was sent.
 #[derive(Debug)]
 pub(super) struct Sent {
@@ -80,8 +89,9 @@ impl Session {
         accept: &'static str,
         known: &[String],
     ) -> Result<Option<Sent>, Failure> {
+        let question = Question { path, accept, known, ..Question::default() };
         self.with_retries(&NEVER, || async {
-            let response = self.ask(path, accept, 0, known).await?;
+            let response = self.ask(question).await?;
             match response.status() {
                 StatusCode::NOT_MODIFIED if !known.is_empty() => Ok(None),
                 _ => {
@@ -97,7 +107,8 @@ impl Session {
     /// A blob from byte `offset` on. The answer may start at 0 all the same, see [`Response::status`].
     pub(super) fn blob(&self, digest: &str, offset: u64, cancel: &AtomicBool) -> Result<Response, Failure> {
         let path = format!("blobs/{digest}");
-        self.with_retries(cancel, || async { successful(self.ask(&path, "", offset, &[]).await?) })
+        let question = Question { path: &path, offset, ..Question::default() };
+        self.with_retries(cancel, || async { successful(self.ask(question).await?) })
     }
 
     fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
@@ -110,11 +121,11 @@ impl Session {
     }
 
     /// One request with whatever authorization it takes. Answers that are no success are the caller's.
-    async fn ask(&self, path: &str, accept: &'static str, offset: u64, known: &[String]) -> Result<Response, Failure> {
+    async fn ask(&self, question: Question<'_>) -> Result<Response, Failure> {
         let mut authorization = self.authorization().clone();
         let mut is_new = false;
         loop {
-            let response = self.send(path, accept, offset, known, authorization.as_ref()).await?;
+            let response = self.send(question, authorization.as_ref()).await?;
             // Only the registry's own word counts: a host that it redirects to has no say in who we are.
             let is_challenge = response.status() == StatusCode::UNAUTHORIZED && self.is_registry(response.url());
             if !is_challenge {
@@ -135,14 +146,8 @@ impl Session {
     }
 
     /// Asks over TLS, and where that is allowed and there is none, without.
-    async fn send(
-        &self,
-        path: &str,
-        accept: &'static str,
-        offset: u64,
-        known: &[String],
-        authorization: Option<&Authorization>,
-    ) -> Result<Response, Failure> {
+    async fn send(&self, question: Question<'_>, authorization: Option<&Authorization>) -> Result<Response, Failure> {
+        let Question { path, accept, offset, known } = question;
         let http = &self.transport.http;
         let settled = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let scheme = settled.unwrap_or("https");

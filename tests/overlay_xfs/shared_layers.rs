@@ -1,0 +1,312 @@
+//! Layers that are kept once for stores with different mappings.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::{
+    Archive, Driver, Image, Layer, MIB, Node, TempStore, differences, layers, names, run, shifted, small_image,
+    succeed, test_images, umoci,
+};
+
+const GARDEN: [&str; 2] = ["0:4294967294:1", "1:1:4294967293"];
+const USER: [&str; 2] = ["0:1000:1", "1:100000:65000"];
+
+/// Whose files are that no mount can show the owner of.
+const NOBODY: u32 = 65_534;
+
+fn flags(mappings: &[&str]) -> Vec<String> {
+    let both = |mapping: &&str| ["--uid-mapping", mapping, "--gid-mapping", mapping].map(str::to_owned);
+    mappings.iter().flat_map(both).collect()
+}
+
+fn init(lender: &Path, mappings: &[&str]) -> Vec<String> {
+    let shared = ["init-store", "--without-quota", "--store-size-bytes", "1073741824", "--shared-layers"];
+    let mut arguments: Vec<String> = shared.map(str::to_owned).to_vec();
+    arguments.push(lender.display().to_string());
+    arguments.extend(flags(mappings));
+    arguments
+}
+
+fn borrower(lender: &TempStore, mappings: &[&str]) -> TempStore {
+    let store = TempStore::uninitialised();
+    store.ok(init(lender.path(), mappings));
+    store
+}
+
+/// How many images of other stores have layers of this one on record.
+fn lent(lender: &TempStore) -> usize {
+    let lent = lender.path().join("meta/lent");
+    let records = |borrower: &String| names(&lent.join(borrower)).iter().filter(|name| *name != "store").count();
+    names(&lent).iter().map(records).sum()
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let metadata = fs::symlink_metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    (metadata.uid(), metadata.gid())
+}
+
+fn used_bytes(store: &TempStore) -> u64 {
+    let statistics = rustix::fs::statvfs(store.path()).unwrap();
+    (statistics.f_blocks - statistics.f_bfree) * statistics.f_frsize
+}
+
+#[test]
+fn two_mappings_one_set_of_volumes() {
+    let lender = TempStore::new();
+    let (garden, user) = (borrower(&lender, &GARDEN), borrower(&lender, &USER));
+    let empty = used_bytes(&garden);
+    let layout = test_images().join("stack");
+    let url = format!("oci://{}:latest", layout.display());
+    let expected = umoci(&layout, &lender.beside("umoci"));
+    let maps: [(&TempStore, &dyn Fn(u32) -> u32); 3] = [
+        (&lender, &|id| id),
+        (&garden, &|id| match id {
+            0 => 4_294_967_294,
+            // What root is shown as cannot be another's too.
+            4_294_967_294 => NOBODY,
+            mapped => mapped,
+        }),
+        (&user, &|id| match id {
+            0 => 1000,
+            1..=65_000 => 99_999 + id,
+            100_000..165_000 => NOBODY,
+            unmapped => unmapped,
+        }),
+    ];
+    for (store, map) in maps {
+        let actual = Node::read_tree(&store.create(&url, "x"));
+        let expected = if std::ptr::eq(store, &raw const lender) { expected.clone() } else { shifted(&expected, map) };
+        let differences = differences(&expected, &actual, 20);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    }
+    for store in [&garden, &user] {
+        assert_eq!(store.volumes(), [""; 0]);
+        assert!(used_bytes(store) - empty < MIB, "{} bytes beside the layers", used_bytes(store) - empty);
+        assert_eq!(store.mounted_images(), [store.rootfs("x")]);
+        let total = |store: &TempStore| store.stats("x")["total_bytes_used"].as_u64().unwrap();
+        assert_eq!(total(store), total(&lender));
+    }
+    // All of them are done with before any layer goes.
+    for (store, left) in [(&lender, 2), (&garden, 1), (&user, 0)] {
+        store.ok(["delete", "x"]);
+        lender.ok(["clean"]);
+        assert_eq!((lent(&lender), lender.volumes().is_empty()), (left, left == 0));
+    }
+    assert!([&lender, &garden, &user].iter().all(|store| store.leftovers().is_empty()));
+}
+
+#[test]
+fn what_the_container_writes_is_its_own() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let archive =
+        Archive::new().directory("etc", 0o755).file("etc/shadow", 0o600, b"root's").file("etc/old", 0o644, b"");
+    let url = Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("image"), "latest");
+    let rootfs = store.create(&url, "x");
+    crate::support::allow_search(store.path().parent().unwrap());
+    let script = format!(
+        "cd {} && cat etc/shadow && echo mine >etc/new && echo more >>etc/old && rm -r etc/shadow && ls etc",
+        rootfs.display()
+    );
+    let said = succeed("setpriv", ["--reuid=1000", "--regid=1000", "--clear-groups", "sh", "-c", &script]);
+    assert_eq!(said, "root'snew\nold\n");
+    for name in ["etc", "etc/new", "etc/old"] {
+        assert_eq!(owner(&store.own_files("x").join(name)), (1000, 1000), "{name}");
+    }
+    let volume = lender.path().join("volumes").join(&lender.volumes()[0]);
+    assert_eq!(owner(&volume.join("etc/old")), (0, 0), "the layer is as it was");
+    assert_eq!(fs::read(volume.join("etc/old")).unwrap(), b"");
+}
+
+#[test]
+fn images_of_many_layers() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    // Beyond what mount(2) takes under these names.
+    let (url, chain) = layers(&store, "many", 120);
+    let rootfs = store.create(&url, "x");
+    assert!((0..120).all(|n| owner(&rootfs.join(format!("file-{n}"))) == (1000, 1000)));
+    assert_eq!(lender.volumes().len(), chain.len());
+}
+
+#[test]
+fn the_layers_are_cleaned_from_any_of_the_stores() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    store.ok(["delete", "x"]);
+    assert_eq!(store.ok(["clean", "--threshold-bytes", "1000"]), "threshold not reached: skipping clean\n");
+    assert_eq!(lender.volumes().len(), 1);
+    assert_eq!(store.ok(["clean", "--threshold-bytes", "5"]), "clean completed\n");
+    assert_eq!(lender.volumes(), [""; 0]);
+
+    store.create(&url, "x");
+    store.ok(["delete", "x"]);
+    let (other, _) = layers(&store, "other", 1);
+    store.ok(["create", "--with-clean", &other, "y"]);
+    assert_eq!(lender.volumes().len(), 1, "that of the first is gone");
+}
+
+#[test]
+fn a_store_that_was_lost_and_made_again_keeps_no_layers() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    store.create(&small_image(&store.beside("image")), "x");
+    crate::support::unmount_below(store.path());
+    crate::support::detach_loops(store.path().parent().unwrap());
+    lender.ok(["clean"]);
+    assert_eq!(lender.volumes().len(), 1, "the store may be mounted again");
+
+    fs::remove_file(store.backing_file()).unwrap();
+    store.ok(init(lender.path(), &USER));
+    lender.ok(["clean"]);
+    assert_eq!((lender.volumes(), lent(&lender)), (vec![], 0));
+    store.create(&small_image(&store.beside("image-2")), "x");
+    assert_eq!((lender.volumes().len(), lent(&lender)), (1, 1));
+}
+
+#[test]
+fn init_store_can_be_repeated_but_not_changed() {
+    let lender = TempStore::new();
+    let other = TempStore::new();
+    let store = borrower(&lender, &USER);
+    store.ok(init(lender.path(), &USER));
+    let differ = "the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed";
+    assert_eq!(store.fails(init(other.path(), &USER)), differ);
+    // A configuration that does not mention it, as one that was rewritten by somebody who does not know it.
+    store.ok([&["init-store".to_owned(), "--without-quota".to_owned()][..], &flags(&USER)].concat());
+    store.create(&small_image(&store.beside("image")), "x");
+    assert_eq!((store.volumes().len(), lender.volumes().len()), (0, 1));
+    let plain = TempStore::new();
+    assert_eq!(plain.fails(init(lender.path(), &[])), differ);
+    assert_eq!(names(&lender.path().join("meta/lent")).len(), 1);
+}
+
+#[test]
+fn a_store_that_cannot_keep_them_is_refused_and_nothing_made() {
+    let lender = TempStore::new();
+    let mapped = TempStore::uninitialised();
+    mapped.ok([
+        &["init-store", "--without-quota", "--store-size-bytes", "1073741824"].map(str::to_owned)[..],
+        &flags(&USER),
+    ]
+    .concat());
+    let sharing = borrower(&lender, &USER);
+    let nothing = lender.beside("nothing");
+    fs::create_dir(&nothing).unwrap();
+    for (path, reason) in [
+        (mapped.path(), "its layers have the ids of its own mappings: it must be one without"),
+        (sharing.path(), "its own layers are those of another store: name that one"),
+        (nothing.as_path(), "it is no store yet: run init-store on it first"),
+        (Path::new("/no/such/store"), "no such file or directory"),
+    ] {
+        let store = TempStore::uninitialised();
+        let message = store.fails(init(path, &USER));
+        assert!(message.contains(reason) && message.contains(path.to_str().unwrap()), "{message}");
+        assert!(!store.path().exists() && !store.backing_file().exists());
+    }
+    let store = TempStore::uninitialised();
+    let mut on_btrfs = store.command(init(lender.path(), &USER));
+    let message = run(on_btrfs.args(["--driver", Driver::Btrfs.name()])).failure();
+    assert!(message.starts_with("layers cannot be shared between stores: btrfs"), "{message}");
+    assert!(!store.path().exists() && !store.backing_file().exists());
+    assert!(lender.fails(init(lender.path(), &[])).contains("kept elsewhere"));
+}
+
+#[test]
+fn the_mount_cannot_be_left_to_others() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let message = store.fails(["create", "--without-mount", &small_image(&store.beside("image")), "x"]);
+    assert!(message.ends_with("do without --without-mount"), "{message}");
+    assert_eq!((store.leftovers(), lender.volumes(), lent(&lender)), (vec![], vec![], 0));
+}
+
+#[test]
+fn the_keeper_of_lent_layers_is_not_deleted() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    store.create(&small_image(&store.beside("image")), "x");
+    let message = lender.fails(["delete-store"]);
+    assert!(message.starts_with(&format!("images of the store {} need layers", store.path().display())), "{message}");
+    store.ok(["stats", "x"]);
+    store.create(&small_image(&store.beside("image-2")), "y");
+
+    store.ok(["delete-store"]);
+    assert_eq!(names(&lender.path().join("meta/lent")), [""; 0]);
+    lender.ok(["delete-store"]);
+    assert!(store.mounted_images().is_empty());
+}
+
+#[test]
+fn a_store_without_its_lender_says_so_and_deletes() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    crate::support::unmount_below(lender.path());
+    let message = store.fails(["create", &url, "y"]);
+    let expected =
+        format!("the store {}, which keeps the layers of this one, is not initialised: ", lender.path().display());
+    assert!(message.starts_with(&expected), "{message}");
+    store.ok(["delete", "x"]);
+    assert!(store.leftovers().is_empty());
+    // What it could not be told then.
+    lender.ok(["init-store", "--store-size-bytes", "1073741824", "--without-quota"]);
+    assert_eq!(lent(&lender), 1);
+    store.ok(["clean"]);
+    assert_eq!((lent(&lender), lender.volumes()), (0, vec![]));
+}
+
+#[test]
+fn creates_in_one_store_against_cleans_in_the_other_all_succeed() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let url = small_image(&store.beside("image"));
+    thread::scope(|scope| {
+        for worker in 0..3 {
+            let (store, lender, url) = (&store, &lender, &url);
+            scope.spawn(move || {
+                for n in 0..20 {
+                    let id = format!("x-{worker}-{n}");
+                    assert_eq!(owner(&store.create(url, &id).join("hello")), (1000, 1000));
+                    store.ok(["delete", &id]);
+                }
+            });
+            scope.spawn(move || (0..20).for_each(|_| drop(lender.ok(["clean"]))));
+        }
+    });
+    store.ok(["clean"]);
+    assert_eq!((lent(&lender), lender.volumes(), lender.leftovers(), store.leftovers()), (0, vec![], vec![], vec![]));
+}
+
+#[test]
+fn killed_commands_leave_nothing_after_a_clean() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let url = small_image(&store.beside("image"));
+    let mut finished = 0;
+    for n in 0..40 {
+        let id = format!("x-{n}");
+        for (arguments, delay) in [(vec!["create", &url, &id], n), (vec!["delete", &id], 40 - n)] {
+            let mut child = store.command(arguments).stdout(Stdio::null()).spawn().unwrap();
+            thread::sleep(Duration::from_millis(delay));
+            child.kill().unwrap();
+            finished += usize::from(child.wait().unwrap().success());
+        }
+    }
+    assert!(finished > 0 && finished < 80, "{finished} finished");
+    for id in names(&store.path().join("images")) {
+        store.ok(["delete", &id]);
+    }
+    store.ok(["clean"]);
+    assert_eq!((lent(&lender), lender.volumes(), lender.leftovers(), store.leftovers()), (0, vec![], vec![], vec![]));
+    assert!(store.mounted_images().is_empty());
+    let mounts = run(Command::new("grep").args([lender.path().to_str().unwrap(), "/proc/self/mountinfo"])).stdout;
+    assert_eq!(mounts.lines().count(), 1, "{mounts}");
+}
