@@ -8,9 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::subvolumes::subvolumes;
-use crate::quotas::{five_mebibytes, is_full, write};
+use crate::quotas::{five_mebibytes, is_full, number, write};
 use crate::support::{MIB, TempStore, mounted_filesystem, names, small_image, succeed, wait_for};
-use serde_json::Value;
 
 /// Referenced bytes, exclusive bytes and the limits of both, by the name of the group.
 type Qgroups = BTreeMap<String, [Option<u64>; 4]>;
@@ -33,11 +32,6 @@ fn groups(store: &TempStore) -> Vec<String> {
 
 fn id(subvolume: &Path) -> String {
     succeed("btrfs", ["inspect-internal", "rootid", &subvolume.to_string_lossy()]).trim().to_owned()
-}
-
-/// A number of what `stats` says.
-fn number(stats: &Value, key: &str) -> u64 {
-    stats[key].as_u64().unwrap_or_else(|| panic!("no {key} in {stats}"))
 }
 
 fn mode(store: &TempStore) -> String {
@@ -191,34 +185,6 @@ fn two_hundred_limits_do_not_disturb_one_another() {
             0 => assert!(exclusive <= limit(n) && exclusive + 256 * 1024 >= limit(n), "x-{n} uses {exclusive}"),
             _ => assert!(exclusive <= 64 * 1024, "x-{n} is charged {exclusive} bytes for its neighbours"),
         }
-    }
-}
-
-#[test]
-fn a_hundred_creates_against_a_hundred_cleans_all_have_their_limits() {
-    let store = TempStore::with_quota();
-    let url = small_image(&store.beside("image"));
-    thread::scope(|scope| {
-        for worker in 0..4 {
-            let (store, url) = (&store, &url);
-            scope.spawn(move || {
-                for n in 0..25 {
-                    store.ok(["create", "--disk-limit-size-bytes", "2621440", url, &format!("x-{worker}-{n}")]);
-                }
-            });
-            scope.spawn(move || {
-                for _ in 0..25 {
-                    store.ok(["clean"]);
-                }
-            });
-        }
-    });
-    let shown = shown(store.path());
-    for id_of_image in (0..100).map(|n| format!("x-{}-{}", n / 25, n % 25)) {
-        let rootfs = store.rootfs(&id_of_image);
-        assert!(rootfs.join("hello").exists(), "{id_of_image}");
-        let [_, _, max_referenced, _] = shown[&format!("26482/{}", id(&rootfs))];
-        assert!(max_referenced.is_some(), "a clean took the limit of {id_of_image}");
     }
 }
 

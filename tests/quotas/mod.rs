@@ -6,8 +6,10 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, small_image, wait_for};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, names, small_image, wait_for};
+use serde_json::Value;
 
 /// An image with 5 MiB in one file.
 pub(crate) fn five_mebibytes(store: &TempStore) -> String {
@@ -30,6 +32,11 @@ pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
 pub(crate) fn is_full(result: io::Result<()>) {
     let expected = if DRIVER == Driver::Btrfs { libc::EDQUOT } else { libc::ENOSPC };
     assert_eq!(result.expect_err("written past the limit").raw_os_error(), Some(expected));
+}
+
+/// A number of what `stats` says.
+pub(crate) fn number(stats: &Value, key: &str) -> u64 {
+    stats[key].as_u64().unwrap_or_else(|| panic!("no {key} in {stats}"))
 }
 
 #[test]
@@ -164,6 +171,7 @@ fn a_limit_smaller_than_the_layers_says_both_numbers() {
     assert!(message.contains("5242879") && message.contains("5242880"), "{message}");
     assert!(message.contains("--exclude-image-from-quota"), "{message}");
     assert!(!store.image("x").exists() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+    assert_eq!(names(&store.path().join("projectids")), [""; 0]);
 }
 
 #[test]
@@ -177,4 +185,34 @@ fn files_can_be_removed_from_a_full_image() {
     // Either filesystem frees in the background.
     rustix::fs::syncfs(File::open(store.path()).unwrap()).unwrap();
     wait_for("the space to be free", || write(&file, 2 * MIB).is_ok());
+}
+
+#[test]
+fn a_hundred_creates_against_a_hundred_cleans_all_have_their_limits() {
+    let store = TempStore::with_quota();
+    let url = &small_image(&store.beside("image"));
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..25 {
+                    let create = ["create", "--disk-limit-size-bytes", "2621440", "--exclude-image-from-quota", url];
+                    store.ok([&create[..], &[&format!("x-{worker}-{n}")]].concat());
+                }
+            });
+            scope.spawn(move || {
+                for _ in 0..25 {
+                    store.ok(["clean"]);
+                }
+            });
+        }
+    });
+    let images: Vec<String> = (0..100).map(|n| format!("x-{}-{}", n / 25, n % 25)).collect();
+    for id in &images {
+        assert!(store.rootfs(id).join("hello").exists(), "{id}");
+        assert_eq!(number(&store.stats(id), "quota_size_bytes"), 2_621_440, "a clean took the limit of {id}");
+    }
+    assert_eq!(names(&store.path().join("images")).len(), images.len());
+    let project_ids = if DRIVER == Driver::OverlayXfs { images.len() } else { 0 };
+    assert_eq!(names(&store.path().join("projectids")).len(), project_ids);
 }
