@@ -86,7 +86,7 @@ impl Store {
             id.check_fits_mount_options()?;
         }
         if let Some(lender) = &lender {
-            lender.check_can_be_used(self.caller, request.mount)?;
+            lender.check_can_be_used(request.mount)?;
         }
         self.check_is_new(&id)?;
 
@@ -219,7 +219,7 @@ impl Making<'_> {
             }
         }
         match &self.lender {
-            Some(lender) => lender.claim(&self.id, &self.image, &chain_ids),
+            Some(lender) => lender.claim(layout, &self.id, &self.image, &chain_ids),
             None => Ok(layers::claim(layout, &self.image)?),
         }
     }

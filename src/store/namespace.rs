@@ -39,11 +39,8 @@ impl Namespace {
         let mut content = serde_json::to_vec(self).map_err(|e| Error::BadNamespaceFile(e.to_string()))?;
         content.push(b'\n');
         let (path, temporary) = (layout.namespace_file(), layout.tmp().join("namespace.json"));
-        fs::write(&temporary, content).on("write", &temporary)?;
-        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).on("chmod", &temporary)?;
-        // The store hangs on this file: a power cut must not find its name on disk without its content.
-        fs::File::open(&temporary).and_then(|file| file.sync_all()).on("fsync", &temporary)?;
-        Ok(fs::rename(&temporary, &path).on("rename", &path)?)
+        files::replace_flushed(&path, &temporary, &content)?;
+        Ok(fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?)
     }
 }
 

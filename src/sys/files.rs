@@ -1,8 +1,9 @@
 //! Small files and directories, with errors that name their path.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::path_error::{OnPath, PathError};
@@ -12,6 +13,31 @@ use super::path_error::{OnPath, PathError};
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
     fs::write(temporary, content).on("write", temporary)?;
     fs::rename(temporary, path).on("rename", path)
+}
+
+/// The same for a file that others hang on: a power cut does not find its name on disk without its content.
+pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
+    fs::write(temporary, content).on("write", temporary)?;
+    File::open(temporary).and_then(|file| file.sync_all()).on("fsync", temporary)?;
+    fs::rename(temporary, path).on("rename", path)
+}
+
+/// Content and owner of a small file that may be in a stranger's directory: a link is not followed, what is no file is not
+/// waited for. `None` if there is nothing there.
+pub fn read_small(path: &Path) -> Result<Option<(Vec<u8>, u32)>, PathError> {
+    const LIMIT: u64 = 64 * 1024;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.on("open", path)?,
+    };
+    let metadata = file.metadata().on("stat", path)?;
+    if !metadata.is_file() || metadata.len() > LIMIT {
+        return Err(PathError::new("read", path, io::Error::other("it is no small file")));
+    }
+    let mut content = Vec::new();
+    file.take(LIMIT).read_to_end(&mut content).on("read", path)?;
+    Ok(Some((content, metadata.uid())))
 }
 
 /// Removes a file that may be gone already.
