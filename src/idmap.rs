@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 /// As many ranges as the kernel takes for a namespace (`UID_GID_MAP_MAX_EXTENTS`, Linux 4.15).
 const MAX_RANGES: usize = 340;
+/// Bytes of a map that the kernel reads: less than a page.
+const MAP_BYTES: usize = 4095;
 /// -1 as unsigned number: the kernel reads it as "leave the owner as it is" (chown(2)).
 const RESERVED: u32 = u32::MAX;
 
@@ -40,6 +42,9 @@ pub enum MappingError {
     /// More than a kernel takes.
     #[error("{0} ranges are more than the 340 that the kernel takes")]
     TooMany(usize),
+    /// The same, in bytes.
+    #[error("the ranges take {0} bytes to write down and the kernel reads 4095: use fewer")]
+    TooLong(usize),
 }
 
 /// An owner that cannot be given to a file.
@@ -110,7 +115,10 @@ impl IdMap {
                 }
             }
         }
-        Ok(IdMap(ranges))
+        match as_kernel_map(&ranges).len() {
+            length if length > MAP_BYTES => Err(MappingError::TooLong(length)),
+            _ => Ok(IdMap(ranges)),
+        }
     }
 
     /// Ranges as they are on record. Earlier versions recorded ones that overlap; the first that has an id counts.
@@ -137,12 +145,12 @@ impl IdMap {
     }
 
     /// The map of a mount that shows what is on disk as [`IdMappings`] translate it, in lines of `<on disk> <shown> <count>`
-    /// (user_namespaces(7)). An id in no range shows as itself, unless that is what another one shows as.
+    /// (user_namespaces(7)). An id in no range shows as itself, unless that is what another one shows as, or the kernel
+    /// takes no longer map.
     pub fn as_mount_map(&self) -> String {
-        let gaps = self.gaps();
-        let has_room = self.0.len() + gaps.len() <= MAX_RANGES;
-        let ranges = self.0.iter().chain(gaps.iter().filter(|_| has_room));
-        ranges.map(|IdRange { namespace, host, size }| format!("{namespace} {host} {size}\n")).collect()
+        let all = [&self.0[..], &self.gaps()].concat();
+        let map = as_kernel_map(&all);
+        if all.len() <= MAX_RANGES && map.len() <= MAP_BYTES { map } else { as_kernel_map(&self.0) }
     }
 
     /// Ids that are in no range, neither in the namespace nor on the host, each as itself.
@@ -165,14 +173,19 @@ impl IdMap {
         self.0.iter().find_map(|range| range.to_host(id))
     }
 
-    /// What a file of `id` gets. An id in no range stays as it is: images have files of more owners than mappings allow
-    /// for, and nobody in the container can be these.
+    /// What a file of `id` gets. An id in no range stays as it is, for images have files of more owners than mappings allow
+    /// for; also if that is what another id becomes.
     fn translate(&self, id: u32) -> Result<u32, IdError> {
         match self.mapped(id).unwrap_or(id) {
             RESERVED => Err(IdError::Reserved),
             mapped => Ok(mapped),
         }
     }
+}
+
+/// Ranges as the kernel reads them.
+fn as_kernel_map(ranges: &[IdRange]) -> String {
+    ranges.iter().map(|IdRange { namespace, host, size }| format!("{namespace} {host} {size}\n")).collect()
 }
 
 /// The first id that two runs share.

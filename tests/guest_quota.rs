@@ -7,6 +7,8 @@
 mod helpers;
 mod quotas;
 mod rootless;
+#[path = "overlay_xfs/shared_layers.rs"]
+mod shared_layers;
 mod support;
 
 use std::collections::BTreeMap;

@@ -339,8 +339,14 @@ impl Store {
 
     fn is_initialised(&self) -> Result<bool, Error> {
         for directory in layout::DIRECTORIES {
-            if !files::exists(&self.layout.root().join(directory))? {
-                return Ok(false);
+            let path = self.layout.root().join(directory);
+            if !files::is_directory(&path)? {
+                // A link may lead to what is somebody else's.
+                return if files::exists(&path)? {
+                    Err(Error::NotADirectory(path.display().to_string()))
+                } else {
+                    Ok(false)
+                };
             }
         }
         Ok(files::exists(&self.layout.namespace_file())?)

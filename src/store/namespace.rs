@@ -1,7 +1,6 @@
 //! `meta/namespace.json`: the id mappings every image of the store is made with.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,11 +38,7 @@ impl Namespace {
         let mut content = serde_json::to_vec(self).map_err(|e| Error::BadNamespaceFile(e.to_string()))?;
         content.push(b'\n');
         let (path, temporary) = (layout.namespace_file(), layout.tmp().join("namespace.json"));
-        fs::write(&temporary, content).on("write", &temporary)?;
-        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).on("chmod", &temporary)?;
-        // The store hangs on this file: a power cut must not find its name on disk without its content.
-        fs::File::open(&temporary).and_then(|file| file.sync_all()).on("fsync", &temporary)?;
-        Ok(fs::rename(&temporary, &path).on("rename", &path)?)
+        Ok(files::replace_flushed(&path, &temporary, &content, 0o755)?)
     }
 }
 

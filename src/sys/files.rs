@@ -1,17 +1,55 @@
 //! Small files and directories, with errors that name their path.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
+use super::owner::Owner;
 use super::path_error::{OnPath, PathError};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
 /// Nothing is flushed: a power cut can leave the file empty.
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
-    fs::write(temporary, content).on("write", temporary)?;
+    write(temporary, content)?;
     fs::rename(temporary, path).on("rename", path)
+}
+
+/// Writes a file in place. A link there is not followed: it may be somebody else's.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), PathError> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let opened = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(path);
+    opened.on("open", path)?.write_all(content).on("write", path)
+}
+
+/// The same for a file that others hang on, which gets the mode `mode`: a power cut does not find its name on disk without
+/// its content. What is at `temporary` goes.
+pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8], mode: u32) -> Result<(), PathError> {
+    remove_if_there(temporary)?;
+    let mut file = File::options().write(true).create_new(true).open(temporary).on("open", temporary)?;
+    file.write_all(content).on("write", temporary)?;
+    file.set_permissions(Permissions::from_mode(mode)).on("chmod", temporary)?;
+    file.sync_all().on("fsync", temporary)?;
+    fs::rename(temporary, path).on("rename", path)
+}
+
+/// Content and owner of a small file that may be in a stranger's directory: a link is not followed, what is no file is not
+/// waited for. `None` if there is nothing there.
+pub fn read_small(path: &Path) -> Result<Option<(Vec<u8>, u32)>, PathError> {
+    const LIMIT: u64 = 64 * 1024;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.on("open", path)?,
+    };
+    let metadata = file.metadata().on("stat", path)?;
+    if !metadata.is_file() || metadata.len() > LIMIT {
+        return Err(PathError::new("read", path, io::Error::other("it is no small file")));
+    }
+    let mut content = Vec::new();
+    file.take(LIMIT).read_to_end(&mut content).on("read", path)?;
+    Ok(Some((content, metadata.uid())))
 }
 
 /// Removes a file that may be gone already.
@@ -27,6 +65,24 @@ pub fn ensure_directory(path: &Path) -> Result<(), PathError> {
     match fs::create_dir(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(PathError::new("mkdir", path, e)),
         _ => Ok(()),
+    }
+}
+
+/// Makes a directory, or takes one over, for `owner`. A link there is not followed.
+pub fn settle_directory(path: &Path, mode: u32, owner: Owner) -> Result<(), PathError> {
+    ensure_directory(path)?;
+    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
+    let directory = File::options().read(true).custom_flags(flags).open(path).on("open", path)?;
+    fchown(&directory, owner.uid, owner.gid).on("chown", path)?;
+    directory.set_permissions(Permissions::from_mode(mode)).on("chmod", path)
+}
+
+/// Whether there is a directory at `path` itself: a link to one is none.
+pub fn is_directory(path: &Path) -> Result<bool, PathError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(PathError::new("stat", path, e)),
     }
 }
 

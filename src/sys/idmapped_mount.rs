@@ -5,21 +5,21 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::CWD;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::userns;
 
-/// Mounts the directory `source` on `target`, read-only. A file that is `<inside>` on disk shows as `<outside>`, by the
-/// maps' lines of `<inside> <outside> <count>`; one that is in none belongs to nobody and can be changed by nobody.
+/// The mount that `source` is in, from there on, once more: mounted nowhere yet, read-only. A file that is `<inside>` on
+/// disk shows as `<outside>`, by the maps' lines of `<inside> <outside> <count>`; one that is in none belongs to nobody
+/// and can be changed by nobody.
 ///
 /// # Errors
 /// `ENOSYS` or `EINVAL` where the kernel or the filesystem cannot do this; those of the system calls.
-pub fn mount(source: &Path, target: &Path, uid_map: &str, gid_map: &str) -> io::Result<()> {
+pub fn clone(source: &Path, uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
     let namespace = userns::with_ids(uid_map, gid_map)?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(CWD, source, flags)?;
+    let tree = open_tree(CWD, source, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
     set_ids(&tree, &namespace)?;
-    Ok(move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    Ok(tree)
 }
 
 fn set_ids(tree: &OwnedFd, namespace: &OwnedFd) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! Layers that are kept once for stores with different mappings.
+//! Layers that are kept once for stores with different mappings. On this kernel and, with `guest_quota`, on one that takes
+//! no layers from a mount that nobody could see (before 6.15), nor more of them than a page has room for (before 6.8).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -123,14 +124,15 @@ fn what_the_container_writes_is_its_own() {
 }
 
 #[test]
-fn images_of_many_layers() {
+fn images_of_many_layers_and_odd_names() {
     let lender = TempStore::new();
     let store = borrower(&lender, &USER);
-    // Beyond what mount(2) takes under these names.
+    // Beyond what mount(2) takes under their own names.
     let (url, chain) = layers(&store, "many", 120);
-    let rootfs = store.create(&url, "x");
+    let rootfs = store.create(&url, "a,b:c");
     assert!((0..120).all(|n| owner(&rootfs.join(format!("file-{n}"))) == (1000, 1000)));
     assert_eq!(lender.volumes().len(), chain.len());
+    store.ok(["delete", "a,b:c"]);
 }
 
 #[test]
@@ -300,7 +302,7 @@ fn killed_commands_leave_nothing_after_a_clean() {
             finished += usize::from(child.wait().unwrap().success());
         }
     }
-    assert!(finished > 0 && finished < 80, "{finished} finished");
+    assert!(finished < 80, "no kill struck");
     for id in names(&store.path().join("images")) {
         store.ok(["delete", &id]);
     }

@@ -23,46 +23,66 @@ use crate::sys::path_error::OnPath;
 const OPTIONS_LIMIT: usize = 4095;
 /// The most layers of one overlay (`OVL_MAX_STACK` of the kernel's fs/overlayfs/params.h).
 const MOST_LAYERS: usize = 500;
-const UPPER_AND_WORK: &str = "upperdir=diff,workdir=workdir";
 const USER_ATTRIBUTES: &str = ",userxattr";
 
-/// The layers of an image, seen from its directory.
-pub(super) struct Lowers<'a> {
-    /// The store that they are in.
-    pub(super) layout: &'a Layout,
-    /// That store as a path from the image's directory.
-    pub(super) store: &'static str,
-    /// The image's directory as a path from where that store has its short names.
-    pub(super) image: String,
-    /// Bottom first.
-    pub(super) volumes: &'a [Volume],
+/// What an overlay is made of, by names that say where it is.
+pub(super) struct Parts {
+    /// The layers, topmost first.
+    pub(super) lowers: Vec<String>,
+    pub(super) upper: String,
+    pub(super) work: String,
+    /// Where it is mounted.
+    pub(super) target: String,
+}
+
+impl Parts {
+    fn options(&self) -> String {
+        format!("lowerdir={},upperdir={},workdir={}", self.lowers.join(":"), self.upper, self.work)
+    }
+}
+
+/// Why an overlay could not be mounted.
+pub(super) enum Failure {
+    /// The names are too long for mount(2), and the kernel has no other way.
+    TooLong,
+    /// There are more layers than the kernel takes.
+    TooMany,
+    Failed(Errno),
 }
 
 /// Mounts the image's overlay on its `rootfs`.
 pub(super) fn mount(layout: &Layout, request: &ImageRequest<'_>) -> Result<(), Error> {
     let (image, volumes) = (request.directory, request.volumes);
-    if let Some(shared) = request.shared {
-        return shared::mount(shared, image, volumes);
-    }
-    let from_links = image.strip_prefix(layout.root()).unwrap_or(image);
-    mount_lowers(image, &Lowers { layout, store: "../..", image: format!("../{}", from_links.display()), volumes })
+    let layers_in = request.shared.map_or(layout, |shared| shared.layout);
+    let mounted = match request.shared {
+        Some(shared) => shared::mount(shared, image, volumes)?,
+        None => mount_own(layout, image, volumes)?,
+    };
+    mounted.map_err(|failure| {
+        Error::Mount(match failure {
+            Failure::TooLong => {
+                format!("the names of the image's {} layers are too long for this kernel", volumes.len())
+            }
+            Failure::TooMany => too_many(volumes.len()),
+            Failure::Failed(errno) => explain(errno, volumes, layers_in),
+        })
+    })
 }
 
-/// Mounts an overlay on the `rootfs` of the directory `image`.
-pub(super) fn mount_lowers(image: &Path, lowers: &Lowers<'_>) -> Result<(), Error> {
+fn mount_own(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Result<(), Failure>, Error> {
     std::env::set_current_dir(image).on("chdir", image)?;
-    let paths: Vec<String> =
-        lowers.volumes.iter().rev().map(|v| format!("{}/volumes/{}", lowers.store, v.chain_id)).collect();
-    let options = format!("lowerdir={},{UPPER_AND_WORK}", paths.join(":"));
-    if options.len() <= OPTIONS_LIMIT {
-        return mount_with_options(&options, "rootfs", lowers);
+    let lowers = volumes.iter().rev().map(|v| format!("../../volumes/{}", v.chain_id)).collect();
+    let (upper, work, target) = ("diff".to_owned(), "workdir".to_owned(), "rootfs".to_owned());
+    match mount_parts(&Parts { lowers, upper, work, target }) {
+        Err(Failure::TooLong) => mount_by_short_names(layout, image, volumes),
+        mounted => Ok(mounted),
     }
-    match mount_layer_by_layer(&paths) {
-        Err(LayerByLayer::Unsupported) => mount_by_short_names(lowers),
-        Err(LayerByLayer::TooMany) => Err(Error::Mount(too_many(paths.len()))),
-        Err(LayerByLayer::Failed(errno)) => Err(Error::Mount(explain(errno, lowers))),
-        Ok(()) => Ok(()),
-    }
+}
+
+/// Mounts an overlay.
+pub(super) fn mount_parts(parts: &Parts) -> Result<(), Failure> {
+    let options = parts.options();
+    if options.len() <= OPTIONS_LIMIT { mount_at_once(parts, options) } else { mount_layer_by_layer(parts) }
 }
 
 /// Checks that the kernel can mount so many layers.
@@ -109,51 +129,44 @@ pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> R
     })
 }
 
-fn mount_with_options(options: &str, target: &str, lowers: &Lowers<'_>) -> Result<(), Error> {
-    let data = CString::new(options).map_err(|e| Error::Mount(e.to_string()))?;
-    mount2("overlay", target, "overlay", MountFlags::empty(), data.as_c_str())
-        .map_err(|errno| Error::Mount(explain(errno, lowers)))
-}
-
-enum LayerByLayer {
-    Unsupported,
-    TooMany,
-    Failed(Errno),
+fn mount_at_once(parts: &Parts, options: String) -> Result<(), Failure> {
+    let data = CString::new(options).map_err(|_| Failure::Failed(Errno::INVAL))?;
+    mount2("overlay", &parts.target, "overlay", MountFlags::empty(), data.as_c_str()).map_err(Failure::Failed)
 }
 
 /// One `lowerdir+` for each layer: 500 layers, whatever their names' lengths.
-fn mount_layer_by_layer(lowers: &[String]) -> Result<(), LayerByLayer> {
-    let failed = LayerByLayer::Failed;
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|_| LayerByLayer::Unsupported)?;
+fn mount_layer_by_layer(parts: &Parts) -> Result<(), Failure> {
+    let failed = Failure::Failed;
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|_| Failure::TooLong)?;
     fsconfig_set_string(&context, "source", "overlay").map_err(failed)?;
-    for (index, lower) in lowers.iter().enumerate() {
+    for (index, lower) in parts.lowers.iter().enumerate() {
         match fsconfig_set_string(&context, "lowerdir+", lower) {
-            Err(Errno::INVAL) if index == 0 => return Err(LayerByLayer::Unsupported),
-            Err(Errno::INVAL) => return Err(LayerByLayer::TooMany),
+            Err(Errno::INVAL) if index == 0 => return Err(Failure::TooLong),
+            Err(Errno::INVAL) => return Err(Failure::TooMany),
             set => set.map_err(failed)?,
         }
     }
-    fsconfig_set_string(&context, "upperdir", "diff").map_err(failed)?;
-    fsconfig_set_string(&context, "workdir", "workdir").map_err(failed)?;
+    fsconfig_set_string(&context, "upperdir", &parts.upper).map_err(failed)?;
+    fsconfig_set_string(&context, "workdir", &parts.work).map_err(failed)?;
     fsconfig_create(&context).map_err(failed)?;
     let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)?;
-    move_mount(&mounted, "", CWD, "rootfs", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)
+    move_mount(&mounted, "", CWD, &parts.target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)
 }
 
 /// For kernels before 6.8: nothing is shorter than short names seen from the directory they are in.
-fn mount_by_short_names(lowers: &Lowers<'_>) -> Result<(), Error> {
-    let mut names = Vec::with_capacity(lowers.volumes.len());
-    for volume in lowers.volumes.iter().rev() {
-        names.push(links::ensure(lowers.layout, &volume.chain_id)?);
+fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Result<(), Failure>, Error> {
+    let mut lowers = Vec::with_capacity(volumes.len());
+    for volume in volumes.iter().rev() {
+        lowers.push(links::ensure(layout, &volume.chain_id)?);
     }
-    let image = &lowers.image;
-    let options = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", names.join(":"));
+    let place = |name: &str| image.join(name).display().to_string();
+    let parts = Parts { lowers, upper: place("diff"), work: place("workdir"), target: place("rootfs") };
+    let options = parts.options();
     if options.len() > OPTIONS_LIMIT {
-        return Err(Error::Mount(too_many(names.len())));
+        return Ok(Err(Failure::TooMany));
     }
-    let links = Path::new(lowers.store).join("l");
-    std::env::set_current_dir(&links).on("chdir", &links)?;
-    mount_with_options(&options, &format!("{image}/rootfs"), lowers)
+    std::env::set_current_dir(layout.links()).on("chdir", layout.links())?;
+    Ok(mount_at_once(&parts, options))
 }
 
 fn too_many(layers: usize) -> String {
@@ -161,9 +174,8 @@ fn too_many(layers: usize) -> String {
 }
 
 /// mount(2) has but a number to say; what it means here can be told from the volumes.
-fn explain(errno: Errno, lowers: &Lowers<'_>) -> String {
-    let volumes = lowers.volumes.iter().map(|v| lowers.layout.volume(v.chain_id.as_str()));
-    let missing = volumes.into_iter().find(|path| !path.exists());
+fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
+    let missing = volumes.iter().map(|v| layout.volume(v.chain_id.as_str())).find(|path| !path.exists());
     let reason = crate::sys::path_error::reason(&errno.into());
     match (missing, errno) {
         (Some(path), _) => format!("base volume path does not exist: {}", path.display()),
