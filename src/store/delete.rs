@@ -35,6 +35,7 @@ impl Store {
         if !self.is_here(&id)? {
             return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
         }
+        self.check_directories()?;
         let _session = tracing::info_span!("groot-deleting", imageID = %id).entered();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(id.to_string()));
@@ -52,6 +53,9 @@ impl Store {
         if files::exists(&image)? {
             removal::remove_unfinished(self, id)?;
             std::fs::rename(&image, &deleting).on("rename", &image)?;
+            if !files::is_directory(&deleting)? {
+                return removal::abandon(self, id);
+            }
             if let Err(error) = self.driver.unmount_image(&deleting, &image) {
                 // It is whole still, and in somebody's use.
                 std::fs::rename(&deleting, &image).on("rename", &image)?;
@@ -59,6 +63,17 @@ impl Store {
             }
         }
         removal::abandon(self, id)
+    }
+
+    /// Checks that what is removed is the store's own: a link may lead to somebody else's.
+    fn check_directories(&self) -> Result<(), Error> {
+        let layout = &self.layout;
+        for path in [layout.images(), layout.tmp(), layout.meta(), layout.dependencies(), layout.locks()] {
+            if !files::is_directory(&path)? {
+                return Err(Error::NotADirectory(path.display().to_string()));
+            }
+        }
+        Ok(())
     }
 
     fn is_here(&self, id: &ImageId) -> Result<bool, Error> {

@@ -1,9 +1,9 @@
 //! Unpacked layers: which there are, how large they are, and how they come and go.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ impl Entry {
 
 /// Whether a layer is there under its final name, and so whole.
 pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
-    files::exists(&layout.volume(chain_id.as_str()))
+    files::is_directory(&layout.volume(chain_id.as_str()))
 }
 
 /// A name for a layer while it is unpacked, which nobody has had before.
@@ -83,7 +83,15 @@ pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
 /// Into `tmp/`, whose few names XFS keeps in the directory itself: a full disk has room for no other rename.
 pub(super) fn retire(layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, PathError> {
     let dead = layout.tmp().join(format!("dead.{}", random_number()?));
-    match fs::rename(volume, &dead) {
+    let renamed = match fs::rename(volume, &dead) {
+        // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && files::is_directory(volume)? => {
+            fs::set_permissions(volume, Permissions::from_mode(0o700)).on("chmod", volume)?;
+            fs::rename(volume, &dead)
+        }
+        renamed => renamed,
+    };
+    match renamed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         renamed => renamed.on("rename", volume).map(|()| Some(dead)),
     }
@@ -106,7 +114,7 @@ pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), 
     let mut content = serde_json::to_vec(&SizeRecord { size }).on("write", &path)?;
     content.push(b'\n');
     // In place: a record cut short counts as missing.
-    fs::write(&path, content).on("write", &path)?;
+    files::write(&path, &content)?;
     sizes::forget_copy(layout)
 }
 

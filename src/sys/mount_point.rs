@@ -18,6 +18,8 @@ pub fn is_mount_point(path: &Path) -> Result<bool, PathError> {
 /// The first mount point below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
 pub fn first_below(path: &Path) -> Result<Option<PathBuf>, PathError> {
     const MOUNTINFO: &str = "/proc/self/mountinfo";
+    // Mount points have no links in their paths.
+    let path = &fs::canonicalize(path).on("resolve", path)?;
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
     let mut points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
     Ok(points.find_map(|point| {
