@@ -67,7 +67,8 @@ impl Store {
 
     /// Checks that what is removed is the store's own: a link may lead to somebody else's.
     fn check_directories(&self) -> Result<(), Error> {
-        for path in [self.layout.images(), self.layout.tmp(), self.layout.meta(), self.layout.dependencies()] {
+        let layout = &self.layout;
+        for path in [layout.images(), layout.tmp(), layout.meta(), layout.dependencies(), layout.locks()] {
             if !files::is_directory(&path)? {
                 return Err(Error::NotADirectory(path.display().to_string()));
             }

@@ -321,7 +321,11 @@ impl Store {
     /// Disk usage of an image.
     pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
         let _session = tracing::debug_span!("groot-stats", imageID = %id).entered();
-        Ok(self.driver.usage(&self.layout, &self.layout.image(id.as_str()))?)
+        let image = self.layout.image(id.as_str());
+        if !files::is_directory(&image)? {
+            return Err(Error::NotFound(id.to_string()));
+        }
+        Ok(self.driver.usage(&self.layout, &image)?)
     }
 
     /// Writes the size of every layer that has none on record.

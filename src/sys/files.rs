@@ -3,11 +3,15 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
 use super::owner::Owner;
 use super::path_error::{OnPath, PathError};
+use super::{descriptors, dirfd};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
 /// Nothing is flushed: a power cut can leave the file empty.
@@ -95,23 +99,19 @@ pub fn exists(path: &Path) -> Result<bool, PathError> {
     }
 }
 
-/// Names of all entries of a directory that exists.
+/// Names of all entries of a directory that exists. A link to one is not followed.
 pub fn entry_names(directory: &Path) -> Result<Vec<OsString>, PathError> {
-    let entries = fs::read_dir(directory).on("open", directory)?;
-    entries.map(|entry| Ok(entry.on("read", directory)?.file_name())).collect()
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = if descriptors::is_name(directory) { flags } else { flags | OFlags::NOFOLLOW };
+    let opened = openat(CWD, directory, flags, Mode::empty()).on("open", directory)?;
+    dirfd::names(opened.as_fd()).on("read", directory)
 }
 
-/// Names of a directory's entries; none where the directory does not exist. Names that are not UTF-8 are left out:
-/// none of this program's are.
+/// The same; none where there is no directory. Names that are not UTF-8 are left out: none of this program's are.
 pub fn names(directory: &Path) -> Result<Vec<String>, PathError> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(PathError::new("open", directory, e)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.on("read", directory)?.file_name().into_string().ok());
+    match entry_names(directory) {
+        Ok(names) => Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
     }
-    Ok(names)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::archive::ArchiveError;
+use super::merged::Unreadable;
 use crate::idmap::IdError;
 use crate::sys::path_error::reason;
 
@@ -82,6 +83,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The unpacking user may not read what a lower layer has, which this one needs.
+    #[error(
+        "'/{}' cannot be read by its owner. This image can only be unpacked using uid and gid mappings, or by running as \
+         root.",
+        .0.display()
+    )]
+    Unreadable(PathBuf),
     /// A hard link could not be made.
     #[error("link {} {}: {}", .old.display(), .new.display(), reason(.source))]
     Link {
@@ -136,7 +144,9 @@ impl Error {
         path: impl Into<PathBuf>,
         source: impl Into<io::Error>,
     ) -> Self {
-        Self::File { operation: operation.into(), path: path.into(), source: source.into() }
+        let source = source.into();
+        let unreadable = Self::unreadable(&source);
+        unreadable.unwrap_or_else(|| Self::File { operation: operation.into(), path: path.into(), source })
     }
 
     /// An error of making `path`. Where the directory refuses, the user is told what that means.
@@ -154,7 +164,15 @@ impl Error {
     }
 
     pub(super) fn link(old: &Path, new: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Link { old: old.to_owned(), new: new.to_owned(), source: source.into() }
+        let source = source.into();
+        let unreadable = Self::unreadable(&source);
+        unreadable.unwrap_or_else(|| Self::Link { old: old.to_owned(), new: new.to_owned(), source })
+    }
+
+    /// Where a lower layer's file could not be read, the user is told what that means.
+    fn unreadable(error: &io::Error) -> Option<Self> {
+        let Unreadable(path) = error.get_ref()?.downcast_ref()?;
+        Some(Self::Unreadable(path.clone()))
     }
 
     /// Whether a corrupt blob may be the cause.
