@@ -221,6 +221,25 @@ pub fn with_ids(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
     }
 }
 
+/// Whether there is such a user in the namespace of this process.
+pub fn has_uid(id: u32) -> bool {
+    has_id("/proc/self/uid_map", id)
+}
+
+/// Whether there is such a group in the namespace of this process.
+pub fn has_gid(id: u32) -> bool {
+    has_id("/proc/self/gid_map", id)
+}
+
+/// A kernel without user namespaces has no such file, and all ids.
+fn has_id(map: &str, id: u32) -> bool {
+    let Ok(map) = fs::read_to_string(map) else { return true };
+    map.lines().any(|line| {
+        let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if id.checked_sub(first).is_some_and(|offset| offset < count))
+    })
+}
+
 /// The caller may be another than root in its namespace, or nobody.
 fn become_root() -> nix::Result<()> {
     let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));

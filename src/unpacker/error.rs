@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::archive::ArchiveError;
+use super::attribute_ids::Id;
 use super::merged::Unreadable;
 use crate::idmap::IdError;
 use crate::sys::path_error::reason;
@@ -102,10 +103,12 @@ pub enum Error {
         source: io::Error,
     },
     /// An extended attribute could not be set.
-    #[error("setting xattr `{name}` for file `{}`: {}", .path.display(), reason(.source))]
+    #[error("setting xattr `{name}`{} for file `{}`: {}", unmapped(.ids, .source), .path.display(), reason(.source))]
     Xattr {
         /// The attribute.
         name: String,
+        /// The ids in it.
+        ids: Vec<Id>,
         /// Path of the file in the layer.
         path: PathBuf,
         /// What the system said.
@@ -178,6 +181,15 @@ impl Error {
     /// Whether a corrupt blob may be the cause.
     pub(super) fn accuses_content(&self) -> bool {
         matches!(self, Self::Decompress(_) | Self::Archive(_) | Self::Id { .. } | Self::NamelessWhiteout(_))
+    }
+}
+
+/// The kernel says no more of an attribute with an id that the namespace lacks than of a malformed one. To be asked where
+/// `/proc` is, unlike in the thread that unpacks.
+fn unmapped(ids: &[Id], error: &io::Error) -> String {
+    match ids.iter().find(|id| error.raw_os_error() == Some(libc::EINVAL) && !id.is_mapped()) {
+        Some(id) => format!(" with {id}, which the id mappings leave out,"),
+        None => String::new(),
     }
 }
 
