@@ -52,6 +52,7 @@ mod shared;
 mod sizes;
 mod volumes;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 pub use create::{CleanFirst, Created, Request};
@@ -295,9 +296,10 @@ impl Store {
     }
 
     /// Whether images of a store with these mappings are mounted by root of the machine, who alone sees all attributes of
-    /// their files, rather than by root of a user namespace.
+    /// their files, rather than by root of a user namespace. Root may have made a layer in the store of a user.
     fn is_for_root(&self, mappings: &IdMappings) -> bool {
-        self.caller == Caller::Root && mappings.is_identity()
+        let is_root_s = || std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0);
+        self.caller == Caller::Root && mappings.is_identity() && is_root_s()
     }
 
     /// Checks that there is something at the store's path.

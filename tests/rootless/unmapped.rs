@@ -181,3 +181,20 @@ fn stats_list_delete_and_clean_work() {
     store.ok(&["clean"]);
     store.is_empty();
 }
+
+/// What root of the machine alone can see would show to the user what the layer hides.
+#[test]
+fn layers_that_root_has_made_hide_the_same_from_the_user() {
+    let store = UsersStore::unmapped();
+    let lower = Archive::new().directory("d", 0o755).file("d/hidden", 0o644, b"").file("gone", 0o644, b"").bytes();
+    let upper =
+        Archive::new().file("d/.wh..wh..opq", 0o644, b"").file("d/own", 0o644, b"").file(".wh.gone", 0o644, b"");
+    let image = Image::new().layer(Layer::new(lower)).layer(Layer::new(upper.bytes()));
+    let url = image.write(&store.images().join("image"), "latest");
+    let by_root = store.store.create(&url, "by-root");
+    // A snapshot is made by nobody but the owner of its original.
+    let by_user = (DRIVER == Driver::OverlayXfs).then(|| store.create_and_show(&url, "by-user"));
+    for rootfs in [Some(by_root), by_user].into_iter().flatten() {
+        assert_eq!((names(&rootfs), names(&rootfs.join("d"))), (vec!["d".to_owned()], vec!["own".to_owned()]));
+    }
+}
