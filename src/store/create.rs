@@ -117,7 +117,7 @@ impl Store {
         if let Err(error) = &created {
             making.clean_up_after(error);
         }
-        created
+        created.map_err(|error| error.of_store(self))
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -157,7 +157,7 @@ impl Making<'_> {
         let present = self.claim_and_clean(clean)?;
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
-            self.pull(present)?;
+            self.pull(present).map_err(|error| error.of_store(self.layers_in()))?;
         }
         let owner = self.store.owner(&self.mappings);
         // The store that keeps other ones' layers is root's own.
@@ -300,7 +300,7 @@ impl Making<'_> {
         tracing::info!(%error, "store-is-full-cleaning");
         (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, self.request.ignore_images));
         // What was removed may take a moment to become room.
-        if let Err(error) = self.store.driver.settle(&self.store.layout) {
+        if let Err(error) = self.layers_in().driver.settle(&self.layers_in().layout) {
             tracing::error!(%error, "waiting-for-room-failed");
         }
         true
