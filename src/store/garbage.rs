@@ -60,10 +60,11 @@ impl Store {
             forget_missing_volumes(self),
             give_back_unknown(self),
             documents::forget_unneeded(&self.layout).map_err(Error::from),
-            self.driver.collect(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),
             self.driver.settle(&self.layout).map_err(Error::from),
+            // What quotas keep of layers and images can be given back when those are gone for good.
+            self.driver.collect(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
     }
@@ -150,7 +151,7 @@ fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
             Entry::Incomplete(_) => false,
         };
         if is_unused {
-            volumes::retire(&store.layout, &store.layout.volume(&name))?;
+            volumes::retire(store, &store.layout.volume(&name))?;
         }
     }
     Ok(())

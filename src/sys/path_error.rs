@@ -18,6 +18,11 @@ impl PathError {
         PathError { operation, path: path.as_ref().to_owned(), source: source.into() }
     }
 
+    /// What was worked on.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The error underneath, without operation and path.
     pub fn into_source(self) -> io::Error {
         self.source
