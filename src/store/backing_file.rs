@@ -171,7 +171,8 @@ fn remove_unfinished(backing: &Path) -> Result<(), PathError> {
     let (Some(parent), Some(prefix)) = (backing.parent(), prefix.file_name().and_then(|name| name.to_str())) else {
         return Ok(());
     };
-    let names = files::names(parent)?;
+    // The directory may be a link: it is the administrator's.
+    let names = files::names(&parent.join("."))?;
     names.iter().filter(|name| name.starts_with(prefix)).try_for_each(|name| files::remove_if_there(&parent.join(name)))
 }
 

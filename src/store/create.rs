@@ -4,14 +4,17 @@
 //! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
 
 use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
@@ -21,6 +24,7 @@ use crate::driver::{DiskLimit, ImageRequest, Mount, SharedLayers};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image, Reference, without_secret};
+use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
@@ -162,12 +166,13 @@ impl Making<'_> {
         }
         let _session = tracing::info_span!("making-image").entered();
         let layout = &self.store.layout;
-        let (directory, published) = (layout.creating(self.id.as_str()), layout.image(self.id.as_str()));
-        make_private_directory(&directory)?;
-        owner.take(&directory)?;
-        let mut mounts = self.fill(&directory, &published)?;
-        mounts.extend(self.make_volumes(&directory, &published, owner)?);
-        publish(&directory, &published, &self.id)?;
+        let (making, published) = (layout.creating(self.id.as_str()), layout.image(self.id.as_str()));
+        let directory = PrivateDirectory::make(&making)?;
+        let mut mounts = self.fill(directory.path(), &published)?;
+        mounts.extend(self.make_volumes(directory.path(), &published, owner)?);
+        // Not before it is finished: whom it is given to might change what it is made of.
+        owner.take_open(&directory.open).on("chown", &making)?;
+        publish(&making, &published, &self.id)?;
         Ok(Created {
             rootfs: published.join("rootfs"),
             env: self.image.env.clone(),
@@ -340,8 +345,29 @@ fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error>
     }
 }
 
-fn make_private_directory(path: &Path) -> Result<(), PathError> {
-    fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
+/// A directory that nobody else can look into, known by a descriptor: whatever is made of its name meanwhile, by whom the
+/// store belongs to, it is the one that was made.
+struct PrivateDirectory {
+    open: OwnedFd,
+    path: PathBuf,
+}
+
+impl PrivateDirectory {
+    fn make(path: &Path) -> Result<Self, PathError> {
+        fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = openat(CWD, path, flags, Mode::empty()).on("open", path)?;
+        let stat = fstat(&open).on("stat", path)?;
+        if stat.st_uid != geteuid().as_raw() {
+            return Err(PathError::new("open", path, io::Error::other("it was exchanged for another directory")));
+        }
+        Ok(PrivateDirectory { path: descriptors::name_of(&open), open })
+    }
+
+    /// A name for what is open.
+    fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {

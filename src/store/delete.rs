@@ -37,6 +37,7 @@ impl Store {
         if !self.is_here(&id)? {
             return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
         }
+        self.check_directories()?;
         let _session = tracing::info_span!("groot-deleting", imageID = %id).entered();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
             return Err(Error::Busy(id.to_string()));
@@ -57,6 +58,9 @@ impl Store {
                 Err(e) if e.kind() == ErrorKind::StorageFull => return self.destroy_in_place(id, &image),
                 renamed => renamed.on("rename", &image)?,
             }
+            if !files::is_directory(&deleting)? {
+                return removal::abandon(self, id);
+            }
             if let Err(error) = self.driver.unmount_image(&deleting, &image) {
                 // It is whole still, and in somebody's use.
                 std::fs::rename(&deleting, &image).on("rename", &image)?;
@@ -68,9 +72,24 @@ impl Store {
 
     /// A full btrfs has room for removals alone. What a kill leaves of the image is removed by the next delete.
     fn destroy_in_place(&self, id: &ImageId, image: &Path) -> Result<(), Error> {
-        self.driver.unmount_image(image, image).map_err(Error::DeleteImage)?;
-        self.driver.remove_image(&self.layout, image).map_err(Error::DeleteImage)?;
+        if files::is_directory(image)? {
+            self.driver.unmount_image(image, image).map_err(Error::DeleteImage)?;
+            self.driver.remove_image(&self.layout, image).map_err(Error::DeleteImage)?;
+        } else {
+            files::remove_if_there(image)?;
+        }
         removal::abandon(self, id)
+    }
+
+    /// Checks that what is removed is the store's own: a link may lead to somebody else's.
+    fn check_directories(&self) -> Result<(), Error> {
+        let layout = &self.layout;
+        for path in [layout.images(), layout.tmp(), layout.meta(), layout.dependencies(), layout.locks()] {
+            if !files::is_directory(&path)? {
+                return Err(Error::NotADirectory(path.display().to_string()));
+            }
+        }
+        Ok(())
     }
 
     fn is_here(&self, id: &ImageId) -> Result<bool, Error> {

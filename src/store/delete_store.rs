@@ -48,16 +48,19 @@ impl Store {
     /// A path typed wrong must not cost anybody a directory.
     fn check_is_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
-        match layout::DIRECTORIES.iter().find(|directory| !root.join(directory).is_dir()) {
-            Some(missing) if !self.is_half_deleted()? => Err(Error::NotAStore(root.display().to_string(), missing)),
-            _ => Ok(()),
+        for directory in layout::DIRECTORIES {
+            if !files::is_directory(&root.join(directory))? && !self.is_half_deleted()? {
+                return Err(Error::NotAStore(root.display().to_string(), directory));
+            }
         }
+        Ok(())
     }
 
     /// Whether this is what a killed delete-store left: parts of a store and nothing else, with the lock file, which
     /// goes last; or next to nothing.
     fn is_half_deleted(&self) -> Result<bool, Error> {
-        let mut names = files::names(self.layout.root())?;
+        let root = fs::canonicalize(self.layout.root()).on("resolve", self.layout.root())?;
+        let mut names = files::names(&root)?;
         names.retain(|name| name != "locks");
         let has_locks = files::exists(&self.layout.locks())?;
         let is_empty = names.is_empty() && files::names(&self.layout.locks())?.is_empty();

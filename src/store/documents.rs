@@ -63,8 +63,7 @@ impl<'a> Cache<'a> {
             return Ok(());
         }
         let directory = self.layout.documents();
-        files::ensure_directory(&directory)?;
-        owner.take(&directory)?;
+        files::settle_directory(&directory, 0o755, owner)?;
         let temporary = self.layout.recording(image.as_str());
         for (name, content) in learned {
             let kept = files::replace(&directory.join(name), &temporary, &content);

@@ -126,9 +126,7 @@ impl Store {
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;
         let unflushed = self.layout.unflushed();
         for path in layout::DIRECTORIES.map(|directory| root.join(directory)).iter().chain([&unflushed]) {
-            files::ensure_directory(path)?;
-            owner.take(path)?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).on("chmod", path)?;
+            files::settle_directory(path, 0o755, owner)?;
         }
         // Now, while there is room for it: a full store must not be one that cannot be locked.
         drop(lock::share_whole(&self.layout.lock_file())?);

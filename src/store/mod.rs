@@ -321,7 +321,11 @@ impl Store {
     /// Disk usage of an image.
     pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
         let _session = tracing::debug_span!("groot-stats", imageID = %id).entered();
-        Ok(self.driver.usage(&self.layout, &self.layout.image(id.as_str()))?)
+        let image = self.layout.image(id.as_str());
+        if !files::is_directory(&image)? {
+            return Err(Error::NotFound(id.to_string()));
+        }
+        Ok(self.driver.usage(&self.layout, &image)?)
     }
 
     /// Writes the size of every layer that has none on record.
@@ -339,8 +343,14 @@ impl Store {
 
     fn is_initialised(&self) -> Result<bool, Error> {
         for directory in layout::DIRECTORIES {
-            if !files::exists(&self.layout.root().join(directory))? {
-                return Ok(false);
+            let path = self.layout.root().join(directory);
+            if !files::is_directory(&path)? {
+                // A link may lead to what is somebody else's.
+                return if files::exists(&path)? {
+                    Err(Error::NotADirectory(path.display().to_string()))
+                } else {
+                    Ok(false)
+                };
             }
         }
         Ok(files::exists(&self.layout.namespace_file())?)

@@ -1,7 +1,6 @@
 //! `meta/namespace.json`: the id mappings every image of the store is made with.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +38,7 @@ impl Namespace {
         let mut content = serde_json::to_vec(self).map_err(|e| Error::BadNamespaceFile(e.to_string()))?;
         content.push(b'\n');
         let (path, temporary) = (layout.namespace_file(), layout.tmp().join("namespace.json"));
-        files::replace_flushed(&path, &temporary, &content)?;
-        Ok(fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?)
+        Ok(files::replace_flushed(&path, &temporary, &content, 0o755)?)
     }
 }
 

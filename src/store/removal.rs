@@ -6,7 +6,10 @@ use crate::sys::files;
 /// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
 pub(super) fn remove_unfinished(store: &Store, id: &ImageId) -> Result<(), Error> {
     for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
-        if files::exists(&path)? {
+        if files::exists(&path)? && !files::is_directory(&path)? {
+            // No image, and none of this program's making: a link may lead to somebody else's.
+            files::remove_if_there(&path)?;
+        } else if files::exists(&path)? {
             store.driver.unmount_image(&path, &path).map_err(Error::DeleteImage)?;
             store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
         }

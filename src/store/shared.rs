@@ -122,7 +122,7 @@ impl Store {
         Lender::new(self, &store, name)?.enter(&self.layout)?;
         let (path, temporary) = (self.layout.shared_layers_file(), self.layout.tmp().join("shared-layers.json"));
         let content = serde_json::to_vec(&Record { store, name }).on("write", &path)?;
-        Ok(files::replace_flushed(&path, &temporary, &content)?)
+        Ok(files::replace_flushed(&path, &temporary, &content, 0o644)?)
     }
 
     /// Chain ids of all layers that images of other stores need.
@@ -185,7 +185,7 @@ impl Lender {
         remove_tree(&making)?;
         fs::create_dir(&making).on("mkdir", &making)?;
         let content = path.as_os_str().as_encoded_bytes();
-        files::replace_flushed(&making.join(BORROWER), &making.join("new"), content)?;
+        files::replace_flushed(&making.join(BORROWER), &making.join("new"), content, 0o644)?;
         Ok(fs::rename(&making, &records).on("rename", &making)?)
     }
 

@@ -75,8 +75,8 @@ fn read_copy(layout: &Layout) -> Option<Copy> {
 /// In place: what is cut short, or written by two at once, cannot be read.
 fn write_copy(layout: &Layout, copy: &Copy) {
     let path = layout.sizes_file();
-    let written = serde_json::to_vec(copy).map_err(std::io::Error::from).and_then(|content| fs::write(&path, content));
-    if let Err(error) = written.on("write", &path) {
+    let content = serde_json::to_vec(copy).on("write", &path);
+    if let Err(error) = content.and_then(|content| files::write(&path, &content)) {
         // The store may be full, or somebody else's.
         tracing::debug!(%error, "copying-sizes-failed");
     }

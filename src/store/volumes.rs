@@ -1,9 +1,9 @@
 //! Unpacked layers: which there are, how large they are, and how they come and go.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ impl Entry {
 
 /// Whether a layer is there under its final name, and so whole.
 pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
-    files::exists(&layout.volume(chain_id.as_str()))
+    files::is_directory(&layout.volume(chain_id.as_str()))
 }
 
 /// A name for a layer while it is unpacked, which nobody has had before.
@@ -84,7 +84,15 @@ pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
 /// has room for none at all, but for removing a volume in one step.
 pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
     let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
-    match fs::rename(volume, &dead) {
+    let renamed = match fs::rename(volume, &dead) {
+        // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && files::is_directory(volume)? => {
+            fs::set_permissions(volume, Permissions::from_mode(0o700)).on("chmod", volume)?;
+            fs::rename(volume, &dead)
+        }
+        renamed => renamed,
+    };
+    match renamed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::StorageFull && store.driver.remove_volume_at_once(volume)? => Ok(None),
         renamed => Ok(renamed.on("rename", volume).map(|()| Some(dead))?),
@@ -108,7 +116,7 @@ pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), 
     let mut content = serde_json::to_vec(&SizeRecord { size }).on("write", &path)?;
     content.push(b'\n');
     // In place: a record cut short counts as missing.
-    fs::write(&path, content).on("write", &path)?;
+    files::write(&path, &content)?;
     sizes::forget_copy(layout)
 }
 

@@ -1,6 +1,21 @@
-//! Open files that a new process is not to have.
+//! What is open: names for it, and keeping it from new processes.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+/// The directory of names for what is open.
+const NAMES: &str = "/proc/self/fd";
+
+/// A name for what is open. It leads there whatever else happens, so that nobody can have it followed elsewhere.
+pub fn name_of(open: impl AsFd) -> PathBuf {
+    Path::new(NAMES).join(open.as_fd().as_raw_fd().to_string())
+}
+
+/// Whether `path` is such a name, and nothing below it.
+pub fn is_name(path: &Path) -> bool {
+    path.parent() == Some(Path::new(NAMES))
+}
 
 /// Has every descriptor but the standard three closed when this process starts another program: whoever started this one
 /// may have left some open (close_range(2), `CLOSE_RANGE_CLOEXEC`, kernel 5.11).

@@ -1,24 +1,40 @@
 //! Small files and directories, with errors that name their path.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::owner::Owner;
 use super::path_error::{OnPath, PathError};
+use super::{descriptors, dirfd};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
 /// Nothing is flushed: a power cut can leave the file empty.
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
-    fs::write(temporary, content).on("write", temporary)?;
+    write(temporary, content)?;
     fs::rename(temporary, path).on("rename", path)
 }
 
-/// The same for a file that others hang on: a power cut does not find its name on disk without its content.
-pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
-    fs::write(temporary, content).on("write", temporary)?;
-    File::open(temporary).and_then(|file| file.sync_all()).on("fsync", temporary)?;
+/// Writes a file in place. A link there is not followed: it may be somebody else's.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), PathError> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let opened = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(path);
+    opened.on("open", path)?.write_all(content).on("write", path)
+}
+
+/// The same for a file that others hang on, which gets the mode `mode`: a power cut does not find its name on disk without
+/// its content. What is at `temporary` goes.
+pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8], mode: u32) -> Result<(), PathError> {
+    remove_if_there(temporary)?;
+    let mut file = File::options().write(true).create_new(true).open(temporary).on("open", temporary)?;
+    file.write_all(content).on("write", temporary)?;
+    file.set_permissions(Permissions::from_mode(mode)).on("chmod", temporary)?;
+    file.sync_all().on("fsync", temporary)?;
     fs::rename(temporary, path).on("rename", path)
 }
 
@@ -56,6 +72,24 @@ pub fn ensure_directory(path: &Path) -> Result<(), PathError> {
     }
 }
 
+/// Makes a directory, or takes one over, for `owner`. A link there is not followed.
+pub fn settle_directory(path: &Path, mode: u32, owner: Owner) -> Result<(), PathError> {
+    ensure_directory(path)?;
+    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
+    let directory = File::options().read(true).custom_flags(flags).open(path).on("open", path)?;
+    fchown(&directory, owner.uid, owner.gid).on("chown", path)?;
+    directory.set_permissions(Permissions::from_mode(mode)).on("chmod", path)
+}
+
+/// Whether there is a directory at `path` itself: a link to one is none.
+pub fn is_directory(path: &Path) -> Result<bool, PathError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(PathError::new("stat", path, e)),
+    }
+}
+
 /// Whether there is anything at `path`, a dangling symbolic link included.
 pub fn exists(path: &Path) -> Result<bool, PathError> {
     match fs::symlink_metadata(path) {
@@ -65,23 +99,19 @@ pub fn exists(path: &Path) -> Result<bool, PathError> {
     }
 }
 
-/// Names of all entries of a directory that exists.
+/// Names of all entries of a directory that exists. A link to one is not followed.
 pub fn entry_names(directory: &Path) -> Result<Vec<OsString>, PathError> {
-    let entries = fs::read_dir(directory).on("open", directory)?;
-    entries.map(|entry| Ok(entry.on("read", directory)?.file_name())).collect()
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = if descriptors::is_name(directory) { flags } else { flags | OFlags::NOFOLLOW };
+    let opened = openat(CWD, directory, flags, Mode::empty()).on("open", directory)?;
+    dirfd::names(opened.as_fd()).on("read", directory)
 }
 
-/// Names of a directory's entries; none where the directory does not exist. Names that are not UTF-8 are left out:
-/// none of this program's are.
+/// The same; none where there is no directory. Names that are not UTF-8 are left out: none of this program's are.
 pub fn names(directory: &Path) -> Result<Vec<String>, PathError> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(PathError::new("open", directory, e)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.on("read", directory)?.file_name().into_string().ok());
+    match entry_names(directory) {
+        Ok(names) => Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
     }
-    Ok(names)
 }

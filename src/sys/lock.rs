@@ -91,7 +91,10 @@ fn place(name: &str) -> i64 {
 }
 
 fn open(file: &Path) -> Result<File, PathError> {
-    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(file).on("open", file)
+    // A link in its place is not followed: it may be somebody else's.
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.open(file).on("open", file)
 }
 
 fn within(limit: Duration) -> impl Fn() -> bool {

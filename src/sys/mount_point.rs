@@ -38,6 +38,8 @@ fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
 
 /// The first mount point below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
 pub fn first_below(path: &Path) -> Result<Option<PathBuf>, PathError> {
+    // Mount points have no links in their paths.
+    let path = &fs::canonicalize(path).on("resolve", path)?;
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
     let mut points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
     Ok(points.find_map(|point| {

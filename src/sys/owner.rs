@@ -1,8 +1,11 @@
 //! Giving files away.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::lchown;
 use std::path::Path;
+
+use rustix::fs::{AtFlags, Gid, Uid, chownat};
 
 use super::path_error::{OnPath, PathError};
 
@@ -25,6 +28,18 @@ impl Owner {
             return Ok(());
         }
         lchown(path, self.uid, self.gid).on("chown", path)
+    }
+
+    /// Gives what is open, be it by name only, to this owner.
+    ///
+    /// # Errors
+    /// Those of fchownat(2).
+    pub fn take_open(self, file: impl AsFd) -> io::Result<()> {
+        if self == Owner::default() {
+            return Ok(());
+        }
+        let (uid, gid) = (self.uid.map(Uid::from_raw), self.gid.map(Gid::from_raw));
+        Ok(chownat(file, "", uid, gid, AtFlags::EMPTY_PATH)?)
     }
 
     /// The same for something that may not be there.

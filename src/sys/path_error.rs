@@ -15,7 +15,7 @@ pub struct PathError {
 impl PathError {
     /// `operation` is the name of the system call or of the plain deed (`open`, `mkdir`, `mount`).
     pub fn new(operation: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
-        PathError { operation, path: path.as_ref().to_owned(), source: source.into() }
+        PathError { operation, path: named(path.as_ref()), source: source.into() }
     }
 
     /// What was worked on.
@@ -63,6 +63,18 @@ impl<T, E: Into<io::Error>> OnPath<T> for Result<T, E> {
     }
 }
 
+/// A path, be it by way of a descriptor, as users know it.
+pub fn named(path: &Path) -> PathBuf {
+    let mut components = path.components();
+    let descriptor: PathBuf = components.by_ref().take(5).collect();
+    if descriptor.starts_with("/proc/self/fd")
+        && let Ok(directory) = std::fs::read_link(&descriptor)
+    {
+        return directory.components().chain(components).collect();
+    }
+    path.to_owned()
+}
+
 /// The text of an I/O error as callers of the original match it: lower case, no error number.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -85,6 +97,16 @@ mod tests {
     fn prints_operation_path_and_reason() {
         let error = std::fs::File::open("/nowhere/x").on("open", "/nowhere/x").unwrap_err();
         assert_eq!(error.to_string(), "open /nowhere/x: no such file or directory");
+    }
+
+    #[test]
+    fn a_descriptor_is_told_by_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = std::fs::File::open(directory.path()).unwrap();
+        let path = format!("/proc/self/fd/{}/missing/x", std::os::fd::AsRawFd::as_raw_fd(&open));
+        let error = std::fs::File::open(&path).on("open", &path).unwrap_err();
+        let shown = directory.path().join("missing/x");
+        assert_eq!(error.to_string(), format!("open {}: no such file or directory", shown.display()));
     }
 
     #[test]

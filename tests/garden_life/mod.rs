@@ -50,10 +50,8 @@ fn side_by_side(count: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// Starts a container: its root has the image's files, and takes what it writes.
-fn start_container(guardian: &Guardian, cell: &Cell, number: usize, limit: u64) {
-    let image = rootfs_archive(cell);
-    let rootfs =
-        Rootfs { image: &image, privileged: number % 2 == 1, limit, exclusive: number % 4 < 2, ..Rootfs::default() };
+fn start_container(guardian: &Guardian, cell: &Cell, image: &str, number: usize, limit: u64) {
+    let rootfs = Rootfs { image, privileged: number % 2 == 1, limit, exclusive: number % 4 < 2, ..Rootfs::default() };
     let created = guardian.create(rootfs, &handle(number)).unwrap();
     assert_eq!(created.root, cell.stores()[number % 2].join("images").join(handle(number)).join("rootfs"));
     assert!(created.mounts.is_empty() && created.env.is_empty(), "{created:?}");
@@ -89,7 +87,8 @@ pub(crate) fn life_cycle(cell: &Cell, containers: usize) {
     cell.rewrite(400 * MIB, 1);
     cell.start();
     assert_eq!(guardian.capacity(), Ok(400 * MIB));
-    side_by_side(containers, |number| start_container(&guardian, cell, number, limit));
+    let image = rootfs_archive(cell);
+    side_by_side(containers, |number| start_container(&guardian, cell, &image, number, limit));
     side_by_side(containers, |number| assert_runs(&guardian, cell, number));
     assert_eq!(mount_points_below(&directory).len(), containers + 2);
 
@@ -118,7 +117,7 @@ pub(crate) fn life_cycle(cell: &Cell, containers: usize) {
     assert_eq!(cell.stores().map(|store| names(&store.join("volumes"))), volumes);
     side_by_side(containers / 2, |number| {
         guardian.destroy(&handle(number)).unwrap();
-        start_container(&guardian, cell, number, limit);
+        start_container(&guardian, cell, &image, number, limit);
     });
 
     // Drained, with every delete said twice.

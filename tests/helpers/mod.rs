@@ -10,7 +10,8 @@ use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, install_helper, names, succeed, system_calls,
 };
 
-const USER: u32 = 4712;
+/// Whose the stores are.
+pub(crate) const USER: u32 = 4712;
 const IDS: (u32, u32) = (100_000, 65_536);
 
 /// The name and the flag of the driver's helper.
@@ -34,13 +35,7 @@ impl UsersStore {
         Self::given(store)
     }
 
-    /// The same on a filesystem that is there.
-    pub(crate) fn at(store: TempStore) -> Self {
-        store.ok(["init-store"]);
-        Self::given(store)
-    }
-
-    fn given(store: TempStore) -> Self {
+    pub(crate) fn given(store: TempStore) -> Self {
         let user = User::new(store.beside("").as_path(), USER, &[IDS]);
         succeed("chown", ["-R", &USER.to_string(), store.path().to_str().unwrap()]);
         Self::with_helper(store, user)
@@ -68,11 +63,6 @@ impl UsersStore {
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.user.run(&self.store, arguments)
-    }
-
-    /// Whose the store is.
-    pub(crate) fn user_id(&self) -> u32 {
-        USER
     }
 
     /// Creates an image of 5 MiB with a limit of 10, unmounted as an ordinary user's are.

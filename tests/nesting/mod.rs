@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use crate::helpers::UsersStore;
+use crate::helpers::{USER, UsersStore};
 use crate::quotas::is_full;
 use crate::support::{Archive, IS_CLASSIC, Image, Layer, MIB, TempStore, names, sha256_hex, small_image, succeed};
 
@@ -90,7 +90,7 @@ fn a_full_image_of_a_user_with_subvolumes_is_deleted() {
         store.create(&[], "x").success();
         let rootfs = store.own_files("x");
         let nested = subvolume(rootfs.join("nested"));
-        chown(&nested, Some(store.user_id()), Some(store.user_id())).unwrap();
+        chown(&nested, Some(USER), Some(USER)).unwrap();
         fill(if IS_CLASSIC { &rootfs } else { &nested });
         assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
         store.has_nothing_of("x");
@@ -174,7 +174,7 @@ fn modes_do_not_keep_a_user_from_his_images() {
             let nested = subvolume(rootfs.join("directory/nested"));
             fs::create_dir_all(nested.join("a/b")).unwrap();
             File::create(nested.join("a/b/file")).unwrap();
-            succeed("chown", ["-R", &store.user_id().to_string(), rootfs.to_str().unwrap()]);
+            succeed("chown", ["-R", &USER.to_string(), rootfs.to_str().unwrap()]);
             match id {
                 "rootfs" => set_mode(&rootfs, 0),
                 "nested" => set_mode(&nested, 0),
@@ -201,12 +201,14 @@ fn a_user_whose_filesystem_lacks_the_mount_option_deletes_and_cleans() {
         btrfs(["quota", "enable"], &point);
     }
     set_mode(&point, 0o755);
-    let store = UsersStore::at(TempStore::at(point.join("store")));
+    let store = TempStore::at(point.join("store"));
+    store.ok(["init-store"]);
+    let store = UsersStore::given(store);
     store.create(&[], "x").success();
     let rootfs = store.own_files("x");
     let nested = subvolume(rootfs.join("nested"));
     fs::write(nested.join("file"), "x").unwrap();
-    succeed("chown", ["-R", &store.user_id().to_string(), rootfs.to_str().unwrap()]);
+    succeed("chown", ["-R", &USER.to_string(), rootfs.to_str().unwrap()]);
     assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
     store.has_nothing_of("x");
     assert_eq!(store.run(&["clean"]).success(), "clean completed\n");

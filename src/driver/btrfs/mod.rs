@@ -23,11 +23,12 @@ use std::path::{Path, PathBuf};
 
 use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
-use super::filesystem::{self as common, FilesystemError};
+use super::filesystem::{self as common, FilesystemError, open};
 use super::unmount::unmount;
 use super::{Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::mount_point;
 use crate::sys::owner::Owner;
@@ -250,17 +251,20 @@ fn create_image_volume(layout: &Layout, image: &Path, path: &Path, helpers: Opti
 }
 
 /// Limits go first, then what they were of, then the record that there were some.
-fn remove_image(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
+fn remove_image(layout: &Layout, path: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
+    let directory = open(path)?;
+    // It leads to the same directory whatever its owner makes of the name.
+    let image = descriptors::name_of(&directory);
     let is_of_files = |name: &String| name == ROOTFS || name == SNAPSHOT || name.starts_with(VOLUME);
     let parts: Vec<PathBuf> =
-        files::names(image)?.into_iter().filter(is_of_files).map(|name| image.join(name)).collect();
+        files::names(&image)?.into_iter().filter(is_of_files).map(|name| image.join(name)).collect();
     if files::exists(&image.join(image_files::QUOTA))? {
         release_all(layout, &parts, helpers)?;
     }
     for part in &parts {
         removal::remove(part)?;
     }
-    Ok(removal::remove(image)?)
+    Ok(removal::remove(path)?)
 }
 
 fn release_all(layout: &Layout, parts: &[PathBuf], helpers: Option<&Helpers>) -> Result<(), Error> {

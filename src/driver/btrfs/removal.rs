@@ -4,21 +4,23 @@
 //! directories. Where the kernel refuses that, it goes file by file as a directory does. That takes longer and less: no
 //! mount option, no right to write in directories, and what stands in the way on one file has a path to be told.
 
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use drax::btrfs as quotas;
-use rustix::fs::{
-    AtFlags, CWD, FileType, IFlags, Mode, OFlags, chmodat, fstat, ioctl_getflags, ioctl_setflags, openat,
-};
+use rustix::fs::{CWD, FileType, IFlags, Mode, OFlags, fstat, ioctl_getflags, ioctl_setflags, openat};
 use rustix::io::Errno;
 
 use super::subvolumes::{is_subvolume, split};
 use crate::driver::filesystem::open;
 use crate::sys::btrfs;
+use crate::sys::descriptors;
 use crate::sys::dirfd;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::remove_tree::remove_tree;
 
 /// Obstacles that one removal takes out of its way. More are somebody's who puts up new ones meanwhile.
@@ -44,7 +46,7 @@ pub(super) fn remove_at_once(path: &Path) -> Result<(), PathError> {
     };
     let removed = match remove() {
         // An ordinary user has to be let write to its top.
-        Err(e) if is(&e, Errno::ACCESS) && chmodat(&parent, name, Mode::RWXU, AtFlags::empty()).is_ok() => remove(),
+        Err(e) if is(&e, Errno::ACCESS) && let_owner_write(&parent, name).is_ok() => remove(),
         removed => removed,
     };
     match removed {
@@ -54,6 +56,11 @@ pub(super) fn remove_at_once(path: &Path) -> Result<(), PathError> {
         }
         removed => removed.on("delete subvolume", path),
     }
+}
+
+fn let_owner_write(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let found = dirfd::open_beneath(parent, Path::new(name), OFlags::PATH | OFlags::DIRECTORY)?;
+    fs::set_permissions(descriptors::name_of(&found), Permissions::from_mode(0o700))
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {
@@ -152,7 +159,7 @@ fn remove_file_by_file(path: &Path) -> Result<(), PathError> {
 /// anything to be changed.
 fn remove_obstacle(top: &Path, error: &PathError) -> bool {
     let Some(around) = top.parent() else { return false };
-    let Ok(below) = error.path().strip_prefix(around) else { return false };
+    let Ok(below) = error.path().strip_prefix(named(around)) else { return false };
     let Ok(around) = open(around) else { return false };
     // Not the directory around it, which is nothing of what is to be removed.
     let ways: Vec<PathBuf> = below.ancestors().filter(|way| !way.as_os_str().is_empty()).map(Path::to_owned).collect();
@@ -177,8 +184,7 @@ fn make_mutable(around: &OwnedFd, way: &Path) -> io::Result<bool> {
     if !matches!(dirfd::file_type(&fstat(&found)?), FileType::RegularFile | FileType::Directory) {
         return Ok(false);
     }
-    let itself = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let file = openat(CWD, itself, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file = openat(CWD, descriptors::name_of(&found), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let (flags, fixed) = (ioctl_getflags(&file)?, IFlags::IMMUTABLE | IFlags::APPEND);
     if !flags.intersects(fixed) {
         return Ok(false);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, major, makedev, minor, mknodat};
@@ -122,9 +122,7 @@ pub(super) fn configure(layout: &Layout, request: FilesystemRequest, owner: Owne
     ensure_whiteout_device(&layout.whiteout_device())?;
     owner.take(&layout.whiteout_device())?;
     for directory in [layout.links(), layout.project_ids()] {
-        files::ensure_directory(&directory)?;
-        owner.take(&directory)?;
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).on("chmod", &directory)?;
+        files::settle_directory(&directory, 0o755, owner)?;
     }
     Ok(filesystem::set_direct_io(layout, request.with_direct_io)?)
 }

@@ -32,7 +32,7 @@ pub(super) fn ensure(layout: &Layout, chain_id: &ChainId) -> Result<String, Path
     let short = make_link(layout, &target)?;
     // In place: a file cut short counts as none.
     let file = layout.links().join(chain_id.as_str());
-    fs::write(&file, &short).on("write", &file)?;
+    files::write(&file, short.as_bytes())?;
     Ok(short)
 }
 

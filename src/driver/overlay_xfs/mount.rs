@@ -159,8 +159,7 @@ fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Re
     for volume in volumes.iter().rev() {
         lowers.push(links::ensure(layout, &volume.chain_id)?);
     }
-    let image = image.strip_prefix(layout.root()).unwrap_or(image).display();
-    let place = |name: &str| format!("../{image}/{name}");
+    let place = |name: &str| image.join(name).display().to_string();
     let parts = Parts { lowers, upper: place("diff"), work: place("workdir"), target: place("rootfs") };
     let options = parts.options();
     if options.len() > OPTIONS_LIMIT {

@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount as mount2, 
 
 use super::mount::{Failure, Parts, mount_parts};
 use super::{Error, SharedLayers, Volume};
+use crate::sys::descriptors;
 use crate::sys::idmapped_mount;
 use crate::sys::mount_namespace::in_own_mounts;
 use crate::sys::path_error::{OnPath, PathError, reason};
@@ -24,13 +25,12 @@ use crate::sys::path_error::{OnPath, PathError, reason};
 /// Mounts an overlay of `volumes` on the `rootfs` of the directory `image`.
 pub(super) fn mount(shared: &SharedLayers<'_>, image: &Path, volumes: &[Volume]) -> Result<Result<(), Failure>, Error> {
     let store = mapped(shared).on("translate ids of", shared.layout.root())?;
-    let directory = open_directory(CWD, image).on("open", image)?;
     let open = |volume: &Volume| {
         let path = Path::new("volumes").join(volume.chain_id.as_str());
         open_directory(&store, &path).on("open", shared.layout.root().join(path))
     };
     let lowers: Vec<OwnedFd> = volumes.iter().rev().map(open).collect::<Result<_, PathError>>()?;
-    match mount_parts(&parts(&lowers, &name_of(&directory))) {
+    match mount_parts(&parts(&lowers, &image.display().to_string())) {
         Err(Failure::Failed(Errno::INVAL)) => mount_elsewhere(&store, image, &lowers),
         mounted => Ok(mounted),
     }
@@ -40,15 +40,23 @@ pub(super) fn mount(shared: &SharedLayers<'_>, image: &Path, volumes: &[Volume])
 /// is carried out.
 fn mount_elsewhere(store: &OwnedFd, image: &Path, lowers: &[OwnedFd]) -> Result<Result<(), Failure>, Error> {
     let rootfs = image.join("rootfs");
+    // What is open is among the mounts of others.
+    let named = fs::canonicalize(image).on("resolve", image)?;
+    let wanted = fs::metadata(image).on("stat", image)?;
     let mounted = in_own_mounts(|| {
-        std::env::set_current_dir(image).on("chdir", image)?;
-        attach(store, &rootfs).on("mount with ids translated on", &rootfs)?;
+        std::env::set_current_dir(&named).on("chdir", &named)?;
+        let found = fs::metadata(".").on("stat", &named)?;
+        if (found.dev(), found.ino()) != (wanted.dev(), wanted.ino()) {
+            return Err(PathError::new("chdir", &named, io::Error::other("it was exchanged for another directory")));
+        }
+        let rootfs = Path::new("rootfs");
+        attach(store, rootfs).on("mount with ids translated on", named.join(rootfs))?;
         // The overlay goes over it.
         if let Err(failure) = mount_parts(&parts(lowers, ".")) {
             return Ok(Err(failure));
         }
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Ok::<_, PathError>(Ok(open_tree(CWD, &rootfs, flags).on("open the mount on", &rootfs)?))
+        Ok::<_, PathError>(Ok(open_tree(CWD, rootfs, flags).on("open the mount on", named.join(rootfs))?))
     });
     match mounted.on("unshare mounts for", image)?? {
         Ok(overlay) => Ok(Ok(attach(&overlay, &rootfs).on("move the mount to", &rootfs)?)),
@@ -59,7 +67,7 @@ fn mount_elsewhere(store: &OwnedFd, image: &Path, lowers: &[OwnedFd]) -> Result<
 /// An overlay of these layers in the image's directory, which is called `image`.
 fn parts(lowers: &[OwnedFd], image: &str) -> Parts {
     let place = |name: &str| format!("{image}/{name}");
-    let lowers = lowers.iter().map(name_of).collect();
+    let lowers = lowers.iter().map(|lower| descriptors::name_of(lower).display().to_string()).collect();
     Parts { lowers, upper: place("diff"), work: place("workdir"), target: place("rootfs") }
 }
 
@@ -95,9 +103,4 @@ fn open_directory(base: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
 
 fn attach(mount: &OwnedFd, target: &Path) -> rustix::io::Result<()> {
     move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-}
-
-/// A name for what is open.
-fn name_of(directory: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", directory.as_raw_fd())
 }

@@ -42,7 +42,8 @@ pub(in crate::fetcher) enum Error {
 impl Certificates {
     /// Reads the directory; one that does not exist holds nothing.
     pub(in crate::fetcher) fn read(directory: &Path) -> Result<Self, Error> {
-        let mut names = files::names(directory)?;
+        // The directory may be a link: it is the administrator's.
+        let mut names = files::names(&directory.join("."))?;
         names.sort();
         let mut certificates = Certificates::default();
         for name in &names {
