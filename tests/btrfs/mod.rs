@@ -3,6 +3,7 @@
 mod full;
 mod grow;
 mod helper;
+mod limits;
 mod ordinary_users;
 mod qgroups;
 mod subvolumes;

@@ -12,9 +12,9 @@ use crate::quotas::{five_mebibytes, is_full, number, write};
 use crate::support::{MIB, TempStore, mounted_filesystem, names, small_image, succeed, wait_for};
 
 /// Referenced bytes, exclusive bytes and the limits of both, by the name of the group.
-type Qgroups = BTreeMap<String, [Option<u64>; 4]>;
+pub(super) type Qgroups = BTreeMap<String, [Option<u64>; 4]>;
 
-fn shown(store: &Path) -> Qgroups {
+pub(super) fn shown(store: &Path) -> Qgroups {
     succeed("btrfs", ["filesystem", "sync", &store.to_string_lossy()]);
     let table = succeed("btrfs", ["qgroup", "show", "--raw", "-re", &store.to_string_lossy()]);
     let rows = table.lines().skip(2).map(|line| {
@@ -30,30 +30,29 @@ fn groups(store: &TempStore) -> Vec<String> {
     shown(store.path()).into_keys().filter(|name| name != "0/5").collect()
 }
 
-fn id(subvolume: &Path) -> String {
+pub(super) fn id(subvolume: &Path) -> String {
     succeed("btrfs", ["inspect-internal", "rootid", &subvolume.to_string_lossy()]).trim().to_owned()
 }
 
-fn mode(store: &TempStore) -> String {
-    let listed = succeed("findmnt", ["-n", "-o", "UUID", &store.path().to_string_lossy()]);
-    fs::read_to_string(format!("/sys/fs/btrfs/{}/qgroups/mode", listed.trim())).unwrap().trim().to_owned()
+/// What sysfs has in a file on the quotas of the filesystem mounted at `point`.
+pub(super) fn qgroup_file(point: &Path, name: &str) -> String {
+    let uuid = succeed("findmnt", ["-n", "-o", "UUID", &point.to_string_lossy()]);
+    fs::read_to_string(format!("/sys/fs/btrfs/{}/qgroups/{name}", uuid.trim())).unwrap().trim().to_owned()
 }
 
 #[test]
 fn init_store_switches_quotas_on_and_respects_a_choice_that_was_made() {
     let store = TempStore::with_quota();
-    assert_eq!(mode(&store), "squota");
+    assert_eq!(qgroup_file(store.path(), "mode"), "squota");
     store.ok(["init-store"]);
-    assert_eq!(mode(&store), "squota");
+    assert_eq!(qgroup_file(store.path(), "mode"), "squota");
 
     let disk = TempStore::uninitialised();
     let store = TempStore::at(mounted_filesystem(&disk).join("store"));
     store.ok(["init-store", "--without-quota"]);
     succeed("btrfs", ["quota", "enable", &store.path().to_string_lossy()]);
     store.ok(["init-store"]);
-    let uuid = succeed("findmnt", ["-n", "-o", "UUID", &disk.beside("mnt").to_string_lossy()]);
-    let mode = fs::read_to_string(format!("/sys/fs/btrfs/{}/qgroups/mode", uuid.trim())).unwrap();
-    assert_eq!(mode.trim(), "qgroup");
+    assert_eq!(qgroup_file(&disk.beside("mnt"), "mode"), "qgroup");
 }
 
 #[test]
@@ -156,9 +155,8 @@ fn clean_removes_groups_that_the_kernel_leaves() {
     let group = format!("0/{}", id(&bottom));
     succeed("btrfs", ["subvolume", "delete", "-c", &bottom.to_string_lossy()]);
     succeed("btrfs", ["subvolume", "sync", &store.path().to_string_lossy()]);
+    assert!(groups(&store).contains(&group));
     store.ok(["delete", "x"]);
-    store.ok(["clean"]);
-    assert!(!groups(&store).contains(&group));
     store.ok(["clean"]);
     assert_eq!(groups(&store), [""; 0]);
 }
