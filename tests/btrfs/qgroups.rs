@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::subvolumes::subvolumes;
 use crate::quotas::{five_mebibytes, is_full, number, write};
-use crate::support::{MIB, TempStore, mounted_filesystem, names, small_image, succeed, wait_for};
+use crate::support::{
+    Archive, Image, Layer, MIB, TempStore, mounted_filesystem, names, small_image, succeed, wait_for,
+};
 
 /// Referenced bytes, exclusive bytes and the limits of both, by the name of the group.
 pub(super) type Qgroups = BTreeMap<String, [Option<u64>; 4]>;
@@ -149,9 +151,12 @@ fn groups_of_deleted_images_go() {
 #[test]
 fn clean_removes_groups_that_the_kernel_leaves() {
     let store = TempStore::with_quota();
-    let (url, chain) = crate::support::layers(&store, "image", 3);
-    store.create(&url, "x");
-    let bottom = store.path().join("volumes").join(&chain[0]);
+    // Not so small that it is kept with its name.
+    let bottom = Layer::new(Archive::new().file("bottom", 0o644, &vec![7; MIB as usize]).bytes());
+    let top = Layer::new(Archive::new().file("top", 0o644, b"top").bytes());
+    let image = Image::new().layer(bottom).layer(top);
+    let bottom = store.path().join("volumes").join(&image.chain_ids()[0]);
+    store.create(&image.write(&store.beside("image"), "latest"), "x");
     let group = format!("0/{}", id(&bottom));
     succeed("btrfs", ["subvolume", "delete", "-c", &bottom.to_string_lossy()]);
     succeed("btrfs", ["subvolume", "sync", &store.path().to_string_lossy()]);
