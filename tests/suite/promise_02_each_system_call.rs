@@ -76,9 +76,21 @@ fn assert_sound(store: &TempStore, url: &str, context: &str) {
     }
     assert_eq!(mount_points_below(store.path()).len(), 1, "{context}");
     if DRIVER == Driver::Btrfs {
-        let groups = succeed("btrfs", ["qgroup", "show", "--raw", store.path().to_str().unwrap()]);
-        let groups: Vec<&str> = groups.lines().skip(2).filter_map(|line| line.split_whitespace().next()).collect();
-        assert_eq!(groups, ["0/5"], "{context}");
+        assert_eq!(quota_groups(store), ["0/5"], "{context}");
+    }
+}
+
+fn quota_groups(store: &TempStore) -> Vec<String> {
+    let table = succeed("btrfs", ["qgroup", "show", "--raw", store.path().to_str().unwrap()]);
+    table.lines().skip(2).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// A create that could tell of its failure has taken back all that it had made.
+#[track_caller]
+fn assert_nothing_is_limited(store: &TempStore, context: &str) {
+    if DRIVER == Driver::Btrfs {
+        let groups = quota_groups(store);
+        assert!(groups.iter().all(|group| !group.starts_with("26482/")), "{context}: {groups:?}");
     }
 }
 
@@ -99,6 +111,9 @@ fn strike(arguments: &[&str], fault: &str, prepare: impl Fn(&TempStore, &str)) {
             assert!(is_ended_well && outcome.stdout.lines().count() <= 1, "{context}: {outcome:?}");
             let exists = store.image("x").exists();
             assert!(outcome.code != Some(1) || arguments[0] != "create" || !exists, "{context}: {outcome:?}");
+            if outcome.code == Some(1) && arguments[0] == "create" {
+                assert_nothing_is_limited(&store, &context);
+            }
             assert_sound(&store, &url, &context);
             if !is_struck {
                 break;
