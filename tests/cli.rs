@@ -113,6 +113,8 @@ fn usage_errors_are_one_line_and_name_the_flag() {
             "invalid value '1.5' for '--threshold-bytes <BYTES>': must be a number of bytes",
         ),
         ("clean --threshold-bytes", "a value is required for '--threshold-bytes <BYTES>' but none was supplied"),
+        ("create --concurrent-downloads few i x", "'few' for '--concurrent-downloads <N>': must be a number"),
+        ("create --registry-mirror m i x", "'m' for '--registry-mirror <HOST=ENDPOINT>': must be HOST=ENDPOINT"),
         ("create --with-clean=maybe i x", "unexpected value 'maybe' for '--with-clean' found"),
         ("create --skip-layer-validation=maybe i x", "'--skip-layer-validation[=<BOOL>]': must be true or false"),
     ] {

@@ -190,7 +190,7 @@ pub(crate) struct CreateArgs {
     registry_mirror: Vec<(String, String)>,
 
     /// Layers to download side by side [default: 0, as many as is good for most]
-    #[arg(long, help_heading = "Image source", value_name = "N", value_parser = int64)]
+    #[arg(long, help_heading = "Image source", value_name = "N", value_parser = count)]
     concurrent_downloads: Option<i64>,
 
     /// Use no network, only what the store has
@@ -198,7 +198,7 @@ pub(crate) struct CreateArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     offline: Option<bool>,
 
-    /// Show no progress, on a terminal either
+    /// Show no progress, not even on a terminal
     #[arg(long, help_heading = "Image source")]
     pub(crate) no_progress: bool,
 
@@ -523,6 +523,10 @@ fn secret(text: &str) -> Result<Secret, Infallible> {
 
 fn truth(text: &str) -> Result<bool, &'static str> {
     go_style::parse_bool(text).ok_or("must be true or false")
+}
+
+fn count(text: &str) -> Result<i64, &'static str> {
+    parse_int64(text).ok_or("must be a number")
 }
 
 fn int64(text: &str) -> Result<i64, &'static str> {

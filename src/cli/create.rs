@@ -15,8 +15,6 @@ use crate::observe::{self, Metrics};
 use crate::store::{Argument, CleanFirst, Created, Request, Store};
 use crate::sys::descriptors;
 
-const FREE_SPACE: &str = "delete images, then run `grootfs clean`";
-
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
     let operands = args.operands()?;
@@ -47,10 +45,6 @@ fn create(
         mount: !config.create.without_mount,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
-    });
-    let created = created.map_err(|error| match error.is_full() {
-        true => Failure::from(format!("{error}: the store {} is full: {FREE_SPACE}", store.layout().root().display())),
-        false => Failure::from(error),
     })?;
     specification(&created, config.create.mount_destination)
         .and_then(|text| output::line(&text))

@@ -10,6 +10,7 @@ use super::{Failure, helpers, store};
 use crate::config::Config;
 use crate::idmap::{IdMap, IdMappings};
 use crate::sys::caller::Caller;
+use crate::sys::path_error::reason;
 use crate::sys::program;
 use crate::sys::userns::{self, Ended, Outside, Side};
 
@@ -33,7 +34,10 @@ pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
     if mappings.uids.root().is_none() || mappings.gids.root().is_none() {
         return Err(Failure::from(NO_ROOT.to_owned()));
     }
-    let failed = |error: io::Error| Failure::from(format!("running as root of a user namespace: {error}"));
+    let failed = |error: io::Error| {
+        let hint = namespace_hint(&error);
+        Failure::from(format!("running as root of a user namespace: {}{hint}", reason(&error)))
+    };
     match userns::fork_into_namespace().map_err(failed)? {
         Side::Inside => Ok(()),
         Side::Outside(outside) => {
@@ -66,6 +70,19 @@ fn changes_files(command: &Command) -> bool {
     }
 }
 
+/// What the kernel means by its refusal (user_namespaces(7)).
+fn namespace_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) => "; the sysctl user.max_user_namespaces says how many there may be",
+        Some(libc::EPERM | libc::EACCES) => {
+            "; users may have none here: see the sysctls kernel.unprivileged_userns_clone and \
+             kernel.apparmor_restrict_unprivileged_userns, and in a container its seccomp rules"
+        }
+        Some(libc::EINVAL | libc::ENOSYS) => "; the kernel has none",
+        _ => "",
+    }
+}
+
 fn map_ids(outside: &Outside, config: &Config, mappings: &IdMappings) -> Result<(), Failure> {
     let uids = Setter { kind: "uid", program: &config.newuidmap_bin, name: "newuidmap" };
     let gids = Setter { kind: "gid", program: &config.newgidmap_bin, name: "newgidmap" };
@@ -83,9 +100,6 @@ struct Setter<'a> {
 
 impl Setter<'_> {
     fn set(&self, child: i32, map: &IdMap) -> Result<(), Failure> {
-        if map.is_identity() {
-            return Ok(());
-        }
         let mut program = Program::new(self.program);
         program.arg(child.to_string()).stdin(Stdio::null());
         for range in map.ranges() {
@@ -111,7 +125,7 @@ impl Setter<'_> {
         let (name, flag) = (self.name, self.name);
         match error.kind() {
             io::ErrorKind::NotFound => format!("which was not found: install {name}, or name it with --{flag}-bin"),
-            _ => error.to_string(),
+            _ => reason(error),
         }
     }
 
@@ -119,6 +133,9 @@ impl Setter<'_> {
         let file = format!("/etc/sub{}", self.kind);
         if said.contains("not allowed") {
             return format!("; ids of a store that are not the caller's own must be given to it in {file}");
+        }
+        if rustix::thread::no_new_privs().is_ok_and(|is_set| is_set) {
+            return format!("; {} may do no more than its caller, who runs with no_new_privs", self.name);
         }
         match program::find(self.program) {
             Some(program) if !program::has_setuid_bit(&program) && !program::has_capabilities(&program) => {

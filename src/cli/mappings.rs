@@ -7,7 +7,7 @@ use nix::unistd::{Group, User};
 use super::Failure;
 use super::args::InitStoreArgs;
 use crate::idmap::{IdMap, IdMappings, IdRange, MappingError};
-use crate::sys::subordinate_ids;
+use crate::sys::subordinate_ids::{self, Holder};
 
 /// The mappings; none without flags.
 pub(super) fn of(args: &InitStoreArgs) -> Result<IdMappings, Failure> {
@@ -34,13 +34,15 @@ fn rootless(names: &str) -> Result<IdMappings, Failure> {
         Some((user, group)) if !user.is_empty() && !group.is_empty() && !group.contains(':') => (user, group),
         _ => return Err(Failure::from("invalid --rootless parameter, format must be <user>:<group>".to_owned())),
     };
-    let read = |kind, name: &str, id: Result<u32, String>, file| {
-        let map = id.and_then(|id| own_and_subordinate(id, name, Path::new(file)));
-        map.map_err(|reason| Failure::from(format!("error reading mappings for {kind} '{name}': {reason}")))
-    };
+    let failed =
+        |kind, name| move |reason| Failure::from(format!("error reading mappings for {kind} '{name}': {reason}"));
+    let uid = user_id(user).map_err(failed("user", user))?;
+    let gid = group_id(group).map_err(failed("group", group))?;
+    let user_himself = Holder { name: user, id: Some(uid) };
+    let holders = [user_himself, Holder { name: group, id: None }];
     Ok(IdMappings {
-        uids: read("user", user, user_id(user), "/etc/subuid")?,
-        gids: read("group", group, group_id(group), "/etc/subgid")?,
+        uids: own_and_subordinate(uid, &[user_himself], Path::new("/etc/subuid")).map_err(failed("user", user))?,
+        gids: own_and_subordinate(gid, &holders, Path::new("/etc/subgid")).map_err(failed("group", group))?,
     })
 }
 
@@ -60,11 +62,18 @@ fn group_id(name: &str) -> Result<u32, String> {
     }
 }
 
-/// The ids from 1 on are the subordinate ones, one range after the other.
-fn own_and_subordinate(id: u32, name: &str, file: &Path) -> Result<IdMap, String> {
+/// The ids from 1 on are the subordinate ones of the first holder that has any, one range after the other. Group ids, too,
+/// are given to users (subgid(5)); the original looked for those of a group.
+fn own_and_subordinate(id: u32, holders: &[Holder<'_>], file: &Path) -> Result<IdMap, String> {
+    let mut subordinate = Vec::new();
+    for holder in holders {
+        if subordinate.is_empty() {
+            subordinate = subordinate_ids::of(file, *holder).map_err(|error| error.to_string())?;
+        }
+    }
     let mut ranges = vec![IdRange { namespace: 0, host: id, size: 1 }];
     let mut next: u32 = 1;
-    for ids in subordinate_ids::of(file, name, id).map_err(|error| error.to_string())? {
+    for ids in subordinate {
         ranges.push(IdRange { namespace: next, host: ids.first, size: ids.count });
         next = next.checked_add(ids.count).ok_or_else(|| format!("{} has more ids than there are", file.display()))?;
     }
@@ -80,12 +89,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("subuid");
         std::fs::write(&file, "groot:100000:10\nother:1:1\ngroot:200000:20\n").unwrap();
-        let map = own_and_subordinate(1000, "groot", &file).unwrap();
+        let holders = ["groot", "other", "third"].map(|name| Holder { name, id: None });
+        let map = own_and_subordinate(1000, &holders[..1], &file).unwrap();
         let texts: Vec<String> = map.ranges().iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["0:1000:1", "1:100000:10", "11:200000:20"]);
 
+        assert_eq!(own_and_subordinate(1000, &holders, &file), Ok(map));
+        let map = own_and_subordinate(1000, &[holders[2], holders[1]], &file).unwrap();
+        assert_eq!(map.ranges()[1].to_string(), "1:1:1", "the first that has any");
+
         std::fs::write(&file, "groot:1000:10\n").unwrap();
-        let message = own_and_subordinate(1000, "groot", &file).unwrap_err();
+        let message = own_and_subordinate(1000, &holders, &file).unwrap_err();
         assert!(message.contains("id 1000 of the host is mapped to twice"), "{message}");
     }
 

@@ -19,11 +19,11 @@ pub(super) fn merge(document: Document, flags: &Overrides) -> Result<Config, Err
         init: init(&document, flags, sizes.store),
         store: path_or(&flags.store, document.store, defaults.store),
         driver: text(&flags.driver, document.driver).unwrap_or(defaults.driver),
-        tardis_bin: path_or(&flags.tardis_bin, document.tardis_bin, defaults.tardis_bin),
-        drax_bin: path_or(&flags.drax_bin, document.drax_bin, defaults.drax_bin),
+        tardis_bin: program(&flags.tardis_bin, document.tardis_bin, defaults.tardis_bin),
+        drax_bin: program(&flags.drax_bin, document.drax_bin, defaults.drax_bin),
         btrfs_progs_path: path(&flags.btrfs_progs_path, document.btrfs_progs_path),
-        newuidmap_bin: path_or(&flags.newuidmap_bin, document.newuidmap_bin, defaults.newuidmap_bin),
-        newgidmap_bin: path_or(&flags.newgidmap_bin, document.newgidmap_bin, defaults.newgidmap_bin),
+        newuidmap_bin: program(&flags.newuidmap_bin, document.newuidmap_bin, defaults.newuidmap_bin),
+        newgidmap_bin: program(&flags.newgidmap_bin, document.newgidmap_bin, defaults.newgidmap_bin),
         metron_endpoint: text(&flags.metron_endpoint, document.metron_endpoint),
         metrics_file: path(&flags.metrics_file, document.metrics_file),
         clean: CleanConfig { threshold_bytes: sizes.threshold, ignore_images: document.clean.ignore_images },
@@ -158,7 +158,19 @@ fn text(flag: &Option<String>, file: String) -> Option<String> {
 /// The first of both that is not empty.
 fn path(flag: &Option<PathBuf>, file: String) -> Option<PathBuf> {
     let flag = flag.clone().filter(|flag| !flag.as_os_str().is_empty());
-    flag.or_else(|| Some(PathBuf::from(file)).filter(|path| !path.as_os_str().is_empty()))
+    flag.or_else(|| Some(PathBuf::from(file)).filter(|path| !path.as_os_str().is_empty())).map(from_root)
+}
+
+/// The same path, which goes on to mean the same when the working directory is another: that of a create is.
+fn from_root(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// A name without a slash is looked up in `$PATH`.
+fn program(flag: &Option<PathBuf>, file: String, default: PathBuf) -> PathBuf {
+    let named = [flag.clone().unwrap_or_default(), file.into()].into_iter().find(|path| !path.as_os_str().is_empty());
+    let program = named.unwrap_or(default);
+    if program.components().count() == 1 && !program.has_root() { program } else { from_root(program) }
 }
 
 fn path_or(flag: &Option<PathBuf>, file: String, default: PathBuf) -> PathBuf {
@@ -342,6 +354,14 @@ init:
         assert_eq!(config.log.level, LogLevel::Error);
         assert_eq!(config.metron_endpoint.as_deref(), Some("flag"));
         assert_eq!(config.tardis_bin, PathBuf::from("flag"));
+    }
+
+    #[test]
+    fn paths_are_absolute_and_names_of_programs_are_not() {
+        let config = from_file("{metrics_file: m, log_file: d/l, drax_bin: d/drax, tardis_bin: tardis2}");
+        let here = |name: &str| std::env::current_dir().unwrap().join(name);
+        assert_eq!((config.metrics_file, config.log.file), (Some(here("m")), Some(here("d/l"))));
+        assert_eq!((config.drax_bin, config.tardis_bin), (here("d/drax"), "tardis2".into()));
     }
 
     #[test]

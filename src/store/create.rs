@@ -96,7 +96,7 @@ impl Store {
 
         let source = Source {
             fetcher: Fetcher::for_reference(&reference, request.image, &request.source),
-            known: documents::Cache::new(&self.layout),
+            known: documents::Cache::new(lender.as_ref().map_or(&self.layout, |lender| &lender.store.layout)),
         };
         let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.known))?;
         self.check_image(&image, request)?;
@@ -117,7 +117,7 @@ impl Store {
         if let Err(error) = &created {
             making.clean_up_after(error);
         }
-        created
+        created.map_err(|error| error.of_store(self))
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -144,7 +144,7 @@ struct Making<'a> {
     store: &'a Store,
     request: &'a Request<'a>,
     id: ImageId,
-    source: Source<'a>,
+    source: Source,
     image: Image,
     mappings: IdMappings,
     /// The store that keeps this one's layers.
@@ -157,10 +157,12 @@ impl Making<'_> {
         let present = self.claim_and_clean(clean)?;
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
-            self.pull(present)?;
+            self.pull(present).map_err(|error| error.of_store(self.layers_in()))?;
         }
         let owner = self.store.owner(&self.mappings);
-        if let Err(error) = self.source.known.keep(&self.id, owner) {
+        // The store that keeps other ones' layers is root's own.
+        let owner_of_layers = if self.lender.is_some() { Owner::default() } else { owner };
+        if let Err(error) = self.source.known.keep(owner_of_layers) {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
@@ -299,7 +301,7 @@ impl Making<'_> {
         tracing::info!(%error, "store-is-full-cleaning");
         (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, self.request.ignore_images));
         // What was removed may take a moment to become room.
-        if let Err(error) = self.store.driver.settle(&self.store.layout) {
+        if let Err(error) = self.layers_in().driver.settle(&self.layers_in().layout) {
             tracing::error!(%error, "waiting-for-room-failed");
         }
         true
@@ -319,12 +321,12 @@ impl Making<'_> {
 }
 
 /// Where an image comes from, and what is known of it from before.
-struct Source<'a> {
+struct Source {
     fetcher: Fetcher,
-    known: documents::Cache<'a>,
+    known: documents::Cache,
 }
 
-impl Source<'_> {
+impl Source {
     /// Names the image in what went wrong with one of its layers.
     fn name_in(&self, error: Error) -> Error {
         match self.fetcher.registry_image() {

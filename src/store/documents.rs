@@ -7,23 +7,30 @@
 //! They are kept once an image's layers are there, and no longer than that: clean removes those of images whose topmost
 //! layer is gone. Beyond [`LIMIT`] files or [`LIMIT_BYTES`] the oldest make room.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ImageId, volumes};
+use super::volumes;
 use crate::fetcher::{Documents, Tag};
 use crate::image::{self, Document, chain_ids, digest_hex, is_sha256, parse_config, parse_document};
 use crate::layout::Layout;
+use crate::sys::descriptors;
+use crate::sys::dirfd;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 
 /// The most files that are kept.
 const LIMIT: usize = 1000;
@@ -32,6 +39,8 @@ const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// A document that is larger than this is fetched each time.
 const LARGEST: u64 = 1024 * 1024;
 const TAG: &str = "tag-";
+/// A file before its rename. One that a dead process left goes with the next clean.
+const NEW: &str = "new-";
 
 /// A tag's record.
 #[derive(Deserialize, Serialize)]
@@ -42,37 +51,132 @@ struct TagRecord {
     server: String,
 }
 
+/// The directory of a store's documents, known by a descriptor. The store may belong to somebody whom this process can
+/// do more than, so no link in it is followed: clean removes what it does not know in this directory.
+struct Directory {
+    _open: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// `None` where there is none.
+    fn open(layout: &Layout) -> Result<Option<Self>, PathError> {
+        let (directory, flags) = (layout.documents(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC);
+        let below_root = directory.strip_prefix(layout.root()).unwrap_or(&directory);
+        let root = openat(CWD, layout.root(), flags, Mode::empty()).on("open", layout.root())?;
+        match dirfd::open_beneath(&root, below_root, flags) {
+            Ok(open) => Ok(Some(Directory { path: descriptors::name_of(&open), _open: open })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(PathError::new("open", directory, error)),
+        }
+    }
+
+    /// Makes it for the store's owner where there is none.
+    fn make(layout: &Layout, owner: Owner) -> Result<Self, PathError> {
+        let (directory, meta) = (layout.documents(), layout.meta());
+        let (flags, below_root) = (OFlags::PATH | OFlags::DIRECTORY, meta.strip_prefix(layout.root()).unwrap_or(&meta));
+        let root = openat(CWD, layout.root(), flags | OFlags::CLOEXEC, Mode::empty()).on("open", layout.root())?;
+        let open_meta = dirfd::open_beneath(&root, below_root, flags).on("open", &meta)?;
+        match mkdirat(&open_meta, directory.file_name().unwrap_or_default(), Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) => {}
+            made => made.on("mkdir", &directory)?,
+        }
+        let missing = || PathError::new("open", &directory, io::Error::from(io::ErrorKind::NotFound));
+        let made = Self::open(layout)?.ok_or_else(missing)?;
+        owner.take_open(&made._open).on("chown", &directory)?;
+        Ok(made)
+    }
+
+    fn names(&self) -> Result<Vec<String>, PathError> {
+        files::names(&self.path)
+    }
+
+    /// A file that cannot be read is as good as none: what it held can be fetched again.
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        match read(&self.path.join(name)) {
+            Ok(content) => Some(content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::info!(%error, name, "reading-document-failed");
+                None
+            }
+        }
+    }
+
+    fn read_tag(&self, name: &str) -> Option<TagRecord> {
+        serde_json::from_slice(&self.read(name)?).ok()
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> Result<(), PathError> {
+        let temporary = self.path.join(format!("{NEW}{}", random_number()?));
+        let written = files::replace(&self.path.join(name), &temporary, content);
+        if written.is_err() {
+            files::remove_if_there(&temporary)?;
+        }
+        written
+    }
+
+    fn remove(&self, name: &str) -> Result<(), PathError> {
+        files::remove_if_there(&self.path.join(name))
+    }
+
+    /// Keeps the directory within its limits.
+    fn remove_oldest(&self) -> Result<(), PathError> {
+        let mut entries: Vec<(SystemTime, u64, String)> = Vec::new();
+        for name in self.names()? {
+            // Another create may have made room at the same time.
+            let Ok(metadata) = fs::symlink_metadata(self.path.join(&name)) else { continue };
+            entries.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), name));
+        }
+        let (mut count, mut bytes) = (entries.len(), entries.iter().map(|(_, size, _)| size).sum::<u64>());
+        entries.sort();
+        for (_, size, name) in entries {
+            if count <= LIMIT && bytes <= LIMIT_BYTES {
+                break;
+            }
+            self.remove(&name)?;
+            (count, bytes) = (count - 1, bytes - size);
+        }
+        Ok(())
+    }
+}
+
 /// The documents of a store, as one create sees them.
-pub(super) struct Cache<'a> {
-    layout: &'a Layout,
+pub(super) struct Cache {
+    layout: Layout,
+    directory: OnceCell<Option<Directory>>,
     /// What this create has learned: names of files and their contents.
     learned: RefCell<Vec<(String, Vec<u8>)>>,
 }
 
-impl<'a> Cache<'a> {
-    /// Reads nothing yet.
-    pub(super) fn new(layout: &'a Layout) -> Self {
-        Cache { layout, learned: RefCell::default() }
+impl Cache {
+    /// Those in the store with the layers. Reads nothing yet.
+    pub(super) fn new(layout: &Layout) -> Self {
+        Cache { layout: layout.clone(), directory: OnceCell::new(), learned: RefCell::default() }
     }
 
-    /// Writes down what was learned, in a directory of the store's owner. The caller holds the lock of `image`, whose
-    /// layers are there.
-    pub(super) fn keep(&self, image: &ImageId, owner: Owner) -> Result<(), PathError> {
+    /// Writes down what was learned, in a directory of the store's owner. The caller has seen to it that the layers are
+    /// there.
+    pub(super) fn keep(&self, owner: Owner) -> Result<(), PathError> {
         let learned = self.learned.take();
         if learned.is_empty() {
             return Ok(());
         }
-        let directory = self.layout.documents();
-        files::settle_directory(&directory, 0o755, owner)?;
-        let temporary = self.layout.recording(image.as_str());
+        let directory = Directory::make(&self.layout, owner)?;
         for (name, content) in learned {
-            let kept = files::replace(&directory.join(name), &temporary, &content);
-            if kept.is_err() {
-                files::remove_if_there(&temporary)?;
-            }
-            kept?;
+            directory.write(&name, &content)?;
         }
-        remove_oldest(&directory)
+        directory.remove_oldest()
+    }
+
+    fn directory(&self) -> Option<&Directory> {
+        let open = || {
+            Directory::open(&self.layout).unwrap_or_else(|error| {
+                tracing::info!(%error, "opening-documents-failed");
+                None
+            })
+        };
+        self.directory.get_or_init(open).as_ref()
     }
 
     fn learn(&self, name: String, content: Vec<u8>) {
@@ -82,10 +186,10 @@ impl<'a> Cache<'a> {
     }
 }
 
-impl Documents for Cache<'_> {
+impl Documents for Cache {
     fn get(&self, digest: &str) -> Option<Vec<u8>> {
         let name = Some(digest_hex(digest)).filter(|_| is_sha256(digest))?;
-        let bytes = read(&self.layout.documents().join(name))?;
+        let bytes = self.directory()?.read(name)?;
         (hex(&bytes) == name).then_some(bytes)
     }
 
@@ -96,7 +200,7 @@ impl Documents for Cache<'_> {
     }
 
     fn tag(&self, name: &str) -> Option<Tag> {
-        let record = read_tag(&self.layout.documents().join(tag_file(name)))?;
+        let record = self.directory()?.read_tag(&tag_file(name))?;
         let TagRecord { name: recorded, digest, entity_tag, server } = record;
         (recorded == name).then_some(Tag { digest, entity_tag, server })
     }
@@ -112,37 +216,37 @@ impl Documents for Cache<'_> {
 
 /// Removes what is about images whose topmost layer is not there.
 pub(super) fn forget_unneeded(layout: &Layout) -> Result<(), PathError> {
-    let directory = layout.documents();
-    let (tags, names): (Vec<_>, Vec<_>) = files::names(&directory)?.into_iter().partition(|name| name.starts_with(TAG));
+    let Some(directory) = Directory::open(layout)? else { return Ok(()) };
+    let (tags, names): (Vec<_>, Vec<_>) = directory.names()?.into_iter().partition(|name| name.starts_with(TAG));
     let needed = needed(layout, &directory, &names)?;
     for name in names.iter().filter(|name| !needed.contains(name.as_str())) {
-        files::remove_if_there(&directory.join(name))?;
+        directory.remove(name)?;
     }
     for name in tags {
-        let tag = read_tag(&directory.join(&name));
+        let tag = directory.read_tag(&name);
         if !tag.is_some_and(|tag| needed.contains(digest_hex(&tag.digest))) {
-            files::remove_if_there(&directory.join(name))?;
+            directory.remove(&name)?;
         }
     }
     Ok(())
 }
 
 /// Names of the manifests whose topmost layer is there, their configurations, and the indexes that lead to them.
-fn needed(layout: &Layout, directory: &Path, names: &[String]) -> Result<HashSet<String>, PathError> {
+fn needed(layout: &Layout, directory: &Directory, names: &[String]) -> Result<HashSet<String>, PathError> {
     let mut needed = HashSet::new();
     let mut indexes = HashMap::new();
     for name in names {
-        match read(&directory.join(name)).and_then(|bytes| parse_document(&bytes).ok()) {
-            Some(Document::Manifest { config, .. }) => {
-                let config = digest_hex(&config.digest).to_owned();
-                if has_top_layer(layout, &directory.join(&config))? {
-                    needed.extend([name.clone(), config]);
+        match directory.read(name).and_then(|bytes| parse_document(&bytes).ok()) {
+            Some(Document::Manifest { config, .. }) if is_sha256(&config.digest) => {
+                let config = digest_hex(&config.digest);
+                if has_top_layer(layout, directory, config)? {
+                    needed.extend([name.clone(), config.to_owned()]);
                 }
             }
             Some(Document::Index(entries)) => {
                 indexes.insert(name, entries);
             }
-            None => {}
+            _ => {}
         }
     }
     // An index may lead to another.
@@ -157,54 +261,24 @@ fn needed(layout: &Layout, directory: &Path, names: &[String]) -> Result<HashSet
     Ok(needed)
 }
 
-fn has_top_layer(layout: &Layout, config: &Path) -> Result<bool, PathError> {
-    let Some(config) = read(config).and_then(|bytes| parse_config(&bytes).ok()) else { return Ok(false) };
+fn has_top_layer(layout: &Layout, directory: &Directory, config: &str) -> Result<bool, PathError> {
+    let Some(config) = directory.read(config).and_then(|bytes| parse_config(&bytes).ok()) else { return Ok(false) };
     match chain_ids(config.diff_ids.iter().map(|id| digest_hex(id))) {
         Ok(chain) => chain.last().map_or(Ok(false), |top| volumes::is_present(layout, top)),
         Err(_) => Ok(false),
     }
 }
 
-/// Keeps the directory within its limits.
-fn remove_oldest(directory: &Path) -> Result<(), PathError> {
-    let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(directory).on("open", directory)? {
-        let path = entry.on("read", directory)?.path();
-        // Another create may have made room at the same time.
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        entries.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), path));
+/// Reads a file that may be anything: a link is not followed, what is no file is not waited for.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
     }
-    let (mut count, mut bytes) = (entries.len(), entries.iter().map(|(_, size, _)| size).sum::<u64>());
-    entries.sort();
-    for (_, size, path) in entries {
-        if count <= LIMIT && bytes <= LIMIT_BYTES {
-            break;
-        }
-        files::remove_if_there(&path)?;
-        (count, bytes) = (count - 1, bytes - size);
-    }
-    Ok(())
-}
-
-fn read_tag(path: &Path) -> Option<TagRecord> {
-    serde_json::from_slice(&read(path)?).ok()
-}
-
-/// A file that cannot be read is as good as none: what it held can be fetched again.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let read = fs::File::open(path).and_then(|file| {
-        let mut content = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut content)?;
-        Ok(content)
-    });
-    match read {
-        Ok(content) => Some(content),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::info!(%error, path = %path.display(), "reading-document-failed");
-            None
-        }
-    }
+    let mut content = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 fn tag_file(name: &str) -> String {
@@ -217,6 +291,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     const NAME: &str = "docker.io/library/busybox:latest";
@@ -234,10 +310,10 @@ mod tests {
         format!("sha256:{}", hex(bytes))
     }
 
-    fn keep(layout: &Layout, fill: impl FnOnce(&Cache<'_>)) {
+    fn keep(layout: &Layout, fill: impl FnOnce(&Cache)) {
         let cache = Cache::new(layout);
         fill(&cache);
-        cache.keep(&ImageId::new("x").unwrap(), Owner::default()).unwrap();
+        cache.keep(Owner::default()).unwrap();
     }
 
     #[test]
@@ -248,10 +324,11 @@ mod tests {
         cache.add(&digest(b"{}"), b"{}");
         cache.set_tag(NAME, tag.clone());
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
-        cache.keep(&ImageId::new("x").unwrap(), Owner::default()).unwrap();
+        cache.keep(Owner::default()).unwrap();
+        let cache = Cache::new(&layout);
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (Some(b"{}".to_vec()), Some(tag)));
         assert_eq!(cache.tag("docker.io/library/busybox:other"), None);
-        assert_eq!(files::names(&layout.tmp()).unwrap(), [""; 0]);
+        assert_eq!(files::names(&layout.documents()).unwrap().len(), 2);
     }
 
     #[test]
@@ -306,6 +383,44 @@ mod tests {
         fs::remove_dir(layout.volume("aa")).unwrap();
         forget_unneeded(&layout).unwrap();
         assert_eq!(files::names(&layout.documents()).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let (_directory, layout) = store();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let kept = || files::names(elsewhere.path()).unwrap();
+        fs::write(elsewhere.path().join("precious"), "").unwrap();
+        let learned = || {
+            let cache = Cache::new(&layout);
+            cache.add(&digest(b"{}"), b"{}");
+            cache
+        };
+        symlink(elsewhere.path(), layout.documents()).unwrap();
+        assert!(learned().keep(Owner::default()).is_err());
+        assert!(forget_unneeded(&layout).is_err());
+        fs::remove_file(layout.documents()).unwrap();
+        let aside = layout.root().join("aside");
+        fs::rename(layout.meta(), &aside).unwrap();
+        symlink(&aside, layout.meta()).unwrap();
+        symlink(elsewhere.path(), aside.join("documents")).unwrap();
+        assert!(learned().keep(Owner::default()).is_err());
+        assert!(forget_unneeded(&layout).is_err());
+        assert_eq!(kept(), ["precious"]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let (_directory, layout) = store();
+        keep(&layout, |cache| cache.add(&digest(b"{}"), b"{}"));
+        let name = layout.documents().join(hex(b"{}"));
+        fs::remove_file(&name).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&name).status().unwrap().success());
+        assert_eq!(Cache::new(&layout).get(&digest(b"{}")), None);
+        fs::remove_file(&name).unwrap();
+        fs::write(layout.root().join("same"), "{}").unwrap();
+        symlink(layout.root().join("same"), &name).unwrap();
+        assert_eq!(Cache::new(&layout).get(&digest(b"{}")), None);
     }
 
     #[test]

@@ -111,10 +111,15 @@ pub(super) fn remove_dead_images(store: &Store) -> Result<(), Error> {
         let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
         ids.extend(unfinished.map(str::to_owned));
     }
+    // One that something is mounted in stays.
+    each(ids.iter().filter_map(|id| ImageId::new(id).ok()), |id| remove_if_dead(store, &id))
+}
+
+/// Does the same for all, also where it fails for some; the error is the first.
+fn each<T>(all: impl IntoIterator<Item = T>, mut work: impl FnMut(T) -> Result<(), Error>) -> Result<(), Error> {
     let mut result = Ok(());
-    for id in ids.iter().filter_map(|id| ImageId::new(id).ok()) {
-        // One that something is mounted in stays, and must not keep the others.
-        result = result.and(remove_if_dead(store, &id));
+    for one in all {
+        result = result.and(work(one));
     }
     result
 }
@@ -144,28 +149,24 @@ fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
         .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE))?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
-    for name in files::names(&store.layout.volumes())? {
-        let is_unused = match Entry::of_name(&name) {
-            Entry::Layer(layer) => !in_use.contains(&layer),
-            Entry::Condemned(_) => true,
-            Entry::Incomplete(_) => false,
-        };
-        if is_unused {
-            volumes::retire(store, &store.layout.volume(&name))?;
-        }
-    }
-    Ok(())
+    let is_unused = |name: &String| match Entry::of_name(name) {
+        Entry::Layer(layer) => !in_use.contains(&layer),
+        Entry::Condemned(_) => true,
+        Entry::Incomplete(_) => false,
+    };
+    let unused = files::names(&store.layout.volumes())?.into_iter().filter(is_unused);
+    each(unused, |name| volumes::retire(store, &store.layout.volume(&name)).map(drop))
 }
 
 /// Removes layers that were being unpacked by a process that died.
 fn remove_incomplete(store: &Store) -> Result<(), Error> {
-    for name in files::names(&store.layout.volumes())? {
-        let Entry::Incomplete(layer) = Entry::of_name(&name) else { continue };
-        if let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? {
-            volumes::remove(store, &store.layout.volume(&name))?;
+    each(files::names(&store.layout.volumes())?, |name| {
+        let Entry::Incomplete(layer) = Entry::of_name(&name) else { return Ok(()) };
+        match lock::try_own(&store.layout.lock_file(), &layer)? {
+            Some(_lock) => volumes::remove(store, &store.layout.volume(&name)),
+            None => Ok(()),
         }
-    }
-    Ok(())
+    })
 }
 
 /// Chain ids that some image needs, or that are to be spared.
@@ -199,19 +200,19 @@ fn unless_deleted(store: &Store, id: &str, error: dependencies::Error) -> Result
 /// Removes layers that were taken away, by this process or one that died, and downloads that an original left.
 fn remove_retired(store: &Store) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-collect").entered();
-    for name in files::names(&store.layout.tmp())? {
+    each(files::names(&store.layout.tmp())?, |name| {
         let path = store.layout.tmp().join(&name);
         if name.starts_with("dead.") {
             store.driver.remove_volume(&path)?;
         } else if name.starts_with("blob-") && is_old(&path) {
             remove_tree(&path)?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-/// An original at work may be downloading for as long as the network takes.
-fn is_old(path: &std::path::Path) -> bool {
+/// Whether nobody can be at work on it any more: an original may be downloading for as long as the network takes.
+pub(super) fn is_old(path: &std::path::Path) -> bool {
     const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
     let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
     modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)

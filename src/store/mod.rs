@@ -52,6 +52,7 @@ mod shared;
 mod sizes;
 mod volumes;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 pub use create::{CleanFirst, Created, Request};
@@ -132,6 +133,9 @@ pub enum Error {
     /// An error that does not tell by itself which image it is about.
     #[error("{0} ({1})")]
     OfImage(#[source] Box<Error>, String),
+    /// A store had no room.
+    #[error("{0}: the store {1} is full: delete images, then run `grootfs clean`")]
+    Full(#[source] Box<Error>, String),
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
     MakeImage(#[source] driver::Error),
@@ -218,6 +222,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names `store`, if it is its having no room that this is about.
+    fn of_store(self, store: &Store) -> Self {
+        let is_named = matches!(self, Error::Full(..));
+        if is_named || !self.is_full() {
+            return self;
+        }
+        Error::Full(Box::new(self), store.layout.root().display().to_string())
+    }
+
     /// Whether the store had no room.
     pub fn is_full(&self) -> bool {
         !self.is_of_source() && matches!(os_error(self), Some(libc::ENOSPC | libc::EDQUOT))
@@ -228,7 +241,7 @@ impl Error {
         match self {
             Error::Fetch(_) | Error::Pull(_) => true,
             Error::Unpack { source, .. } => matches!(**source, unpacker::Error::Source(_)),
-            Error::OfImage(error, _) => error.is_of_source(),
+            Error::OfImage(error, _) | Error::Full(error, _) => error.is_of_source(),
             _ => false,
         }
     }
@@ -295,9 +308,10 @@ impl Store {
     }
 
     /// Whether images of a store with these mappings are mounted by root of the machine, who alone sees all attributes of
-    /// their files, rather than by root of a user namespace.
+    /// their files, rather than by root of a user namespace. Root may have made a layer in the store of a user.
     fn is_for_root(&self, mappings: &IdMappings) -> bool {
-        self.caller == Caller::Root && mappings.is_identity()
+        let is_root_s = || std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0);
+        self.caller == Caller::Root && mappings.is_identity() && is_root_s()
     }
 
     /// Checks that there is something at the store's path.

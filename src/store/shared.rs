@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::garbage::is_old;
 use super::{Error, ImageId, Store, dependencies, layers};
 use crate::driver::{self, SharedLayers};
 use crate::idmap::IdMappings;
@@ -127,6 +128,7 @@ impl Store {
 
     /// Chain ids of all layers that images of other stores need.
     pub(super) fn lent_layers(&self) -> Result<Vec<String>, Error> {
+        remove_unfinished(&self.layout)?;
         let mut layers = Vec::new();
         for borrower in Borrower::all(&self.layout)? {
             if borrower.is_replaced() {
@@ -293,6 +295,13 @@ impl Borrower {
     fn images(&self) -> Result<Vec<PathBuf>, PathError> {
         images_of(&self.records)
     }
+}
+
+/// Removes what is left of borrowers that died before they were on record.
+fn remove_unfinished(lender: &Layout) -> Result<(), PathError> {
+    let names = files::names(&lender.lent())?;
+    let paths = names.iter().filter(|name| name.starts_with(MAKING)).map(|name| lender.lent().join(name));
+    paths.filter(|path| is_old(path)).try_for_each(|path| remove_tree(&path))
 }
 
 /// The records of a borrower's images.

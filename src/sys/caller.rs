@@ -1,6 +1,7 @@
 //! On whose behalf this process runs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// What the kernel lets this process do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +18,7 @@ pub enum Caller {
 impl Caller {
     /// The caller of this process.
     pub fn of_process() -> Self {
-        // A kernel without user namespaces has no such file.
-        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        match (rustix::process::geteuid().is_root(), is_everything(&map)) {
+        match (rustix::process::geteuid().is_root(), is_in_first_namespace()) {
             (true, true) => Caller::Root,
             (true, false) => Caller::MappedUser,
             (false, _) => Caller::User,
@@ -27,20 +26,13 @@ impl Caller {
     }
 }
 
-/// Whether a namespace with this map has all ids, each as itself: that of the machine has, and to say more of another
-/// one that does takes comparing what cannot be seen.
-fn is_everything(map: &str) -> bool {
-    let mut fields = map.split_whitespace();
-    map.is_empty() || (fields.next(), fields.next(), fields.next()) == (Some("0"), Some("0"), Some("4294967295"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_with_fewer_ids_is_not_the_machine_s() {
-        assert!(is_everything("         0          0 4294967295\n") && is_everything(""));
-        assert!(!is_everything("         0       1000          1\n         1     100000      65536\n"));
+/// Whether this process is in the user namespace that the machine has begun with. The kernel gives that one a number of
+/// its own (`PROC_USER_INIT_INO` in <linux/proc_ns.h>): its ids say nothing, as other namespaces may have all of them.
+fn is_in_first_namespace() -> bool {
+    const FIRST: u64 = 0xEFFF_FFFD;
+    match fs::metadata("/proc/self/ns/user") {
+        Ok(namespace) => namespace.ino() == FIRST,
+        // A kernel without user namespaces has no such file.
+        Err(_) => true,
     }
 }

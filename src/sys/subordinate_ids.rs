@@ -14,18 +14,28 @@ pub struct SubordinateIds {
     pub count: u32,
 }
 
-/// The ids that the file at `path` gives to `name`, which may stand there as the number `id` too. Lines that are none of
-/// the format are passed over, as the programs that use these files do.
-pub fn of(path: &Path, name: &str, id: u32) -> Result<Vec<SubordinateIds>, PathError> {
-    Ok(parse(&fs::read_to_string(path).on("open", path)?, name, id))
+/// Whose ids they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The number, which may stand in place of the name.
+    pub id: Option<u32>,
 }
 
-fn parse(text: &str, name: &str, id: u32) -> Vec<SubordinateIds> {
+/// The ids that the file at `path` gives to `holder`. Lines that are none of the format are passed over, as the programs
+/// that use these files do.
+pub fn of(path: &Path, holder: Holder<'_>) -> Result<Vec<SubordinateIds>, PathError> {
+    Ok(parse(&fs::read_to_string(path).on("open", path)?, holder))
+}
+
+fn parse(text: &str, holder: Holder<'_>) -> Vec<SubordinateIds> {
     let of_line = |line: &str| {
         let mut fields = line.split(':');
         let owner = fields.next()?;
         let ids = SubordinateIds { first: fields.next()?.parse().ok()?, count: fields.next()?.trim().parse().ok()? };
-        (owner == name || owner == id.to_string()).then_some(ids).filter(|ids| ids.count > 0)
+        let is_holder = owner == holder.name || holder.id.is_some_and(|id| owner == id.to_string());
+        is_holder.then_some(ids).filter(|ids| ids.count > 0)
     };
     text.lines().filter_map(of_line).collect()
 }
@@ -39,7 +49,9 @@ mod tests {
         let text =
             "other:1:2\ngroot:100000:65536\n# groot:5:5\ngroot:nonsense\n1000:300000:10\ngroot2:7:7\ngroot:9:0\n";
         let expected = [(100_000, 65536), (300_000, 10)].map(|(first, count)| SubordinateIds { first, count });
-        assert_eq!(parse(text, "groot", 1000), expected);
-        assert_eq!(parse("", "groot", 1000), []);
+        let groot = Holder { name: "groot", id: Some(1000) };
+        assert_eq!(parse(text, groot), expected);
+        assert_eq!(parse(text, Holder { id: None, ..groot }), expected[..1]);
+        assert_eq!(parse("", groot), []);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setresgid, setresuid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, getpid, getppid, setresgid, setresuid};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -70,13 +70,14 @@ pub fn ask_parent(request: &[u8]) -> Option<io::Result<Vec<u8>>> {
 pub fn fork_into_namespace() -> io::Result<Side> {
     let flags = SocketFlags::CLOEXEC;
     let (outside, inside) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let parent = getpid();
     // SAFETY: this process has one thread, so the child may do whatever its parent may: no lock is held by anybody else.
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop(outside);
             let inside = Inside { socket: inside };
             // The parent knows why, and tells.
-            inside.become_root_of_namespace().unwrap_or_else(|_| std::process::exit(1));
+            inside.become_root_of_namespace(parent).unwrap_or_else(|_| std::process::exit(1));
             // Empty so far: nothing forks twice.
             let _ = PARENT.set(Mutex::new(inside));
             Ok(Side::Inside)
@@ -96,15 +97,16 @@ pub fn fork_into_namespace() -> io::Result<Side> {
 }
 
 impl Inside {
-    fn become_root_of_namespace(&self) -> io::Result<()> {
+    fn become_root_of_namespace(&self, parent: Pid) -> io::Result<()> {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         self.tell(unshare(CloneFlags::CLONE_NEWUSER))?;
         if receive(&self.socket)? != MAPPED {
             return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
         }
         self.tell(become_root())?;
-        // Changing ids forgets it.
-        Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+        // Changing ids forgets it; whoever died before it was said again is not heard of.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        if getppid() == parent { Ok(()) } else { Err(io::Error::from(io::ErrorKind::ConnectionAborted)) }
     }
 
     /// Tells the parent how a step ended.
@@ -219,6 +221,25 @@ pub fn with_ids(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
             namespace
         }
     }
+}
+
+/// Whether there is such a user in the namespace of this process.
+pub fn has_uid(id: u32) -> bool {
+    has_id("/proc/self/uid_map", id)
+}
+
+/// Whether there is such a group in the namespace of this process.
+pub fn has_gid(id: u32) -> bool {
+    has_id("/proc/self/gid_map", id)
+}
+
+/// A kernel without user namespaces has no such file, and all ids.
+fn has_id(map: &str, id: u32) -> bool {
+    let Ok(map) = fs::read_to_string(map) else { return true };
+    map.lines().any(|line| {
+        let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if id.checked_sub(first).is_some_and(|offset| offset < count))
+    })
 }
 
 /// The caller may be another than root in its namespace, or nobody.

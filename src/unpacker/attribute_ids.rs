@@ -1,8 +1,15 @@
 //! Ids that hide in extended attributes: those that access control lists name, and the root for whom capabilities of a
 //! file count. The kernel translates them for a process in a user namespace; outside of one they are translated here.
 
+use std::fmt;
+
 use super::pax::Xattr;
 use crate::idmap::{IdError, IdMappings};
+use crate::sys::userns;
+
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
+const CAPABILITY: &[u8] = b"security.capability";
 
 /// Gives the attribute the value that it has in the container's eyes.
 ///
@@ -10,58 +17,113 @@ use crate::idmap::{IdError, IdMappings};
 /// See [`IdError`].
 pub(super) fn translate(xattr: &mut Xattr, ids: &IdMappings) -> Result<(), IdError> {
     match xattr.name.as_encoded_bytes() {
-        b"system.posix_acl_access" | b"system.posix_acl_default" => translate_acl(&mut xattr.value, ids),
-        b"security.capability" => translate_capability(&mut xattr.value, ids),
+        ACCESS_LIST | DEFAULT_LIST => translate_acl(&mut xattr.value, ids),
+        CAPABILITY => translate_capability(&mut xattr.value, ids),
         _ => Ok(()),
     }
 }
 
+/// The ids that the attribute names.
+pub(super) fn ids_of(xattr: &Xattr) -> Vec<Id> {
+    let mut value = xattr.value.clone();
+    match xattr.name.as_encoded_bytes() {
+        ACCESS_LIST | DEFAULT_LIST => acl_ids(&mut value).map(|(kind, id)| Id(kind, number(id))).collect(),
+        CAPABILITY => capability_root(&mut value).map(|id| Id(Kind::User, number(id))).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The id of a user or of a group.
+#[derive(Debug, Clone, Copy)]
+pub struct Id(Kind, u32);
+
+impl Id {
+    /// Whether the user namespace of this process has it.
+    pub(super) fn is_mapped(self) -> bool {
+        match self.0 {
+            Kind::User => userns::has_uid(self.1),
+            Kind::Group => userns::has_gid(self.1),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::User => write!(f, "user {}", self.1),
+            Kind::Group => write!(f, "group {}", self.1),
+        }
+    }
+}
+
+fn translate_acl(value: &mut [u8], ids: &IdMappings) -> Result<(), IdError> {
+    for (kind, id) in acl_ids(value) {
+        let translated = match kind {
+            Kind::User => ids.uid(number(id))?,
+            Kind::Group => ids.gid(number(id))?,
+        };
+        id.copy_from_slice(&translated.to_le_bytes());
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    User,
+    Group,
+}
+
 /// <linux/posix_acl_xattr.h>: a version, then entries of tag, permissions and id, all little-endian. What is none of that
 /// is left to the kernel to refuse.
-fn translate_acl(value: &mut [u8], ids: &IdMappings) -> Result<(), IdError> {
+fn acl_ids(value: &mut [u8]) -> impl Iterator<Item = (Kind, &mut [u8; 4])> {
     const HEADER: usize = 4;
     const ENTRY: usize = 8;
     const ACL_USER: u16 = 0x02;
     const ACL_GROUP: u16 = 0x08;
-    for entry in value.get_mut(HEADER..).unwrap_or_default().chunks_exact_mut(ENTRY) {
-        let tag = u16::from_le_bytes([entry[0], entry[1]]);
-        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
-        let translated = match tag {
-            ACL_USER => ids.uid(id)?,
-            ACL_GROUP => ids.gid(id)?,
-            _ => continue,
+    value.get_mut(HEADER..).unwrap_or_default().chunks_exact_mut(ENTRY).filter_map(|entry| {
+        let kind = match u16::from_le_bytes([entry[0], entry[1]]) {
+            ACL_USER => Kind::User,
+            ACL_GROUP => Kind::Group,
+            _ => return None,
         };
-        entry[4..].copy_from_slice(&translated.to_le_bytes());
-    }
-    Ok(())
+        Some((kind, entry.last_chunk_mut()?))
+    })
+}
+
+fn number(id: &[u8; 4]) -> u32 {
+    u32::from_le_bytes(*id)
 }
 
 /// <linux/capability.h>: `struct vfs_cap_data` counts for the host's root alone; with the root of a namespace behind it, it
 /// is `struct vfs_ns_cap_data` (Linux 4.14) and counts for him.
 fn translate_capability(value: &mut Vec<u8>, ids: &IdMappings) -> Result<(), IdError> {
-    const REVISION: u32 = 0xff00_0000;
-    const REVISION_2: u32 = 0x0200_0000;
-    const REVISION_3: u32 = 0x0300_0000;
-    const LENGTH_2: usize = 20;
-    const LENGTH_3: usize = 24;
-    let Some(magic) = value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)) else { return Ok(()) };
-    match (magic & REVISION, value.len()) {
-        (REVISION_2, LENGTH_2) => {
-            let root = ids.uid(0)?;
-            if root != 0 {
-                let magic = magic & !REVISION | REVISION_3;
-                value[..4].copy_from_slice(&magic.to_le_bytes());
-                value.extend_from_slice(&root.to_le_bytes());
-            }
+    if let Some(id) = capability_root(value) {
+        let root = ids.uid(number(id))?;
+        id.copy_from_slice(&root.to_le_bytes());
+    } else if value.len() == LENGTH_2
+        && let Some(magic) = value.first_chunk_mut()
+        && number(magic) & REVISION == REVISION_2
+    {
+        let root = ids.uid(0)?;
+        if root != 0 {
+            *magic = (number(magic) & !REVISION | REVISION_3).to_le_bytes();
+            value.extend_from_slice(&root.to_le_bytes());
         }
-        (REVISION_3, LENGTH_3) => {
-            let root = u32::from_le_bytes([value[20], value[21], value[22], value[23]]);
-            value[20..].copy_from_slice(&ids.uid(root)?.to_le_bytes());
-        }
-        _ => {}
     }
     Ok(())
 }
+
+/// The root that the capabilities name.
+fn capability_root(value: &mut [u8]) -> Option<&mut [u8; 4]> {
+    let revision = number(value.first_chunk()?) & REVISION;
+    if (revision, value.len()) == (REVISION_3, LENGTH_3) { value.last_chunk_mut() } else { None }
+}
+
+const REVISION: u32 = 0xff00_0000;
+const REVISION_2: u32 = 0x0200_0000;
+const REVISION_3: u32 = 0x0300_0000;
+const LENGTH_2: usize = 20;
+const LENGTH_3: usize = 24;
 
 #[cfg(test)]
 mod tests {

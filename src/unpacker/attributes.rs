@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::fchdir;
 use tracing::debug;
 
+use super::attribute_ids;
 use super::error::Error;
 use super::pax::Xattr;
 use crate::sys::confine::Confinement;
@@ -154,7 +155,11 @@ impl Target<'_> {
                 debug!(path = %self.path().display(), name = %name.display(), "xattr-not-supported");
                 Ok(())
             }
-            Err(source) => Err(Error::Xattr { name: name.display().to_string(), path: self.path().to_owned(), source }),
+            Err(source) => {
+                let (name, ids, path) =
+                    (name.display().to_string(), attribute_ids::ids_of(xattr), self.path().to_owned());
+                Err(Error::Xattr { name, ids, path, source })
+            }
         }
     }
 }

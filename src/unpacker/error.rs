@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::archive::ArchiveError;
+use super::attribute_ids::Id;
+use super::merged::Unreadable;
 use crate::idmap::IdError;
 use crate::sys::path_error::reason;
 
@@ -82,6 +84,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The unpacking user may not read what a lower layer has, which this one needs.
+    #[error(
+        "'/{}' cannot be read by its owner. This image can only be unpacked using uid and gid mappings, or by running as \
+         root.",
+        .0.display()
+    )]
+    Unreadable(PathBuf),
     /// A hard link could not be made.
     #[error("link {} {}: {}", .old.display(), .new.display(), reason(.source))]
     Link {
@@ -94,10 +103,12 @@ pub enum Error {
         source: io::Error,
     },
     /// An extended attribute could not be set.
-    #[error("setting xattr `{name}` for file `{}`: {}", .path.display(), reason(.source))]
+    #[error("setting xattr `{name}`{} for file `{}`: {}", unmapped(.ids, .source), .path.display(), reason(.source))]
     Xattr {
         /// The attribute.
         name: String,
+        /// The ids in it.
+        ids: Vec<Id>,
         /// Path of the file in the layer.
         path: PathBuf,
         /// What the system said.
@@ -136,7 +147,9 @@ impl Error {
         path: impl Into<PathBuf>,
         source: impl Into<io::Error>,
     ) -> Self {
-        Self::File { operation: operation.into(), path: path.into(), source: source.into() }
+        let source = source.into();
+        let unreadable = Self::unreadable(&source);
+        unreadable.unwrap_or_else(|| Self::File { operation: operation.into(), path: path.into(), source })
     }
 
     /// An error of making `path`. Where the directory refuses, the user is told what that means.
@@ -154,12 +167,29 @@ impl Error {
     }
 
     pub(super) fn link(old: &Path, new: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Link { old: old.to_owned(), new: new.to_owned(), source: source.into() }
+        let source = source.into();
+        let unreadable = Self::unreadable(&source);
+        unreadable.unwrap_or_else(|| Self::Link { old: old.to_owned(), new: new.to_owned(), source })
+    }
+
+    /// Where a lower layer's file could not be read, the user is told what that means.
+    fn unreadable(error: &io::Error) -> Option<Self> {
+        let Unreadable(path) = error.get_ref()?.downcast_ref()?;
+        Some(Self::Unreadable(path.clone()))
     }
 
     /// Whether a corrupt blob may be the cause.
     pub(super) fn accuses_content(&self) -> bool {
         matches!(self, Self::Decompress(_) | Self::Archive(_) | Self::Id { .. } | Self::NamelessWhiteout(_))
+    }
+}
+
+/// The kernel says no more of an attribute with an id that the namespace lacks than of a malformed one. To be asked where
+/// `/proc` is, unlike in the thread that unpacks.
+fn unmapped(ids: &[Id], error: &io::Error) -> String {
+    match ids.iter().find(|id| error.raw_os_error() == Some(libc::EINVAL) && !id.is_mapped()) {
+        Some(id) => format!(" with {id}, which the id mappings leave out,"),
+        None => String::new(),
     }
 }
 

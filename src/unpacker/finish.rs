@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, OFlags, Stat, linkat, renameat, unlinkat};
+use rustix::fs::{AtFlags, OFlags, Stat, linkat, unlinkat};
 use rustix::io::Errno;
 
 use super::copyup::{copy_up, directory_attributes};
@@ -179,7 +179,7 @@ impl Finisher<'_> {
                 }
                 (Some(_), Some(_)) => self.tree.vacate(&target, &name)?,
             }
-            renameat(&source.fd, &*name, &target.fd, &*name)?;
+            self.tree.rename(&source, &target, &name)?;
         }
         let parent = self.enter(parent)?;
         self.tree.vacate(&parent, from_name)
@@ -187,8 +187,9 @@ impl Finisher<'_> {
 
     /// Makes the directory `path` of this volume opaque.
     fn hide_content(&mut self, path: &Path) -> io::Result<()> {
-        let directory = dirfd::open_beneath(self.volume, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        self.format.mark_opaque(directory)?;
+        if self.format.has_opaque_mark() {
+            self.format.mark_opaque(dirfd::open_beneath(self.volume, path, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
+        }
         self.opaque.insert(path.to_owned(), ());
         Ok(())
     }

@@ -37,6 +37,11 @@ pub struct MergedFile {
     pub stat: Stat,
 }
 
+/// What an error of a view says where a file may not be looked at: which one. Volumes are not changed to have it otherwise.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` cannot be read by its owner", .0.display())]
+pub(super) struct Unreadable(pub(super) PathBuf);
+
 struct Level {
     name: OsString,
     /// The volumes that take part in this directory.
@@ -131,7 +136,10 @@ impl<'a> MergedView<'a> {
     }
 
     fn open_in(&self, layer: usize, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        dirfd::open_beneath(self.layers[layer], path, flags | OFlags::NOFOLLOW)
+        dirfd::open_beneath(self.layers[layer], path, flags | OFlags::NOFOLLOW).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => io::Error::new(error.kind(), Unreadable(path.to_owned())),
+            _ => error,
+        })
     }
 
     /// The volumes that take part in the directory `path`; none if it is no directory.

@@ -266,6 +266,37 @@ fn a_store_without_its_lender_says_so_and_deletes() {
 }
 
 #[test]
+fn the_store_that_is_full_is_the_one_that_keeps_the_layers() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let too_much = Archive::new().file("f", 0o644, &vec![7; 700 << 20]).bytes();
+    let url = Image::new().layer(Layer::new(too_much)).write(&store.beside("image"), "latest");
+    let room = lender.path().join("room");
+    rustix::fs::fallocate(fs::File::create(&room).unwrap(), rustix::fs::FallocateFlags::empty(), 0, 500 << 20).unwrap();
+    let message = store.fails(["create", &url, "x"]);
+    let expected = format!(
+        "no space left on device: the store {} is full: delete images, then run `grootfs clean`",
+        lender.path().display()
+    );
+    assert!(message.ends_with(&expected), "{message}");
+    assert_eq!((lender.volumes(), lender.leftovers(), lent(&lender)), (vec![], vec![], 0));
+}
+
+#[test]
+fn what_is_left_of_one_that_never_became_a_borrower_goes_when_it_is_old() {
+    let lender = TempStore::new();
+    let store = borrower(&lender, &USER);
+    let lent = lender.path().join("meta/lent");
+    for name in ["new.1", "new.2"] {
+        fs::create_dir_all(lent.join(name)).unwrap();
+    }
+    run(Command::new("touch").args(["-d", "2 days ago"]).arg(lent.join("new.1"))).success();
+    store.ok(["clean"]);
+    let left: Vec<String> = names(&lent).into_iter().filter(|name| name.starts_with("new.")).collect();
+    assert_eq!(left, ["new.2"]);
+}
+
+#[test]
 fn creates_in_one_store_against_cleans_in_the_other_all_succeed() {
     let lender = TempStore::new();
     let store = borrower(&lender, &USER);

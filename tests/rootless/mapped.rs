@@ -145,6 +145,50 @@ fn an_id_that_is_not_mapped_is_named() {
     store.is_empty();
 }
 
+/// <linux/posix_acl_xattr.h>: permissions of the owner, of the one named, of the group, all that these have, and of others.
+fn access_control_list(tag: u8, id: u32) -> Vec<u8> {
+    let none = u32::MAX;
+    let entries = [(0x01, 6, none), (tag, 7, id), (0x04, 4, none), (0x10, 7, none), (0x20, 4, none)];
+    let mut entries = entries.to_vec();
+    entries.sort_by_key(|(tag, ..)| *tag);
+    let bytes = entries.into_iter().flat_map(|(tag, permissions, id)| {
+        let [a, b, c, d] = id.to_le_bytes();
+        [tag, 0, permissions, 0, a, b, c, d]
+    });
+    [2, 0, 0, 0].into_iter().chain(bytes).collect()
+}
+
+#[test]
+fn an_id_in_an_attribute_that_is_not_mapped_is_named() {
+    let store = UsersStore::with_ids(&[(200_000, 1000)]);
+    let root = 1001_u32.to_le_bytes();
+    let capability = [&[1, 0, 0, 3][..], &[0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &root].concat();
+    let (access, default) = ("system.posix_acl_access", "system.posix_acl_default");
+    let cases = [
+        (access, access_control_list(0x02, 1001), "user 1001"),
+        (access, access_control_list(0x08, 1234), "group 1234"),
+        (default, access_control_list(0x02, 1001), "user 1001"),
+        ("security.capability", capability, "user 1001"),
+    ];
+    for (number, (name, value, id)) in cases.into_iter().enumerate() {
+        let archive = Archive::new().xattr(name, &value);
+        let archive =
+            if name == default { archive.directory("f", 0o755) } else { archive.file("f", 0o674, b"") }.bytes();
+        let layout = store.images().join(number.to_string());
+        let url = Image::new().layer(Layer::new(archive)).write(&layout, "latest");
+        let message = store.fails(&["create", "--without-mount", &url, "x"]);
+        let expected =
+            format!("setting xattr `{name}` with {id}, which the id mappings leave out, for file `f`: invalid");
+        assert!(message.contains(&expected), "{message}");
+    }
+    let mapped = Archive::new().xattr(access, &access_control_list(0x02, 1000)).file("f", 0o674, b"").bytes();
+    let malformed = Archive::new().xattr(access, &access_control_list(0x03, 1000)).file("f", 0o674, b"").bytes();
+    let url = |name: &str, archive| Image::new().layer(Layer::new(archive)).write(&store.images().join(name), "latest");
+    store.create(&url("mapped", mapped), "mapped");
+    let message = store.fails(&["create", "--without-mount", &url("malformed", malformed), "x"]);
+    assert!(message.ends_with(&format!("setting xattr `{access}` for file `f`: invalid argument")), "{message}");
+}
+
 /// As Garden kills what takes too long.
 #[test]
 fn the_child_dies_with_its_parent_and_the_next_create_succeeds() {

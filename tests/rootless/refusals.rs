@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
 use crate::rootless::{IDS, USER, UsersStore};
-use crate::support::{DRIVER, Driver, TempStore, User, run, small_image};
+use crate::support::{DRIVER, Driver, Outcome, TempStore, User, run, small_image};
 
 const OTHER: u32 = 4712;
 
@@ -117,4 +117,36 @@ fn a_store_whose_mappings_leave_out_root_is_of_no_use_to_users() {
     let image = user.home().join("image");
     let message = user.run(&store, ["create", "--without-mount", &small_image(&image), "x"]).failure();
     assert!(message.starts_with("the store's id mappings leave out root (id 0)"), "{message}");
+}
+
+/// Creates the image `x` by way of another program.
+fn create_through(store: &UsersStore, wrapper: &[&str]) -> Outcome {
+    let url = small_image(&store.images().join("image"));
+    let mut command = store.user.command(wrapper[0]);
+    command.args(&wrapper[1..]).args(["grootfs", "--driver", DRIVER.name(), "--store"]).arg(store.store.path());
+    run(command.args(["create", "--without-mount", &url, "x"]))
+}
+
+#[test]
+fn where_there_can_be_no_namespace_the_reason_is_told() {
+    let store = UsersStore::mapped();
+    let fails = |wrapper: &[&str], reason: &str| {
+        let message = create_through(&store, wrapper).failure();
+        assert!(message.ends_with(reason), "{message}");
+        assert_eq!((store.store.volumes(), store.store.leftovers()), (vec![], vec![]));
+    };
+    let bound = "; newuidmap may do no more than its caller, who runs with no_new_privs";
+    fails(&["setpriv", "--no-new-privs"], bound);
+    let refused =
+        ["strace", "-f", "-o", "/dev/null", "-e", "trace=unshare", "-e", "inject=unshare:error=ENOSPC:when=1"];
+    let hint = "; the sysctl user.max_user_namespaces says how many there may be";
+    fails(&refused, &format!("running as root of a user namespace: no space left on device{hint}"));
+}
+
+/// Its parent may have had its children forgotten when they end.
+#[test]
+fn children_are_waited_for_whatever_the_parent_made_of_its_own() {
+    let store = UsersStore::mapped();
+    create_through(&store, &["env", "--ignore-signal=CHLD"]).success();
+    assert!(store.store.image("x").exists());
 }

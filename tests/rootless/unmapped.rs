@@ -79,6 +79,81 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
+fn directories_that_let_nobody_read_are_described_again() {
+    let store = UsersStore::unmapped();
+    let lower = Archive::new()
+        .directory("drop", 0o300)
+        .file("drop/old", 0o644, b"")
+        .directory("drop/in", 0o100)
+        .directory("closed", 0o000)
+        .file("closed/in", 0o644, b"");
+    let upper = Archive::new()
+        .directory("drop", 0o311)
+        .directory("drop/in", 0o000)
+        .file("drop/in/new", 0o644, b"")
+        .xattr("user.note", b"of the upper layer")
+        .directory("closed", 0o000);
+    let image = Image::new().layer(Layer::new(lower.bytes())).layer(Layer::new(upper.bytes()));
+    let rootfs = store.create_and_show(&image.write(&store.images().join("image"), "latest"), "x");
+    let modes = ["drop", "drop/in", "closed"].map(|name| mode(&rootfs.join(name)));
+    assert_eq!(modes, [0o311, 0o000, 0o000]);
+    assert_eq!(
+        (names(&rootfs.join("drop")), names(&rootfs.join("drop/in"))),
+        (vec!["in".into(), "old".into()], vec!["new".into()])
+    );
+    let note = crate::support::Node::read(&rootfs.join("closed")).xattrs.into_values().collect::<Vec<_>>();
+    assert_eq!(note, [b"of the upper layer"]);
+}
+
+/// Only a volume that began as a copy of the one below has what its owner may not look at.
+#[test]
+fn lower_layers_that_their_owner_cannot_read_are_added_to_or_refused() {
+    let store = UsersStore::unmapped();
+    let lower = || {
+        let archive = Archive::new()
+            .directory("closed", 0o000)
+            .directory("closed/deep", 0o755)
+            .file("closed/f", 0o644, b"")
+            .symlink("way", "closed/deep")
+            .directory("drop", 0o300)
+            .directory("unsearched", 0o600)
+            .directory("unsearched/deep", 0o755)
+            .file("secret", 0o000, b"secret");
+        archive.bytes()
+    };
+    // What to add, what of it is to be seen where that can be, and what is in the way where it cannot.
+    let cases = [
+        (Archive::new().file("closed/new", 0o644, b""), "closed/new", "closed"),
+        (Archive::new().file("closed/deep/new", 0o644, b""), "closed/deep/new", "closed"),
+        (Archive::new().file("way/new", 0o644, b""), "closed/deep/new", "closed"),
+        (Archive::new().whiteout("closed/deep"), "closed/f", "closed"),
+        (Archive::new().file("drop/new", 0o644, b""), "drop/new", "drop"),
+        (Archive::new().file("unsearched/deep/new", 0o644, b""), "unsearched/deep/new", "unsearched/deep"),
+        (Archive::new().hard_link("new", "secret"), "new", "secret"),
+        (Archive::new().hard_link("new", "closed/f"), "new", "closed"),
+    ];
+    for (number, (upper, added, unreadable)) in cases.into_iter().enumerate() {
+        let image = Image::new().layer(Layer::new(lower())).layer(Layer::new(upper.bytes()));
+        let url = image.write(&store.images().join(format!("image-{number}")), "latest");
+        let id = number.to_string();
+        if DRIVER == Driver::Btrfs {
+            let rootfs = store.create_and_show(&url, &id);
+            assert!(fs::symlink_metadata(rootfs.join(added)).is_ok(), "{added}");
+            assert_eq!(["closed", "drop", "unsearched"].map(|name| mode(&rootfs.join(name))), [0o000, 0o300, 0o600]);
+            continue;
+        }
+        let message = store.fails(&["create", "--without-mount", &url, &id]);
+        let expected = format!(
+            "'/{unreadable}' cannot be read by its owner. This image can only be unpacked using uid and gid mappings, or \
+             by running as root."
+        );
+        assert!(message.ends_with(&expected), "{message}");
+        assert_eq!(store.store.leftovers(), [""; 0]);
+    }
+    store.ok(&["clean"]);
+}
+
+#[test]
 fn attributes_that_only_root_may_set_are_left_out_and_others_kept() {
     let store = UsersStore::unmapped();
     let archive = Archive::new()
@@ -105,4 +180,21 @@ fn stats_list_delete_and_clean_work() {
     store.ok(&["delete", "x"]);
     store.ok(&["clean"]);
     store.is_empty();
+}
+
+/// What root of the machine alone can see would show to the user what the layer hides.
+#[test]
+fn layers_that_root_has_made_hide_the_same_from_the_user() {
+    let store = UsersStore::unmapped();
+    let lower = Archive::new().directory("d", 0o755).file("d/hidden", 0o644, b"").file("gone", 0o644, b"").bytes();
+    let upper =
+        Archive::new().file("d/.wh..wh..opq", 0o644, b"").file("d/own", 0o644, b"").file(".wh.gone", 0o644, b"");
+    let image = Image::new().layer(Layer::new(lower)).layer(Layer::new(upper.bytes()));
+    let url = image.write(&store.images().join("image"), "latest");
+    let by_root = store.store.create(&url, "by-root");
+    // A snapshot is made by nobody but the owner of its original.
+    let by_user = (DRIVER == Driver::OverlayXfs).then(|| store.create_and_show(&url, "by-user"));
+    for rootfs in [Some(by_root), by_user].into_iter().flatten() {
+        assert_eq!((names(&rootfs), names(&rootfs.join("d"))), (vec!["d".to_owned()], vec!["own".to_owned()]));
+    }
 }

@@ -279,3 +279,25 @@ fn an_archive_from_a_pipe_is_not_asked_for_twice() {
         assert!(message.contains("no space left on device"), "{message}");
     });
 }
+
+#[test]
+fn a_layer_that_cannot_be_removed_keeps_no_other() {
+    let store = TempStore::new();
+    let images = ["a", "b", "c"].map(|name| large_image(&store, name, 1));
+    // Whichever comes first.
+    for n in 0..images.len() {
+        for image in &images {
+            store.create(image, "x");
+            store.ok(["delete", "x"]);
+        }
+        let held = store.path().join("volumes").join(&store.volumes()[n]);
+        succeed("chattr", ["+i", held.to_str().unwrap()]);
+        let message = store.fails(["clean"]);
+        let volumes = store.volumes();
+        succeed("chattr", ["-i", held.to_str().unwrap()]);
+        assert!(message.contains("operation not permitted") && message.contains(held.to_str().unwrap()), "{message}");
+        assert_eq!(volumes.len(), 1, "{volumes:?}");
+        store.ok(["clean"]);
+        assert_eq!(store.volumes(), [""; 0]);
+    }
+}

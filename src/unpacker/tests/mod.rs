@@ -209,10 +209,15 @@ impl Volume {
     }
 
     pub(super) fn xattr(&self, name: &str, attribute: &str) -> Option<Vec<u8>> {
-        let mut value = vec![0; 1024];
-        let length = rustix::fs::lgetxattr(self.path(name), attribute, &mut value[..]).ok()?;
-        value.truncate(length);
-        Some(value)
+        xattr_of(&self.path(name), attribute)
+    }
+
+    pub(super) fn access_acl(&self, name: &str) -> Option<Vec<u8>> {
+        self.xattr(name, "system.posix_acl_access")
+    }
+
+    pub(super) fn default_acl(&self, name: &str) -> Option<Vec<u8>> {
+        self.xattr(name, "system.posix_acl_default")
     }
 
     pub(super) fn names(&self, name: &str) -> Vec<String> {
@@ -265,6 +270,40 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+fn xattr_of(path: &Path, attribute: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 1024];
+    let length = rustix::fs::lgetxattr(path, attribute, &mut value[..]).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+type Acl = [u8; 44];
+/// user::rwx, user:1234:rwx, group::r-x, mask::rwx, other::r-x
+const DEFAULT_ACL: Acl = acl([7, 7, 5, 7, 5]);
+
+/// An access control list with an entry for user 1234, in order of <linux/posix_acl_xattr.h>.
+const fn acl(permissions: [u8; 5]) -> Acl {
+    let [user, named, group, mask, other] = permissions;
+    let id = 1234_u32.to_le_bytes();
+    let (none, [id0, id1, id2, id3]) = (0xff, id);
+    [
+        2, 0, 0, 0, // the version
+        0x01, 0, user, 0, none, none, none, none, //
+        0x02, 0, named, 0, id0, id1, id2, id3, //
+        0x04, 0, group, 0, none, none, none, none, //
+        0x10, 0, mask, 0, none, none, none, none, //
+        0x20, 0, other, 0, none, none, none, none,
+    ]
+}
+
+/// Has a directory hand down group 77 and permissions.
+fn hand_down(directory: &Path) {
+    std::os::unix::fs::chown(directory, None, Some(77)).unwrap();
+    fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o2755)).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(directory, "system.posix_acl_default", &DEFAULT_ACL, flags).unwrap();
 }
 
 fn set_times(path: &Path, mtime: i64) {

@@ -183,6 +183,53 @@ fn content_behind_a_lower_symlink_goes_where_it_leads() {
     assert_eq!((volume.mode("usr/lib/sub"), volume.stat("usr/lib/sub").mtime()), (0o700, 77));
 }
 
+/// The layer's own directories, which have got their attributes when its parents are looked at.
+#[test]
+fn copies_and_links_inherit_nothing_from_the_directories_they_are_made_in() {
+    let bottom = Volume::of(
+        Tar::new().file("d/file", "").symlink("d/link", "file").directory("d/deep", 0o755).file("d/deep/file", ""),
+        &[],
+    );
+    let tar = Tar::new()
+        .pax(&[("SCHILY.xattr.system.posix_acl_default", &DEFAULT_ACL)])
+        .add(&Fields { name: b"d", kind: b'5', mode: 0o2750, gid: 50, mtime: 22, ..Fields::default() })
+        .hard_link("one", "d/file")
+        .hard_link("two", "d/deep/file")
+        .hard_link("three", "d/link");
+    let volume = Volume::of(tar, &[&bottom]);
+    for (name, mode) in [("one", 0o644), ("two", 0o644), ("three", 0o777), ("d/deep", 0o755)] {
+        assert_eq!((volume.mode(name), volume.stat(name).gid()), (mode, 0), "{name}");
+        assert_eq!((volume.access_acl(name), volume.default_acl(name)), (None, None), "{name}");
+    }
+    let stat = volume.stat("d");
+    assert_eq!((stat.mode() & 0o7777, stat.gid(), stat.mtime()), (0o2750, 50, 22));
+    assert_eq!(volume.default_acl("d").as_deref(), Some(&DEFAULT_ACL[..]));
+}
+
+/// What goes where a lower symlink leads goes there with all that is known of it.
+#[test]
+fn directories_that_are_moved_twice_stay_what_they_are() {
+    let bottom = Volume::of(
+        Tar::new().directory("real", 0o755).symlink("z", "real").directory("m", 0o755).symlink("a", "m"),
+        &[],
+    );
+    let tar = Tar::new()
+        .file("a/x", "")
+        .symlink("m", "z/y")
+        .pax(&[("SCHILY.xattr.system.posix_acl_default", &DEFAULT_ACL)])
+        .add(&Fields { name: b"z/y", kind: b'5', mode: 0o2750, gid: 50, mtime: 22, ..Fields::default() });
+    let volume = Volume::of(tar, &[&bottom]);
+    assert_eq!(volume.names("real/y"), ["x"]);
+    let stat = volume.stat("real/y");
+    assert_eq!((stat.mode() & 0o7777, stat.gid(), stat.mtime()), (0o2750, 50, 22));
+    assert_eq!(volume.default_acl("real/y").as_deref(), Some(&DEFAULT_ACL[..]));
+
+    let made_on_the_way = Tar::new().file("a/x", "").symlink("m", "z/n").file("z/other", "");
+    let volume = Volume::of(made_on_the_way, &[&bottom]);
+    assert_eq!(volume.names("real/n"), ["x"]);
+    assert_eq!((volume.mode("real/n"), volume.stat("real/n").mtime()), (0o755, 0));
+}
+
 #[test]
 fn a_directory_entry_over_a_lower_symlink_replaces_it() {
     let bottom = Volume::of(Tar::new().directory("usr/lib", 0o755).symlink("lib", "usr/lib"), &[]);

@@ -87,6 +87,49 @@ fn directories_without_an_entry_stay_as_they_are_and_those_with_one_change_wholl
 }
 
 #[test]
+fn inherited_directories_hand_nothing_down_and_stay_what_they_are() {
+    let bottom = || {
+        Tar::new()
+            .add(&Fields { name: b"local", kind: b'5', mode: 0o2775, gid: 50, mtime: 22, ..Fields::default() })
+            .pax(&[("SCHILY.xattr.system.posix_acl_default", &DEFAULT_ACL)])
+            .add(&Fields { name: b"listed", kind: b'5', mode: 0o755, mtime: 22, ..Fields::default() })
+    };
+    let fill = |tar: Tar, directory: &str| {
+        let path = |name: &str| format!("{directory}/{name}");
+        let fifo = path("fifo");
+        tar.directory(&path("app"), 0o755)
+            .file(&path("app/file"), "")
+            .directory(&path("app/sub"), 0o755)
+            .file(&path("app/sub/file"), "")
+            .file(&path("implicit/file"), "")
+            .file(&path("file"), "")
+            .symlink(&path("link"), "file")
+            .add(&Fields { name: fifo.as_bytes(), kind: b'6', ..Fields::default() })
+    };
+    let volume = stacked([bottom(), fill(fill(Tar::new(), "local"), "listed")]);
+    for directory in ["local", "listed"] {
+        for (name, mode) in [
+            ("app", 0o755),
+            ("app/file", 0o644),
+            ("app/sub", 0o755),
+            ("app/sub/file", 0o644),
+            ("implicit", 0o755),
+            ("implicit/file", 0o644),
+            ("file", 0o644),
+            ("link", 0o777),
+            ("fifo", 0o644),
+        ] {
+            let name = format!("{directory}/{name}");
+            assert_eq!((volume.mode(&name), volume.stat(&name).gid()), (mode, 0), "{name}");
+            assert_eq!((volume.access_acl(&name), volume.default_acl(&name)), (None, None), "{name}");
+        }
+    }
+    assert_eq!(attributes(&volume, "local"), (0o2775, 0, 50, 22));
+    assert_eq!(attributes(&volume, "listed"), (0o755, 0, 0, 22));
+    assert_eq!(volume.default_acl("listed").as_deref(), Some(&DEFAULT_ACL[..]));
+}
+
+#[test]
 fn files_are_replaced_and_not_written_to() {
     let bottom = Tar::new().file("f", "old").hard_link("other-name", "f");
     let volume = stacked([bottom, Tar::new().file("f", "new")]);

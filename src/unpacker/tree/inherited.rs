@@ -84,7 +84,7 @@ impl Tree<'_> {
         self.remove_inherited_content(path)
     }
 
-    fn is_made(&self, path: &Path) -> bool {
+    pub(super) fn is_made(&self, path: &Path) -> bool {
         self.directories.get(path).is_some_and(|directory| directory.made.is_some())
     }
 

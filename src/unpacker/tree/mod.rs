@@ -8,16 +8,17 @@
 //! Attributes of directories wait until all else is done: later entries would change their times, and a directory may
 //! not even let its owner write.
 
+mod before;
 mod inherited;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, chmod, fchmod, fstat, futimens, mkdirat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, mkdirat, renameat};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Known, Owner, Target};
@@ -29,6 +30,8 @@ use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
 use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::remove_entry;
+use before::Before;
+pub(super) use before::times;
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW);
 
@@ -57,22 +60,6 @@ pub(super) struct Directory {
 
 struct Made {
     known: Known,
-}
-
-/// What a directory is to be left with, unless the layer says what it has.
-struct Before {
-    times: Timestamps,
-    /// Its mode, if this process could not have worked in it.
-    mode: Option<Mode>,
-}
-
-impl Before {
-    fn restore(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
-        if let Some(mode) = self.mode {
-            fchmod(directory, mode)?;
-        }
-        Ok(futimens(directory, &self.times)?)
-    }
 }
 
 /// Where a path leads that may not exist.
@@ -189,7 +176,7 @@ impl<'v> Tree<'v> {
             },
             Err(error) => return Err(Error::file("opening", parent, error)),
         };
-        match dirfd::stat_name(&fd, name).map_err(|error| Error::file("stat", path, error))? {
+        match self.look(&real, &fd, name).map_err(|error| Error::file("stat", path, error))? {
             Some(stat) if is_whiteout(&stat) => Err(missing(Errno::NOENT)),
             Some(_) => {
                 let place = self.place(parent, real, fd).map_err(|error| Error::file("stat", path, error))?;
@@ -240,6 +227,16 @@ impl<'v> Tree<'v> {
         remove_below(&mut self.links, &path);
         remove_below(&mut self.whiteouts, &path);
         remove_below(&mut self.own, &path);
+        Ok(())
+    }
+
+    /// Moves `name` from one directory to another, which has no such name.
+    pub(super) fn rename(&mut self, from: &Place, to: &Place, name: &OsStr) -> io::Result<()> {
+        self.current = None;
+        renameat(&from.fd, name, &to.fd, name)?;
+        let (from, to) = (from.real.join(name), to.real.join(name));
+        move_below(&mut self.directories, &from, &to);
+        move_below(&mut self.before, &from, &to);
         Ok(())
     }
 
@@ -318,7 +315,7 @@ impl<'v> Tree<'v> {
         let paths: BTreeSet<&Path> = self.directories.keys().chain(before.keys()).map(PathBuf::as_path).collect();
         for path in paths.into_iter().rev() {
             let failed = |error| Error::file("settling directory", path, error);
-            let fd = dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY).map_err(failed)?;
+            let fd = self.open_to_settle(path).map_err(failed)?;
             let gets_attributes = match self.directories.get(path) {
                 Some(directory) => self.settle(fd.as_fd(), path, directory)?,
                 None => false,
@@ -328,6 +325,17 @@ impl<'v> Tree<'v> {
             }
         }
         Ok(())
+    }
+
+    fn open_to_settle(&self, path: &Path) -> io::Result<OwnedFd> {
+        match dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY) {
+            // Of an inherited directory an entry may say what it has and nothing else, so nobody has been let in yet.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let directory = dirfd::open_beneath(self.root, path, OFlags::PATH | DIRECTORY)?;
+                before::open_closed(&directory, self.maker.uid)
+            }
+            opened => opened,
+        }
     }
 
     /// Returns whether this layer says what attributes the directory has.
@@ -360,8 +368,10 @@ impl<'v> Tree<'v> {
     pub(super) fn set_time(&mut self, path: &Path) {
         let mtime = self.implicit.mtime;
         let times = Timestamps { last_access: mtime, last_modification: mtime };
-        let mode = self.before.get(path).and_then(|before| before.mode);
-        self.before.insert(path.to_owned(), Before { times, mode });
+        match self.before.get_mut(path) {
+            Some(before) => before.times = times,
+            None => drop(self.before.insert(path.to_owned(), Before::of_times(times))),
+        }
     }
 
     /// What remains to be done: nothing where the parent was there from the beginning.
@@ -405,24 +415,28 @@ impl<'v> Tree<'v> {
     }
 
     fn place(&mut self, named: &Path, real: PathBuf, fd: OwnedFd) -> io::Result<Place> {
-        let pristine = self.directories.get(&real).is_some_and(|known| known.made.is_some());
-        if !pristine && !self.before.contains_key(&real) {
-            let stat = fstat(&fd)?;
-            let mode = self.let_in(&fd, &stat)?;
-            self.before.insert(real.clone(), Before { times: times(&stat), mode });
-        }
+        let pristine = self.take_over(&real, &fd)?;
         Ok(Place { named: named.to_owned(), real, fd, pristine })
     }
 
-    /// Has a directory let its owner do what root may do anyway. Returns its mode if that changed.
-    fn let_in(&self, directory: &OwnedFd, stat: &Stat) -> io::Result<Option<Mode>> {
-        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-        if Owner::can_be_given() || stat.st_uid != self.maker.uid || mode.contains(Mode::RWXU) {
-            return Ok(None);
+    /// Gets a directory ready to be worked in. Returns whether it was made by this layer.
+    fn take_over(&mut self, real: &Path, fd: &OwnedFd) -> io::Result<bool> {
+        let pristine = self.is_made(real);
+        if !pristine && !self.before.contains_key(real) {
+            self.before.insert(real.to_owned(), Before::take_over(fd, self.maker.uid)?);
         }
-        // By its other name: a descriptor that allows no reading does not allow this either.
-        chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), mode | Mode::RWXU)?;
-        Ok(Some(mode))
+        Ok(pristine)
+    }
+
+    /// The status of `name` in the open directory `real`.
+    fn look(&mut self, real: &Path, fd: &OwnedFd, name: &OsStr) -> io::Result<Option<Stat>> {
+        match dirfd::stat_name(fd, name) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.take_over(real, fd)?;
+                dirfd::stat_name(fd, name)
+            }
+            found => found,
+        }
     }
 
     /// Makes the directory `name` in `place` unless there is one.
@@ -453,7 +467,7 @@ impl<'v> Tree<'v> {
         let mut route = Route::new(named);
         while let Some(step) = route.next() {
             let fd = self.open(route.real()).map_err(failed)?;
-            let stat = dirfd::stat_name(&fd, &step).map_err(failed)?;
+            let stat = self.look(route.real(), &fd, &step).map_err(failed)?;
             match stat.as_ref().map(dirfd::file_type) {
                 Some(FileType::Directory) => route.enter(step),
                 Some(FileType::Symlink) if !make || self.leads_to_a_directory(&route.real().join(&step)) => {
@@ -481,15 +495,6 @@ impl Directory {
     }
 }
 
-/// Both times of a file, to be given back to it later.
-pub(super) fn times(stat: &Stat) -> Timestamps {
-    let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
-    Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-    }
-}
-
 /// Whether a path may lead somewhere although it cannot be opened as it is.
 fn is_detour(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ELOOP | libc::ENOTDIR))
@@ -498,6 +503,13 @@ fn is_detour(error: &io::Error) -> bool {
 /// Paths sort by component, so all that is below a path follows it.
 fn remove_below<T>(map: &mut BTreeMap<PathBuf, T>, path: &Path) {
     take_below(map, path);
+}
+
+/// Has the map say of what is below `to` what it says of what is below `from`, `from` itself included.
+fn move_below<T>(map: &mut BTreeMap<PathBuf, T>, from: &Path, to: &Path) {
+    for (path, value) in take_below(map, from) {
+        map.insert(path::moved(&path, from, to).unwrap_or(path), value);
+    }
 }
 
 /// Removes and returns what the map has for `path` and all below it.
