@@ -15,52 +15,15 @@ use support::{ALICE, BOB, Kind, MIB, ROOT, World, as_user, make_dir, succeed, wr
 
 const BOTH: [Kind; 2] = [Kind::Simple, Kind::Classic];
 
-/// In both ways of counting.
-macro_rules! on_both {
-    ($($attack:ident),+ $(,)?) => {
-        mod simple {
-            use super::support;
-            support::attacks::on!(support::Kind::Simple; $($attack),+);
-        }
-        mod classic {
-            use super::support;
-            support::attacks::on!(support::Kind::Classic; $($attack),+);
-        }
-    };
+mod simple {
+    use super::support;
+    support::attacks::on!(support::Kind::Simple);
 }
 
-on_both!(
-    a_user_limits_an_image_of_a_store_of_their_own,
-    images_in_the_making_are_limited_and_those_being_removed_are_not,
-    a_symlinked_store,
-    a_symlinked_image,
-    a_path_with_dots,
-    another_user_s_store,
-    an_image_of_another_user_s_in_a_store_of_one_s_own,
-    a_path_outside_of_any_store,
-    a_store_that_lacks_something,
-    a_store_that_others_may_write_to,
-    an_image_that_shares_files_with_its_neighbour,
-    an_image_info_that_is_somebody_else_s,
-    fifos_and_devices,
-    a_path_that_is_swapped_during_the_call,
-    closed_standard_streams,
-    descriptors_that_are_inherited_are_closed,
-    no_arguments_at_all,
-    variables_of_the_environment,
-    resource_limits_of_the_caller,
-    output_to_where_nothing_can_be_written,
-    sizes_that_are_none,
-    an_id_that_is_not_there,
-    signals,
-    a_helper_without_the_rights_says_why,
-    only_one_capability_is_left,
-    nobody_looks_into_it,
-    opaque_marks_are_set_in_layers_of_one_s_own,
-    any_number_of_opaque_marks_is_set_at_once,
-    opaque_marks_are_set_nowhere_else,
-    root_may_limit_everybody_s_images,
-);
+mod classic {
+    use super::support;
+    support::attacks::on!(support::Kind::Classic);
+}
 
 #[test]
 fn what_is_no_subvolume_of_the_image_s_own_is_refused() {

@@ -84,8 +84,9 @@ pub fn reason(error: &io::Error) -> String {
     };
     let mut chars = text.chars();
     match chars.next() {
-        Some(first) => first.to_lowercase().chain(chars).collect(),
-        None => String::new(),
+        // Not where it begins an abbreviation.
+        Some(first) if !chars.as_str().starts_with(char::is_uppercase) => first.to_lowercase().chain(chars).collect(),
+        _ => text.to_owned(),
     }
 }
 
@@ -112,5 +113,6 @@ mod tests {
     #[test]
     fn keeps_texts_that_did_not_come_from_the_kernel() {
         assert_eq!(reason(&io::Error::other("Odd thing (os error of sorts)")), "odd thing (os error of sorts)");
+        assert_eq!(reason(&io::Error::other("EOF while parsing")), "EOF while parsing");
     }
 }

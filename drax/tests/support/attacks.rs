@@ -16,8 +16,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Makes a test of each attack named, on one filesystem.
+/// Makes a test of each attack, on one filesystem.
 macro_rules! on {
+    ($kind:expr) => {
+        support::attacks::tests!(
+            $kind;
+            a_user_limits_an_image_of_a_store_of_their_own,
+            images_in_the_making_are_limited_and_those_being_removed_are_not,
+            a_symlinked_store,
+            a_symlinked_image,
+            a_path_with_dots,
+            another_user_s_store,
+            an_image_of_another_user_s_in_a_store_of_one_s_own,
+            a_path_outside_of_any_store,
+            a_store_that_lacks_something,
+            a_store_that_others_may_write_to,
+            an_image_that_shares_files_with_its_neighbour,
+            an_image_info_that_is_somebody_else_s,
+            fifos_and_devices,
+            a_path_that_is_swapped_during_the_call,
+            closed_standard_streams,
+            descriptors_that_are_inherited_are_closed,
+            no_arguments_at_all,
+            variables_of_the_environment,
+            resource_limits_of_the_caller,
+            output_to_where_nothing_can_be_written,
+            sizes_that_are_none,
+            an_id_that_is_not_there,
+            signals,
+            a_helper_without_the_rights_says_why,
+            only_one_capability_is_left,
+            nobody_looks_into_it,
+            opaque_marks_are_set_in_layers_of_one_s_own,
+            any_number_of_opaque_marks_is_set_at_once,
+            opaque_marks_are_set_nowhere_else,
+            root_may_limit_everybody_s_images,
+        );
+    };
+}
+
+macro_rules! tests {
     ($kind:expr; $($attack:ident),+ $(,)?) => {
         $(#[test]
         fn $attack() {
@@ -25,7 +63,7 @@ macro_rules! on {
         })+
     };
 }
-pub(crate) use on;
+pub(crate) use {on, tests};
 
 const LINK: &str = "a symbolic link (which are not followed)";
 
