@@ -4,6 +4,7 @@
 
 mod btrfs;
 mod helpers;
+mod nesting;
 mod quotas;
 mod rootless;
 mod suite;

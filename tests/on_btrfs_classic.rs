@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod helpers;
+mod nesting;
 mod quotas;
 mod support;

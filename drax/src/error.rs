@@ -1,5 +1,6 @@
 //! What can go wrong with a quota: the step, and what the kernel said.
 
+use crate::btrfs::QgroupId;
 use crate::xfs::ProjectId;
 use std::fmt;
 use std::io;
@@ -44,16 +45,18 @@ pub enum Operation {
     GetQuotaState,
     /// Having a btrfs filesystem count.
     EnableQuota,
-    /// Waiting until a btrfs filesystem has counted what was there before.
+    /// Having a btrfs filesystem count what was there before, and waiting until it has.
     Rescan,
     /// Looking up the id of a subvolume.
     GetSubvolumeId,
-    /// Setting or removing the limit of a subvolume.
-    LimitSubvolume(u64),
+    /// Looking up the size of the nodes of a btrfs filesystem's trees.
+    GetNodeSize,
+    /// Setting or removing the limit of a quota group, with all that it takes.
+    LimitQgroup(QgroupId),
     /// Reading usage and limit of a quota group.
-    GetQgroup(u64),
+    GetQgroup(QgroupId),
     /// Removing a quota group.
-    RemoveQgroup(u64),
+    RemoveQgroup(QgroupId),
     /// Listing quota groups.
     ListQgroups,
     /// Listing subvolumes.
@@ -94,11 +97,12 @@ impl fmt::Display for Error {
             Operation::Release(ProjectId(id)) => write!(f, "removing project id {id}"),
             Operation::GetQuotaState => write!(f, "asking for the state of btrfs quotas"),
             Operation::EnableQuota => write!(f, "enabling btrfs quotas"),
-            Operation::Rescan => write!(f, "waiting for the btrfs quota rescan"),
+            Operation::Rescan => write!(f, "btrfs quota rescan"),
             Operation::GetSubvolumeId => write!(f, "looking up the subvolume id"),
-            Operation::LimitSubvolume(id) => write!(f, "setting the limit of qgroup 0/{id}"),
-            Operation::GetQgroup(id) => write!(f, "qgroup usage: reading qgroup 0/{id}"),
-            Operation::RemoveQgroup(id) => write!(f, "removing qgroup 0/{id}"),
+            Operation::GetNodeSize => write!(f, "looking up the size of tree nodes"),
+            Operation::LimitQgroup(id) => write!(f, "setting the limit of qgroup {id}"),
+            Operation::GetQgroup(id) => write!(f, "qgroup usage: reading qgroup {id}"),
+            Operation::RemoveQgroup(id) => write!(f, "removing qgroup {id}"),
             Operation::ListQgroups => write!(f, "listing qgroups"),
             Operation::ListSubvolumes => write!(f, "list subvolumes"),
             Operation::Sync => write!(f, "syncing filesystem"),
@@ -133,6 +137,10 @@ mod tests {
         assert_eq!(
             text(Operation::GetUsage(ProjectId(3)), libc::EPERM),
             "getting quota limit for projid 3: operation not permitted"
+        );
+        assert_eq!(
+            text(Operation::RemoveQgroup(QgroupId(300)), libc::EPERM),
+            "removing qgroup 0/300: operation not permitted"
         );
         assert_eq!(
             text(Operation::Reserve, libc::ENOSPC),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A limit smaller than this leaves an image no room for its own directories.
+/// A limit smaller than this leaves an image no room for its own directories. On btrfs it takes more where nodes are large
+/// ([`minimum_limit`](crate::btrfs::minimum_limit)).
 pub const MINIMUM_BYTES: u64 = 256 * 1024;
 
 /// A limit on the disk space of an image.
@@ -17,9 +18,14 @@ pub struct DiskLimit {
 impl DiskLimit {
     /// What it leaves for the image's own data, above layers that take `layers` bytes.
     pub fn own(self, layers: u64) -> Result<u64, SmallerThanLayers> {
+        self.own_of_at_least(MINIMUM_BYTES, layers)
+    }
+
+    /// The same, where an image cannot do with less than `minimum` bytes.
+    pub fn own_of_at_least(self, minimum: u64, layers: u64) -> Result<u64, SmallerThanLayers> {
         let Self { bytes, is_exclusive } = self;
         let own = if is_exclusive { Some(bytes) } else { bytes.checked_sub(layers) };
-        Ok(own.ok_or(SmallerThanLayers { limit: bytes, layers })?.max(MINIMUM_BYTES))
+        Ok(own.ok_or(SmallerThanLayers { limit: bytes, layers })?.max(minimum))
     }
 }
 

@@ -65,15 +65,22 @@ fn the_snapshot_of_an_image_that_is_not_mounted_is_limited_too() {
 
 #[test]
 fn an_inclusive_limit_includes_the_layers() {
-    for (kind, expected) in [(Kind::Simple, 3_999_000), (Kind::Classic, 4_000_000)] {
+    for kind in BOTH {
         let world = World::new(kind);
         let path = world.image(ALICE, "x").join("rootfs");
+        // What it shares with a layer, classic quotas count, by what it takes on the disk.
+        write(&path.join("shared"), MIB).unwrap();
+        let layer = world.mount.join("layer");
+        succeed("btrfs", ["subvolume", "snapshot", path.to_str().unwrap(), layer.to_str().unwrap()]);
+        succeed("btrfs", ["filesystem", "sync", path.to_str().unwrap()]);
+        let shared = usage(&path).shared();
+        assert_eq!(shared >= MIB, kind == Kind::Classic);
         let limit = |bytes: &str| {
             let arguments = ["--btrfs-bin", "/bin/btrfs", "limit", "--volume-path", path.to_str().unwrap()];
             world.run(ALICE, arguments.into_iter().chain(["--disk-limit-bytes", bytes]))
         };
         limit("4000000").is_done();
-        assert_eq!(usage(&path).limit, btrfs::Limit { referenced: Some(expected), exclusive: None });
+        assert_eq!(usage(&path).limit, btrfs::Limit { referenced: Some(shared + 3_999_000), exclusive: None });
         world.refuses("disk limit is smaller than volume size: the limit is 999 bytes", || limit("999"));
         limit("1000").is_done();
         // Nothing more fits, which can be changed all the same.

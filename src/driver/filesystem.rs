@@ -1,9 +1,10 @@
 //! What filesystems under a store have in common, whatever their kind: made in a file, mounted, checked.
 
 use std::ffi::CStr;
-use std::fs;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +31,19 @@ pub enum FilesystemError {
     /// The filesystem could not be mounted.
     #[error("Mounting filesystem: {0}{1}")]
     Mount(PathError, &'static str),
+    /// The file that the filesystem is in has lost its end.
+    #[error(
+        "Mounting filesystem: the file {path} has {actual} bytes and the filesystem in it {wanted}: it has been cut short, \
+         or not copied to its end; get the whole file back"
+    )]
+    CutShort {
+        /// The file.
+        path: String,
+        /// Its size.
+        actual: u64,
+        /// What it should be, at least.
+        wanted: u64,
+    },
     /// The path is on a filesystem of another kind.
     #[error("Store path filesystem ({0}) is incompatible with requested driver")]
     Incompatible(String),
@@ -66,6 +80,8 @@ pub(super) struct Kind {
     /// What to do about one that cannot be mounted because it is damaged.
     pub(super) damaged: &'static str,
     pub(super) missing_in_kernel: &'static str,
+    /// Reads from the superblock in a file how many bytes the filesystem takes.
+    pub(super) size: fn(&File) -> io::Result<u64>,
 }
 
 impl Kind {
@@ -100,8 +116,11 @@ impl Kind {
         mount(device.path(), target, self.mount_type, MountFlags::NOATIME, options)
     }
 
-    /// What the user is told of a failed mount.
-    pub(super) fn mount_error(&self, target: &Path, errno: Errno) -> FilesystemError {
+    /// What the user is told of a failed mount of the file `backing`.
+    pub(super) fn mount_error(&self, backing: &Path, target: &Path, errno: Errno) -> FilesystemError {
+        if let Some(cut_short) = self.cut_short(backing) {
+            return cut_short;
+        }
         let advice = match errno {
             Errno::UCLEAN => self.damaged,
             Errno::NODEV => self.missing_in_kernel,
@@ -109,6 +128,21 @@ impl Kind {
         };
         FilesystemError::Mount(PathError::new("mount", target, errno), advice)
     }
+
+    fn cut_short(&self, backing: &Path) -> Option<FilesystemError> {
+        let file = File::open(backing).ok()?;
+        let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+        let (actual, wanted) = (metadata.len(), (self.size)(&file).ok()?);
+        let path = backing.display().to_string();
+        (actual < wanted).then_some(FilesystemError::CutShort { path, actual, wanted })
+    }
+}
+
+/// The bytes of a number at a place of a file.
+pub(super) fn bytes_at<const N: usize>(file: &File, offset: u64) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
 }
 
 /// mkfs prints its usage after the reason.
@@ -122,7 +156,7 @@ pub(super) fn set_direct_io(layout: &Layout, on: bool) -> Result<(), FilesystemE
     if device.direct_io == on {
         return Ok(());
     }
-    let opened = fs::File::open(&device.node).on("open", &device.node)?;
+    let opened = File::open(&device.node).on("open", &device.node)?;
     loop_device::set_direct_io(opened.as_fd(), on)
         .map_err(|e| FilesystemError::DirectIo(PathError::new("ioctl", &device.node, e)))
 }

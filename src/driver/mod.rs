@@ -53,6 +53,8 @@ pub struct ImageRequest<'a> {
     pub shared: Option<&'a SharedLayers<'a>>,
     /// The limit, if there is to be one.
     pub limit: Option<DiskLimit>,
+    /// How many volumes the image declares; [`Driver::create_image_volume`] makes them.
+    pub declared_volumes: usize,
     /// Whose the image is to be.
     pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.
@@ -203,6 +205,8 @@ pub trait Driver: Sync {
     fn forget_volume(&self, layout: &Layout, name: &str) -> Result<(), Error>;
     /// Removes a volume's directory, wherever it has been moved.
     fn remove_volume(&self, path: &Path) -> Result<(), Error>;
+    /// Removes a volume where it is, if this driver can in one step, and tells whether it can.
+    fn remove_volume_at_once(&self, path: &Path) -> Result<bool, Error>;
 
     /// Checks that the kernel can mount an image of so many layers.
     fn check_mountable(&self, layers: usize) -> Result<(), Error>;

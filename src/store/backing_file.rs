@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{SeekFrom as Seek2, seek};
@@ -32,6 +32,16 @@ const SIGNATURES: [(u64, &[u8], &str); 8] = [
     (4086, b"SWAPSPACE2", "swap space"),
     (510, &[0x55, 0xaa], "a partition table or a boot sector"),
 ];
+
+/// Whether there is a backing file. What has its name and cannot be one is an error: a pipe would be waited for.
+pub(super) fn exists(backing: &Path) -> Result<bool, PathError> {
+    match fs::metadata(backing) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => files::exists(backing),
+        Ok(metadata) if metadata.is_file() || metadata.file_type().is_block_device() => Ok(true),
+        Ok(_) => Err(PathError::new("open", backing, io::Error::other("it is no file: move it away"))),
+        Err(e) => Err(PathError::new("stat", backing, e)),
+    }
+}
 
 /// Mounts the store's backing file, which is made first if there is none.
 pub(super) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {

@@ -263,6 +263,7 @@ impl Making<'_> {
             volumes: &volumes,
             shared: shared.as_ref(),
             limit: self.request.limit,
+            declared_volumes: self.image.volumes.len(),
             owner: store.owner(&self.mappings),
             mount: self.request.mount,
             is_for_root: store.is_for_root(&self.mappings),

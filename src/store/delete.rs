@@ -3,6 +3,8 @@
 //! Under the image's lock: rename out of `images/` with the mount in it, unmount, remove, forget the record. What a
 //! killed process left under `tmp/` is finished by the next delete of the image, the next create of it, or clean.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Argument, Error, ImageId, Store, removal};
@@ -52,7 +54,10 @@ impl Store {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
             removal::remove_unfinished(self, id)?;
-            std::fs::rename(&image, &deleting).on("rename", &image)?;
+            match std::fs::rename(&image, &deleting) {
+                Err(e) if e.kind() == ErrorKind::StorageFull => return self.destroy_in_place(id, &image),
+                renamed => renamed.on("rename", &image)?,
+            }
             if !files::is_directory(&deleting)? {
                 return removal::abandon(self, id);
             }
@@ -61,6 +66,17 @@ impl Store {
                 std::fs::rename(&deleting, &image).on("rename", &image)?;
                 return Err(Error::DeleteImage(error));
             }
+        }
+        removal::abandon(self, id)
+    }
+
+    /// A full btrfs has room for removals alone. What a kill leaves of the image is removed by the next delete.
+    fn destroy_in_place(&self, id: &ImageId, image: &Path) -> Result<(), Error> {
+        if files::is_directory(image)? {
+            self.driver.unmount_image(image, image).map_err(Error::DeleteImage)?;
+            self.driver.remove_image(&self.layout, image).map_err(Error::DeleteImage)?;
+        } else {
+            files::remove_if_there(image)?;
         }
         removal::abandon(self, id)
     }

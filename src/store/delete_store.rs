@@ -40,6 +40,7 @@ impl Store {
                 lender.forget_borrower()?;
             }
             self.remove_volumes()?;
+            self.give_back_quotas();
         }
         self.remove_root(root)
     }
@@ -73,7 +74,10 @@ impl Store {
         let (namespace, aside) = (self.layout.namespace_file(), self.layout.tmp().join("namespace.json"));
         let is_initialised = files::exists(&namespace)?;
         if is_initialised {
-            fs::rename(&namespace, &aside).on("rename", &namespace)?;
+            match fs::rename(&namespace, &aside) {
+                Err(e) if e.kind() == io::ErrorKind::StorageFull => return self.end_creates_for_good(&namespace),
+                renamed => renamed.on("rename", &namespace)?,
+            }
         }
         // Some store may have been lent layers since that was looked at first.
         let ended = self.wait_for_creates().and_then(|()| self.check_nothing_is_lent());
@@ -81,6 +85,15 @@ impl Store {
             fs::rename(&aside, &namespace).on("rename", &aside)?;
         }
         ended
+    }
+
+    /// A full btrfs has room for removals alone. So all that can fail comes first, and once more after it for whoever came
+    /// in between, which is nobody's loss: the store is gone by then, and the next delete-store finishes it.
+    fn end_creates_for_good(&self, namespace: &Path) -> Result<(), Error> {
+        let wait = || self.wait_for_creates().and_then(|()| self.check_nothing_is_lent());
+        wait()?;
+        files::remove_if_there(namespace)?;
+        wait()
     }
 
     fn wait_for_creates(&self) -> Result<(), Error> {
@@ -110,6 +123,14 @@ impl Store {
             volumes::remove(self, &self.layout.volume(&name))?;
         }
         Ok(())
+    }
+
+    /// Of a filesystem that stays. What is left there is no store's any more, and in nobody's way.
+    fn give_back_quotas(&self) {
+        let given_back = self.driver.settle(&self.layout).and_then(|()| self.driver.collect(&self.layout));
+        if let Err(error) = given_back {
+            tracing::error!(%error, "giving-quotas-back-failed");
+        }
     }
 
     /// A store on its own loop device is unmounted; any other mount is the operator's and stays, and so does whatever

@@ -60,10 +60,11 @@ impl Store {
             forget_missing_volumes(self),
             give_back_unknown(self),
             documents::forget_unneeded(&self.layout).map_err(Error::from),
-            self.driver.collect(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),
             self.driver.settle(&self.layout).map_err(Error::from),
+            // What quotas keep of layers and images can be given back when those are gone for good.
+            self.driver.collect(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
     }
@@ -154,7 +155,7 @@ fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
         Entry::Incomplete(_) => false,
     };
     let unused = files::names(&store.layout.volumes())?.into_iter().filter(is_unused);
-    each(unused, |name| Ok(volumes::retire(&store.layout, &store.layout.volume(&name)).map(drop)?))
+    each(unused, |name| volumes::retire(store, &store.layout.volume(&name)).map(drop))
 }
 
 /// Removes layers that were being unpacked by a process that died.

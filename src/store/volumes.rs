@@ -72,7 +72,7 @@ pub(super) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), 
 
 /// Removes a volume's directory: first out of sight, then for good.
 pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
-    match retire(&store.layout, volume)? {
+    match retire(store, volume)? {
         Some(dead) => Ok(store.driver.remove_volume(&dead)?),
         None => Ok(()),
     }
@@ -80,9 +80,10 @@ pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
 
 /// Takes a volume's directory out of sight, to be removed later; returns its new path. `None` if it is gone already.
 ///
-/// Into `tmp/`, whose few names XFS keeps in the directory itself: a full disk has room for no other rename.
-pub(super) fn retire(layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, PathError> {
-    let dead = layout.tmp().join(format!("dead.{}", random_number()?));
+/// Into `tmp/`, whose few names XFS keeps in the directory itself: a full disk has room for no other rename. A full btrfs
+/// has room for none at all, but for removing a volume in one step.
+pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
+    let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
     let renamed = match fs::rename(volume, &dead) {
         // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied && files::is_directory(volume)? => {
@@ -93,7 +94,8 @@ pub(super) fn retire(layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, 
     };
     match renamed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        renamed => renamed.on("rename", volume).map(|()| Some(dead)),
+        Err(e) if e.kind() == io::ErrorKind::StorageFull && store.driver.remove_volume_at_once(volume)? => Ok(None),
+        renamed => Ok(renamed.on("rename", volume).map(|()| Some(dead))?),
     }
 }
 

@@ -4,10 +4,11 @@
 //! The owner of a directory may make subvolumes in it and snapshots of those that are his. To remove one he needs the
 //! mount option `user_subvol_rm_allowed`; root does not.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use rustix::fs::Stat;
 
@@ -15,6 +16,9 @@ const SUBVOL_CREATE_V2: libc::Ioctl = 0x5000_9418;
 const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
 const SNAP_DESTROY_V2: libc::Ioctl = 0x5000_943f;
 const RESIZE: libc::Ioctl = 0x5000_9403;
+const SUBVOL_GETFLAGS: libc::Ioctl = 0x8008_9419u32 as libc::Ioctl;
+const SUBVOL_SETFLAGS: libc::Ioctl = 0x4008_941a;
+const DEV_INFO: libc::Ioctl = 0xd000_941eu32 as libc::Ioctl;
 const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943cu32 as libc::Ioctl;
 
 /// Inode number of the root directory of every subvolume (`BTRFS_FIRST_FREE_OBJECTID`).
@@ -55,6 +59,18 @@ struct ResizeArguments {
 }
 const _: () = assert!(size_of::<ResizeArguments>() == 4096);
 
+/// `struct btrfs_ioctl_dev_info_args`
+#[repr(C)]
+struct DeviceInfo {
+    id: u64,
+    uuid: [u8; 16],
+    bytes_used: u64,
+    total_bytes: u64,
+    unused: [u64; 379],
+    path: [u8; 1024],
+}
+const _: () = assert!(size_of::<DeviceInfo>() == 4096);
+
 /// `struct btrfs_ioctl_get_subvol_info_args`, of which only the identities are of use here.
 #[repr(C)]
 struct SubvolumeInfo {
@@ -82,17 +98,53 @@ pub struct Identity {
     pub parent: [u8; 16],
 }
 
-/// Has a mounted filesystem take all of its first device; that it does already is fine. Needs root.
+/// The first device of a filesystem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its node.
+    pub path: PathBuf,
+    /// How much of it the filesystem takes, in bytes.
+    pub bytes: u64,
+}
+
+/// The first device of the filesystem that `directory` is on.
 ///
 /// # Errors
-/// Those of the ioctl.
+/// Those of the ioctl: `ENODEV` where there is none any more, and others.
+pub fn first_device(directory: BorrowedFd<'_>) -> io::Result<Device> {
+    let mut info =
+        DeviceInfo { id: 1, uuid: [0; 16], bytes_used: 0, total_bytes: 0, unused: [0; 379], path: [0; 1024] };
+    // SAFETY: the ioctl reads and fills one `struct btrfs_ioctl_dev_info_args`, which `info` mirrors and which outlives the
+    // call.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), DEV_INFO, &raw mut info) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let path = CStr::from_bytes_until_nul(&info.path).map_err(io::Error::other)?;
+    Ok(Device { path: OsStr::from_bytes(path.to_bytes()).into(), bytes: info.total_bytes })
+}
+
+/// Has a mounted filesystem take all of its first device. Needs root.
+///
+/// # Errors
+/// Those of the ioctl: `EINVAL` where that device has less than 256 MiB, which the kernel says even where nothing is to
+/// be changed, and others. That the filesystem is busy with something like it is no error of the kernel's.
 pub fn grow(directory: BorrowedFd<'_>) -> io::Result<()> {
     let mut arguments = ResizeArguments { fd: 0, size: [0; 4088] };
     arguments.size[..3].copy_from_slice(b"max");
     // SAFETY: the ioctl reads one `struct btrfs_ioctl_vol_args`, which `arguments` mirrors, with a text that ends in a zero
     // byte; the kernel keeps no reference to it.
     let result = unsafe { libc::ioctl(directory.as_raw_fd(), RESIZE, &raw const arguments) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    match result {
+        0 => Ok(()),
+        // `enum btrfs_err_code`: BTRFS_ERROR_DEV_EXCL_RUN_IN_PROGRESS.
+        8 => Err(io::Error::other(
+            "a balance, which may be paused, or another change of the filesystem's devices is under way: end it first \
+             (btrfs balance status), then run init-store again",
+        )),
+        code if code > 0 => Err(io::Error::other(format!("the kernel's answer is {code} (enum btrfs_err_code)"))),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Whether `stat` is of the root directory of a subvolume, on btrfs.
@@ -163,6 +215,28 @@ pub fn identity(directory: BorrowedFd<'_>) -> io::Result<Identity> {
         return Err(io::Error::last_os_error());
     }
     Ok(Identity { uuid: info.uuid, parent: info.parent_uuid })
+}
+
+/// Lets the subvolume whose root directory is `directory` be written to. Returns whether it was read-only.
+///
+/// # Errors
+/// Those of the ioctls: `EINVAL` where `directory` is no subvolume, `EPERM` where the caller does not own it, and others.
+pub fn make_writable(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    /// `BTRFS_SUBVOL_RDONLY`
+    const READ_ONLY: u64 = 1 << 1;
+    let mut flags = 0_u64;
+    // SAFETY: the ioctl fills one `__u64`, which outlives the call.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), SUBVOL_GETFLAGS, &raw mut flags) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if flags & READ_ONLY == 0 {
+        return Ok(false);
+    }
+    flags &= !READ_ONLY;
+    // SAFETY: the ioctl reads one `__u64`, which outlives the call.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), SUBVOL_SETFLAGS, &raw const flags) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(true) }
 }
 
 fn volume_ioctl(directory: BorrowedFd<'_>, request: libc::Ioctl, fd: i64, name: &OsStr) -> io::Result<()> {

@@ -15,9 +15,29 @@ pub fn is_mount_point(path: &Path) -> Result<bool, PathError> {
     Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
+/// The mounts of this mount namespace (proc_pid_mountinfo(5)).
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+/// Whether the filesystem that `path` is on, which exists, is mounted with an option of its own (field 11).
+pub fn has_option(path: &Path, option: &str) -> Result<bool, PathError> {
+    let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
+    let path = fs::canonicalize(path).on("resolve", path)?;
+    Ok(options_at(&path, &mountinfo)
+        .is_some_and(|options| options.split(|b| *b == b',').any(|o| o == option.as_bytes())))
+}
+
+/// Of several mounts around `path` the innermost counts, and of several at one place the last.
+fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
+    let mounts = mountinfo.split(|b| *b == b'\n').filter_map(|line| {
+        let point = PathBuf::from(OsString::from_vec(unescape(line.split(|b| *b == b' ').nth(4)?)));
+        Some((point, line.rsplit(|b| *b == b' ').next()?))
+    });
+    let around = mounts.filter(|(point, _)| path.starts_with(point));
+    around.max_by_key(|(point, _)| point.components().count()).map(|(_, options)| options)
+}
+
 /// The first mount point below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
 pub fn first_below(path: &Path) -> Result<Option<PathBuf>, PathError> {
-    const MOUNTINFO: &str = "/proc/self/mountinfo";
     // Mount points have no links in their paths.
     let path = &fs::canonicalize(path).on("resolve", path)?;
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
@@ -51,6 +71,18 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_innermost_mount_around_a_path_has_its_options() {
+        let mountinfo = b"21 1 0:2 / / rw - ext4 /dev/a rw\n\
+            22 21 0:3 / /s rw shared:1 - btrfs /dev/b rw,one\n\
+            23 21 0:4 / /s rw - btrfs /dev/c rw,two\n\
+            24 23 0:5 / /s/d\\040e rw - xfs /dev/d rw,three\n";
+        let options = |path: &str| options_at(Path::new(path), mountinfo).map(String::from_utf8_lossy).unwrap();
+        assert_eq!(options("/s/x"), "rw,two");
+        assert_eq!(options("/s/d e"), "rw,three");
+        assert_eq!(options("/sx"), "rw");
+    }
 
     #[test]
     fn reads_escaped_mount_points() {

@@ -18,6 +18,11 @@ impl PathError {
         PathError { operation, path: named(path.as_ref()), source: source.into() }
     }
 
+    /// What was worked on.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The error underneath, without operation and path.
     pub fn into_source(self) -> io::Error {
         self.source
@@ -58,14 +63,14 @@ impl<T, E: Into<io::Error>> OnPath<T> for Result<T, E> {
     }
 }
 
-/// A path by way of a descriptor as users know it.
-fn named(path: &Path) -> PathBuf {
+/// A path, be it by way of a descriptor, as users know it.
+pub fn named(path: &Path) -> PathBuf {
     let mut components = path.components();
     let descriptor: PathBuf = components.by_ref().take(5).collect();
     if descriptor.starts_with("/proc/self/fd")
         && let Ok(directory) = std::fs::read_link(&descriptor)
     {
-        return directory.join(components.as_path());
+        return directory.components().chain(components).collect();
     }
     path.to_owned()
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, fstat, openat, openat2, unlinkat};
 use rustix::io::Errno;
 
+use super::descriptors;
 use super::path_error::{OnPath, PathError};
 
 /// Removes `path` and everything below it. A path that does not exist is no error.
@@ -21,7 +22,8 @@ pub fn remove_tree(path: &Path) -> Result<(), PathError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(PathError::new("remove", path, io::Error::from(io::ErrorKind::InvalidInput)));
     };
-    match openat(rustix::fs::CWD, parent, DIRECTORY, Mode::empty()) {
+    let flags = if descriptors::is_name(parent) { DIRECTORY - OFlags::NOFOLLOW } else { DIRECTORY };
+    match openat(rustix::fs::CWD, parent, flags, Mode::empty()) {
         Err(Errno::NOENT) => Ok(()),
         Err(e) => Err(PathError::new("open", parent, e)),
         Ok(parent) => remove(parent.as_fd(), name, path),

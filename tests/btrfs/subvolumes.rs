@@ -129,24 +129,28 @@ fn no_program_of_btrfs_is_run_but_mkfs() {
 
 #[test]
 fn mkfs_is_looked_for_where_the_configuration_says() {
-    let store = TempStore::uninitialised();
-    let programs = store.beside("programs");
-    fs::create_dir(&programs).unwrap();
-    let init = ["--btrfs-progs-path", programs.to_str().unwrap(), "init-store", "--store-size-bytes", "1073741824"];
-    let message = store.fails(init);
-    let expected = format!("run {}: no such file or directory", programs.join("mkfs.btrfs").display());
-    assert_eq!(message, format!("Formatting BTRFS filesystem: {expected}"));
-    assert!(!store.backing_file().exists());
+    for flag in ["--btrfs-progs-path", "--config"] {
+        let store = TempStore::uninitialised();
+        let (programs, config) = (store.beside("programs"), store.beside("config.yml"));
+        fs::create_dir(&programs).unwrap();
+        fs::write(&config, format!("btrfs_progs_path: {}\n", programs.display())).unwrap();
+        let path = if flag == "--config" { &config } else { &programs };
+        let init = [flag, path.to_str().unwrap(), "init-store", "--store-size-bytes", "1073741824"];
+        let message = store.fails(init);
+        let expected = format!("run {}: no such file or directory", programs.join("mkfs.btrfs").display());
+        assert_eq!(message, format!("Formatting BTRFS filesystem: {expected}"));
+        assert!(!store.backing_file().exists());
 
-    let own = format!("#!/bin/sh\necho called > {}\nexec mkfs.btrfs \"$@\"\n", programs.join("log").display());
-    fs::write(programs.join("mkfs.btrfs"), own).unwrap();
-    succeed("chmod", ["+x", programs.join("mkfs.btrfs").to_str().unwrap()]);
-    store.ok(init);
-    assert_eq!(fs::read_to_string(programs.join("log")).unwrap(), "called\n");
+        let own = format!("#!/bin/sh\necho called > {}\nexec mkfs.btrfs \"$@\"\n", programs.join("log").display());
+        fs::write(programs.join("mkfs.btrfs"), own).unwrap();
+        succeed("chmod", ["+x", programs.join("mkfs.btrfs").to_str().unwrap()]);
+        store.ok(init);
+        assert_eq!(fs::read_to_string(programs.join("log")).unwrap(), "called\n");
+    }
 
     let store = TempStore::uninitialised();
     let mut command = store.command(["init-store", "--store-size-bytes", "1073741824"]);
-    let message = run(command.env("PATH", programs.join("empty"))).failure();
+    let message = run(command.env("PATH", store.beside("empty"))).failure();
     let expected = "mkfs.btrfs was not found in the $PATH: install btrfs-progs";
     assert_eq!(message, format!("Formatting BTRFS filesystem: {expected}"));
 }

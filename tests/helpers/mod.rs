@@ -10,7 +10,8 @@ use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, install_helper, names, succeed, system_calls,
 };
 
-const USER: u32 = 4712;
+/// Whose the stores are.
+pub(crate) const USER: u32 = 4712;
 const IDS: (u32, u32) = (100_000, 65_536);
 
 /// The name and the flag of the driver's helper.
@@ -21,7 +22,7 @@ const HELPER: (&str, &str) = match DRIVER {
 
 /// A store that belongs to an ordinary user, who has the helper in `$PATH`, and an image for it.
 pub(crate) struct UsersStore {
-    store: TempStore,
+    pub(crate) store: TempStore,
     user: User,
     image: String,
 }
@@ -30,8 +31,12 @@ impl UsersStore {
     /// One without id mappings, given to the user by an administrator.
     pub(crate) fn new() -> Self {
         let store = TempStore::uninitialised();
-        let user = User::new(store.path().parent().unwrap(), USER, &[IDS]);
         store.init_with_quota(&[]);
+        Self::given(store)
+    }
+
+    pub(crate) fn given(store: TempStore) -> Self {
+        let user = User::new(store.beside("").as_path(), USER, &[IDS]);
         succeed("chown", ["-R", &USER.to_string(), store.path().to_str().unwrap()]);
         Self::with_helper(store, user)
     }
@@ -44,7 +49,7 @@ impl UsersStore {
         Self::with_helper(store, user)
     }
 
-    fn both() -> [Self; 2] {
+    pub(crate) fn both() -> [Self; 2] {
         [Self::new(), Self::mapped()]
     }
 
@@ -68,13 +73,13 @@ impl UsersStore {
     }
 
     /// Where the files lie that a container of this image writes.
-    fn own_files(&self, id: &str) -> PathBuf {
+    pub(crate) fn own_files(&self, id: &str) -> PathBuf {
         self.store.image(id).join(if DRIVER == Driver::Btrfs { "snapshot" } else { "diff" })
     }
 
     /// Nothing of an image is left, whether finished or in the making.
     #[track_caller]
-    fn has_nothing_of(&self, id: &str) {
+    pub(crate) fn has_nothing_of(&self, id: &str) {
         assert!(!self.store.image(id).exists());
         assert_eq!(self.store.leftovers(), [""; 0]);
         if DRIVER == Driver::OverlayXfs {

@@ -199,6 +199,30 @@ fn a_backing_file_deleted_under_a_mounted_store_is_not_missed() {
 }
 
 #[test]
+fn a_backing_file_that_lost_its_end_is_told_of() {
+    let store = TempStore::new();
+    crate::support::unmount_below(store.path());
+    crate::support::detach_loops(store.path().parent().unwrap());
+    let (backing, whole) = (store.backing_file(), store.beside("whole"));
+    succeed("cp", ["--sparse=always", backing.to_str().unwrap(), whole.to_str().unwrap()]);
+    File::options().write(true).open(&backing).unwrap().set_len(GIB / 2).unwrap();
+    let message = store.fails(["init-store", "--without-quota"]);
+    assert!(message.contains(&format!("has {} bytes and the filesystem in it {GIB}", GIB / 2)), "{message}");
+    assert!(message.ends_with("get the whole file back"), "{message}");
+    assert!(loops_below(store.path().parent().unwrap()).is_empty());
+    fs::rename(whole, backing).unwrap();
+    store.ok(["init-store", "--without-quota"]);
+}
+
+#[test]
+fn a_pipe_in_place_of_the_backing_file_is_not_waited_for() {
+    let store = TempStore::uninitialised();
+    succeed("mkfifo", [store.backing_file().to_str().unwrap()]);
+    let message = store.fails(["init-store", "--store-size-bytes", &GIB.to_string(), "--without-quota"]);
+    assert!(message.ends_with("store.backing-store: it is no file: move it away"), "{message}");
+}
+
+#[test]
 fn direct_io_is_off_unless_asked_for_and_follows_each_run() {
     let store = TempStore::new();
     let direct_io = || {

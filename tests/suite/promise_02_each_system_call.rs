@@ -3,10 +3,10 @@
 
 use std::fs;
 
-use crate::support::{Archive, Image, Layer, TempStore, mount_points_below, with_fault};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, TempStore, mount_points_below, succeed, with_fault};
 
 /// System calls that change something, or take it in hand. Each architecture has some of them.
-const CALLS: [&str; 28] = [
+const CALLS: [&str; 29] = [
     "?openat",
     "?openat2",
     "?mkdir",
@@ -31,11 +31,18 @@ const CALLS: [&str; 28] = [
     "?umount2",
     "?flock",
     "?fcntl",
+    "?ioctl",
     "?chroot",
     "?clone3",
     "?syncfs",
     "?exit_group",
 ];
+
+/// With a limit where every kernel has them.
+const CREATE: &[&str] = match DRIVER {
+    Driver::OverlayXfs => &["create", "URL", "x"],
+    Driver::Btrfs => &["create", "--disk-limit-size-bytes", "4194304", "URL", "x"],
+};
 
 fn image(store: &TempStore) -> String {
     let bottom = Archive::new().directory("d", 0o755).file("d/one", 0o644, b"one").file("d/two", 0o644, b"two");
@@ -68,6 +75,23 @@ fn assert_sound(store: &TempStore, url: &str, context: &str) {
         assert!(names.is_empty(), "{context}: {directory} holds {names:?}");
     }
     assert_eq!(mount_points_below(store.path()).len(), 1, "{context}");
+    if DRIVER == Driver::Btrfs {
+        assert_eq!(quota_groups(store), ["0/5"], "{context}");
+    }
+}
+
+fn quota_groups(store: &TempStore) -> Vec<String> {
+    let table = succeed("btrfs", ["qgroup", "show", "--raw", store.path().to_str().unwrap()]);
+    table.lines().skip(2).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// A create that could tell of its failure has taken back all that it had made.
+#[track_caller]
+fn assert_nothing_is_limited(store: &TempStore, context: &str) {
+    if DRIVER == Driver::Btrfs {
+        let groups = quota_groups(store);
+        assert!(groups.iter().all(|group| !group.starts_with("26482/")), "{context}: {groups:?}");
+    }
 }
 
 /// Strikes `arguments` at each of the calls it makes; `prepare` comes before each attempt, without being struck.
@@ -75,8 +99,7 @@ fn assert_sound(store: &TempStore, url: &str, context: &str) {
 fn strike(arguments: &[&str], fault: &str, prepare: impl Fn(&TempStore, &str)) {
     let store = TempStore::new();
     let url = image(&store);
-    let arguments: Vec<&str> =
-        arguments.iter().map(|argument| if *argument == "URL" { &url } else { *argument }).collect();
+    let arguments = with_url(arguments, &url);
     let mut strikes = 0;
     for call in CALLS {
         for nth in 1.. {
@@ -88,6 +111,9 @@ fn strike(arguments: &[&str], fault: &str, prepare: impl Fn(&TempStore, &str)) {
             assert!(is_ended_well && outcome.stdout.lines().count() <= 1, "{context}: {outcome:?}");
             let exists = store.image("x").exists();
             assert!(outcome.code != Some(1) || arguments[0] != "create" || !exists, "{context}: {outcome:?}");
+            if outcome.code == Some(1) && arguments[0] == "create" {
+                assert_nothing_is_limited(&store, &context);
+            }
             assert_sound(&store, &url, &context);
             if !is_struck {
                 break;
@@ -98,10 +124,14 @@ fn strike(arguments: &[&str], fault: &str, prepare: impl Fn(&TempStore, &str)) {
     assert!(strikes > 20, "only {strikes} strikes");
 }
 
+fn with_url<'a>(arguments: &[&'a str], url: &'a str) -> Vec<&'a str> {
+    arguments.iter().map(|argument| if *argument == "URL" { url } else { argument }).collect()
+}
+
 fn nothing(_: &TempStore, _: &str) {}
 
 fn an_image(store: &TempStore, url: &str) {
-    store.create(url, "x");
+    store.ok(with_url(CREATE, url));
 }
 
 fn its_layers(store: &TempStore, url: &str) {
@@ -111,12 +141,12 @@ fn its_layers(store: &TempStore, url: &str) {
 
 #[test]
 fn promise_02_a_create_killed_at_any_system_call() {
-    strike(&["create", "URL", "x"], "signal=KILL", nothing);
+    strike(CREATE, "signal=KILL", nothing);
 }
 
 #[test]
 fn promise_02_a_warm_create_killed_at_any_system_call() {
-    strike(&["create", "URL", "x"], "signal=KILL", its_layers);
+    strike(CREATE, "signal=KILL", its_layers);
 }
 
 #[test]
@@ -131,7 +161,7 @@ fn promise_02_a_clean_killed_at_any_system_call() {
 
 #[test]
 fn promise_02_a_create_whose_system_calls_fail() {
-    strike(&["create", "URL", "x"], "error=ENOSPC", nothing);
+    strike(CREATE, "error=ENOSPC", nothing);
 }
 
 #[test]

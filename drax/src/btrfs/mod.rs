@@ -28,9 +28,11 @@ mod qgroup;
 mod state;
 mod subvolume;
 
-pub use image::{ImageUsage, limit_of_image, usage_of_image};
-pub use qgroup::{Limit, Usage, remove_qgroup, set_limit, stale_qgroups, usage};
-pub use state::{QuotaMode, QuotaState, enable_quota, quota_state};
+pub use image::{ImageUsage, LimitError, limit_image, minimum_limit, usage_of_image};
+pub use qgroup::{
+    Limit, QgroupId, Usage, remove_qgroup, set_limit, share_limit, stale_qgroups, subvolumes_outside, unlimit, usage,
+};
+pub use state::{QuotaMode, QuotaState, enable_quota, make_consistent, quota_state};
 pub use subvolume::{
     NestedSubvolume, has_deleted_subvolumes, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id,
     visible_subvolumes,

@@ -1,12 +1,15 @@
 //! Whether a filesystem counts, and how.
 
-use super::{QUOTA_TREE, find, is, number};
+use super::{QUOTA_TREE, find, is, number, sync};
 use crate::btrfs::qgroup::sysfs;
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, Accounting, TreeKey};
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How a filesystem counts what its subvolumes take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub fn quota_state(fs: BorrowedFd<'_>) -> Result<Option<QuotaState>> {
 /// Has the filesystem count in the wanted way, unless it counts already; returns the way it does.
 ///
 /// Fails with `EINVAL` where the kernel does not know simple quotas. Classic quotas are waited for until all that was
-/// there before is counted, which takes as long as reading the metadata of the filesystem.
+/// there before is counted, anew where they had gone wrong, which takes as long as reading the metadata of the filesystem.
 pub fn enable_quota(fs: BorrowedFd<'_>, wanted: QuotaMode) -> Result<QuotaMode> {
     if quota_state(fs)?.is_none() {
         let accounting = match wanted {
@@ -54,8 +57,46 @@ pub fn enable_quota(fs: BorrowedFd<'_>, wanted: QuotaMode) -> Result<QuotaMode> 
     let mode = quota_state(fs)?.ok_or_else(off)?.mode;
     if mode == QuotaMode::Classic {
         wait_for_rescan(fs).map_err(Error::during(Operation::Rescan))?;
+        make_consistent(fs, Duration::MAX)?;
     }
     Ok(mode)
+}
+
+/// Has the kernel count everything anew where classic quotas have gone wrong, and waits for that, but no longer than
+/// `patience`. Returns whether the numbers are right now: where they are not, limits are not enforced. Needs
+/// `CAP_SYS_ADMIN` where they are not.
+///
+/// What makes them wrong: a snapshot that is to be in a group its original is not in, which its maker is free to want, or
+/// a subvolume put into a group later.
+pub fn make_consistent(fs: BorrowedFd<'_>, patience: Duration) -> Result<bool> {
+    let start = Instant::now();
+    while quota_state(fs)?.is_some_and(|state| !state.is_consistent) {
+        if start.elapsed() >= patience
+            || !rescan(fs, || start.elapsed() < patience).map_err(Error::during(Operation::Rescan))?
+        {
+            return Ok(false);
+        }
+        // The numbers of groups, too, are right only in what has been committed since.
+        sync(fs)?;
+    }
+    Ok(true)
+}
+
+/// Has the kernel count, if it does not already, and returns whether it is done.
+fn rescan(fs: BorrowedFd<'_>, keep_waiting: impl Fn() -> bool) -> io::Result<bool> {
+    match sys::start_rescan(fs) {
+        Err(error) if is(&error, libc::EINPROGRESS) => {}
+        started => started?,
+    }
+    while sys::is_rescanning(fs)? {
+        if !keep_waiting() {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Until it has written down that it is done.
+    wait_for_rescan(fs)?;
+    Ok(true)
 }
 
 fn wait_for_rescan(fs: BorrowedFd<'_>) -> io::Result<()> {
@@ -91,15 +132,46 @@ fn state_from_sysfs(fs: BorrowedFd<'_>, denied: io::Error) -> io::Result<Option<
     if !filesystem.is_dir() {
         return Err(denied);
     }
-    // The directory comes and goes with the quotas.
-    let read = |name: &str| match fs::read_to_string(filesystem.join("qgroups").join(name)) {
+    state_in(&filesystem.join("qgroups"))
+}
+
+/// What the directory says that comes and goes with the quotas.
+fn state_in(qgroups: &Path) -> io::Result<Option<QuotaState>> {
+    let read = |name: &str| match fs::read_to_string(qgroups.join(name)) {
         Err(error) if is(&error, libc::ENOENT) => Ok(None),
         other => other.map(|text| Some(text.trim_end().to_owned())),
     };
-    if read("enabled")?.as_deref() != Some("1") {
+    // Kernels before 6.1 have none of these files, and those without simple quotas no `mode`.
+    if !qgroups.is_dir() || read("enabled")?.is_some_and(|enabled| enabled != "1") {
         return Ok(None);
     }
-    // Kernels without simple quotas have no such file.
     let mode = if read("mode")?.as_deref() == Some("squota") { QuotaMode::Simple } else { QuotaMode::Classic };
     Ok(Some(QuotaState { mode, is_consistent: read("inconsistent")?.as_deref() != Some("1") }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(name: &str, files: &[(&str, &str)]) -> Option<QuotaState> {
+        let directory = std::env::temp_dir().join(format!("drax-state-{name}-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        for (name, content) in files {
+            fs::write(directory.join(name), format!("{content}\n")).unwrap();
+        }
+        let state = state_in(&directory).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        state
+    }
+
+    #[test]
+    fn kernels_that_say_nothing_but_the_groups_have_quotas_on() {
+        let on = |mode, is_consistent| Some(QuotaState { mode, is_consistent });
+        assert_eq!(state("5-14", &[]), on(QuotaMode::Classic, true));
+        assert_eq!(state("6-1", &[("enabled", "1"), ("inconsistent", "1")]), on(QuotaMode::Classic, false));
+        let simple = [("enabled", "1"), ("inconsistent", "0"), ("mode", "squota")];
+        assert_eq!(state("6-7", &simple), on(QuotaMode::Simple, true));
+        assert_eq!(state("off", &[("enabled", "0")]), None);
+        assert_eq!(state_in(Path::new("/nonexistent/qgroups")).unwrap(), None);
+    }
 }

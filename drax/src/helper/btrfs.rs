@@ -8,7 +8,7 @@ use super::error::HelperError;
 use super::place::Place;
 use super::store::{Last, Store};
 use super::usage;
-use crate::btrfs::{self, ImageUsage, QuotaMode};
+use crate::btrfs::{self, ImageUsage, LimitError, QuotaMode};
 use crate::limit::DiskLimit;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStringExt;
@@ -32,7 +32,8 @@ struct ImageSubvolume<'a> {
     subvolume: Directory,
     id: u64,
     mode: QuotaMode,
-    layers: u64,
+    /// The original keeps no such record on btrfs; classic quotas do without.
+    layers: Option<u64>,
 }
 
 impl<'a> ImageSubvolume<'a> {
@@ -44,12 +45,10 @@ impl<'a> ImageSubvolume<'a> {
         let failed = |error| HelperError::Measure { path: subvolume.path.clone(), error };
         let state = btrfs::quota_state(store.directory.fd()).map_err(failed)?;
         let mode = state.ok_or_else(|| HelperError::QuotasOff(store.directory.path.clone()))?.mode;
-        let layers = match (store.layers_size(&image)?, mode) {
-            (Some(size), _) => size,
-            // The kernel counts the layers; the original has no such file on btrfs.
-            (None, QuotaMode::Classic) => 0,
-            (None, QuotaMode::Simple) => return Err(HelperError::no_image_info(&image.path)),
-        };
+        let layers = store.layers_size(&image)?;
+        if layers.is_none() && mode == QuotaMode::Simple {
+            return Err(HelperError::no_image_info(&image.path));
+        }
         Ok(Self { store, subvolume, id, mode, layers })
     }
 }
@@ -57,9 +56,13 @@ impl<'a> ImageSubvolume<'a> {
 /// Limits the disk space of an image; prints nothing.
 pub(super) fn limit(caller: &Caller, path: &Path, wanted: DiskLimit) -> Result<String, HelperError> {
     let image = ImageSubvolume::open(caller, path)?;
-    let limit = btrfs::limit_of_image(image.mode, wanted, image.layers).map_err(HelperError::TooSmall)?;
-    let failed = |error| HelperError::Limit { path: image.subvolume.path.clone(), error };
-    btrfs::set_limit(image.store.directory.fd(), image.id, limit).map_err(failed)?;
+    let limited = btrfs::limit_image(image.store.directory.fd(), image.subvolume.fd(), wanted, image.layers);
+    limited.map_err(|error| match error {
+        LimitError::Off => HelperError::QuotasOff(image.store.directory.path.clone()),
+        LimitError::Inconsistent => HelperError::Inconsistent(image.store.directory.path.clone()),
+        LimitError::TooSmall(error) => HelperError::TooSmall(error),
+        LimitError::Failed(error) => HelperError::Limit { path: image.subvolume.path.clone(), error },
+    })?;
     Ok(String::new())
 }
 
@@ -79,9 +82,10 @@ pub(super) fn stats(caller: &Caller, path: &Path, sync: bool, form: Form) -> Res
     })
 }
 
-/// Removes the quota group of a subvolume that is about to be deleted, as far as the kernel lets; prints nothing.
+/// Takes the limit off a subvolume that is about to be deleted, and removes its quota group as far as the kernel lets;
+/// prints nothing.
 ///
-/// Newer kernels keep it while the subvolume exists, and then remove it themselves. What they leave goes with
+/// The kernel keeps the group while the subvolume exists. Newer ones then remove it themselves; what they leave goes with
 /// [`collect`].
 pub(super) fn destroy(caller: &Caller, path: &Path) -> Result<String, HelperError> {
     let place = Place::subvolume(path)?;

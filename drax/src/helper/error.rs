@@ -30,6 +30,8 @@ pub(super) enum HelperError {
     NotASubvolume(PathBuf),
     /// Btrfs quotas are off.
     QuotasOff(PathBuf),
+    /// Btrfs quotas do not count, and the kernel has not mended them in time.
+    Inconsistent(PathBuf),
     /// A subvolume that has no quota group.
     NotCounted(PathBuf),
     /// The image has a project id.
@@ -105,6 +107,14 @@ impl fmt::Display for HelperError {
                     "quotas are off on the btrfs filesystem of `{}`: run init-store, or `btrfs quota enable`",
                     path.display()
                 )
+            }
+            Self::Inconsistent(path) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "quotas of the btrfs filesystem of `{path}` are inconsistent, so that no limit would hold, "
+                )?;
+                write!(f, "and counting anew takes longer than 30 s: run `btrfs quota rescan -w {path}`")
             }
             Self::NotCounted(path) => write!(f, "qgroup usage: `{}` has no qgroup", path.display()),
             Self::LimitedAlready(path) => {

@@ -70,9 +70,19 @@ struct FilesystemInfo {
     max_id: u64,
     devices: u64,
     id: [u8; 16],
-    rest: [u8; 992],
+    node_size: u32,
+    rest: [u8; 988],
 }
-const _: () = assert!(size_of::<FilesystemInfo>() == 1024);
+const _: () = assert!(size_of::<FilesystemInfo>() == 1024 && offset_of!(FilesystemInfo, node_size) == 32);
+
+/// `struct btrfs_ioctl_quota_rescan_args`
+#[repr(C)]
+struct Rescan {
+    is_running: u64,
+    progress: u64,
+    reserved: [u64; 6],
+}
+const _: () = assert!(size_of::<Rescan>() == 64);
 
 /// `struct btrfs_ioctl_ino_lookup_args`
 #[repr(C)]
@@ -185,6 +195,10 @@ const QGROUP_ASSIGN: libc::c_ulong = 0x4018_9429;
 const QGROUP_CREATE: libc::c_ulong = 0x4010_942a;
 /// `BTRFS_IOC_QGROUP_LIMIT`, `_IOR(0x94, 43, struct btrfs_ioctl_qgroup_limit_args)`
 const QGROUP_LIMIT: libc::c_ulong = 0x8030_942b;
+/// `BTRFS_IOC_QUOTA_RESCAN`, `_IOW(0x94, 44, struct btrfs_ioctl_quota_rescan_args)`
+const QUOTA_RESCAN: libc::c_ulong = 0x4040_942c;
+/// `BTRFS_IOC_QUOTA_RESCAN_STATUS`, `_IOR(0x94, 45, struct btrfs_ioctl_quota_rescan_args)`
+const QUOTA_RESCAN_STATUS: libc::c_ulong = 0x8040_942d;
 /// `BTRFS_IOC_QUOTA_RESCAN_WAIT`, `_IO(0x94, 46)`
 const QUOTA_RESCAN_WAIT: libc::c_ulong = 0x942e;
 /// `BTRFS_IOC_GET_SUBVOL_ROOTREF`, `_IOWR(0x94, 61, struct btrfs_ioctl_get_subvol_rootref_args)`
@@ -206,6 +220,20 @@ pub(crate) fn enable_quota(fs: BorrowedFd<'_>, accounting: Accounting) -> io::Re
     let mut control = QuotaControl { command: accounting as u64, status: 0 };
     // SAFETY: the call reads and writes one `struct btrfs_ioctl_quota_ctl_args`.
     unsafe { ioctl(fs, QUOTA_CTL, &mut control) }
+}
+
+/// Has the kernel count everything anew, in the background; `EINPROGRESS` where it does already.
+pub(crate) fn start_rescan(fs: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call reads one `struct btrfs_ioctl_quota_rescan_args`.
+    unsafe { ioctl(fs, QUOTA_RESCAN, &mut Rescan { is_running: 0, progress: 0, reserved: [0; 6] }) }
+}
+
+/// Whether the kernel is counting everything anew.
+pub(crate) fn is_rescanning(fs: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut status = Rescan { is_running: 0, progress: 0, reserved: [0; 6] };
+    // SAFETY: the call fills one `struct btrfs_ioctl_quota_rescan_args`.
+    unsafe { ioctl(fs, QUOTA_RESCAN_STATUS, &mut status) }?;
+    Ok(status.is_running != 0)
 }
 
 /// Waits until no rescan is running.
@@ -250,10 +278,19 @@ pub(crate) fn sync_filesystem(fs: BorrowedFd<'_>) -> io::Result<()> {
 
 /// The UUID under which sysfs has the filesystem. Needs no privilege.
 pub(crate) fn filesystem_id(fs: BorrowedFd<'_>) -> io::Result<[u8; 16]> {
-    let mut info = FilesystemInfo { max_id: 0, devices: 0, id: [0; 16], rest: [0; 992] };
+    Ok(filesystem_info(fs)?.id)
+}
+
+/// The size of a node of a tree, in bytes. Needs no privilege.
+pub(crate) fn node_size(fs: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(filesystem_info(fs)?.node_size)
+}
+
+fn filesystem_info(fs: BorrowedFd<'_>) -> io::Result<FilesystemInfo> {
+    let mut info = FilesystemInfo { max_id: 0, devices: 0, id: [0; 16], node_size: 0, rest: [0; 988] };
     // SAFETY: the call reads and writes one `struct btrfs_ioctl_fs_info_args`.
     unsafe { ioctl(fs, FS_INFO, &mut info) }?;
-    Ok(info.id)
+    Ok(info)
 }
 
 /// The id of the subvolume that `file` is in. Needs no privilege.

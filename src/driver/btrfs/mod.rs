@@ -13,6 +13,8 @@
 
 mod filesystem;
 mod quota;
+mod removal;
+mod restore;
 mod subvolumes;
 
 use std::fs::{self, Permissions};
@@ -21,23 +23,26 @@ use std::path::{Path, PathBuf};
 
 use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
-use super::filesystem::{self as common, FilesystemError};
+use super::filesystem::{self as common, FilesystemError, open};
 use super::unmount::unmount;
 use super::{Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files};
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::mount_point;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
-use crate::sys::remove_tree::remove_tree;
 use crate::unpacker::WhiteoutFormat;
 
 /// The root filesystem of an image that is mounted, as far as anything is mounted here.
 const ROOTFS: &str = "rootfs";
 /// The root filesystem of an image whose caller mounts it.
 const SNAPSHOT: &str = "snapshot";
+
+/// What the names of an image's volumes begin with.
+const VOLUME: &str = "vol-";
 
 /// The name of the driver.
 pub(super) const NAME: &str = "btrfs";
@@ -97,8 +102,13 @@ impl Driver for Btrfs {
         Ok(quota::enable(path).map_err(Error::from)?)
     }
 
-    fn configure(&self, layout: &Layout, request: FilesystemRequest, _owner: Owner) -> Result<(), super::Error> {
-        Ok(common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?)
+    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), super::Error> {
+        common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?;
+        filesystem::tell_users(layout, owner)?;
+        if request.without_quota {
+            return Ok(());
+        }
+        Ok(restore::limits(layout).map_err(Error::from)?)
     }
 
     fn whiteouts(&self, _with_marks: bool) -> WhiteoutFormat {
@@ -130,7 +140,15 @@ impl Driver for Btrfs {
     }
 
     fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
-        Ok(remove(path)?)
+        Ok(removal::remove(path)?)
+    }
+
+    fn remove_volume_at_once(&self, path: &Path) -> Result<bool, super::Error> {
+        let is_subvolume = subvolumes::is_subvolume(path)?;
+        if is_subvolume {
+            removal::remove_at_once(path)?;
+        }
+        Ok(is_subvolume)
     }
 
     fn check_mountable(&self, _layers: usize) -> Result<(), super::Error> {
@@ -163,8 +181,8 @@ impl Driver for Btrfs {
         }
     }
 
-    fn remove_image(&self, _layout: &Layout, image: &Path) -> Result<(), super::Error> {
-        Ok(remove_image(image, self.helpers.as_ref())?)
+    fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
+        Ok(remove_image(layout, image, self.helpers.as_ref())?)
     }
 
     fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
@@ -193,8 +211,10 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     own_root(request.owner).take(&rootfs)?;
     fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
     if let Some(limit) = request.limit {
-        let own = quota::apply(layout, &rootfs, limit, layers, helpers)?;
+        let (limit, own) = quota::raised(layout, limit, layers, request.declared_volumes)?;
+        // First, for whoever removes the image looks here whether there is a group to be removed with it.
         image_files::write(&request.directory.join(image_files::QUOTA), own)?;
+        quota::apply(layout, &rootfs, limit, layers, helpers)?;
     }
     for name in [image_files::INFO, image_files::QUOTA] {
         request.owner.take_if_there(&request.directory.join(name))?;
@@ -230,18 +250,30 @@ fn create_image_volume(layout: &Layout, image: &Path, path: &Path, helpers: Opti
     Ok(quota::limit_volume(layout, path, image_files::read(&limit)?, helpers)?)
 }
 
-/// The limit goes first: a group of quotas cannot be taken apart once its subvolumes are gone.
-fn remove_image(image: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
-    for name in [ROOTFS, SNAPSHOT] {
-        let subvolume = image.join(name);
-        if subvolumes::is_subvolume(&subvolume)? && files::exists(&image.join(image_files::QUOTA))? {
-            quota::release(&subvolume, helpers);
+/// Limits go first, then what they were of, then the record that there were some.
+fn remove_image(layout: &Layout, path: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
+    let directory = open(path)?;
+    // It leads to the same directory whatever its owner makes of the name.
+    let image = descriptors::name_of(&directory);
+    let is_of_files = |name: &String| name == ROOTFS || name == SNAPSHOT || name.starts_with(VOLUME);
+    let parts: Vec<PathBuf> =
+        files::names(&image)?.into_iter().filter(is_of_files).map(|name| image.join(name)).collect();
+    if files::exists(&image.join(image_files::QUOTA))? {
+        release_all(layout, &parts, helpers)?;
+    }
+    for part in &parts {
+        removal::remove(part)?;
+    }
+    Ok(removal::remove(path)?)
+}
+
+fn release_all(layout: &Layout, parts: &[PathBuf], helpers: Option<&Helpers>) -> Result<(), Error> {
+    for part in parts {
+        if subvolumes::is_subvolume(part)? {
+            quota::release(layout, part, helpers);
         }
     }
-    for name in files::names(image)? {
-        remove(&image.join(name))?;
-    }
-    Ok(remove_tree(image)?)
+    Ok(())
 }
 
 /// The subvolume that is the image's root filesystem.
@@ -264,11 +296,6 @@ fn usage(image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
     let rootfs = rootfs_of(image)?;
     let info = image.join(image_files::INFO);
     // The original kept no record of it here.
-    let layers = if files::exists(&info)? { image_files::read(&info)? } else { 0 };
+    let layers = if files::exists(&info)? { Some(image_files::read(&info)?) } else { None };
     Ok(quota::usage(&rootfs, layers, helpers)?)
-}
-
-/// Removes a subvolume, or a directory that was meant to become one.
-fn remove(path: &Path) -> Result<(), PathError> {
-    if subvolumes::is_subvolume(path)? { subvolumes::remove(path) } else { remove_tree(path) }
 }

@@ -4,16 +4,18 @@
 //! takes has the filesystem commit first.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use drax::btrfs::{self as quotas, QuotaMode, QuotaState};
+use drax::btrfs::{self as quotas, Limit, LimitError, QuotaMode, QuotaState};
 use drax::{DiskLimit, SmallerThanLayers};
 
-use crate::driver::Usage;
+use super::rootfs_of;
 use crate::driver::filesystem::{open, open_store};
 use crate::driver::helper::{HelperError, Helpers, without_links};
+use crate::driver::{Usage, image_files};
 use crate::layout::Layout;
+use crate::sys::files;
 use crate::sys::path_error::PathError;
 
 /// Stale groups that one clean looks for.
@@ -31,6 +33,15 @@ pub enum QuotaError {
          leave out --disk-limit-size-bytes, or have init-store switch quotas on"
     )]
     Off(String),
+    /// The filesystem counts wrong.
+    #[error(
+        "applying disk limits: the quotas of the filesystem of the store {0} are inconsistent, so that no limit would \
+         hold, and counting anew takes longer than 30 s: run btrfs quota rescan -w {0}"
+    )]
+    Inconsistent(String),
+    /// An image's limit could not be set again.
+    #[error("setting the limit of the image {0} again: {1}")]
+    Restore(String, drax::Error),
     /// Quotas could not be switched on.
     #[error("switching quotas on: {0}")]
     Enable(drax::Error),
@@ -70,35 +81,47 @@ pub(super) fn enable(path: &Path) -> Result<(), QuotaError> {
     Ok(())
 }
 
-/// Limits the image whose root filesystem is `subvolume` and whose layers take `layers` bytes. Returns what is left for
-/// the image's own data.
+/// The limit that an image gets which wants `limit`, whose layers take `layers` bytes, and which is to have so many
+/// volumes: what is too little for it is raised. And what that leaves for the image's own data.
+pub(super) fn raised(
+    layout: &Layout,
+    limit: DiskLimit,
+    layers: u64,
+    volumes: usize,
+) -> Result<(DiskLimit, u64), QuotaError> {
+    let store = open_store(layout.root())?;
+    if quotas::quota_state(store.as_fd()).map_err(QuotaError::Apply)?.is_none() {
+        return Err(off(layout));
+    }
+    let minimum = quotas::minimum_limit(store.as_fd(), volumes).map_err(QuotaError::Apply)?;
+    let own = limit.own_of_at_least(minimum, layers)?;
+    let bytes = if limit.is_exclusive { own } else { layers.saturating_add(own) };
+    Ok((DiskLimit { bytes, ..limit }, own))
+}
+
+/// Limits the image whose root filesystem is `subvolume` and whose layers take `layers` bytes.
 pub(super) fn apply(
     layout: &Layout,
     subvolume: &Path,
     limit: DiskLimit,
     layers: u64,
     helpers: Option<&Helpers>,
-) -> Result<u64, QuotaError> {
+) -> Result<(), QuotaError> {
+    if let Some(helpers) = helpers {
+        return ask_for_limit(helpers, subvolume, limit);
+    }
     let (store, directory) = (open_store(layout.root())?, open(subvolume)?);
-    let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Apply)?;
-    let Some(QuotaState { mode, is_consistent }) = state else {
-        return Err(QuotaError::Off(layout.root().display().to_string()));
-    };
-    if !is_consistent {
-        tracing::error!(
-            error = "the filesystem's quotas are inconsistent: run btrfs quota rescan",
-            "limit-may-be-wrong"
-        );
-    }
-    let wanted = quotas::limit_of_image(mode, limit, layers)?;
-    match helpers {
-        Some(helpers) => ask_for_limit(helpers, subvolume, limit)?,
-        None => {
-            let id = quotas::subvolume_id(directory.as_fd()).map_err(QuotaError::Apply)?;
-            quotas::set_limit(store.as_fd(), id, wanted).map_err(QuotaError::Apply)?;
-        }
-    }
-    Ok(limit.own(layers)?)
+    let limited = quotas::limit_image(store.as_fd(), directory.as_fd(), limit, Some(layers));
+    limited.map_err(|error| match error {
+        LimitError::Off => off(layout),
+        LimitError::Inconsistent => QuotaError::Inconsistent(layout.root().display().to_string()),
+        LimitError::TooSmall(error) => QuotaError::SmallerThanLayers(error),
+        LimitError::Failed(error) => QuotaError::Apply(error),
+    })
+}
+
+fn off(layout: &Layout) -> QuotaError {
+    QuotaError::Off(layout.root().display().to_string())
 }
 
 /// The helper finds the size of the layers in the image's directory.
@@ -132,17 +155,22 @@ pub(super) fn limit_volume(
     if let Some(helpers) = helpers {
         return ask_for_limit(helpers, subvolume, DiskLimit { bytes, is_exclusive: true });
     }
-    let limit = quotas::Limit { referenced: None, exclusive: Some(bytes) };
     let id = quotas::subvolume_id(directory.as_fd()).map_err(QuotaError::Apply)?;
-    quotas::set_limit(store.as_fd(), id, limit).map_err(QuotaError::Apply)
+    quotas::set_limit(store.as_fd(), id, own(bytes)).map_err(QuotaError::Apply)
+}
+
+/// A limit of what a subvolume has for itself.
+pub(super) fn own(bytes: u64) -> Limit {
+    Limit { referenced: None, exclusive: Some(bytes) }
 }
 
 /// What the image whose root filesystem is `subvolume` takes, as of now.
-pub(super) fn usage(subvolume: &Path, layers: u64, helpers: Option<&Helpers>) -> Result<Usage, QuotaError> {
+pub(super) fn usage(subvolume: &Path, layers: Option<u64>, helpers: Option<&Helpers>) -> Result<Usage, QuotaError> {
     let directory = open(subvolume)?;
     let state = quotas::quota_state(directory.as_fd()).map_err(QuotaError::Read)?;
     // Where nothing is counted, the layers are all that is known.
-    let uncounted = Usage { total: layers, committed: layers, ..Usage::default() };
+    let known = layers.unwrap_or(0);
+    let uncounted = Usage { total: known, committed: known, ..Usage::default() };
     let Some(QuotaState { mode, .. }) = state else { return Ok(uncounted) };
     if let Some(helpers) = helpers {
         let subvolume = without_links(subvolume)?;
@@ -161,9 +189,10 @@ pub(super) fn usage(subvolume: &Path, layers: u64, helpers: Option<&Helpers>) ->
     }))
 }
 
-/// Takes the limit off a subvolume that is to be removed. That it could not be is no reason to keep the subvolume: clean
-/// removes groups whose subvolumes are gone.
-pub(super) fn release(subvolume: &Path, helpers: Option<&Helpers>) {
+/// Takes the limit off a subvolume that is to be removed: one that is full lets no subvolume be removed from it, and where
+/// the kernel keeps groups, a later subvolume of the same number would have it. That it could not be taken off is no reason
+/// not to try and remove the subvolume: clean removes groups whose subvolumes are gone.
+pub(super) fn release(layout: &Layout, subvolume: &Path, helpers: Option<&Helpers>) {
     // Callers of the original look for this message with its sessions.
     let _image = tracing::debug_span!("btrfs-destroying-image").entered();
     let _subvolume = tracing::debug_span!("destroying-subvolume").entered();
@@ -171,17 +200,21 @@ pub(super) fn release(subvolume: &Path, helpers: Option<&Helpers>) {
         Some(helpers) => without_links(subvolume).map_err(QuotaError::from).and_then(|subvolume| {
             ask(helpers, &["destroy"], "--volume-path", &subvolume).map_err(QuotaError::CollectByHelper)
         }),
-        None => open(subvolume).map_err(QuotaError::from).and_then(|subvolume| {
-            let id = quotas::subvolume_id(subvolume.as_fd()).map_err(QuotaError::Collect)?;
-            quotas::remove_qgroup(subvolume.as_fd(), id).map(drop).map_err(QuotaError::Collect)
-        }),
+        None => remove_group(layout, subvolume),
     };
     if let Err(error) = released {
         tracing::error!(%error, warning = "could not delete quota group", "destroying-quota-groups-failed");
     }
 }
 
-/// Removes the quota groups of subvolumes that are gone, which the kernel does by itself since 6.18 or so, but for a few.
+fn remove_group(layout: &Layout, subvolume: &Path) -> Result<(), QuotaError> {
+    let (store, subvolume) = (open_store(layout.root())?, open(subvolume)?);
+    let id = quotas::subvolume_id(subvolume.as_fd()).map_err(QuotaError::Collect)?;
+    quotas::remove_qgroup(store.as_fd(), id).map(drop).map_err(QuotaError::Collect)
+}
+
+/// Removes the quota groups of subvolumes that are gone. Newer kernels do so by themselves, but for those whose numbers
+/// are not zero at that moment, and those that enclose others.
 pub(super) fn collect(layout: &Layout, helpers: Option<&Helpers>) -> Result<(), QuotaError> {
     if let Some(helpers) = helpers {
         let collected = without_links(layout.root())
@@ -194,8 +227,34 @@ pub(super) fn collect(layout: &Layout, helpers: Option<&Helpers>) -> Result<(), 
         return Ok(());
     }
     let filesystem = open_store(layout.root())?;
+    tell_of_strays(layout, &filesystem)?;
     for id in quotas::stale_qgroups(filesystem.as_fd(), MOST_STALE).map_err(QuotaError::Collect)? {
         quotas::remove_qgroup(filesystem.as_fd(), id).map_err(QuotaError::Collect)?;
+    }
+    Ok(())
+}
+
+/// Whoever makes a subvolume can have it made outside of the group around it, and be rid of the limit. The kernel does not
+/// let anybody prevent that, but tells root.
+fn tell_of_strays(layout: &Layout, store: &OwnedFd) -> Result<(), QuotaError> {
+    let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Collect)?;
+    if state.is_none_or(|state| state.mode == QuotaMode::Classic) {
+        return Ok(());
+    }
+    for name in files::names(&layout.images())? {
+        let image = layout.image(&name);
+        if image_files::recorded_limit(&image)? == 0 {
+            continue;
+        }
+        // It may be deleted this moment.
+        let Ok(rootfs) = open(&rootfs_of(&image)?) else { continue };
+        let strays = quotas::subvolume_id(rootfs.as_fd())
+            .and_then(|id| quotas::subvolumes_outside(store.as_fd(), id))
+            .map_err(QuotaError::Collect)?;
+        if !strays.is_empty() {
+            let error = "subvolumes in the image are not under its limit: their maker would not have it";
+            tracing::error!(error, image = name, subvolumes = strays.len(), "limit-is-evaded");
+        }
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,12 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drax::btrfs as quotas;
-use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, statat, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, statat, utimensat};
 use rustix::io::Errno;
 
 use crate::driver::filesystem::open;
 use crate::sys::btrfs::{self, Identity};
-use crate::sys::dirfd;
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 
@@ -46,52 +44,8 @@ pub(super) fn is_subvolume(path: &Path) -> Result<bool, PathError> {
     }
 }
 
-/// Removes the subvolume at `path` and all that are inside it. One that is gone is no error.
-pub(super) fn remove(path: &Path) -> Result<(), PathError> {
-    let (parent, name) = split(path)?;
-    let remove = || match btrfs::remove_subvolume(parent.as_fd(), name) {
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        removed => removed,
-    };
-    match remove() {
-        // A container makes subvolumes like directories.
-        Err(e) if e.raw_os_error() == Some(libc::ENOTEMPTY) => {
-            remove_nested(path)?;
-            remove().on("delete subvolume", path)
-        }
-        removed => removed.on("delete subvolume", path),
-    }
-}
-
-/// Removes the subvolumes inside the one at `path`: by number, so that nobody's rename matters, or, where that is not
-/// allowed, by name.
-fn remove_nested(path: &Path) -> Result<(), PathError> {
-    const OPERATION: &str = "delete the subvolumes in";
-    let subvolume = open(path)?;
-    let system = |error: drax::Error| PathError::new(OPERATION, path, Errno::from_raw_os_error(error.errno()));
-    let by_id =
-        quotas::subvolume_id(subvolume.as_fd()).and_then(|id| quotas::nested_subvolume_ids(subvolume.as_fd(), id));
-    match by_id {
-        Ok(ids) => ids.iter().try_for_each(|id| match btrfs::remove_subvolume_by_id(subvolume.as_fd(), *id) {
-            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            removed => removed.on(OPERATION, path),
-        }),
-        Err(error) if error.errno() == libc::EPERM => {
-            let nested = quotas::nested_subvolumes(subvolume.as_fd()).map_err(system)?;
-            nested.iter().try_for_each(|nested| remove_below(&subvolume, &nested.path).on(OPERATION, path))
-        }
-        Err(error) => Err(system(error)),
-    }
-}
-
-fn remove_below(root: &OwnedFd, path: &Path) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL.into()) };
-    let parent = dirfd::open_beneath(root, parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
-    btrfs::remove_subvolume(parent.as_fd(), name)
-}
-
 /// Waits until the kernel has freed the space of all subvolumes deleted so far, but no longer than a patient user would.
-/// By itself it begins with that up to half a minute later.
+/// By itself it begins with that up to half a minute later. What quota groups say of it is right then, too.
 pub(super) fn wait_for_deletions(filesystem: &Path) -> Result<(), PathError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     let directory = open(filesystem)?;
@@ -106,7 +60,10 @@ pub(super) fn wait_for_deletions(filesystem: &Path) -> Result<(), PathError> {
             // Only root can know.
             Err(error) if error.errno() == libc::EPERM => return Ok(()),
             Ok(true) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
-            other => return other.map(drop).map_err(failed),
+            other => {
+                other.map_err(failed)?;
+                return quotas::sync(directory.as_fd()).map_err(failed);
+            }
         }
     }
 }
@@ -127,7 +84,8 @@ fn identity(path: &Path) -> Result<Identity, PathError> {
     btrfs::identity(open(path)?.as_fd()).on("look at subvolume", path)
 }
 
-fn split(path: &Path) -> Result<(OwnedFd, &OsStr), PathError> {
+/// The directory around `path`, and the name it has there.
+pub(super) fn split(path: &Path) -> Result<(OwnedFd, &OsStr), PathError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(PathError::new("open", path, Errno::INVAL));
     };

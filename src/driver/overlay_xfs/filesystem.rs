@@ -1,6 +1,7 @@
 //! The XFS filesystem under a store: made, mounted and checked.
 
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -11,7 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use super::quota::{self, QuotaError};
 use crate::driver::FilesystemRequest;
-use crate::driver::filesystem::{self, FilesystemError, Kind};
+use crate::driver::filesystem::{self, FilesystemError, Kind, bytes_at};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::loop_device::LoopDevice;
@@ -27,7 +28,14 @@ const XFS: Kind = Kind {
     package: "xfsprogs",
     damaged: ": the filesystem is damaged: look at it with xfs_repair -n before anything else",
     missing_in_kernel: ": the kernel has no XFS (modprobe xfs)",
+    size,
 };
+
+/// `sb_blocksize` and `sb_dblocks` of `struct xfs_dsb`.
+fn size(file: &fs::File) -> io::Result<u64> {
+    let (block, blocks) = (u32::from_be_bytes(bytes_at(file, 4)?), u64::from_be_bytes(bytes_at(file, 8)?));
+    Ok(blocks.saturating_mul(u64::from(block)))
+}
 
 /// Why XFS cannot hold a store of this driver.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +74,7 @@ pub(super) fn mount_backing(
     let device = LoopDevice::attach(backing, request.with_direct_io)?;
     let root = layout.root();
     if request.without_quota {
-        return XFS.mount(&device, root, None).map_err(|errno| XFS.mount_error(root, errno));
+        return XFS.mount(&device, root, None).map_err(|errno| XFS.mount_error(backing, root, errno));
     }
     match XFS.mount(&device, root, Some(c"pquota")) {
         // The kernel's answer to an option it does not know is the same as to a filesystem it does not know.
@@ -75,7 +83,7 @@ pub(super) fn mount_backing(
             let path = root.display().to_string();
             Err(FilesystemError::NoQuota { path, reason: "the kernel has no XFS quotas (CONFIG_XFS_QUOTA)" })
         }
-        mounted => mounted.map_err(|errno| XFS.mount_error(root, errno)),
+        mounted => mounted.map_err(|errno| XFS.mount_error(backing, root, errno)),
     }
 }
 

@@ -131,6 +131,10 @@ impl Driver for OverlayXfs {
         Ok(remove_tree(path)?)
     }
 
+    fn remove_volume_at_once(&self, _path: &Path) -> Result<bool, super::Error> {
+        Ok(false)
+    }
+
     fn check_mountable(&self, layers: usize) -> Result<(), super::Error> {
         Ok(mount::check_count(layers)?)
     }
