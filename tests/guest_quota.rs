@@ -6,9 +6,6 @@
 
 mod helpers;
 mod quotas;
-mod rootless;
-#[path = "overlay_xfs/shared_layers.rs"]
-mod shared_layers;
 mod support;
 
 use std::collections::BTreeMap;
@@ -20,8 +17,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use quotas::{five_mebibytes, is_full, number, write};
-use support::{MIB, TempStore, mount, names, run, small_image, succeed};
+use support::{MIB, TempStore, five_mebibytes, is_full, mount, names, number, run, small_image, succeed, write};
 
 /// XFS gives an image's own directories a block or two each.
 const OVERHEAD: u64 = 64 * 1024;

@@ -3,8 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 
-use crate::quotas::five_mebibytes;
-use crate::support::{MIB, TempStore, names, small_image, succeed};
+use crate::support::{MIB, TempStore, five_mebibytes, names, small_image, succeed};
 
 /// Fills the filesystem from within an image, until the image cannot be renamed.
 fn fill(store: &TempStore, id: &str) {

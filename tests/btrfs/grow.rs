@@ -3,8 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::quotas::write;
-use crate::support::{MIB, TempStore, run, small_image, succeed, wait_for};
+use crate::support::{MIB, TempStore, run, small_image, succeed, wait_for, write};
 
 fn size(store: &TempStore) -> u64 {
     let status = rustix::fs::statvfs(store.path()).unwrap();

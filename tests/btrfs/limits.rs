@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::qgroups::{id, qgroup_file, shown};
-use crate::quotas::{five_mebibytes, is_full, number, write};
 use crate::support::{
-    Archive, Image, Layer, MIB, TempStore, mount, mounted_filesystem, sha256_hex, small_image, succeed,
+    Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, mount, mounted_filesystem, number, sha256_hex,
+    small_image, succeed, write,
 };
 
 const LIMIT: [&str; 3] = ["--disk-limit-size-bytes", "4194304", "--exclude-image-from-quota"];

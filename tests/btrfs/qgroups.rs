@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::subvolumes::subvolumes;
-use crate::quotas::{five_mebibytes, is_full, number, write};
 use crate::support::{
-    Archive, Image, Layer, MIB, TempStore, mounted_filesystem, names, small_image, succeed, wait_for,
+    Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, mounted_filesystem, names, number, small_image,
+    succeed, wait_for, write,
 };
 
 /// Referenced bytes, exclusive bytes and the limits of both, by the name of the group.

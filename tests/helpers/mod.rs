@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::quotas::{five_mebibytes, is_full, write};
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, install_helper, names, succeed, system_calls,
+    Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, five_mebibytes, install_helper, is_full,
+    names, succeed, system_calls, write,
 };
 
 /// Whose the stores are.

@@ -7,8 +7,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::helpers::{USER, UsersStore};
-use crate::quotas::is_full;
-use crate::support::{Archive, IS_CLASSIC, Image, Layer, MIB, TempStore, names, sha256_hex, small_image, succeed};
+use crate::support::{
+    Archive, IS_CLASSIC, Image, Layer, MIB, TempStore, is_full, names, sha256_hex, small_image, succeed,
+};
 
 const LIMIT: [&str; 3] = ["--disk-limit-size-bytes", "4194304", "--exclude-image-from-quota"];
 

@@ -1,4 +1,4 @@
-//! Layers that are kept once for stores with different mappings. On this kernel and, with `guest_quota`, on one that takes
+//! Layers that are kept once for stores with different mappings. On this kernel and, with `guest_mappings`, on one that takes
 //! no layers from a mount that nobody could see (before 6.15), nor more of them than a page has room for (before 6.8).
 
 use std::fs;
@@ -269,10 +269,12 @@ fn a_store_without_its_lender_says_so_and_deletes() {
 fn the_store_that_is_full_is_the_one_that_keeps_the_layers() {
     let lender = TempStore::new();
     let store = borrower(&lender, &USER);
-    let too_much = Archive::new().file("f", 0o644, &vec![7; 700 << 20]).bytes();
+    let too_much = Archive::new().file("f", 0o644, &vec![7; 40 << 20]).bytes();
     let url = Image::new().layer(Layer::new(too_much)).write(&store.beside("image"), "latest");
-    let room = lender.path().join("room");
-    rustix::fs::fallocate(fs::File::create(&room).unwrap(), rustix::fs::FallocateFlags::empty(), 0, 500 << 20).unwrap();
+    let status = rustix::fs::statvfs(lender.path()).unwrap();
+    let room = fs::File::create(lender.path().join("room")).unwrap();
+    let most = status.f_bavail * status.f_frsize - 20 * MIB;
+    rustix::fs::fallocate(&room, rustix::fs::FallocateFlags::empty(), 0, most).unwrap();
     let message = store.fails(["create", &url, "x"]);
     let expected = format!(
         "no space left on device: the store {} is full: delete images, then run `grootfs clean`",

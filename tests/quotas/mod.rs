@@ -4,40 +4,12 @@
 //! kernel, and stats are its numbers.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
 use std::thread;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, names, small_image, wait_for};
-use serde_json::Value;
-
-/// An image with 5 MiB in one file.
-pub(crate) fn five_mebibytes(store: &TempStore) -> String {
-    let archive = Archive::new().file("file-5", 0o644, &vec![7; 5 * MIB as usize]);
-    Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("five"), "latest")
-}
-
-/// Writes a file of so many bytes, to the disk.
-pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    let block = vec![b'x'; 64 * 1024];
-    for _ in 0..bytes / block.len() as u64 {
-        file.write_all(&block)?;
-    }
-    file.sync_all()
-}
-
-/// The write met the limit: XFS says that there is no space, btrfs that the quota is exceeded.
-#[track_caller]
-pub(crate) fn is_full(result: io::Result<()>) {
-    let expected = if DRIVER == Driver::Btrfs { libc::EDQUOT } else { libc::ENOSPC };
-    assert_eq!(result.expect_err("written past the limit").raw_os_error(), Some(expected));
-}
-
-/// A number of what `stats` says.
-pub(crate) fn number(stats: &Value, key: &str) -> u64 {
-    stats[key].as_u64().unwrap_or_else(|| panic!("no {key} in {stats}"))
-}
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, five_mebibytes, is_full, names, number, small_image,
+    wait_for, write,
+};
 
 #[test]
 fn an_inclusive_limit_counts_the_base() {

@@ -2,9 +2,8 @@
 //!
 //! All else about helpers is the same as without mappings.
 
-use crate::quotas::{five_mebibytes, is_full, write};
 use crate::rootless::{IDS, UsersStore};
-use crate::support::{DRIVER, Driver, MIB, names};
+use crate::support::{DRIVER, Driver, MIB, five_mebibytes, is_full, names, write};
 
 fn limited() -> UsersStore {
     UsersStore::made(&["init-store", "--store-size-bytes", "1073741824"].map(str::to_owned), &[IDS])
