@@ -10,10 +10,9 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
@@ -93,14 +92,11 @@ impl Directory {
 
     /// A file that cannot be read is as good as none: what it held can be fetched again.
     fn read(&self, name: &str) -> Option<Vec<u8>> {
-        match read(&self.path.join(name)) {
-            Ok(content) => Some(content),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                tracing::info!(%error, name, "reading-document-failed");
-                None
-            }
-        }
+        let read = files::read_up_to(LARGEST, &self.path.join(name)).unwrap_or_else(|error| {
+            tracing::info!(%error, "reading-document-failed");
+            None
+        });
+        read.map(|(content, _)| content)
     }
 
     fn read_tag(&self, name: &str) -> Option<TagRecord> {
@@ -267,18 +263,6 @@ fn has_top_layer(layout: &Layout, directory: &Directory, config: &str) -> Result
         Ok(chain) => chain.last().map_or(Ok(false), |top| volumes::is_present(layout, top)),
         Err(_) => Ok(false),
     }
-}
-
-/// Reads a file that may be anything: a link is not followed, what is no file is not waited for.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut content = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut content)?;
-    Ok(content)
 }
 
 fn tag_file(name: &str) -> String {

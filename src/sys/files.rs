@@ -38,21 +38,28 @@ pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8], mode: u32)
     fs::rename(temporary, path).on("rename", path)
 }
 
-/// Content and owner of a small file that may be in a stranger's directory: a link is not followed, what is no file is not
-/// waited for. `None` if there is nothing there.
+/// The most that [`read_small`] reads, in bytes.
+const SMALL: u64 = 64 * 1024;
+
+/// Content and owner of a small file; see [`read_up_to`].
 pub fn read_small(path: &Path) -> Result<Option<(Vec<u8>, u32)>, PathError> {
-    const LIMIT: u64 = 64 * 1024;
+    read_up_to(SMALL, path)
+}
+
+/// Content and owner of a file of no more than `limit` bytes that may be in a stranger's directory: a link is not followed,
+/// what is no file is not waited for. `None` if there is nothing there.
+pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<(Vec<u8>, u32)>, PathError> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = match File::options().read(true).custom_flags(flags).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.on("open", path)?,
     };
     let metadata = file.metadata().on("stat", path)?;
-    if !metadata.is_file() || metadata.len() > LIMIT {
+    if !metadata.is_file() || metadata.len() > limit {
         return Err(PathError::new("read", path, io::Error::other("it is no small file")));
     }
     let mut content = Vec::new();
-    file.take(LIMIT).read_to_end(&mut content).on("read", path)?;
+    file.take(limit).read_to_end(&mut content).on("read", path)?;
     Ok(Some((content, metadata.uid())))
 }
 
