@@ -206,20 +206,25 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_reader_that_went_away_is_no_error() {
-    for line in ["capacity", "--help"] {
+fn an_answer_that_nobody_can_read_is_an_error() {
+    for line in ["capacity", "--help", "--version", "help create", "clean --help", ""] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let output = grootfs([line]).stdout(writer).output().expect("grootfs starts");
-        assert_eq!(outcome(&output), (0, String::new()), "{line}");
+        let full = File::options().write(true).open("/dev/full").expect("/dev/full");
+        for stdout in [Stdio::from(writer), Stdio::from(full)] {
+            let output = grootfs(line.split_whitespace()).stdout(stdout).output().expect("grootfs starts");
+            assert_eq!((outcome(&output), output.stderr), ((1, String::new()), Vec::new()), "{line:?}");
+        }
+        let mut closed = Command::new("sh");
+        closed.args(["-c", "exec \"$@\" >&-", "sh", env!("CARGO_BIN_EXE_grootfs")]).args(line.split_whitespace());
+        assert_eq!(closed.status().expect("sh starts").code(), Some(1), "{line:?}");
     }
 }
 
 #[test]
-fn an_answer_that_cannot_be_written_is_an_error() {
-    let full = File::options().write(true).open("/dev/full").expect("/dev/full");
-    let output = grootfs(["capacity"]).stdout(full).output().expect("grootfs starts");
-    assert_eq!(outcome(&output).0, 1);
+fn an_answer_that_nobody_wants_is_none() {
+    let output = grootfs(["capacity"]).stdout(Stdio::null()).output().expect("grootfs starts");
+    assert_eq!(outcome(&output).0, 0);
 }
 
 #[test]

@@ -1,25 +1,20 @@
 //! Standard output: where results and error messages go.
 
-use std::io::{self, Write};
-
 use super::Failure;
 use crate::sys::path_error::reason;
+use crate::sys::stdout;
 
 /// Prints a result, one line.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Prints text as it is. A reader who has gone away wants no more of it: not an error.
+/// Prints text as it is.
 ///
 /// # Errors
-/// When the text cannot be written, on a full disk say.
+/// When the text cannot be written: on a full disk, to a pipe that nobody reads any more, or because standard output was
+/// closed from the start. An answer that nobody gets is a failure of the command, whatever the command.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::from(format!("write standard output: {}", reason(&error))))
-        }
-        _ => Ok(()),
-    }
+    stdout::write_all(text.as_bytes())
+        .map_err(|error| Failure::from(format!("write standard output: {}", reason(&error))))
 }

@@ -2,8 +2,11 @@
 //! half-made, and the next one works.
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, TempStore, mount_points_below, succeed, with_fault};
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, TempStore, mount_points_below, run, succeed, wait_for, with_fault,
+};
 
 /// System calls that change something, or take it in hand. Each architecture has some of them.
 const CALLS: [&str; 29] = [
@@ -173,13 +176,36 @@ fn promise_02_a_create_that_gets_no_thread() {
     assert!(matches!(outcome.code, Some(0 | 1)), "{outcome:?}");
 }
 
+/// What standard output, and where the shell says so standard error too, can be for a caller who is not told. The command
+/// and its arguments are `"$@"`, and its exit code is left in the file `$rc`.
+const UNTOLD: [&str; 6] = [
+    "( sleep .3; \"$@\"; echo $? >\"$rc\" ) | true",
+    "( sleep .3; \"$@\" 2>&1; echo $? >\"$rc\" ) | true",
+    "\"$@\" >/dev/full; echo $? >\"$rc\"",
+    "\"$@\" >&-; echo $? >\"$rc\"",
+    "\"$@\" >&- 2>&-; echo $? >\"$rc\"",
+    "trap '' PIPE; ( sleep .3; \"$@\" 2>&1; echo $? >\"$rc\" ) | true",
+];
+
 #[test]
 fn promise_02_an_image_whose_caller_cannot_be_told_is_not_kept() {
     let store = TempStore::new();
     let url = image(&store);
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let status = store.command(["create", &url, "x"]).stdout(full).status().unwrap();
-    assert_eq!(status.code(), Some(1));
-    assert_eq!(store.ok(["list"]), "Store empty\n");
+    let code = store.beside("rc");
+    let levels = ["debug", "info", "error", "fatal"].into_iter().cycle();
+    let ways = UNTOLD.into_iter().flat_map(|script| [script; 4]);
+    for (n, (script, level)) in ways.zip(levels).enumerate() {
+        let mount = if n % 8 < 4 { "--with-mount" } else { "--without-mount" };
+        let create = store.command(["--log-level", level, "create", mount, &url, "x"]);
+        let mut shell = Command::new("bash");
+        shell.args(["-c", script, "bash"]).arg(create.get_program()).args(create.get_args());
+        run(shell.env("rc", &code));
+        // A broken pipe does not wait for the shell on its other side.
+        wait_for("the end of the create", || fs::read_to_string(&code).is_ok_and(|text| text.ends_with('\n')));
+        assert_eq!(fs::read_to_string(&code).unwrap(), "1\n", "{script} {level} {mount}");
+        assert_eq!(store.ok(["list"]), "Store empty\n", "{script} {level} {mount}");
+        assert!(store.leftovers().is_empty() && store.mounted_images().is_empty(), "{script} {level} {mount}");
+        fs::remove_file(&code).unwrap();
+    }
     store.create(&url, "x");
 }
