@@ -45,6 +45,7 @@ impl Victim {
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(directory.join("secret.json"), "root's").unwrap();
         fs::set_permissions(directory.join("secret.json"), fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("secret.json", directory.join("link")).unwrap();
         let before = state(&directory);
         Victim { directory, before }
     }
@@ -75,12 +76,14 @@ fn run_everything(store: &TempStore, url: &str, victim: &Victim, by: &str) {
     for arguments in [
         &init[..],
         &["create", "--with-clean", url, "y"],
+        &["create", "--without-mount", url, "z"],
         &["generate-volume-size-metadata"],
         &["stats", "x"],
         &["clean", "--threshold-bytes", "1"],
         &["clean"],
         &["delete", "x"],
         &["delete", "y"],
+        &["delete", "z"],
         &["list"],
         &["delete-store"],
     ] {
@@ -92,7 +95,11 @@ fn run_everything(store: &TempStore, url: &str, victim: &Victim, by: &str) {
 
 #[test]
 fn links_in_place_of_directories_are_not_followed() {
-    for name in ["images", "volumes", "meta", "meta/dependencies", "meta/unflushed", "meta/documents", "locks", "tmp"] {
+    const COMMON: [&str; 8] =
+        ["images", "volumes", "meta", "meta/dependencies", "meta/unflushed", "meta/documents", "locks", "tmp"];
+    const OF_OVERLAY_XFS: [&str; 2] = ["l", "projectids"];
+    let of_driver = OF_OVERLAY_XFS.iter().filter(|_| DRIVER == Driver::OverlayXfs);
+    for name in COMMON.iter().chain(of_driver) {
         let (store, url) = store();
         let victim = Victim::new(&store);
         let path = store.path().join(name);

@@ -4,11 +4,14 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::driver::filesystem::open;
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
@@ -19,67 +22,95 @@ const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Four characters name sixteen million volumes.
 pub(super) const LENGTH: usize = 4;
 
+/// The directory of short names, known by a descriptor. The store may belong to somebody whom this process can do more
+/// than, so no link in its place is followed: clean removes links from this directory.
+struct Links {
+    _open: OwnedFd,
+    path: PathBuf,
+}
+
+impl Links {
+    fn open(layout: &Layout) -> Result<Self, PathError> {
+        let open = open(&layout.links())?;
+        Ok(Links { path: descriptors::name_of(&open), _open: open })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The short id that a volume has on record.
+    fn read(&self, name: &str) -> Result<Option<String>, PathError> {
+        let content = files::read_small(&self.path(name))?;
+        // A file that a power cut emptied counts as none.
+        Ok(content.and_then(|(content, _)| String::from_utf8(content).ok()).filter(|short| is_plain(short)))
+    }
+}
+
 /// The short id of a volume; made where it has none.
 pub(super) fn ensure(layout: &Layout, chain_id: &ChainId) -> Result<String, PathError> {
-    let target = layout.volume(chain_id.as_str());
+    let (links, target) = (Links::open(layout)?, layout.volume(chain_id.as_str()));
     // The original's are up to twenty characters long, of which few fit into a page.
-    if let Some(short) = read(layout, chain_id.as_str())?
+    if let Some(short) = links.read(chain_id.as_str())?
         && short.len() <= LENGTH
-        && fs::read_link(layout.links().join(&short)).is_ok_and(|found| found == target)
+        && fs::read_link(links.path(&short)).is_ok_and(|found| found == target)
     {
         return Ok(short);
     }
-    let short = make_link(layout, &target)?;
+    let short = make_link(&links, &target)?;
     // In place: a file cut short counts as none.
-    let file = layout.links().join(chain_id.as_str());
-    files::write(&file, short.as_bytes())?;
+    files::write(&links.path(chain_id.as_str()), short.as_bytes())?;
     Ok(short)
 }
 
 /// Removes the short name of a volume, if it has one.
 pub(super) fn remove(layout: &Layout, name: &str) -> Result<(), PathError> {
-    if let Some(short) = read(layout, name)? {
-        files::remove_if_there(&layout.links().join(short))?;
+    let links = match Links::open(layout) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    if let Some(short) = links.read(name)? {
+        files::remove_if_there(&links.path(&short))?;
     }
-    files::remove_if_there(&layout.links().join(name))
+    files::remove_if_there(&links.path(name))
 }
 
 /// Removes short names that lead nowhere and are nobody's: their makers died between the two steps of [`ensure`].
 ///
 /// A volume gets its short name before it appears under its own, and its maker holds its lock as long.
 pub(super) fn collect(layout: &Layout) -> Result<(), PathError> {
-    let directory = layout.links();
-    for entry in fs::read_dir(&directory).on("open", &directory)? {
-        let path = entry.on("read", &directory)?.path();
-        if !is_astray(layout, &path)? {
+    let links = Links::open(layout)?;
+    for name in files::names(&links.path)? {
+        let Some(owner) = owner(layout, &links.path(&name)) else { continue };
+        if !is_astray(layout, &links, &name, &owner)? {
             continue;
         }
-        let Some(owner) = owner(&path) else { continue };
         let Some(_lock) = lock::try_own(&layout.lock_file(), &owner)? else { continue };
         // Looked at again: its maker may have ended well between the two looks.
-        if is_astray(layout, &path)? {
-            files::remove_if_there(&path)?;
+        if is_astray(layout, &links, &name, &owner)? {
+            files::remove_if_there(&links.path(&name))?;
         }
     }
     Ok(())
 }
 
-/// Whether `link` leads to no volume and no volume calls it its own.
-fn is_astray(layout: &Layout, link: &Path) -> Result<bool, PathError> {
-    let Some(owner) = owner(link) else { return Ok(false) };
-    let is_named = read(layout, &owner)?.is_some_and(|short| link.ends_with(short));
-    Ok(!is_named && !files::exists(&layout.volume(&owner))?)
+/// Whether the link `name` leads to no volume and no volume calls it its own.
+fn is_astray(layout: &Layout, links: &Links, name: &str, owner: &str) -> Result<bool, PathError> {
+    let is_named = links.read(owner)?.is_some_and(|short| short == name);
+    Ok(!is_named && !files::exists(&layout.volume(owner))?)
 }
 
-/// Name of the volume that a short name stands for; `None` for what is no link.
-fn owner(link: &Path) -> Option<String> {
-    fs::read_link(link).ok()?.file_name()?.to_str().map(str::to_owned)
+/// Name of the volume that a short name stands for; `None` for what is no link into `volumes/`.
+fn owner(layout: &Layout, link: &Path) -> Option<String> {
+    let target = fs::read_link(link).ok()?;
+    let volume = target.file_name()?.to_str()?;
+    (target == layout.volume(volume)).then(|| volume.to_owned())
 }
 
-fn make_link(layout: &Layout, target: &Path) -> Result<String, PathError> {
+fn make_link(links: &Links, target: &Path) -> Result<String, PathError> {
     loop {
         let short = random_id()?;
-        let link = layout.links().join(&short);
+        let link = links.path(&short);
         match symlink(target, &link) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
             made => return made.on("symlink", &link).map(|()| short),
@@ -95,16 +126,6 @@ fn random_id() -> Result<String, PathError> {
         id.replace_range(..1, "0");
     }
     Ok(id)
-}
-
-fn read(layout: &Layout, name: &str) -> Result<Option<String>, PathError> {
-    let path = layout.links().join(name);
-    match fs::read_to_string(&path) {
-        // A file that a power cut emptied counts as none.
-        Ok(short) => Ok(Some(short).filter(|short| is_plain(short))),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => Ok(None),
-        Err(e) => Err(PathError::new("open", path, e)),
-    }
 }
 
 fn is_plain(short: &str) -> bool {
@@ -139,7 +160,7 @@ mod tests {
             fs::create_dir(path).unwrap();
         }
         let names = || files::names(&layout.links()).unwrap().len();
-        make_link(&layout, &layout.volume("abc")).unwrap();
+        make_link(&Links::open(&layout).unwrap(), &layout.volume("abc")).unwrap();
 
         let maker = lock::try_own(&layout.lock_file(), "abc").unwrap();
         collect(&layout).unwrap();
@@ -151,7 +172,7 @@ mod tests {
 
         fs::create_dir(layout.volume("abc")).unwrap();
         ensure(&layout, &ChainId::new("abc").unwrap()).unwrap();
-        make_link(&layout, &layout.volume("abc")).unwrap();
+        make_link(&Links::open(&layout).unwrap(), &layout.volume("abc")).unwrap();
         collect(&layout).unwrap();
         assert_eq!(names(), 3);
     }

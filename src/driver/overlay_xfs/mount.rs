@@ -13,8 +13,10 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, mount as mount2, move_mount,
 };
+use rustix::process::fchdir;
 
 use super::{Error, ImageRequest, Mount, Volume, links, shared};
+use crate::driver::filesystem::open;
 use crate::layout::Layout;
 use crate::sys::kernel;
 use crate::sys::path_error::OnPath;
@@ -165,7 +167,7 @@ fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Re
     if options.len() > OPTIONS_LIMIT {
         return Ok(Err(Failure::TooMany));
     }
-    std::env::set_current_dir(layout.links()).on("chdir", layout.links())?;
+    fchdir(open(&layout.links())?).on("chdir", layout.links())?;
     Ok(mount_at_once(&parts, options))
 }
 
