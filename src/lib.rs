@@ -2,7 +2,7 @@
 //!
 //! Data goes one way: [`cli`] parses and prints, [`store`] keeps what is on disk and carries out the transactions,
 //! [`fetcher`] says where layers come from, [`unpacker`] turns their streams into files, and [`driver`] knows the
-//! filesystem underneath. [`image`], [`idmap`] and [`sys`] know nobody else.
+//! filesystem underneath. [`image`], [`idmap`], [`redact`] and [`sys`] know nobody else.
 
 pub mod cli;
 pub mod config;
@@ -12,6 +12,7 @@ pub mod idmap;
 pub mod image;
 pub mod layout;
 pub mod observe;
+pub mod redact;
 pub mod store;
 pub mod sys;
 pub mod unpacker;

@@ -392,3 +392,70 @@ fn a_realm_without_encryption_gets_no_password_of_a_registry_with() {
     assert!(tokens.asked().is_empty());
     assert!(create(&store, &registry.host(), &url, "x").failure().contains("the realm is not secure"));
 }
+
+/// Whatever is said and kept of addresses with a password in them, on every way that one may take into a message.
+#[test]
+fn passwords_in_addresses_are_never_shown() {
+    let store = TempStore::new();
+    let password = support::SECRET;
+    let elsewhere = format!("http://me:{password}@127.0.0.1:1/x?signature={password}");
+    let server = ScriptedRegistry::start(&layout(&store), move |asked| match asked.path.split('/').nth(2) {
+        Some("moved") => Answer::Status(307, vec![("location", elsewhere.clone())], String::new()),
+        Some("realm") => {
+            let challenge = format!("Bearer realm=\"{elsewhere}\",service=\"x\"");
+            Answer::Status(401, vec![("www-authenticate", challenge)], String::new())
+        }
+        Some("missing") => Answer::Status(404, vec![], String::new()),
+        _ => Answer::Serve,
+    });
+    let host = server.host();
+    let config = |n: usize, content: &str| {
+        let path = store.beside(&format!("config-{n}.yml"));
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (proxy, with_slash) = (format!("http://me:{password}@127.0.0.1:1"), format!("{password}/{password}"));
+    let mirror = config(1, &format!("create: {{registry_mirrors: {{'{host}': ['me:{password}@{host}']}}}}"));
+    let insecure = config(2, &format!("create: {{insecure_registries: ['https://me:{password}@{host}']}}"));
+    let ignored = config(3, &format!("clean: {{ignore_images: ['docker://me:{password}@{host}/a/b']}}"));
+    let images = [
+        format!("docker://me:{password}@{host}/a/b"),
+        format!("docker://me:{with_slash}@{host}/a/b"),
+        format!("docker:///me:{password}@{host}/a/b"),
+        format!("docker://{password}@{host}/a/b"),
+        format!("docker://me:{password}@{host}/missing/b"),
+        format!("docker://me:{password}@{host}/moved/b"),
+        format!("docker://me:{password}@{host}/realm/b"),
+        format!("docker://me:{password}@no-such-host.invalid/a"),
+        format!("https://me:{password}@{host}/x.tar?key={password}"),
+        format!("https:/me:{password}@{host}/x.tar"),
+        format!("oci://me:{password}@{host}/x"),
+        format!("me:{password}@{host}/x"),
+    ];
+    let mut commands: Vec<Vec<&str>> = Vec::new();
+    for (n, image) in images.iter().enumerate() {
+        commands.push(vec!["create", "--insecure-registry", &host, image, if n % 2 == 0 { "x" } else { "y" }]);
+        commands.push(vec!["create", image]);
+        commands.push(vec!["create", "id", image, "more"]);
+        commands.push(vec!["create", &host, image]);
+        commands.push(vec!["delete", image]);
+        commands.push(vec!["stats", image]);
+        commands.push(vec![image]);
+    }
+    for config in [&mirror, &insecure, &ignored] {
+        commands.push(vec!["--config", config, "create", "--insecure-registry", &host, &images[0], "z"]);
+        commands.push(vec!["--config", config, "clean"]);
+        commands.push(vec!["--config", config, "delete", "z"]);
+    }
+    for command in commands {
+        let log = ["--log-level", "debug"];
+        let outcome = run(store.command([&log[..], &command].concat()).env("https_proxy", &proxy));
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(!said.contains(password), "{command:?}: {said}");
+    }
+    let kept = support::succeed(
+        "sh",
+        ["-c", &format!("cd '{}' && find . && grep -rs . meta || true", store.path().display())],
+    );
+    assert!(kept.contains("baseimage") && !kept.contains(password), "{kept}");
+}

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::output;
+use crate::redact;
 
 /// The end of a command that did not succeed. `Display` gives the message on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,13 +72,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A message as it is shown. Line breaks become spaces. Other control characters are escaped: parts of a message may
+/// A message as it is shown, without secrets. Line breaks become spaces. Other control characters are escaped: parts of a message may
 /// come from an archive or a registry, and the reader may be a terminal.
 pub(super) struct OneLine<'a>(pub(super) &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = self.0.lines();
+        let message = redact::message(self.0);
+        let mut lines = message.lines();
         write_escaped(f, lines.next().unwrap_or_default())?;
         for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
             f.write_char(' ')?;

@@ -35,7 +35,8 @@ use oci::OciLayout;
 pub use remote::{Failures, RemoteError};
 use tar_file::TarFile;
 
-use crate::image::{Image, InvalidChainId, Layer, ParseError, Reference, without_secret};
+use crate::image::{Image, InvalidChainId, Layer, ParseError, Reference};
+use crate::redact;
 use crate::sys::path_error::PathError;
 
 /// How sources are to be used.
@@ -195,7 +196,7 @@ impl Fetcher {
             Reference::Tar(path) => Source::Tar(TarFile::new(path)),
             Reference::Oci { layout, name } => Source::Oci(OciLayout::new(layout, name.as_deref(), options)),
             Reference::Docker(reference) => {
-                Source::Docker(Box::new(Registry::new(reference, &without_secret(text), options)))
+                Source::Docker(Box::new(Registry::new(reference, &redact::address(text), options)))
             }
         };
         Fetcher { source, observer: options.observer.clone() }

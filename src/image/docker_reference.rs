@@ -4,6 +4,7 @@
 //! in Docker's own registry.
 
 use super::reference::ParseError;
+use crate::redact;
 
 /// Docker's own registry by the name people use, and by the name of its server.
 const DOCKER_HUB: &str = "docker.io";
@@ -28,7 +29,7 @@ impl DockerReference {
     /// Reads what is behind `docker://` in `text`. User information and queries are dropped; a fragment is a tag, as
     /// Garden writes it.
     pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseError> {
-        parse(rest).map_err(|reason| ParseError::Docker(without_secret(text), reason))
+        parse(rest).map_err(|reason| ParseError::Docker(redact::address(text).into_owned(), reason))
     }
 
     /// Where the registry is to be reached, `host` or `host:port`.
@@ -76,27 +77,18 @@ fn parse(rest: &str) -> Result<DockerReference, String> {
     })
 }
 
-/// The text as it may be shown: a user and password before the host are nobody's business.
-pub fn without_secret(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let host = rest.split('/').next().unwrap_or_default();
-    match host.rsplit_once('@') {
-        Some((user, _)) if user.contains(':') => format!("{scheme}://[redacted]{}", &rest[user.len()..]),
-        _ => text.to_owned(),
-    }
-}
-
-/// In `docker://host/…` the host may have a user before it. A host alone is no image.
+/// In `docker://host/…` the host may have a user before it, which is never quoted. A host alone is no image.
 fn without_user(rest: &str) -> Result<&str, String> {
-    let Some((host, _)) = rest.split_once('/') else {
-        let is_host = rest.split('@').next().is_some_and(|name| name.contains(':'));
-        return if is_host {
-            Err(format!("`{rest}` is a registry without an image: docker:///{rest} is meant?"))
-        } else {
-            Ok(rest)
-        };
-    };
-    Ok(host.rfind('@').map_or(rest, |at| &rest[at + 1..]))
+    let (user, name) = redact::user_end(rest).map_or(("", rest), |at| (&rest[..at], &rest[at + 1..]));
+    if user.contains('/') || (!user.is_empty() && !name.contains('/')) {
+        return Err(
+            "what is before the `@` cannot be user information (`/` is %2F there), what is behind it is not a \
+                    digest (sha256:…): pass credentials with --username and --password"
+                .to_owned(),
+        );
+    }
+    let is_host = !name.contains('/') && name.split('@').next().is_some_and(|name| name.contains(':'));
+    if is_host { Err(format!("`{name}` is a registry without an image: docker:///{name} is meant?")) } else { Ok(name) }
 }
 
 fn split_registry(name: &str) -> (&str, &str) {
@@ -170,12 +162,19 @@ mod tests {
     const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
     #[test]
-    fn a_password_before_the_host_is_not_shown() {
-        assert_eq!(without_secret("docker://me:pw@h.example/A"), "docker://[redacted]@h.example/A");
-        let error = DockerReference::parse("docker://me:pw@h.example/A", "me:pw@h.example/A").unwrap_err();
-        assert!(!error.to_string().contains("pw"), "{error}");
-        for plain in ["docker:///a@sha256:b", "docker://h.example:5000/a:b", "/a:b@c.tar"] {
-            assert_eq!(without_secret(plain), plain);
+    fn passwords_are_not_quoted() {
+        for rest in [
+            "me:pw@h.example/A",
+            "me:p/w@h.example/x",
+            "me:p/w@h/A",
+            "/me:pw@h/x",
+            "me:pw@h",
+            "p/w@x@y",
+            "me:pw@sha256:1",
+        ] {
+            let error = DockerReference::parse(&format!("docker://{rest}"), rest).unwrap_err().to_string();
+            assert!(!error.contains("me:") && !error.contains("pw") && !error.contains("p/w"), "{error}");
+            assert!(error.contains("docker://[redacted]@"), "{error}");
         }
     }
 

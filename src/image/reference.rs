@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::docker_reference::DockerReference;
+use crate::redact;
 
 /// A parsed image argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +48,8 @@ impl Reference {
                 DockerReference::parse(text, rest).map(Reference::Docker)
             }
             Some(("oci", rest)) => parse_oci(text, rest),
-            Some(("docker", _)) => Err(ParseError::Empty(text.to_owned())),
-            Some((scheme, _)) if is_scheme(scheme) => {
-                Err(ParseError::UnknownScheme(text.to_owned(), scheme.to_owned()))
-            }
+            Some(("docker", _)) => Err(ParseError::Empty(shown(text))),
+            Some((scheme, _)) if is_scheme(scheme) => Err(ParseError::UnknownScheme(shown(text), scheme.to_owned())),
             _ => parse_path(text),
         }
     }
@@ -64,7 +63,7 @@ fn parse_oci(text: &str, rest: &str) -> Result<Reference, ParseError> {
     };
     let path = path.trim_matches('/');
     if path.is_empty() {
-        return Err(ParseError::Empty(text.to_owned()));
+        return Err(ParseError::Empty(shown(text)));
     }
     Ok(Reference::Oci { layout: PathBuf::from(format!("/{path}")), name: name.filter(|name| !name.is_empty()) })
 }
@@ -72,12 +71,16 @@ fn parse_oci(text: &str, rest: &str) -> Result<Reference, ParseError> {
 fn parse_path(text: &str) -> Result<Reference, ParseError> {
     let first_segment = text.split('/').next().unwrap_or_default();
     if first_segment.contains(':') {
-        return Err(ParseError::ColonInFirstSegment(text.to_owned()));
+        return Err(ParseError::ColonInFirstSegment(shown(text)));
     }
     if text.is_empty() {
-        return Err(ParseError::Empty(text.to_owned()));
+        return Err(ParseError::Empty(shown(text)));
     }
     Ok(Reference::Tar(PathBuf::from(text)))
+}
+
+fn shown(text: &str) -> String {
+    redact::address(text).into_owned()
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -105,6 +108,14 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(Reference::parse(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_quoted() {
+        for text in ["https://u:PW@h/x", "ftp://u:P/W@h/x", "u:PW@h/x", "https:/u:PW@h/x", "docker://u:P/W@h/x"] {
+            let message = Reference::parse(text).unwrap_err().to_string();
+            assert!(message.contains("[redacted]@h/x") && !message.contains('W'), "{message}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! One log line: its JSON and its length.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use super::timestamp;
 use crate::config::{LogLevel, TimestampFormat};
+use crate::redact;
 
 /// Fields of a message, sorted by name.
 pub(super) type Data = BTreeMap<String, Value>;
@@ -50,8 +52,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// JSON and a line break, at most [`MAX_LENGTH`] bytes: long strings are cut, and if that is not enough the data go.
+    /// JSON and a line break, without what [`redact`] knows for secrets, at most [`MAX_LENGTH`] bytes: long strings are cut, and if that is not enough the data go.
     pub(super) fn encode(mut self, format: TimestampFormat) -> Vec<u8> {
+        self.redact();
         for limit in STRING_LIMITS {
             let encoded = self.to_json(format);
             if encoded.len() <= MAX_LENGTH {
@@ -65,6 +68,16 @@ impl Line {
         }
         self.data.retain(|name, _| name == "session" || name == "error");
         self.to_json(format)
+    }
+
+    fn redact(&mut self) {
+        for value in self.data.values_mut() {
+            if let Value::String(text) = value
+                && let Cow::Owned(shown) = redact::message(text)
+            {
+                *text = shown;
+            }
+        }
     }
 
     fn to_json(&self, format: TimestampFormat) -> Vec<u8> {

@@ -23,7 +23,8 @@ use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, re
 use crate::driver::{DiskLimit, ImageRequest, Mount, SharedLayers};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
-use crate::image::{ChainId, Image, Reference, without_secret};
+use crate::image::{ChainId, Image, Reference};
+use crate::redact;
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::lock;
@@ -81,7 +82,7 @@ impl Store {
     pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
-        let shown = without_secret(request.image);
+        let shown = &*redact::address(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
         let mappings = self.mappings()?;
         let lender = self.lender()?;
@@ -130,7 +131,7 @@ impl Store {
     /// Refuses what would only fail after all of it has been pulled.
     fn check_image(&self, image: &Image, request: &Request<'_>) -> Result<(), Error> {
         if image.layers.is_empty() {
-            return Err(Error::NoLayers(crate::image::without_secret(request.image)));
+            return Err(Error::NoLayers(redact::address(request.image).into_owned()));
         }
         if request.mount {
             self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::redact;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
 
@@ -33,7 +34,7 @@ pub(super) fn image_key(id: &str) -> String {
 
 /// Key of a base image's record: its layers as of the last pull.
 pub(super) fn base_image_key(url: &str) -> String {
-    format!("baseimage:{url}")
+    format!("baseimage:{}", redact::address(url))
 }
 
 /// Writes the record of `key`, replacing an older one, by way of `temporary`, which is nobody else's.

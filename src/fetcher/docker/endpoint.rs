@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 use crate::image::DockerReference;
+use crate::redact;
 
 /// A registry or mirror, and what the image is called there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +49,7 @@ pub(super) fn endpoints(
 }
 
 fn mirror(text: &str, repository: &str) -> Result<Endpoint, BadMirror> {
-    // What stands before an `@` may be a password.
-    let bad = || BadMirror(text.rsplit_once('@').map_or(text.to_owned(), |(_, rest)| format!("[redacted]@{rest}")));
+    let bad = || BadMirror(redact::address(text).into_owned());
     let (scheme, rest) = match text.split_once("://") {
         Some(("http", rest)) => (Some("http"), rest),
         Some(("https", rest)) => (Some("https"), rest),
