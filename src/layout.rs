@@ -78,7 +78,7 @@ impl Layout {
     }
 
     /// Records of which images of other stores need which layers.
-    pub fn lent(&self) -> PathBuf {
+    pub fn client_stores(&self) -> PathBuf {
         self.meta().join("lent")
     }
 

@@ -18,7 +18,7 @@ fn run() -> Result<(), Failure> {
     // What is made in a store does not depend on whose shell it was made from.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     signals::ignore_file_size_limit();
-    signals::hear_of_children();
+    signals::reset_sigchld();
     let arguments: Vec<_> = std::env::args_os().collect();
     argv::hide_values(&arguments, cli::PASSWORD);
     let cli = match cli::parse(arguments)? {

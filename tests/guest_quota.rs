@@ -235,13 +235,14 @@ fn a_dead_image_that_bears_the_project_id_of_a_living_one_does_not_take_its_limi
 
 #[test]
 fn an_image_of_another_store_s_layers_has_its_own_limit() {
-    let lender = TempStore::with_quota();
+    let layer_store = TempStore::with_quota();
     let store = TempStore::uninitialised();
     let mapping = ["--uid-mapping", "0:1000:1", "--gid-mapping", "0:1000:1"];
-    let init = ["init-store", "--store-size-bytes", "1073741824", "--shared-layers", lender.path().to_str().unwrap()];
+    let init =
+        ["init-store", "--store-size-bytes", "1073741824", "--shared-layers", layer_store.path().to_str().unwrap()];
     store.ok([&init[..], &mapping].concat());
     let url = five_mebibytes(&store);
-    for store in [&lender, &store] {
+    for store in [&layer_store, &store] {
         store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "x"]);
         write(&store.rootfs("x").join("four"), 4 * MIB).unwrap();
         is_full(write(&store.rootfs("x").join("two-more"), 2 * MIB));
@@ -251,10 +252,10 @@ fn an_image_of_another_store_s_layers_has_its_own_limit() {
         assert_eq!(number(&stats, "total_bytes_used"), 5 * MIB + number(&stats, "exclusive_bytes_used"));
         assert!(number(&stats, "exclusive_bytes_used") >= 4 * MIB);
     }
-    assert_eq!((lender.volumes().len(), store.volumes().len()), (1, 0));
+    assert_eq!((layer_store.volumes().len(), store.volumes().len()), (1, 0));
     store.ok(["delete", "x"]);
     assert_eq!(names(&store.path().join("projectids")), [""; 0]);
-    assert_eq!(names(&lender.path().join("projectids")).len(), 1);
+    assert_eq!(names(&layer_store.path().join("projectids")).len(), 1);
 }
 
 #[test]

@@ -169,23 +169,23 @@ fn clean_removes_documents_with_their_layers() {
 /// Where a clean of either store knows whether they are needed.
 #[test]
 fn documents_are_kept_in_the_store_that_has_the_layers() {
-    let (lender, registry, server) = scene(|_| Answer::Serve);
+    let (layer_store, registry, server) = scene(|_| Answer::Serve);
     let store = TempStore::uninitialised();
     let init = ["init-store", "--without-quota", "--store-size-bytes", "1073741824", "--shared-layers"];
     let mappings = ["--uid-mapping", "0:1000:1", "--gid-mapping", "0:1000:1"];
-    store.ok([&init[..], &[lender.path().to_str().unwrap()], &mappings].concat());
+    store.ok([&init[..], &[layer_store.path().to_str().unwrap()], &mappings].concat());
     succeeds(&store, &server.host(), &server.url(), "one");
-    assert_eq!((names(&documents(&lender)).len(), documents(&store).exists()), (3, false));
+    assert_eq!((names(&documents(&layer_store)).len(), documents(&store).exists()), (3, false));
     store.ok(["clean"]);
-    lender.ok(["clean"]);
+    layer_store.ok(["clean"]);
     drop(registry);
     offline(&store, &server.url(), "two");
-    offline(&lender, &server.url(), "three");
+    offline(&layer_store, &server.url(), "three");
     store.ok(["delete", "one"]);
     store.ok(["delete", "two"]);
-    lender.ok(["delete", "three"]);
+    layer_store.ok(["delete", "three"]);
     store.ok(["clean"]);
-    assert_eq!(names(&documents(&lender)), [""; 0]);
+    assert_eq!(names(&documents(&layer_store)), [""; 0]);
 }
 
 #[test]

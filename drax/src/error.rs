@@ -35,7 +35,7 @@ pub enum Operation {
     Random,
     /// Counting the reserved project ids.
     CountReserved,
-    /// Making the file by which a project id is tried.
+    /// ImageCreation the file by which a project id is tried.
     Stake,
     /// Reserving a project id.
     Reserve,

@@ -211,9 +211,9 @@ fn reclaiming_takes_off_the_limit_unless_the_number_is_borne_elsewhere() {
 #[test]
 fn release_works_where_quotas_have_been_switched_off() {
     let store = Store::new("release-off", "noquota");
-    for give_back in [xfs::release_project, xfs::reclaim_project] {
+    for release in [xfs::release_project, xfs::reclaim_project] {
         fs::create_dir(store.reservation(7)).unwrap();
-        give_back(store.project_ids().as_fd(), 7).unwrap();
+        release(store.project_ids().as_fd(), 7).unwrap();
         assert!(!store.reservation(7).exists());
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::Options;
 use crate::observe::{self, Metrics};
-use crate::store::{Argument, CleanFirst, Created, Request, Store};
+use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
 use crate::sys::descriptors;
 
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
@@ -36,7 +36,7 @@ fn create(
 ) -> Result<(), Failure> {
     let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, metrics, work);
     let threshold_bytes = config.clean.threshold_bytes;
-    let created = store.create(&Request {
+    let created = store.create(&CreateRequest {
         image,
         id,
         limit: limit(config),
@@ -48,16 +48,16 @@ fn create(
     })?;
     specification(&created, config.create.mount_destination)
         .and_then(|text| output::line(&text))
-        .inspect_err(|_| delete_untold(store, id))?;
+        .inspect_err(|_| rollback_unreported(store, id))?;
     if let Some(store) = &created.new_layers_in {
-        flush_later(store, &config.driver);
+        spawn_flush(store, &config.driver);
     }
     Ok(())
 }
 
 /// A caller who was not told of an image cannot be expected to delete it.
-fn delete_untold(store: &Store, id: &str) {
-    if let Err(error) = store.delete(Argument(id)) {
+fn rollback_unreported(store: &Store, id: &str) {
+    if let Err(error) = store.delete(ImageSelector(id)) {
         tracing::error!(%error, id, "deleting-image-failed");
     }
 }
@@ -150,7 +150,7 @@ fn escape_as_go_does(json: &str) -> String {
 }
 
 /// Starts a process that holds none of our descriptors and is in nobody's way.
-fn flush_later(store: &Path, driver: &str) {
+fn spawn_flush(store: &Path, driver: &str) {
     let mut flush = Command::new("/proc/self/exe");
     flush
         .args(["--driver", driver, "--store"])

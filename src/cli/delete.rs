@@ -5,13 +5,13 @@ use super::failure::OneLine;
 use super::{Done, Failure, measure, output, store};
 use crate::config::Config;
 use crate::observe::Metrics;
-use crate::store::{Argument, Deleted};
+use crate::store::{Deleted, ImageSelector};
 
 /// Deletes an image. One that does not exist is as good as deleted: callers repeat deletes until they succeed.
 pub(super) fn run(config: &Config, args: &DeleteArgs, metrics: &Metrics) -> Result<Done, Failure> {
     let argument = args.id()?;
     let store = store(config)?;
-    match store.delete(Argument(argument))? {
+    match store.delete(ImageSelector(argument))? {
         Deleted::Image(id) => {
             output::line(&format!("Image {id} deleted"))?;
             measure::layers(&store, metrics);

@@ -42,7 +42,7 @@ pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
         Side::Inside => Ok(()),
         Side::Outside(outside) => {
             if let Err(failure) = map_ids(&outside, config, &mappings) {
-                outside.abandon().map_err(failed)?;
+                outside.give_up().map_err(failed)?;
                 return Err(failure);
             }
             match outside.serve(|request| helpers(config).answer(request)).map_err(failed)? {

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::{LogConfig, LogLevel};
-use crate::fetcher::{Observer, Progress};
+use crate::fetcher::{Progress, ProgressReporter};
 use crate::image::{Layer, digest_hex};
 
 const WITH_SIZE: &str =
@@ -18,9 +18,9 @@ const WITH_SIZE: &str =
 const WITHOUT_SIZE: &str = "{prefix:12} {spinner:30.green} {binary_bytes:>10} {binary_bytes_per_sec}";
 
 /// Whoever is to be told of layers: nobody, where no one is looking or logs would be torn.
-pub(super) fn observer(log: &LogConfig, is_unwanted: bool) -> Option<Arc<dyn Observer>> {
+pub(super) fn observer(log: &LogConfig, is_unwanted: bool) -> Option<Arc<dyn ProgressReporter>> {
     let is_shown = !is_unwanted && log.level == LogLevel::Fatal && io::stderr().is_terminal();
-    is_shown.then(|| Arc::new(Bars::default()) as Arc<dyn Observer>)
+    is_shown.then(|| Arc::new(Bars::default()) as Arc<dyn ProgressReporter>)
 }
 
 /// All bars. Comes into being with the first.
@@ -35,7 +35,7 @@ impl fmt::Debug for Bars {
     }
 }
 
-impl Observer for Bars {
+impl ProgressReporter for Bars {
     fn layer(&self, layer: &Layer) -> Box<dyn Progress> {
         let all = self.all.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         let (bar, template) = match layer.size {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::args::StatsArgs;
 use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::{Argument, Error};
+use crate::store::{Error, ImageSelector};
 
 #[derive(Serialize)]
 struct Stats {
@@ -32,7 +32,7 @@ fn not_found(error: &Error) -> Failure {
 pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
     let argument = args.id()?;
     let store = store(config)?;
-    let id = Argument(argument).existing(&store).map_err(|error| {
+    let id = ImageSelector(argument).existing(&store).map_err(|error| {
         tracing::error!(%error, id = argument, storePath = %config.store.display(), "find-id-failed");
         not_found(&error)
     })?;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::yaml::{self, Document};
+use super::yaml::{self, ConfigFile};
 use super::{
     CleanConfig, Config, CreateConfig, Error, InitConfig, LogConfig, LogLevel, MountDestination, Overrides,
     TimestampFormat,
 };
 
-pub(super) fn merge(document: Document, flags: &Overrides) -> Result<Config, Error> {
+pub(super) fn merge(document: ConfigFile, flags: &Overrides) -> Result<Config, Error> {
     let defaults = Config::default();
     // A negative number in the file is an error even where a flag stands over it.
     let sizes = Sizes::of(&document, flags)?;
@@ -39,7 +39,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(document: &Document, flags: &Overrides) -> Result<Self, Error> {
+    fn of(document: &ConfigFile, flags: &Overrides) -> Result<Self, Error> {
         let disk_limit = document.create.disk_limit_size_bytes;
         let threshold = document.clean.threshold_bytes;
         let store = document.init.store_size_bytes;
@@ -59,7 +59,7 @@ fn size(setting: &'static str, flag: Option<i64>, file: i64) -> Result<u64, Erro
     flag.map_or(Ok(file), unsigned)
 }
 
-fn log(document: &Document, flags: &Overrides) -> Result<LogConfig, Error> {
+fn log(document: &ConfigFile, flags: &Overrides) -> Result<LogConfig, Error> {
     // Unlike other flags, an empty level counts as given: it silences what the file asks for.
     let level = level(flags.log_level.as_ref().unwrap_or(&document.log_level));
     let file = path(&flags.log_file, document.log_file.clone());
@@ -94,7 +94,7 @@ fn timestamp_format(word: Option<String>) -> Result<TimestampFormat, Error> {
     }
 }
 
-fn create(document: &Document, flags: &Overrides, sizes: &Sizes) -> Result<CreateConfig, Error> {
+fn create(document: &ConfigFile, flags: &Overrides, sizes: &Sizes) -> Result<CreateConfig, Error> {
     let file = &document.create;
     if flags.with_clean && flags.without_clean {
         return Err(Error::CleanConflict);
@@ -140,7 +140,7 @@ fn mount_destination(word: &str) -> Result<MountDestination, Error> {
     }
 }
 
-fn init(document: &Document, flags: &Overrides, store_size_bytes: u64) -> InitConfig {
+fn init(document: &ConfigFile, flags: &Overrides, store_size_bytes: u64) -> InitConfig {
     InitConfig {
         store_size_bytes,
         store_size_from_flag: flags.store_size_bytes.is_some(),

@@ -173,7 +173,7 @@ impl Config {
     pub fn load(flags: &Overrides) -> Result<Self, Error> {
         let document = match &flags.config {
             Some(path) if !path.as_os_str().is_empty() => yaml::read(path)?,
-            _ => yaml::Document::default(),
+            _ => yaml::ConfigFile::default(),
         };
         merge::merge(document, flags)
     }

@@ -24,7 +24,7 @@ const LIMIT: u64 = 1024 * 1024;
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default)]
-pub(super) struct Document {
+pub(super) struct ConfigFile {
     #[serde(deserialize_with = "text")]
     pub(super) store: String,
     #[serde(deserialize_with = "text")]
@@ -115,7 +115,7 @@ pub(super) struct Init {
 }
 
 /// Reads the file at `path`.
-pub(super) fn read(path: &Path) -> Result<Document, Error> {
+pub(super) fn read(path: &Path) -> Result<ConfigFile, Error> {
     let file = File::open(path).on("open", path).map_err(Error::Unreadable)?;
     let mut content = Vec::new();
     file.take(LIMIT + 1).read_to_end(&mut content).on("read", path).map_err(Error::Unreadable)?;
@@ -126,12 +126,12 @@ pub(super) fn read(path: &Path) -> Result<Document, Error> {
 }
 
 /// The first document of a YAML stream; the others are not looked at. No document is an empty one.
-pub(super) fn parse(content: &[u8]) -> Result<Document, Error> {
+pub(super) fn parse(content: &[u8]) -> Result<ConfigFile, Error> {
     match serde_yaml::Deserializer::from_slice(content).next() {
-        Some(first) => Ok(Option::<Document>::deserialize(first)
+        Some(first) => Ok(Option::<ConfigFile>::deserialize(first)
             .map_err(|error| Error::Malformed(error.to_string()))?
             .unwrap_or_default()),
-        None => Ok(Document::default()),
+        None => Ok(ConfigFile::default()),
     }
 }
 
@@ -333,7 +333,7 @@ impl Visitor<'_> for Int64Visitor {
 mod tests {
     use super::*;
 
-    fn document(content: &str) -> Document {
+    fn document(content: &str) -> ConfigFile {
         parse(content.as_bytes()).unwrap_or_else(|error| panic!("{content:?}: {error}"))
     }
 
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn the_example_has_every_key_and_no_other() {
         let example = serde_yaml::from_str(include_str!("../../config.example.yml")).expect("YAML");
-        let all = serde_yaml::to_value(Document::default()).expect("YAML");
+        let all = serde_yaml::to_value(ConfigFile::default()).expect("YAML");
         assert_eq!(keys(&example), keys(&all));
     }
 

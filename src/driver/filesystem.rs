@@ -67,7 +67,7 @@ pub enum FilesystemError {
 }
 
 /// The kind of filesystem that a driver works on.
-pub(super) struct Kind {
+pub(super) struct FilesystemKind {
     /// As users write it.
     pub(super) name: &'static str,
     /// As mount(8) writes it.
@@ -84,7 +84,7 @@ pub(super) struct Kind {
     pub(super) size: fn(&File) -> io::Result<u64>,
 }
 
-impl Kind {
+impl FilesystemKind {
     /// Makes a filesystem in an empty file. `mkfs` is not told to use force, so that it refuses what holds data.
     pub(super) fn format(&self, directory: Option<&Path>, backing: &Path) -> Result<(), FilesystemError> {
         let failed = |reason| FilesystemError::Format { kind: self.name, reason };

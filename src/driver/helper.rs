@@ -29,27 +29,27 @@ pub struct Helpers {
 impl Helpers {
     /// The helper for XFS.
     pub(super) fn tardis(&self) -> Helper<'_> {
-        self.of_kind(Kind::Tardis)
+        self.of_kind(HelperKind::Tardis)
     }
 
     /// The same for btrfs.
     pub(super) fn drax(&self) -> Helper<'_> {
-        self.of_kind(Kind::Drax)
+        self.of_kind(HelperKind::Drax)
     }
 
     /// What a process in a user namespace is answered that asks for a helper to be run.
     pub fn answer(&self, request: &[u8]) -> Vec<u8> {
         let answer = serde_json::from_slice(request).map_err(|error| error.to_string());
-        let answer = answer.and_then(|Request { helper, arguments }| {
+        let answer = answer.and_then(|HelperRequest { helper, arguments }| {
             self.of_kind(helper).run_here(&arguments).map_err(|error| error.to_string())
         });
         serde_json::to_vec(&answer).unwrap_or_default()
     }
 
-    fn of_kind(&self, kind: Kind) -> Helper<'_> {
+    fn of_kind(&self, kind: HelperKind) -> Helper<'_> {
         let program = match kind {
-            Kind::Tardis => &self.tardis,
-            Kind::Drax => &self.drax,
+            HelperKind::Tardis => &self.tardis,
+            HelperKind::Drax => &self.drax,
         };
         Helper { kind, program }
     }
@@ -57,22 +57,22 @@ impl Helpers {
 
 /// What a process in a user namespace asks for. The answer is a `Result<String, String>`.
 #[derive(Deserialize, Serialize)]
-struct Request {
-    helper: Kind,
+struct HelperRequest {
+    helper: HelperKind,
     arguments: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-enum Kind {
+enum HelperKind {
     Tardis,
     Drax,
 }
 
-impl Kind {
+impl HelperKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Tardis => "tardis",
-            Kind::Drax => "drax",
+            HelperKind::Tardis => "tardis",
+            HelperKind::Drax => "drax",
         }
     }
 }
@@ -108,7 +108,7 @@ pub enum HelperError {
 /// One helper program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Helper<'a> {
-    kind: Kind,
+    kind: HelperKind,
     program: &'a Path,
 }
 
@@ -116,7 +116,7 @@ impl Helper<'_> {
     /// Runs a command of the helper and returns what it prints. Its own log goes to ours.
     pub(super) fn run<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<String, HelperError> {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-        let request = Request { helper: self.kind, arguments };
+        let request = HelperRequest { helper: self.kind, arguments };
         let outside = |reason: String| HelperError::Outside(format!("having {} run: {reason}", self.kind.name()));
         let encoded = serde_json::to_vec(&request).map_err(|error| outside(error.to_string()))?;
         let Some(answer) = userns::ask_parent(&encoded) else { return self.run_here(&request.arguments) };
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
-        Helper { kind: Kind::Tardis, program }.run(arguments).map_err(|error| error.to_string())
+        Helper { kind: HelperKind::Tardis, program }.run(arguments).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -267,12 +267,12 @@ mod tests {
         };
         let request = |helper, arguments: &[&str]| {
             let arguments = arguments.iter().map(OsString::from).collect();
-            serde_json::to_string(&Request { helper, arguments }).unwrap()
+            serde_json::to_string(&HelperRequest { helper, arguments }).unwrap()
         };
-        assert_eq!(answer(&request(Kind::Drax, &["done", "0"])), Ok("done\n".to_owned()));
-        assert_eq!(answer(&request(Kind::Drax, &["failed", "3"])), Err("failed: exit status 3".to_owned()));
+        assert_eq!(answer(&request(HelperKind::Drax, &["done", "0"])), Ok("done\n".to_owned()));
+        assert_eq!(answer(&request(HelperKind::Drax, &["failed", "3"])), Err("failed: exit status 3".to_owned()));
         let missing = Err("tardis was not found in the $PATH".to_owned());
-        assert_eq!(answer(&request(Kind::Tardis, &[])), missing);
+        assert_eq!(answer(&request(HelperKind::Tardis, &[])), missing);
         assert!(answer("rm -rf /").is_err());
     }
 
@@ -281,7 +281,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let usage = |answer: &str| {
             let program = script(directory.path(), 0o4755, &format!("printf '%s' '{answer}'"));
-            Helper { kind: Kind::Tardis, program: &program }.usage(["stats"]).map_err(|error| error.to_string())
+            Helper { kind: HelperKind::Tardis, program: &program }.usage(["stats"]).map_err(|error| error.to_string())
         };
         let old = r#"{"disk_usage":{"total_bytes_used":9,"exclusive_bytes_used":4}}"#;
         assert_eq!(usage(old), Ok(Usage { total: 9, exclusive: 4, ..Usage::default() }));

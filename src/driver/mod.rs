@@ -194,7 +194,7 @@ pub trait Driver: Sync {
     /// How layers write down what they delete; `with_marks` is whether whoever mounts them sees attributes of root's.
     fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat;
     /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
-    fn stacks_volumes(&self) -> bool;
+    fn volumes_are_snapshots(&self) -> bool;
     /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.
     fn create_volume(&self, path: &Path, parent: Option<&Path>) -> Result<(), Error>;
     /// The volume that `volume` began as a copy of; `None` for one that began empty, or whose parent is gone.
@@ -206,7 +206,7 @@ pub trait Driver: Sync {
     /// Removes a volume's directory, wherever it has been moved.
     fn remove_volume(&self, path: &Path) -> Result<(), Error>;
     /// Removes a volume where it is, if this driver can in one step, and tells whether it can.
-    fn remove_volume_at_once(&self, path: &Path) -> Result<bool, Error>;
+    fn try_remove_atomically(&self, path: &Path) -> Result<bool, Error>;
 
     /// Checks that the kernel can mount an image of so many layers.
     fn check_mountable(&self, layers: usize) -> Result<(), Error>;
@@ -214,7 +214,7 @@ pub trait Driver: Sync {
     fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), Error>;
 
     /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
-    fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
+    fn layers_to_flatten(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
@@ -227,7 +227,7 @@ pub trait Driver: Sync {
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
     /// Waits, for a moment, until the space of what was removed is free.
-    fn settle(&self, layout: &Layout) -> Result<(), Error>;
+    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), Error>;
     /// Gives back what crashed processes took of the store beside volumes and images.
-    fn collect(&self, layout: &Layout) -> Result<(), Error>;
+    fn reclaim_quotas(&self, layout: &Layout) -> Result<(), Error>;
 }

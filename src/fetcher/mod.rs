@@ -6,18 +6,18 @@
 //! docker     registries and their mirrors
 //! remote     layers that an image keeps on servers of its own
 //! http       what the last two have in common
-//! documents  indexes, manifests and configurations, wherever they come from
-//! observer   who is told how layers come along
+//! metadata   indexes, manifests and configs, wherever they come from
+//! progress   reports of how far the layers are
 //! ```
 //!
 //! A fetcher describes an image without touching its layers, then hands out each layer as a stream of bytes. It writes
 //! nothing and verifies only the small documents; the layers' digests are checked where the streams are read.
 
 mod docker;
-mod documents;
 mod http;
-mod observer;
+mod metadata;
 mod oci;
+mod progress;
 mod remote;
 mod tar_file;
 
@@ -30,8 +30,8 @@ use std::sync::atomic::AtomicBool;
 use docker::Registry;
 pub use docker::{Credentials, RegistryError};
 pub use http::Reason;
-pub use observer::{Observer, Progress};
 use oci::OciLayout;
+pub use progress::{Progress, ProgressReporter};
 pub use remote::{Failures, RemoteError};
 use tar_file::TarFile;
 
@@ -55,11 +55,11 @@ pub struct Options {
     /// Directory of certificates for layers that a layout keeps elsewhere.
     pub certificates: Option<PathBuf>,
     /// Is told how layers come along.
-    pub observer: Option<Arc<dyn Observer>>,
+    pub observer: Option<Arc<dyn ProgressReporter>>,
 }
 
-/// Documents that earlier creates have got from registries.
-pub trait Documents {
+/// MetadataCache that earlier creates have got from registries.
+pub trait MetadataCache {
     /// The document with this digest; only if it really has it.
     fn get(&self, digest: &str) -> Option<Vec<u8>>;
     /// Takes note of a document that was fetched.
@@ -97,7 +97,7 @@ impl Tag {
 #[derive(Debug)]
 pub struct Fetcher {
     source: Source,
-    observer: Option<Arc<dyn Observer>>,
+    observer: Option<Arc<dyn ProgressReporter>>,
 }
 
 #[derive(Debug)]
@@ -137,7 +137,7 @@ pub enum Error {
     },
     /// An index or a manifest that cannot be used.
     #[error("fetching image reference: {0}: {1}")]
-    BadDocument(String, String),
+    BadManifest(String, String),
     /// The image configuration cannot be used.
     #[error("fetching image configuration: {0}")]
     BadConfig(String),
@@ -157,7 +157,7 @@ pub enum Error {
     ChainId(#[from] InvalidChainId),
     /// A document could not be read.
     #[error("fetching image reference: {0}")]
-    Document(PathError),
+    ManifestOrIndex(PathError),
     /// The tar archive's time stamp could not be read.
     #[error("fetching image timestamp: {0}")]
     TimeStamp(PathError),
@@ -203,11 +203,11 @@ impl Fetcher {
     }
 
     /// Describes the image.
-    pub fn image(&self, known: &dyn Documents) -> Result<Image, Error> {
+    pub fn image(&self, cached: &dyn MetadataCache) -> Result<Image, Error> {
         match &self.source {
             Source::Oci(layout) => layout.image(),
             Source::Tar(tar) => tar.image(),
-            Source::Docker(registry) => registry.image(known),
+            Source::Docker(registry) => registry.image(cached),
         }
     }
 
@@ -228,7 +228,7 @@ impl Fetcher {
             Source::Docker(registry) => registry.open(layer, cancel),
         }?;
         Ok(match &self.observer {
-            Some(observer) => Box::new(observer::Observed::new(stream, observer.layer(layer))),
+            Some(observer) => Box::new(progress::ProgressReader::new(stream, observer.layer(layer))),
             None => stream,
         })
     }
@@ -248,8 +248,8 @@ impl Fetcher {
 
     /// Has no mirror asked any more. Whether there are any to blame for a layer that is not what the manifest says, so that
     /// opening it again may help.
-    pub fn leave_mirrors(&self) -> bool {
-        matches!(&self.source, Source::Docker(registry) if registry.leave_mirrors())
+    pub fn disable_mirrors(&self) -> bool {
+        matches!(&self.source, Source::Docker(registry) if registry.disable_mirrors())
     }
 }
 

@@ -7,10 +7,10 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use super::documents::{self, INDEX_DEPTH, choose_by_platform, parse};
+use super::metadata::{self, INDEX_DEPTH, choose_by_platform, parse};
 use super::remote::{self, RemoteError, RemoteLayers};
 use super::{Error, Options};
-use crate::image::{Descriptor, Document, Image, Layer, REFERENCE_NAME_ANNOTATION};
+use crate::image::{Descriptor, Image, Layer, ManifestOrIndex, REFERENCE_NAME_ANNOTATION};
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
@@ -42,11 +42,11 @@ impl OciLayout {
     pub(super) fn image(&self) -> Result<Image, Error> {
         let (config, layers) = self.manifest()?;
         let config = self.document(&config).map_err(|error| match error {
-            Error::Document(error) => Error::BadConfig(error.to_string()),
-            Error::BadDocument(name, reason) => Error::BadConfig(format!("{name}: {reason}")),
+            Error::ManifestOrIndex(error) => Error::BadConfig(error.to_string()),
+            Error::BadManifest(name, reason) => Error::BadConfig(format!("{name}: {reason}")),
             other => other,
         })?;
-        documents::image(&config, layers)
+        metadata::image(&config, layers)
     }
 
     /// Opens a layer: at the URLs that its descriptor names, if there are any, else its blob in the layout. Reading from
@@ -65,18 +65,18 @@ impl OciLayout {
         let index_path = self.path.join("index.json");
         let index = read_document(&index_path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::NoSuchSource,
-            _ => Error::Document(e),
+            _ => Error::ManifestOrIndex(e),
         })?;
         let mut document = parse(&index, &index_path.display().to_string())?;
         for depth in 0..=INDEX_DEPTH {
             let descriptor = match document {
-                Document::Manifest { config, layers } => return Ok((config, layers)),
-                Document::Index(entries) if depth == 0 => self.choose_by_name(entries)?,
-                Document::Index(entries) => choose_by_platform(entries)?,
+                ManifestOrIndex::Manifest { config, layers } => return Ok((config, layers)),
+                ManifestOrIndex::Index(entries) if depth == 0 => self.choose_by_name(entries)?,
+                ManifestOrIndex::Index(entries) => choose_by_platform(entries)?,
             };
             document = parse(&self.document(&descriptor)?, &descriptor.digest)?;
         }
-        Err(Error::BadDocument(index_path.display().to_string(), "indexes nest too deeply".into()))
+        Err(Error::BadManifest(index_path.display().to_string(), "indexes nest too deeply".into()))
     }
 
     /// The index of a layout tells its images apart by name; one image needs none.
@@ -101,9 +101,9 @@ impl OciLayout {
 
     /// A small document by its digest.
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
-        let bytes = read_document(&self.blob_path(&descriptor.digest)?).map_err(Error::Document)?;
+        let bytes = read_document(&self.blob_path(&descriptor.digest)?).map_err(Error::ManifestOrIndex)?;
         if self.verify {
-            documents::check_digest(&bytes, &descriptor.digest)?;
+            metadata::check_digest(&bytes, &descriptor.digest)?;
         }
         Ok(bytes)
     }
@@ -119,7 +119,7 @@ impl OciLayout {
             Some((algorithm, hex)) if is_plain(algorithm) && is_plain(hex) => {
                 Ok(self.path.join("blobs").join(algorithm).join(hex))
             }
-            _ => Err(Error::BadDocument(self.path.display().to_string(), format!("invalid digest `{digest}`"))),
+            _ => Err(Error::BadManifest(self.path.display().to_string(), format!("invalid digest `{digest}`"))),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::{Response, StatusCode, Url};
 
 use super::http::{
-    ATTEMPTS, BlobSource, BlobStream, Certificates, FEW_ATTEMPTS, Failure, Http, Network, Reason, Request, Trust,
+    ATTEMPTS, BlobSource, BlobStream, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, Reason, Trust,
     successful, with_retries,
 };
 use crate::image::Layer;
@@ -72,7 +72,7 @@ impl RemoteLayers {
     ) -> Result<Box<dyn Read + Send + 'a>, RemoteError> {
         let client = self.client().map_err(RemoteError::NoRequest)?;
         let network = Arc::clone(&client.network);
-        let source = Places { client, urls, place: 0, failures: Failures::default(), cancel };
+        let source = LayerUrls { client, urls, position: 0, failures: Failures::default(), cancel };
         Ok(Box::new(BlobStream::open(source, network, layer.size, cancel)?))
     }
 
@@ -107,24 +107,24 @@ impl Client {
 }
 
 /// The URLs of one layer, with each identity in turn.
-struct Places<'a> {
+struct LayerUrls<'a> {
     client: Arc<Client>,
     urls: Vec<Url>,
     /// The URL and identity that are being asked; those before have failed.
-    place: usize,
+    position: usize,
     failures: Failures,
     cancel: &'a AtomicBool,
 }
 
-impl Places<'_> {
+impl LayerUrls<'_> {
     fn current(&self) -> Option<(&Url, &Http)> {
         let count = self.client.identities.len();
-        Some((self.urls.get(self.place / count)?, self.client.identities.get(self.place % count)?))
+        Some((self.urls.get(self.position / count)?, self.client.identities.get(self.position % count)?))
     }
 
     fn request(&self, url: &Url, http: &Http, offset: u64) -> Result<Response, Failure> {
-        let request = Request { offset, ..Request::new(url.clone()) };
-        let is_last = self.place + 1 >= self.urls.len() * self.client.identities.len();
+        let request = HttpRequest { offset, ..HttpRequest::new(url.clone()) };
+        let is_last = self.position + 1 >= self.urls.len() * self.client.identities.len();
         let attempts = if is_last { ATTEMPTS } else { FEW_ATTEMPTS };
         with_retries(&self.client.network, self.cancel, attempts, || async {
             let response = successful(http.get(&request, None).await?)?;
@@ -136,7 +136,7 @@ impl Places<'_> {
     }
 }
 
-impl BlobSource for Places<'_> {
+impl BlobSource for LayerUrls<'_> {
     type Error = RemoteError;
 
     fn ask(&mut self, offset: u64) -> Result<Response, RemoteError> {
@@ -146,18 +146,18 @@ impl BlobSource for Places<'_> {
             };
             match self.request(url, http, offset) {
                 Ok(response) => return Ok(response),
-                Err(failure) => self.leave(failure)?,
+                Err(failure) => self.disable(failure)?,
             }
         }
     }
 
-    fn leave(&mut self, failure: Failure) -> Result<(), RemoteError> {
+    fn disable(&mut self, failure: Failure) -> Result<(), RemoteError> {
         if matches!(failure.reason, Reason::Cancelled | Reason::Setup(_)) {
             return Err(RemoteError::NoRequest(failure.reason));
         }
         tracing::info!(url = failure.url, reason = %failure.reason, "url-of-layer-failed");
         self.failures.0.push((failure.url, failure.reason));
-        self.place += 1;
+        self.position += 1;
         Ok(())
     }
 

@@ -87,7 +87,7 @@ impl std::fmt::Display for Platform {
 
 /// An index or a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Document {
+pub enum ManifestOrIndex {
     /// A list of manifests, for several platforms or of several names.
     Index(Vec<Descriptor>),
     /// One image.
@@ -101,7 +101,7 @@ pub enum Document {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawDocument {
+struct RawManifest {
     schema_version: Option<i64>,
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
@@ -109,18 +109,18 @@ struct RawDocument {
 }
 
 /// Reads an index or a manifest. A document that could be taken for both is refused (CVE-2021-41190).
-pub fn parse_document(json: &[u8]) -> Result<Document, String> {
-    let raw: RawDocument = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+pub fn parse_manifest_or_index(json: &[u8]) -> Result<ManifestOrIndex, String> {
+    let raw: RawManifest = serde_json::from_slice(json).map_err(|e| e.to_string())?;
     match raw {
-        RawDocument { schema_version: Some(1), .. } => {
+        RawManifest { schema_version: Some(1), .. } => {
             Err("the image has a schema 1 manifest, which is not supported: push it again in a current format".into())
         }
-        RawDocument { manifests: Some(_), layers: Some(_), .. } => {
+        RawManifest { manifests: Some(_), layers: Some(_), .. } => {
             Err("the document is both an index and a manifest".into())
         }
-        RawDocument { manifests: Some(manifests), .. } => Ok(Document::Index(manifests)),
-        RawDocument { config: Some(config), layers, .. } => {
-            Ok(Document::Manifest { config, layers: layers.unwrap_or_default() })
+        RawManifest { manifests: Some(manifests), .. } => Ok(ManifestOrIndex::Index(manifests)),
+        RawManifest { config: Some(config), layers, .. } => {
+            Ok(ManifestOrIndex::Manifest { config, layers: layers.unwrap_or_default() })
         }
         _ => Err("the document is neither an index nor a manifest".into()),
     }
@@ -166,7 +166,9 @@ mod tests {
     fn accepts_descriptors_without_size_and_with_odd_digests() {
         let json = br#"{"schemaVersion":2,"config":{"digest":"sha256:c"},
             "layers":[{"digest":"sha256:some-digest","size":null,"annotations":null,"urls":null}]}"#;
-        let Document::Manifest { layers, .. } = parse_document(json).unwrap() else { panic!("not a manifest") };
+        let ManifestOrIndex::Manifest { layers, .. } = parse_manifest_or_index(json).unwrap() else {
+            panic!("not a manifest")
+        };
         assert_eq!(layers[0].digest, "sha256:some-digest");
         assert_eq!(layers[0].known_size(), None);
     }
@@ -174,10 +176,10 @@ mod tests {
     #[test]
     fn refuses_documents_that_are_two_things_or_none() {
         let both = br#"{"manifests":[],"config":{"digest":"sha256:c"},"layers":[]}"#;
-        assert!(parse_document(both).unwrap_err().contains("both"));
-        assert!(parse_document(b"{}").unwrap_err().contains("neither"));
-        assert!(parse_document(br#"{"schemaVersion":1,"fsLayers":[]}"#).unwrap_err().contains("schema 1"));
-        assert!(parse_document(b"[").is_err());
+        assert!(parse_manifest_or_index(both).unwrap_err().contains("both"));
+        assert!(parse_manifest_or_index(b"{}").unwrap_err().contains("neither"));
+        assert!(parse_manifest_or_index(br#"{"schemaVersion":1,"fsLayers":[]}"#).unwrap_err().contains("schema 1"));
+        assert!(parse_manifest_or_index(b"[").is_err());
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub use chain_id::{ChainId, InvalidChainId, chain_ids};
 pub use config::{ImageConfig, parse_config};
 pub use docker_reference::{DockerReference, is_sha256};
 pub use manifest::{
-    BASE_DIRECTORY_ANNOTATION, Descriptor, Document, Platform, REFERENCE_NAME_ANNOTATION, is_foreign_media_type,
-    is_layer_media_type, parse_document,
+    BASE_DIRECTORY_ANNOTATION, Descriptor, ManifestOrIndex, Platform, REFERENCE_NAME_ANNOTATION, is_foreign_media_type,
+    is_layer_media_type, parse_manifest_or_index,
 };
 pub use reference::{ParseError, Reference};
 

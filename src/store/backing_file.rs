@@ -154,7 +154,7 @@ fn make(store: &Store, backing: &Path, bytes: u64) -> Result<(), Error> {
     if bytes < MINIMUM_BYTES {
         return Err(Error::TooSmall);
     }
-    remove_unfinished(backing)?;
+    finish_removal(backing)?;
     let unfinished = unfinished(backing, &random_number()?.to_string());
     let made = make_unfinished(store, &unfinished, bytes);
     if made.is_err() {
@@ -166,7 +166,7 @@ fn make(store: &Store, backing: &Path, bytes: u64) -> Result<(), Error> {
 
 /// Files of runs that were killed. Each run has a name of its own, so that a mkfs which outlives its run formats none
 /// of another's.
-fn remove_unfinished(backing: &Path) -> Result<(), PathError> {
+fn finish_removal(backing: &Path) -> Result<(), PathError> {
     let prefix = unfinished(backing, "");
     let (Some(parent), Some(prefix)) = (backing.parent(), prefix.file_name().and_then(|name| name.to_str())) else {
         return Ok(());

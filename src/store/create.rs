@@ -1,4 +1,4 @@
-//! Making an image.
+//! ImageCreation an image.
 //!
 //! Under the image's lock: write the dependency record, pull what is missing, make the image below `tmp/`, rename it
 //! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
@@ -18,8 +18,8 @@ use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
-use super::shared::Lender;
-use super::{Error, ImageId, Store, dependencies, documents, flatten, garbage, removal};
+use super::shared::LayerStore;
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal};
 use crate::driver::{DiskLimit, ImageRequest, Mount, SharedLayers};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
@@ -34,10 +34,10 @@ use crate::sys::path_error::{OnPath, PathError};
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
 const DOWNLOADS: usize = 6;
 /// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to make.
-pub struct Request<'a> {
+pub struct CreateRequest<'a> {
     /// The image argument as it was given.
     pub image: &'a str,
     /// The id of the new image.
@@ -79,44 +79,46 @@ pub struct Created {
 
 impl Store {
     /// Makes an image.
-    pub fn create(&self, request: &Request<'_>) -> Result<Created, Error> {
+    pub fn create(&self, request: &CreateRequest<'_>) -> Result<Created, Error> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
         let shown = &*redact::address(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
         let mappings = self.mappings()?;
-        let lender = self.lender()?;
+        let layer_store = self.layer_store()?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
         }
-        if let Some(lender) = &lender {
-            lender.check_can_be_used(request.mount)?;
+        if let Some(layer_store) = &layer_store {
+            layer_store.check_can_be_used(request.mount)?;
         }
         self.check_is_new(&id)?;
 
         let source = Source {
             fetcher: Fetcher::for_reference(&reference, request.image, &request.source),
-            known: documents::Cache::new(lender.as_ref().map_or(&self.layout, |lender| &lender.store.layout)),
+            cache: manifest_cache::ManifestCache::new(
+                layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout),
+            ),
         };
-        let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.known))?;
+        let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.cache))?;
         self.check_image(&image, request)?;
 
-        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let making = Making { store: self, request, id, source, image, mappings, lender };
-        let mut created = making.run(request.clean.as_ref());
+        let creation = ImageCreation { store: self, request, id, source, image, mappings, layer_store };
+        let mut created = creation.run(request.clean.as_ref());
         if let Err(error) = &created
             && error.is_full()
-            && making.source.fetcher.is_repeatable()
-            && making.make_room(error)
+            && creation.source.fetcher.is_repeatable()
+            && creation.make_room(error)
         {
-            created = making.run(None);
+            created = creation.run(None);
         }
         if let Err(error) = &created {
-            making.clean_up_after(error);
+            creation.clean_up_after(error);
         }
         created.map_err(|error| error.of_store(self))
     }
@@ -129,7 +131,7 @@ impl Store {
     }
 
     /// Refuses what would only fail after all of it has been pulled.
-    fn check_image(&self, image: &Image, request: &Request<'_>) -> Result<(), Error> {
+    fn check_image(&self, image: &Image, request: &CreateRequest<'_>) -> Result<(), Error> {
         if image.layers.is_empty() {
             return Err(Error::NoLayers(redact::address(request.image).into_owned()));
         }
@@ -141,20 +143,20 @@ impl Store {
 }
 
 /// One image being made, under its lock.
-struct Making<'a> {
+struct ImageCreation<'a> {
     store: &'a Store,
-    request: &'a Request<'a>,
+    request: &'a CreateRequest<'a>,
     id: ImageId,
     source: Source,
     image: Image,
     mappings: IdMappings,
     /// The store that keeps this one's layers.
-    lender: Option<Lender>,
+    layer_store: Option<LayerStore>,
 }
 
-impl Making<'_> {
+impl ImageCreation<'_> {
     fn run(&self, clean: Option<&CleanFirst<'_>>) -> Result<Created, Error> {
-        removal::remove_unfinished(self.store, &self.id)?;
+        removal::finish_removal(self.store, &self.id)?;
         let present = self.claim_and_clean(clean)?;
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
@@ -162,8 +164,8 @@ impl Making<'_> {
         }
         let owner = self.store.owner(&self.mappings);
         // The store that keeps other ones' layers is root's own.
-        let owner_of_layers = if self.lender.is_some() { Owner::default() } else { owner };
-        if let Err(error) = self.source.known.keep(owner_of_layers) {
+        let owner_of_layers = if self.layer_store.is_some() { Owner::default() } else { owner };
+        if let Err(error) = self.source.cache.keep(owner_of_layers) {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
@@ -174,7 +176,7 @@ impl Making<'_> {
         let mut mounts = self.fill(directory.path(), &published)?;
         mounts.extend(self.make_volumes(directory.path(), &published, owner)?);
         // Not before it is finished: whom it is given to might change what it is made of.
-        owner.take_open(&directory.open).on("chown", &making)?;
+        owner.chown_fd(&directory.open).on("chown", &making)?;
         publish(&making, &published, &self.id)?;
         Ok(Created {
             rootfs: published.join("rootfs"),
@@ -186,7 +188,7 @@ impl Making<'_> {
 
     /// The store that keeps the layers.
     fn layers_in(&self) -> &Store {
-        self.lender.as_ref().map_or(self.store, |lender| &lender.store)
+        self.layer_store.as_ref().map_or(self.store, |layer_store| &layer_store.store)
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
@@ -217,8 +219,8 @@ impl Making<'_> {
         // Kept only for images that clean is told to spare: one for every image would grow without end.
         if self.request.ignore_images.iter().any(|ignored| ignored == image) {
             let key = dependencies::base_image_key(image);
-            let written = match &self.lender {
-                Some(lender) => lender.spare(&self.id, &key, &chain_ids),
+            let written = match &self.layer_store {
+                Some(layer_store) => layer_store.spare(&self.id, &key, &chain_ids),
                 None => dependencies::write(layout, &temporary, &key, &chain_ids),
             };
             // The name of the image may be longer than a file's; then its layers are not spared, and that is all.
@@ -226,8 +228,8 @@ impl Making<'_> {
                 tracing::error!(%error, image, "recording-ignored-image-failed");
             }
         }
-        match &self.lender {
-            Some(lender) => lender.claim(layout, &self.id, &self.image, &chain_ids),
+        match &self.layer_store {
+            Some(layer_store) => layer_store.claim(layout, &self.id, &self.image, &chain_ids),
             None => Ok(layers::claim(layout, &self.image)?),
         }
     }
@@ -243,7 +245,7 @@ impl Making<'_> {
             verify: !request.source.skip_validation || self.source.fetcher.registry_image().is_some(),
             budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
             readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
-            mappings: if self.lender.is_some() { &as_they_are } else { &self.mappings },
+            mappings: if self.layer_store.is_some() { &as_they_are } else { &self.mappings },
         };
         let pulled = layers::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);
         pulled.map_err(|error| self.source.name_in(error))
@@ -253,11 +255,13 @@ impl Making<'_> {
         let (store, layers) = (self.store, &self.image.layers);
         let mut volumes = layers::sizes(self.layers_in(), layers)?;
         if !self.request.mount {
-            let count = store.driver.layers_too_many(&store.layout, volumes.len())?;
+            let count = store.driver.layers_to_flatten(&store.layout, volumes.len())?;
             volumes = flatten::flatten(store, &self.id, layers, volumes, count, store.whiteouts(&self.mappings))?;
         }
-        let shared =
-            self.lender.as_ref().map(|lender| SharedLayers { layout: &lender.store.layout, mappings: &self.mappings });
+        let shared = self
+            .layer_store
+            .as_ref()
+            .map(|layer_store| SharedLayers { layout: &layer_store.store.layout, mappings: &self.mappings });
         let request = ImageRequest {
             directory,
             published,
@@ -281,7 +285,7 @@ impl Making<'_> {
             let path = directory.join(&name);
             let made = self.store.driver.create_image_volume(&self.store.layout, directory, &path);
             made.map_err(Error::MakeImage)?;
-            owner.take(&path)?;
+            owner.chown(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
             mounts.push(Mount {
                 destination: volume.clone(),
@@ -302,7 +306,7 @@ impl Making<'_> {
         tracing::info!(%error, "store-is-full-cleaning");
         (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, self.request.ignore_images));
         // What was removed may take a moment to become room.
-        if let Err(error) = self.layers_in().driver.settle(&self.layers_in().layout) {
+        if let Err(error) = self.layers_in().driver.wait_for_free_space(&self.layers_in().layout) {
             tracing::error!(%error, "waiting-for-room-failed");
         }
         true
@@ -310,10 +314,10 @@ impl Making<'_> {
 
     fn clean_up_after(&self, error: &Error) {
         let _session = tracing::info_span!("create-failed-cleaning-up").entered();
-        let mut cleaned = removal::abandon(self.store, &self.id);
+        let mut cleaned = removal::discard_staging(self.store, &self.id);
         if error.is_full() {
             // So that the next one, of a smaller image, finds the room that this one had taken.
-            cleaned = cleaned.and(self.store.driver.settle(&self.store.layout).map_err(Error::from));
+            cleaned = cleaned.and(self.store.driver.wait_for_free_space(&self.store.layout).map_err(Error::from));
         }
         if let Err(error) = cleaned {
             tracing::error!(%error, "failed");
@@ -324,7 +328,7 @@ impl Making<'_> {
 /// Where an image comes from, and what is known of it from before.
 struct Source {
     fetcher: Fetcher,
-    known: documents::Cache,
+    cache: manifest_cache::ManifestCache,
 }
 
 impl Source {

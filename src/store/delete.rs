@@ -7,13 +7,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Argument, Error, ImageId, Store, removal};
+use super::{Error, ImageId, ImageSelector, Store, removal};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::OnPath;
 
 /// Another delete of the same image may take its time with a large one.
-const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a delete came to.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum Deleted {
 
 impl Store {
     /// Deletes the image that `argument` names. Deleting what is not there is no error.
-    pub fn delete(&self, argument: Argument<'_>) -> Result<Deleted, Error> {
+    pub fn delete(&self, argument: ImageSelector<'_>) -> Result<Deleted, Error> {
         let id = match argument.id(self) {
             Ok(id) => id,
             Err(e @ Error::NotFound(_)) => return Ok(Deleted::Nothing(format!("{e} Skipping delete."))),
@@ -39,7 +39,7 @@ impl Store {
         }
         self.check_directories()?;
         let _session = tracing::info_span!("groot-deleting", imageID = %id).entered();
-        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
             return Err(Error::Busy(id.to_string()));
         };
         if !self.is_here(&id)? {
@@ -53,13 +53,13 @@ impl Store {
     pub(super) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
-            removal::remove_unfinished(self, id)?;
+            removal::finish_removal(self, id)?;
             match std::fs::rename(&image, &deleting) {
                 Err(e) if e.kind() == ErrorKind::StorageFull => return self.destroy_in_place(id, &image),
                 renamed => renamed.on("rename", &image)?,
             }
             if !files::is_directory(&deleting)? {
-                return removal::abandon(self, id);
+                return removal::discard_staging(self, id);
             }
             if let Err(error) = self.driver.unmount_image(&deleting, &image) {
                 // It is whole still, and in somebody's use.
@@ -67,7 +67,7 @@ impl Store {
                 return Err(Error::DeleteImage(error));
             }
         }
-        removal::abandon(self, id)
+        removal::discard_staging(self, id)
     }
 
     /// A full btrfs has room for removals alone. What a kill leaves of the image is removed by the next delete.
@@ -78,7 +78,7 @@ impl Store {
         } else {
             files::remove_if_there(image)?;
         }
-        removal::abandon(self, id)
+        removal::discard_staging(self, id)
     }
 
     /// Checks that what is removed is the store's own: a link may lead to somebody else's.

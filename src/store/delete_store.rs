@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{Argument, Error, ImageId, Store, dependencies, garbage, init, volumes};
+use super::{Error, ImageId, ImageSelector, Store, dependencies, garbage, init, volumes};
 use crate::layout::{self, Layout};
 use crate::sys::caller::Caller;
 use crate::sys::files;
@@ -17,8 +17,8 @@ use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
-const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
@@ -26,18 +26,18 @@ impl Store {
         let _session = tracing::debug_span!("store-manager-delete-store").entered();
         let root = self.layout.root();
         // Only root can make stores and unmount them, so that nobody else needs to be held off.
-        let _lock = (self.caller == Caller::Root).then(init::hold_others_off).transpose()?;
+        let _lock = (self.caller == Caller::Root).then(init::acquire_init_lock).transpose()?;
         if !files::exists(root)? {
             tracing::info!(store = %root.display(), "store-not-found");
             return Ok(());
         }
         self.check_is_store()?;
-        self.check_nothing_is_lent()?;
+        self.check_no_client_needs_layers()?;
         if self.layout.locks().is_dir() {
             self.end_creates()?;
             self.end_images()?;
-            if let Some(lender) = self.lender()? {
-                lender.forget_borrower()?;
+            if let Some(layer_store) = self.layer_store()? {
+                layer_store.deregister()?;
             }
             self.remove_volumes()?;
             self.give_back_quotas();
@@ -80,7 +80,7 @@ impl Store {
             }
         }
         // Some store may have been lent layers since that was looked at first.
-        let ended = self.wait_for_creates().and_then(|()| self.check_nothing_is_lent());
+        let ended = self.wait_for_creates().and_then(|()| self.check_no_client_needs_layers());
         if ended.is_err() && is_initialised {
             fs::rename(&aside, &namespace).on("rename", &aside)?;
         }
@@ -90,7 +90,7 @@ impl Store {
     /// A full btrfs has room for removals alone. So all that can fail comes first, and once more after it for whoever came
     /// in between, which is nobody's loss: the store is gone by then, and the next delete-store finishes it.
     fn end_creates_for_good(&self, namespace: &Path) -> Result<(), Error> {
-        let wait = || self.wait_for_creates().and_then(|()| self.check_nothing_is_lent());
+        let wait = || self.wait_for_creates().and_then(|()| self.check_no_client_needs_layers());
         wait()?;
         files::remove_if_there(namespace)?;
         wait()
@@ -98,11 +98,11 @@ impl Store {
 
     fn wait_for_creates(&self) -> Result<(), Error> {
         // A create looks for the namespace file and puts itself on record while it shares this lock.
-        let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_PATIENCE)?;
+        let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_TIMEOUT)?;
         drop(claims.ok_or(Error::ClaimsBusy)?);
         for id in dependencies::recorded_images(&self.layout)? {
             let Ok(id) = ImageId::new(&id) else { continue };
-            let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_PATIENCE)?;
+            let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)?;
             drop(lock.ok_or(Error::Busy(id.to_string()))?);
         }
         Ok(())
@@ -110,14 +110,14 @@ impl Store {
 
     fn end_images(&self) -> Result<(), Error> {
         for image in files::names(&self.layout.images())? {
-            self.delete(Argument(&self.layout.image(&image).display().to_string()))?;
+            self.delete(ImageSelector(&self.layout.image(&image).display().to_string()))?;
         }
         // A killed process may have left one mounted.
         garbage::remove_dead_images(self)
     }
 
     fn remove_volumes(&self) -> Result<(), Error> {
-        let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_PATIENCE)?;
+        let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_TIMEOUT)?;
         let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
         for name in files::names(&self.layout.volumes())? {
             volumes::remove(self, &self.layout.volume(&name))?;
@@ -127,7 +127,8 @@ impl Store {
 
     /// Of a filesystem that stays. What is left there is no store's any more, and in nobody's way.
     fn give_back_quotas(&self) {
-        let given_back = self.driver.settle(&self.layout).and_then(|()| self.driver.collect(&self.layout));
+        let given_back =
+            self.driver.wait_for_free_space(&self.layout).and_then(|()| self.driver.reclaim_quotas(&self.layout));
         if let Err(error) = given_back {
             tracing::error!(%error, "giving-quotas-back-failed");
         }
@@ -175,7 +176,7 @@ fn unmount_when_free(root: &Path) -> Result<(), PathError> {
     let start = Instant::now();
     loop {
         match unmount(root, UnmountFlags::NOFOLLOW) {
-            Err(Errno::BUSY) if start.elapsed() < UNMOUNT_PATIENCE => thread::sleep(Duration::from_millis(20)),
+            Err(Errno::BUSY) if start.elapsed() < UNMOUNT_TIMEOUT => thread::sleep(Duration::from_millis(20)),
             unmounted => return unmounted.on("deinitialising store: unmounting store path: umount", root),
         }
     }

@@ -26,16 +26,16 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Which layers bear a mark of an earlier boot.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
+pub(super) struct UnflushedLayers {
     marks: Vec<String>,
 }
 
-impl Suspects {
+impl UnflushedLayers {
     /// Reads the marks. A store whose layers have all been flushed costs one directory read.
     pub(super) fn read(layout: &Layout) -> Result<Self, PathError> {
         let marked = files::names(&layout.unflushed())?;
         if marked.is_empty() {
-            return Ok(Suspects::default());
+            return Ok(UnflushedLayers::default());
         }
         let boot_id = boot_id()?;
         // A mark that was removed meanwhile is of a layer that has been flushed; one that cannot be read is no comfort.
@@ -43,7 +43,7 @@ impl Suspects {
             Ok(target) => target != Path::new(&boot_id),
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
-        Ok(Suspects { marks: marked.iter().filter(of_another_boot).cloned().collect() })
+        Ok(UnflushedLayers { marks: marked.iter().filter(of_another_boot).cloned().collect() })
     }
 
     /// Whether a layer may have been torn.
@@ -98,9 +98,9 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
 
 /// Marks of this boot. Those of another stay until their layers have been fetched again.
 fn fresh_marks(layout: &Layout) -> Result<Vec<String>, PathError> {
-    let suspects = Suspects::read(layout)?;
+    let unflushed = UnflushedLayers::read(layout)?;
     let mut marked = files::names(&layout.unflushed())?;
-    marked.retain(|mark| !suspects.marks.contains(mark));
+    marked.retain(|mark| !unflushed.marks.contains(mark));
     Ok(marked)
 }
 
@@ -128,8 +128,8 @@ mod tests {
         mark(&layout, &fresh).unwrap();
         symlink("00000000-0000-0000-0000-000000000000", layout.unflushed().join("torn~1")).unwrap();
 
-        let suspects = Suspects::read(&layout).unwrap();
-        assert!(suspects.contains(&torn) && !suspects.contains(&fresh));
+        let unflushed = UnflushedLayers::read(&layout).unwrap();
+        assert!(unflushed.contains(&torn) && !unflushed.contains(&fresh));
 
         flush(&layout).unwrap();
         assert_eq!(files::names(&layout.unflushed()).unwrap(), ["torn~1"]);
@@ -141,8 +141,8 @@ mod tests {
         let torn = ChainId::new("torn").unwrap();
         fs::create_dir(layout.unflushed()).unwrap();
         symlink("another-boot", layout.unflushed().join("torn~1")).unwrap();
-        assert!(Suspects::read(&layout).unwrap().contains(&torn));
+        assert!(UnflushedLayers::read(&layout).unwrap().contains(&torn));
         mark(&layout, &torn).unwrap();
-        assert!(!Suspects::read(&layout).unwrap().contains(&torn));
+        assert!(!UnflushedLayers::read(&layout).unwrap().contains(&torn));
     }
 }

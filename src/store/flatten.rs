@@ -1,10 +1,10 @@
-//! Making one volume of an image's lowest layers, where a caller's mount options have no room for all of them.
+//! ImageCreation one volume of an image's lowest layers, where a caller's mount options have no room for all of them.
 //!
 //! The volume is cached like a layer, under an id of its own, and stands in the image's record beside the layers.
 
 use std::os::fd::AsFd;
 
-use super::{Error, ImageId, Store, build, dependencies, layers, volumes};
+use super::{Error, ImageId, Store, dependencies, layers, publish, volumes};
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
 use crate::sys::lock;
@@ -23,7 +23,7 @@ pub(super) fn flatten(
     let Some(top) = lowest.last() else { return Ok(volumes) };
     let chain_id = ChainId::of_text(format!("flat {}", top.chain_id).as_bytes());
     if !claim(store, id, image_layers, &chain_id)? {
-        build::build(
+        publish::publish_layer(
             store,
             &chain_id,
             || true,
@@ -50,6 +50,6 @@ fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> R
         layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id)).collect();
     let temporary = store.layout.recording(id.as_str());
     dependencies::write(&store.layout, &temporary, &dependencies::image_key(id.as_str()), &chain_ids)?;
-    let is_suspect = super::durability::Suspects::read(&store.layout)?.contains(chain_id);
-    Ok(!is_suspect && volumes::is_present(&store.layout, chain_id)?)
+    let is_unflushed = super::durability::UnflushedLayers::read(&store.layout)?.contains(chain_id);
+    Ok(!is_unflushed && volumes::is_present(&store.layout, chain_id)?)
 }

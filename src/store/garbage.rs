@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, documents, durability, removal, sizes};
+use super::{Error, ImageId, Store, dependencies, durability, manifest_cache, removal, sizes};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
@@ -14,7 +14,7 @@ use crate::sys::remove_tree::remove_tree;
 
 /// Held by the one who cleans.
 const LOCK: &str = "groot-gc-lock";
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A store is nearly full when less than this fraction of it is left, one twentieth.
 const NEARLY_FULL: u64 = 20;
@@ -35,14 +35,14 @@ impl Store {
     /// that another store keeps are cleaned there, after what is left of this one's images.
     pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
         let _session = session();
-        let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_PATIENCE)? else {
+        let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else {
             return Ok(Cleaned::AlreadyRunning);
         };
-        match self.lender()? {
+        match self.layer_store()? {
             None => self.clean_locked(threshold, ignore_images),
-            Some(lender) => {
+            Some(layer_store) => {
                 self.clean_locked(0, ignore_images)?;
-                lender.store.clean(threshold, ignore_images)
+                layer_store.store.clean(threshold, ignore_images)
             }
         }
     }
@@ -58,13 +58,13 @@ impl Store {
             remove_incomplete(self),
             remove_retired(self),
             forget_missing_volumes(self),
-            give_back_unknown(self),
-            documents::forget_unneeded(&self.layout).map_err(Error::from),
+            release_unknown(self),
+            manifest_cache::forget_unneeded(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),
-            self.driver.settle(&self.layout).map_err(Error::from),
+            self.driver.wait_for_free_space(&self.layout).map_err(Error::from),
             // What quotas keep of layers and images can be given back when those are gone for good.
-            self.driver.collect(&self.layout).map_err(Error::from),
+            self.driver.reclaim_quotas(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
     }
@@ -86,10 +86,10 @@ fn session() -> tracing::span::EnteredSpan {
 /// Cleans ahead of a create, which is never made to wait or to fail by it.
 pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
     let _session = session();
-    let cleaned = match store.lender() {
+    let cleaned = match store.layer_store() {
         Ok(None) => clean_unless_busy(store, threshold, ignore_images),
-        Ok(Some(lender)) => clean_unless_busy(store, 0, ignore_images)
-            .and_then(|()| clean_unless_busy(&lender.store, threshold, ignore_images)),
+        Ok(Some(layer_store)) => clean_unless_busy(store, 0, ignore_images)
+            .and_then(|()| clean_unless_busy(&layer_store.store, threshold, ignore_images)),
         Err(error) => Err(error),
     };
     if let Err(error) = cleaned {
@@ -129,7 +129,7 @@ fn remove_if_dead(store: &Store, id: &ImageId) -> Result<(), Error> {
         return Ok(());
     }
     match lock::try_own(&store.layout.lock_file(), &id.lock_name())? {
-        Some(_lock) => removal::abandon(store, id),
+        Some(_lock) => removal::discard_staging(store, id),
         None => Ok(()),
     }
 }
@@ -146,7 +146,7 @@ fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
 fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-mark-unused").entered();
     let claims = tracing::debug_span!("acquiring-exclusive-lock")
-        .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_PATIENCE))?;
+        .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_TIMEOUT))?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
     let is_unused = |name: &String| match Entry::of_name(name) {
@@ -175,7 +175,7 @@ pub(super) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<H
     let mut ids: HashSet<String> = recorded.into_iter().collect();
     // An image without a record, which an original that crashed can leave, may need any layer.
     ids.extend(files::names(&store.layout.images())?);
-    let mut in_use: HashSet<String> = store.lent_layers()?.into_iter().collect();
+    let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
     for id in ids {
         match dependencies::read(&store.layout, &dependencies::image_key(&id)) {
             Ok(layers) => in_use.extend(layers),
@@ -219,8 +219,8 @@ pub(super) fn is_old(path: &std::path::Path) -> bool {
 }
 
 /// What another store lends to images that do not exist.
-fn give_back_unknown(store: &Store) -> Result<(), Error> {
-    store.lender()?.map_or(Ok(()), |lender| lender.give_back_unknown(store))
+fn release_unknown(store: &Store) -> Result<(), Error> {
+    store.layer_store()?.map_or(Ok(()), |layer_store| layer_store.release_unknown(store))
 }
 
 /// Sizes, marks and short names of layers that do not exist.

@@ -56,9 +56,9 @@ impl fmt::Display for ImageId {
 
 /// What `delete` and `stats` are given: an id, or the path of an image.
 #[derive(Clone, Copy, Debug)]
-pub struct Argument<'a>(pub &'a str);
+pub struct ImageSelector<'a>(pub &'a str);
 
-impl Argument<'_> {
+impl ImageSelector<'_> {
     /// The id meant by the argument, whether or not there is such an image.
     pub fn id(self, store: &Store) -> Result<ImageId, Error> {
         if !self.0.starts_with('/') {
@@ -103,7 +103,7 @@ mod tests {
     fn an_argument_is_an_id_or_a_path_below_the_store() {
         let store =
             Store::new(std::path::Path::new("/some/store/"), Box::new(OverlayXfs::default()), Caller::Root).unwrap();
-        let id = |text| Argument(text).id(&store).map(|id| id.to_string());
+        let id = |text| ImageSelector(text).id(&store).map(|id| id.to_string());
         assert_eq!(id("x").unwrap(), "x");
         assert_eq!(id("/some/store/images/x").unwrap(), "x");
         assert_eq!(id("/some/store/images/x/").unwrap(), "x");

@@ -1,4 +1,4 @@
-//! Making a store, or making sure that it is still one. Run at every start of the container engine.
+//! ImageCreation a store, or making sure that it is still one. Run at every start of the container engine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ use crate::sys::path_error::OnPath;
 
 /// One init-store or delete-store at a time, of any store: they attach and free loop devices.
 const LOCK: &str = "/var/run/init-store.lock";
-const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What kind of store to make.
 #[derive(Clone, Debug, Default)]
@@ -41,9 +41,9 @@ impl Store {
         self.check_may_be_initialised()?;
         let root = self.layout.root();
         check_path(root)?;
-        let _lock = hold_others_off()?;
-        if let Some(lender) = &request.shared_layers {
-            self.try_lender(lender, &request.mappings)?;
+        let _lock = acquire_init_lock()?;
+        if let Some(layer_store) = &request.shared_layers {
+            self.try_layer_store(layer_store, &request.mappings)?;
         }
         self.mount_if_needed(request)?;
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
@@ -122,7 +122,7 @@ impl Store {
         }
         namespace::check(&self.layout, &request.mappings)?;
         self.driver.configure(&self.layout, request.filesystem, owner)?;
-        owner.take(root)?;
+        owner.chown(root)?;
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;
         let unflushed = self.layout.unflushed();
         for path in layout::DIRECTORIES.map(|directory| root.join(directory)).iter().chain([&unflushed]) {
@@ -130,17 +130,17 @@ impl Store {
         }
         // Now, while there is room for it: a full store must not be one that cannot be locked.
         drop(lock::share_whole(&self.layout.lock_file())?);
-        owner.take(&self.layout.lock_file())?;
-        if let Some(lender) = &request.shared_layers {
-            self.borrow_from(lender)?;
+        owner.chown(&self.layout.lock_file())?;
+        if let Some(layer_store) = &request.shared_layers {
+            self.register_with(layer_store)?;
         }
-        namespace::settle(&self.layout, &request.mappings)
+        namespace::record(&self.layout, &request.mappings)
     }
 }
 
 /// Waits until no other process makes or removes a store, and keeps others from it.
-pub(super) fn hold_others_off() -> Result<lock::Lock, Error> {
-    lock::own_whole_within(Path::new(LOCK), LOCK_PATIENCE)?.ok_or(Error::InitBusy(LOCK))
+pub(super) fn acquire_init_lock() -> Result<lock::Lock, Error> {
+    lock::own_whole_within(Path::new(LOCK), LOCK_TIMEOUT)?.ok_or(Error::InitBusy(LOCK))
 }
 
 /// The store's path becomes part of mount options, which a caller of `--without-mount` cannot escape.

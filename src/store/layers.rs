@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Error, Store, build, durability, volumes};
+use super::{Error, Store, durability, publish, volumes};
 use crate::driver::Volume;
 use crate::fetcher::Fetcher;
 use crate::idmap::IdMappings;
@@ -18,7 +18,7 @@ use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, Failure, WhiteoutFormat};
+use crate::unpacker::{self, Budget, Expected, UnpackFailure, WhiteoutFormat};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
 const WORKERS: usize = 32;
@@ -44,9 +44,9 @@ pub(super) struct PullOptions<'a> {
 ///
 /// The caller has written the image's record and holds the claims lock: what is found here stays.
 pub(super) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
-    let suspects = durability::Suspects::read(layout)?;
+    let unflushed = durability::UnflushedLayers::read(layout)?;
     let is_usable =
-        |layer: &Layer| Ok(!suspects.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?);
+        |layer: &Layer| Ok(!unflushed.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?);
     image.layers.iter().map(is_usable).collect()
 }
 
@@ -119,13 +119,13 @@ impl<'a> Pull<'a> {
             // More than read at once: one that has read its layer may have to wait for those below.
             for _ in 1..missing.min(WORKERS) {
                 // Where no more threads are to be had, those there are do all the work.
-                let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.work()));
+                let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.run_worker()));
                 if let Err(error) = worker {
                     tracing::info!(%error, "pulling-with-fewer-workers");
                     break;
                 }
             }
-            self.work();
+            self.run_worker();
         });
         let progress = self.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
         progress.failure.map_or(Ok(()), |(_, error)| Err(error))
@@ -133,9 +133,9 @@ impl<'a> Pull<'a> {
 
     /// Takes layers bottom first. All workers wait only for lower layers, of this process or another, so that the
     /// lowest unfinished layer of all is always being worked on.
-    fn work(&self) {
-        while let Some((index, reading)) = self.take() {
-            match self.session(index).in_scope(|| self.build(index, reading)) {
+    fn run_worker(&self) {
+        while let Some((index, permit)) = self.next_layer() {
+            match self.session(index).in_scope(|| self.pull_layer(index, permit)) {
                 Ok(()) => self.publish(index),
                 Err(error) => self.fail(index, error),
             }
@@ -143,7 +143,7 @@ impl<'a> Pull<'a> {
     }
 
     /// The next layer, and the permission to read it.
-    fn take(&self) -> Option<(usize, Reading<'_, 'a>)> {
+    fn next_layer(&self) -> Option<(usize, ReadPermit<'_, 'a>)> {
         let mut progress = self.progress();
         loop {
             while *progress.published.get(progress.next)? {
@@ -152,7 +152,7 @@ impl<'a> Pull<'a> {
             if progress.reading < self.readers {
                 progress.reading += 1;
                 progress.next += 1;
-                return Some((progress.next - 1, Reading(self)));
+                return Some((progress.next - 1, ReadPermit(self)));
             }
             progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
@@ -164,23 +164,25 @@ impl<'a> Pull<'a> {
         tracing::info_span!("build-layer", blobID = blob_id, chainID = %chain_id, parentChainID = parent)
     }
 
-    fn build(&self, index: usize, reading: Reading<'_, '_>) -> Result<(), Error> {
-        match self.build_once(index, Some(reading)) {
-            Err(error) if error.is_wrong_layer() && self.fetcher.leave_mirrors() => {
+    fn pull_layer(&self, index: usize, permit: ReadPermit<'_, '_>) -> Result<(), Error> {
+        match self.pull_layer_once(index, Some(permit)) {
+            Err(error) if error.is_wrong_layer() && self.fetcher.disable_mirrors() => {
                 tracing::info!(%error, "mirror-sent-wrong-layer");
-                self.build_once(index, None)
+                self.pull_layer_once(index, None)
             }
             built => built,
         }
     }
 
-    fn build_once(&self, index: usize, reading: Option<Reading<'_, '_>>) -> Result<(), Error> {
+    fn pull_layer_once(&self, index: usize, permit: Option<ReadPermit<'_, '_>>) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
-        build::build(self.store, &self.layers[index].chain_id, keep_waiting, |path| self.unpack(index, path, reading))
+        publish::publish_layer(self.store, &self.layers[index].chain_id, keep_waiting, |path| {
+            self.unpack(index, path, permit)
+        })
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
-    fn unpack(&self, index: usize, path: &Path, reading: Option<Reading<'_, '_>>) -> Result<u64, Error> {
+    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<u64, Error> {
         let layer = &self.layers[index];
         // Sessions that overlap: a layer is unpacked while it is downloaded.
         let downloading = tracing::info_span!("downloading-layer");
@@ -189,10 +191,10 @@ impl<'a> Pull<'a> {
             .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
         drop(downloading);
         let unpacked = unpacked.map_err(|failure| match failure {
-            Failure::Volume(error) => error,
-            Failure::Layer(error) => unpack_error(&layer.blob_id, error),
+            UnpackFailure::Volume(error) => error,
+            UnpackFailure::Layer(error) => unpack_error(&layer.blob_id, error),
         })?;
-        drop(reading);
+        drop(permit);
         self.wait_for_parents(index)?;
         let volume = open_directory(path)?;
         // Only a layer that leaves something open pays for looking at its parents.
@@ -205,14 +207,14 @@ impl<'a> Pull<'a> {
     /// Makes the volume for a layer; where it is to be a copy of its parent, once that is there.
     fn make_volume(&self, index: usize, path: &Path) -> Result<OwnedFd, Error> {
         let mut parent = None;
-        if self.store.driver.stacks_volumes() {
+        if self.store.driver.volumes_are_snapshots() {
             self.wait_for_parents(index)?;
             let below = index.checked_sub(1).map(|below| self.layers[below].chain_id.as_str());
             parent = below.map(|below| self.store.layout.volume(below));
         }
         self.store.driver.create_volume(path, parent.as_deref())?;
         if parent.is_none() {
-            self.owner.take(path)?;
+            self.owner.chown(path)?;
         }
         Ok(open_directory(path)?)
     }
@@ -229,7 +231,7 @@ impl<'a> Pull<'a> {
             expected,
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.whiteouts,
-            read_ahead: if self.store.driver.stacks_volumes() {
+            read_ahead: if self.store.driver.volumes_are_snapshots() {
                 READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
             } else {
                 0
@@ -283,9 +285,9 @@ impl<'a> Pull<'a> {
 
 /// The permission to read a layer, until it is dropped. Given bottom first, so that the layers below a layer that waits
 /// for them have theirs or are done.
-struct Reading<'p, 'a>(&'p Pull<'a>);
+struct ReadPermit<'p, 'a>(&'p Pull<'a>);
 
-impl Drop for Reading<'_, '_> {
+impl Drop for ReadPermit<'_, '_> {
     fn drop(&mut self) {
         self.0.progress().reading -= 1;
         self.0.changed.notify_all();

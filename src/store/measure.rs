@@ -20,8 +20,8 @@ impl Store {
     /// record of every image.
     pub fn layer_sizes(&self) -> Result<LayerSizes, Error> {
         self.check_initialised()?;
-        if let Some(lender) = self.lender()? {
-            return lender.store.layer_sizes();
+        if let Some(layer_store) = self.layer_store()? {
+            return layer_store.store.layer_sizes();
         }
         let in_use = garbage::layers_in_use(self, &[])?;
         let mut sums = LayerSizes::default();

@@ -12,7 +12,7 @@
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
 //!        shared-layers.json, lent/       layers that are, or are also, another store's (shared.rs)
-//!        documents/     what registries said of images whose layers are there (documents.rs)
+//!        documents/     manifests and configs of images whose layers are there (manifest_cache.rs)
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
 //!   tmp/create.<id>/           an image being made, under the image's lock
 //!       delete.<id>/           an image being removed, under the image's lock
@@ -33,20 +33,20 @@
 //! Clean waits for none of the first two: what is locked is alive.
 
 mod backing_file;
-mod build;
 mod create;
 mod delete;
 mod delete_store;
 mod dependencies;
-mod documents;
 mod durability;
 mod flatten;
 mod garbage;
 mod id;
 mod init;
 mod layers;
+mod manifest_cache;
 mod measure;
 mod namespace;
+mod publish;
 mod removal;
 mod shared;
 mod sizes;
@@ -55,11 +55,11 @@ mod volumes;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub use create::{CleanFirst, Created, Request};
+pub use create::{CleanFirst, CreateRequest, Created};
 pub use delete::Deleted;
 pub use durability::flush;
 pub use garbage::Cleaned;
-pub use id::{Argument, ImageId};
+pub use id::{ImageId, ImageSelector};
 pub use init::InitRequest;
 pub use measure::LayerSizes;
 
@@ -197,13 +197,13 @@ pub enum Error {
     CannotShare(String, &'static str),
     /// The layers are in a store that is not there.
     #[error("the store {0}, which keeps the layers of this one, is not initialised: run init-store on it")]
-    LenderIsMissing(String),
+    LayerStoreMissing(String),
     /// Shared layers cannot be used that way.
     #[error("the layers of this store are shared with another one: {0}")]
     SharedLayersNeed(&'static str),
     /// Images of another store would lose their layers.
     #[error("images of the store {0} need layers of this one: delete that store first, or {1} if it is lost")]
-    LayersAreLent(String, PathBuf),
+    LayersInUse(String, PathBuf),
     /// `delete-store` on something that is no store.
     #[error("refusing to delete possibly corrupted store: {0} is not a store: it has no {1}")]
     NotAStore(String, &'static str),
@@ -392,7 +392,7 @@ mod tests {
         let reading = || unpack(unpacker::Error::Source(full()));
         assert!(writing().is_full() && Error::OfImage(Box::new(writing()), "docker:///a".into()).is_full());
         assert!(!reading().is_full() && !Error::OfImage(Box::new(reading()), "docker:///a".into()).is_full());
-        let document = fetcher::Error::Document(PathError::new("read", "index.json", full()));
+        let document = fetcher::Error::ManifestOrIndex(PathError::new("read", "index.json", full()));
         assert!(!Error::Fetch(document).is_full());
         assert!(Error::Path(PathError::new("mkdir", "images/x", full())).is_full());
     }

@@ -66,7 +66,7 @@ pub(super) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error>
 }
 
 /// Writes the mappings of a new store.
-pub(super) fn settle(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+pub(super) fn record(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
     if files::exists(&layout.namespace_file())? {
         return Ok(());
     }
@@ -94,7 +94,7 @@ mod tests {
     fn is_written_once_and_compared_later() {
         let (_directory, layout) = store();
         check(&layout, &mapped(&["0:1000:1"])).unwrap();
-        settle(&layout, &IdMappings::identity()).unwrap();
+        record(&layout, &IdMappings::identity()).unwrap();
         let content = fs::read_to_string(layout.namespace_file()).unwrap();
         assert_eq!(content, "{\"uid-mappings\":[],\"gid-mappings\":[]}\n");
         check(&layout, &IdMappings::identity()).unwrap();
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_order_of_mappings_does_not_matter_and_they_are_sorted_as_text() {
         let (_directory, layout) = store();
-        settle(&layout, &mapped(&["1:100000:65000", "0:1000:1"])).unwrap();
+        record(&layout, &mapped(&["1:100000:65000", "0:1000:1"])).unwrap();
         let content = fs::read_to_string(layout.namespace_file()).unwrap();
         assert_eq!(content, "{\"uid-mappings\":[\"0:1000:1\",\"1:100000:65000\"],\"gid-mappings\":[]}\n");
         check(&layout, &mapped(&["0:1000:1", "1:100000:65000"])).unwrap();

@@ -4,7 +4,7 @@ use super::{Error, ImageId, Store, dependencies};
 use crate::sys::files;
 
 /// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
-pub(super) fn remove_unfinished(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(super) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
     for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
         if files::exists(&path)? && !files::is_directory(&path)? {
             // No image, and none of this program's making: a link may lead to somebody else's.
@@ -19,13 +19,13 @@ pub(super) fn remove_unfinished(store: &Store, id: &ImageId) -> Result<(), Error
 
 /// Removes what is unfinished of an image and, unless the image itself is there, its record. The caller holds the image's
 /// lock.
-pub(super) fn abandon(store: &Store, id: &ImageId) -> Result<(), Error> {
-    remove_unfinished(store, id)?;
+pub(super) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), Error> {
+    finish_removal(store, id)?;
     if files::exists(&store.layout.image(id.as_str()))? {
         return Ok(());
     }
-    if let Some(lender) = store.lender()? {
-        lender.give_back(id)?;
+    if let Some(layer_store) = store.layer_store()? {
+        layer_store.release(id)?;
     }
     Ok(dependencies::remove(&store.layout, &dependencies::image_key(id.as_str()))?)
 }

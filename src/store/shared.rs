@@ -1,23 +1,23 @@
 //! Layers that stores with different id mappings share.
 //!
-//! One store, the lender, keeps layers with the ids that images have. Others, the borrowers, keep none: they mount the
-//! lender's so that they show the borrower's ids (see `driver/overlay_xfs/shared.rs`). What tells of this:
+//! One store, the layer store, keeps layers with the ids that images have. Others, the client stores, keep none: they
+//! mount the layers of the layer store so that they show their own ids (see `driver/overlay_xfs/shared.rs`). The records:
 //!
 //! ```text
-//! <borrower>/meta/shared-layers.json       the lender's path, and what the borrower is called there; root's
-//! <lender>/meta/lent/<borrower>/store      the borrower's path
-//!                              /<id>.json  the layers that an image of the borrower needs
-//!                   /new.<borrower>/       one that is being made
+//! <client>/meta/shared-layers.json        path of the layer store, and the client's name there; root's
+//! <layer store>/meta/lent/<client>/store      path of the client store
+//!                                 /<id>.json  the layers that an image of the client needs
+//!                        /new.<client>/       a registration being made
 //! ```
 //!
-//! A record is made after the borrower's own of the same image and removed before it, so whatever the borrower does not
-//! have on record is not lent. The lender's clean cannot ask a borrower that is not mounted: it takes the records'
-//! word, except where another store was made at the borrower's path.
+//! A record is made after the client's own of the same image and removed before it, so whatever the client does not have
+//! on record is not registered. A clean of the layer store cannot ask a client store that is not mounted: it trusts the
+//! records, except where another store was made at the client's path.
 //!
-//! A borrower belongs to somebody else, whom the lender's layers do not. So its record counts only if it is root's, and
-//! no command on the lender waits for, or fails by, what is in a borrower.
+//! A client store may belong to an ordinary user, whom the layers do not. So its record counts only if root owns it, and
+//! no command on the layer store waits for, or fails by, what is in a client store.
 //!
-//! Locks of the borrower are taken before the lender's.
+//! Locks of the client store are taken before those of the layer store.
 
 use std::ffi::OsString;
 use std::fs;
@@ -40,15 +40,15 @@ use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 use crate::sys::remove_tree::remove_tree;
 
-const BORROWER: &str = "store";
-const MAKING: &str = "new.";
+const CLIENT_PATH: &str = "store";
+const STAGING: &str = "new.";
 
 /// Where a store's layers are, as it has it on record.
 #[derive(Debug, Deserialize, Serialize)]
 struct Record {
-    /// The lender's path.
+    /// The layer store's path.
     store: PathBuf,
-    /// What the borrower is called there. Another store at the same path has another name.
+    /// What the client store is called there. Another store at the same path has another name.
     name: u64,
 }
 
@@ -67,76 +67,76 @@ impl Record {
 }
 
 /// The store that keeps another one's layers.
-pub(super) struct Lender {
+pub(super) struct LayerStore {
     pub(super) store: Store,
-    /// What the one borrower is called there.
+    /// What the one client store is called there.
     name: u64,
 }
 
 impl Store {
     /// The store that keeps this one's layers, where that is another.
-    pub(super) fn lender(&self) -> Result<Option<Lender>, Error> {
+    pub(super) fn layer_store(&self) -> Result<Option<LayerStore>, Error> {
         match Record::read(&self.layout)? {
             Some(_) if self.caller != Caller::Root => Err(Error::SharedLayersNeed("only root can use them")),
-            Some(Record { store, name }) => Ok(Some(Lender::new(self, &store, name)?)),
+            Some(Record { store, name }) => Ok(Some(LayerStore::new(self, &store, name)?)),
             None => Ok(None),
         }
     }
 
-    /// Refuses a lender that cannot be one, and another than the store has already.
-    fn check_lender(&self, path: &Path) -> Result<(), Error> {
+    /// Refuses a layer store that cannot be one, and another than the store has already.
+    fn check_layer_store(&self, path: &Path) -> Result<(), Error> {
         let path = fs::canonicalize(path).on("resolve", path)?;
         let is_initialised = files::exists(&self.layout.namespace_file())?;
         if is_initialised && Record::read(&self.layout)?.is_none_or(|record| record.store != path) {
             return Err(Error::SharedLayersDiffer);
         }
-        let lender = Lender::new(self, &path, 0)?;
-        if !lender.store.is_initialised()? {
-            return lender.refuse("it is no store yet: run init-store on it first");
+        let layer_store = LayerStore::new(self, &path, 0)?;
+        if !layer_store.store.is_initialised()? {
+            return layer_store.refuse("it is no store yet: run init-store on it first");
         }
         if fs::canonicalize(self.layout.root()).is_ok_and(|root| root == path) {
-            return lender.refuse("a store cannot share its layers with itself");
+            return layer_store.refuse("a store cannot share its layers with itself");
         }
-        if Record::read(&lender.store.layout)?.is_some() {
-            return lender.refuse("its own layers are those of another store: name that one");
+        if Record::read(&layer_store.store.layout)?.is_some() {
+            return layer_store.refuse("its own layers are those of another store: name that one");
         }
-        lender.check_ids()
+        layer_store.check_ids()
     }
 
-    /// Checks that the store at `lender` can keep this one's layers.
-    pub(super) fn try_lender(&self, lender: &Path, mappings: &IdMappings) -> Result<(), Error> {
-        self.check_lender(lender)?;
-        let lender = Lender::new(self, lender, 0)?.store;
-        self.driver.check_shared(&SharedLayers { layout: &lender.layout, mappings })?;
-        lender.check_initialised()
+    /// Checks that the store at `layer_store` can keep this one's layers.
+    pub(super) fn try_layer_store(&self, layer_store: &Path, mappings: &IdMappings) -> Result<(), Error> {
+        self.check_layer_store(layer_store)?;
+        let layer_store = LayerStore::new(self, layer_store, 0)?.store;
+        self.driver.check_shared(&SharedLayers { layout: &layer_store.layout, mappings })?;
+        layer_store.check_initialised()
     }
 
-    /// Makes the store at `lender` keep this one's layers.
-    pub(super) fn borrow_from(&self, lender: &Path) -> Result<(), Error> {
-        self.check_lender(lender)?;
-        if let Some(present) = self.lender()? {
+    /// Makes the store at `layer_store` keep this one's layers.
+    pub(super) fn register_with(&self, layer_store: &Path) -> Result<(), Error> {
+        self.check_layer_store(layer_store)?;
+        if let Some(present) = self.layer_store()? {
             // It may have been deleted and made again.
-            return present.enter(&self.layout);
+            return present.register(&self.layout);
         }
-        let store = fs::canonicalize(lender).on("resolve", lender)?;
+        let store = fs::canonicalize(layer_store).on("resolve", layer_store)?;
         let name = random_number()?;
-        Lender::new(self, &store, name)?.enter(&self.layout)?;
+        LayerStore::new(self, &store, name)?.register(&self.layout)?;
         let (path, temporary) = (self.layout.shared_layers_file(), self.layout.tmp().join("shared-layers.json"));
         let content = serde_json::to_vec(&Record { store, name }).on("write", &path)?;
         Ok(files::replace_flushed(&path, &temporary, &content, 0o644)?)
     }
 
     /// Chain ids of all layers that images of other stores need.
-    pub(super) fn lent_layers(&self) -> Result<Vec<String>, Error> {
-        remove_unfinished(&self.layout)?;
+    pub(super) fn registered_layers(&self) -> Result<Vec<String>, Error> {
+        finish_removal(&self.layout)?;
         let mut layers = Vec::new();
-        for borrower in Borrower::all(&self.layout)? {
-            if borrower.is_replaced() {
-                tracing::info!(store = %borrower.path.display(), "borrower-was-replaced");
-                remove_tree(&borrower.records)?;
+        for client_store in ClientStore::all(&self.layout)? {
+            if client_store.is_replaced() {
+                tracing::info!(store = %client_store.path.display(), "client-store-was-replaced");
+                remove_tree(&client_store.records)?;
                 continue;
             }
-            for record in borrower.images()? {
+            for record in client_store.images()? {
                 // One that was deleted since needs nothing.
                 layers.extend(dependencies::read_at(&record).map_err(Error::Record)?.unwrap_or_default());
             }
@@ -145,21 +145,21 @@ impl Store {
     }
 
     /// Fails if images of other stores need this one's layers.
-    pub(super) fn check_nothing_is_lent(&self) -> Result<(), Error> {
-        for borrower in Borrower::all(&self.layout)? {
-            if !borrower.is_replaced() && !borrower.images()?.is_empty() {
-                return Err(Error::LayersAreLent(borrower.path.display().to_string(), borrower.records));
+    pub(super) fn check_no_client_needs_layers(&self) -> Result<(), Error> {
+        for client_store in ClientStore::all(&self.layout)? {
+            if !client_store.is_replaced() && !client_store.images()?.is_empty() {
+                return Err(Error::LayersInUse(client_store.path.display().to_string(), client_store.records));
             }
         }
         Ok(())
     }
 }
 
-impl Lender {
-    fn new(borrower: &Store, path: &Path, name: u64) -> Result<Self, Error> {
-        let driver = driver::named(borrower.driver.name(), driver::Options::default())?;
-        let store = Store::new(path, driver, borrower.caller)?;
-        Ok(Lender { store, name })
+impl LayerStore {
+    fn new(client_store: &Store, path: &Path, name: u64) -> Result<Self, Error> {
+        let driver = driver::named(client_store.driver.name(), driver::Options::default())?;
+        let store = Store::new(path, driver, client_store.caller)?;
+        Ok(LayerStore { store, name })
     }
 
     fn refuse<T>(&self, reason: &'static str) -> Result<T, Error> {
@@ -173,21 +173,21 @@ impl Lender {
         self.refuse("its layers have the ids of its own mappings: it must be one without")
     }
 
-    /// Puts the borrower on record, where it is not. What is there under its name is its own.
-    fn enter(&self, borrower: &Layout) -> Result<(), Error> {
-        let path = fs::canonicalize(borrower.root()).on("resolve", borrower.root())?;
-        let (lent, records) = (self.store.layout.lent(), self.records());
-        match files::read_small(&records.join(BORROWER))? {
+    /// Puts the client store on record, where it is not. What is there under its name is its own.
+    fn register(&self, client_store: &Layout) -> Result<(), Error> {
+        let path = fs::canonicalize(client_store.root()).on("resolve", client_store.root())?;
+        let (lent, records) = (self.store.layout.client_stores(), self.records());
+        match files::read_small(&records.join(CLIENT_PATH))? {
             Some((known, _)) if known == path.as_os_str().as_encoded_bytes() => return Ok(()),
             Some(_) => return self.refuse("it lends them to another store under this one's name"),
             None => self.check_ids()?,
         }
         files::ensure_directory(&lent)?;
-        let making = lent.join(format!("{MAKING}{}", self.name));
+        let making = lent.join(format!("{STAGING}{}", self.name));
         remove_tree(&making)?;
         fs::create_dir(&making).on("mkdir", &making)?;
         let content = path.as_os_str().as_encoded_bytes();
-        files::replace_flushed(&making.join(BORROWER), &making.join("new"), content, 0o644)?;
+        files::replace_flushed(&making.join(CLIENT_PATH), &making.join("new"), content, 0o644)?;
         Ok(fs::rename(&making, &records).on("rename", &making)?)
     }
 
@@ -199,7 +199,7 @@ impl Lender {
             ));
         }
         if !self.store.is_initialised()? {
-            return Err(Error::LenderIsMissing(self.store.layout.root().display().to_string()));
+            return Err(Error::LayerStoreMissing(self.store.layout.root().display().to_string()));
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Lender {
     /// Puts an image's layers in use, and tells which are there. The caller holds the image's lock.
     pub(super) fn claim(
         &self,
-        borrower: &Layout,
+        client_store: &Layout,
         id: &ImageId,
         image: &Image,
         layers: &[&ChainId],
@@ -216,9 +216,9 @@ impl Lender {
         let _claims = lock::share_whole(&layout.lock_file())?;
         // The store may be on its way out.
         if !files::exists(&layout.namespace_file())? {
-            return Err(Error::LenderIsMissing(layout.root().display().to_string()));
+            return Err(Error::LayerStoreMissing(layout.root().display().to_string()));
         }
-        self.enter(borrower)?;
+        self.register(client_store)?;
         dependencies::write_at(&self.record(id), &self.temporary(id), layers)?;
         Ok(layers::claim(layout, image)?)
     }
@@ -228,32 +228,33 @@ impl Lender {
         dependencies::write(&self.store.layout, &self.temporary(id), key, layers)
     }
 
-    /// Tells the lender that an image needs its layers no more. The caller holds the image's lock.
-    pub(super) fn give_back(&self, id: &ImageId) -> Result<(), PathError> {
+    /// Tells the layer store that an image needs its layers no more. The caller holds the image's lock.
+    pub(super) fn release(&self, id: &ImageId) -> Result<(), PathError> {
         files::remove_if_there(&self.temporary(id))?;
         files::remove_if_there(&self.record(id))
     }
 
-    /// Gives back what is lent to images that `borrower` knows nothing of.
-    pub(super) fn give_back_unknown(&self, borrower: &Store) -> Result<(), Error> {
+    /// Gives back what is lent to images that `client_store` knows nothing of.
+    pub(super) fn release_unknown(&self, client_store: &Store) -> Result<(), Error> {
         for record in images_of(&self.records())? {
             let Some(Ok(id)) = record.file_stem().and_then(|id| id.to_str()).map(ImageId::new) else { continue };
-            let Some(_lock) = lock::try_own(&borrower.layout.lock_file(), &id.lock_name())? else { continue };
-            if !dependencies::recorded_images(&borrower.layout)?.iter().any(|recorded| *recorded == id.to_string()) {
-                self.give_back(&id)?;
+            let Some(_lock) = lock::try_own(&client_store.layout.lock_file(), &id.lock_name())? else { continue };
+            if !dependencies::recorded_images(&client_store.layout)?.iter().any(|recorded| *recorded == id.to_string())
+            {
+                self.release(&id)?;
             }
         }
         Ok(())
     }
 
-    /// Tells the lender that there is no borrower any more.
-    pub(super) fn forget_borrower(&self) -> Result<(), PathError> {
+    /// Tells the layer store that there is no client store any more.
+    pub(super) fn deregister(&self) -> Result<(), PathError> {
         remove_tree(&self.records())
     }
 
-    /// The records of this borrower.
+    /// The records of this client_store.
     fn records(&self) -> PathBuf {
-        self.store.layout.lent().join(self.name.to_string())
+        self.store.layout.client_stores().join(self.name.to_string())
     }
 
     fn record(&self, id: &ImageId) -> PathBuf {
@@ -266,19 +267,19 @@ impl Lender {
 }
 
 /// A store that uses another one's layers, as the other one has it on record.
-struct Borrower {
+struct ClientStore {
     path: PathBuf,
     records: PathBuf,
 }
 
-impl Borrower {
-    fn all(lender: &Layout) -> Result<Vec<Self>, Error> {
+impl ClientStore {
+    fn all(layer_store: &Layout) -> Result<Vec<Self>, Error> {
         let mut all = Vec::new();
-        for name in files::names(&lender.lent())?.iter().filter(|name| !name.starts_with(MAKING)) {
-            let records = lender.lent().join(name);
+        for name in files::names(&layer_store.client_stores())?.iter().filter(|name| !name.starts_with(STAGING)) {
+            let records = layer_store.client_stores().join(name);
             // Without that, it is being removed: no image of its is there.
-            let Some((path, _)) = files::read_small(&records.join(BORROWER))? else { continue };
-            all.push(Borrower { path: OsString::from_vec(path).into(), records });
+            let Some((path, _)) = files::read_small(&records.join(CLIENT_PATH))? else { continue };
+            all.push(ClientStore { path: OsString::from_vec(path).into(), records });
         }
         Ok(all)
     }
@@ -297,14 +298,15 @@ impl Borrower {
     }
 }
 
-/// Removes what is left of borrowers that died before they were on record.
-fn remove_unfinished(lender: &Layout) -> Result<(), PathError> {
-    let names = files::names(&lender.lent())?;
-    let paths = names.iter().filter(|name| name.starts_with(MAKING)).map(|name| lender.lent().join(name));
+/// Removes what is left of client stores that died before they were on record.
+fn finish_removal(layer_store: &Layout) -> Result<(), PathError> {
+    let names = files::names(&layer_store.client_stores())?;
+    let paths =
+        names.iter().filter(|name| name.starts_with(STAGING)).map(|name| layer_store.client_stores().join(name));
     paths.filter(|path| is_old(path)).try_for_each(|path| remove_tree(&path))
 }
 
-/// The records of a borrower's images.
+/// The records of a client store's images.
 fn images_of(records: &Path) -> Result<Vec<PathBuf>, PathError> {
     let names = files::names(records)?;
     Ok(names.iter().filter(|name| name.ends_with(".json")).map(|name| records.join(name)).collect())

@@ -94,7 +94,7 @@ pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Er
     };
     match renamed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::StorageFull && store.driver.remove_volume_at_once(volume)? => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::StorageFull && store.driver.try_remove_atomically(volume)? => Ok(None),
         renamed => Ok(renamed.on("rename", volume).map(|()| Some(dead))?),
     }
 }

@@ -17,7 +17,7 @@ pub fn hide_values(arguments: &[OsString], flag: &str) {
     if !arguments.iter().any(is_flag) {
         return;
     }
-    let Some((start, end)) = place() else { return };
+    let Some((start, end)) = argv_range() else { return };
     let pointer = std::ptr::with_exposed_provenance_mut::<u8>(start);
     // SAFETY: the kernel laid the arguments out between these addresses at execve(2), in memory that stays mapped,
     // readable and writable, for the life of the process (proc_pid_stat(5), arg_start). Nobody else has a reference
@@ -63,7 +63,7 @@ fn value(argument: &[u8], flag: &str) -> Value {
 
 /// First and last address of the arguments, fields 48 and 49 of `/proc/self/stat`. The second field, the program's
 /// name, ends with the last parenthesis.
-fn place() -> Option<(usize, usize)> {
+fn argv_range() -> Option<(usize, usize)> {
     let stat = fs::read("/proc/self/stat").ok()?;
     let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
     let fields = str::from_utf8(&stat[end_of_name + 1..]).ok()?;
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_kernel_tells_where_the_arguments_are() {
-        let (start, end) = place().unwrap();
+        let (start, end) = argv_range().unwrap();
         let arguments: usize = std::env::args_os().map(|argument| argument.len() + 1).sum();
         assert_eq!(end - start, arguments);
     }

@@ -71,7 +71,7 @@ fn take(file: &Path, name: &str, kind: i32, keep_waiting: impl Fn() -> bool) -> 
     let range = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: place(name),
+        l_start: lock_offset(name),
         l_len: 1,
         l_pid: 0,
     };
@@ -84,7 +84,7 @@ fn take(file: &Path, name: &str, kind: i32, keep_waiting: impl Fn() -> bool) -> 
 }
 
 /// Two names at one place would wait for each other for nothing; among 2^62 places there are none.
-fn place(name: &str) -> i64 {
+fn lock_offset(name: &str) -> i64 {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let number = digest[..8].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     (number >> 2) as i64
@@ -136,7 +136,7 @@ mod tests {
     /// The setuid helper takes this one and has no digests.
     #[test]
     fn the_place_that_the_helper_knows_is_the_right_one() {
-        assert_eq!(place("projectids"), drax::xfs::PROJECT_IDS_LOCK);
+        assert_eq!(lock_offset("projectids"), drax::xfs::PROJECT_IDS_LOCK);
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Owner {
     ///
     /// # Errors
     /// Those of lchown(2).
-    pub fn take(self, path: &Path) -> Result<(), PathError> {
+    pub fn chown(self, path: &Path) -> Result<(), PathError> {
         if self == Owner::default() {
             return Ok(());
         }
@@ -34,7 +34,7 @@ impl Owner {
     ///
     /// # Errors
     /// Those of fchownat(2).
-    pub fn take_open(self, file: impl AsFd) -> io::Result<()> {
+    pub fn chown_fd(self, file: impl AsFd) -> io::Result<()> {
         if self == Owner::default() {
             return Ok(());
         }
@@ -46,10 +46,10 @@ impl Owner {
     ///
     /// # Errors
     /// Those of lchown(2) but `ENOENT`.
-    pub fn take_if_there(self, path: &Path) -> Result<(), PathError> {
-        match self.take(path) {
+    pub fn chown_if_exists(self, path: &Path) -> Result<(), PathError> {
+        match self.chown(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            taken => taken,
+            given => given,
         }
     }
 }

@@ -9,7 +9,7 @@ pub fn ignore_file_size_limit() {
 
 /// Has the ends of this program's children be waited for: whoever starts it may have left the kernel to forget them, which
 /// programs inherit (`SIG_IGN` for SIGCHLD in sigaction(2)).
-pub fn hear_of_children() {
+pub fn reset_sigchld() {
     // SAFETY: what a signal does by default runs no code of this program.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }

@@ -85,7 +85,7 @@ pub fn fork_into_namespace() -> io::Result<Side> {
         ForkResult::Parent { child } => {
             drop(inside);
             let outside = Outside { socket: outside, child };
-            match outside.hear_of_success() {
+            match outside.wait_until_ready() {
                 Ok(()) => Ok(Side::Outside(outside)),
                 Err(error) => {
                     outside.wait()?;
@@ -99,18 +99,18 @@ pub fn fork_into_namespace() -> io::Result<Side> {
 impl Inside {
     fn become_root_of_namespace(&self, parent: Pid) -> io::Result<()> {
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        self.tell(unshare(CloneFlags::CLONE_NEWUSER))?;
+        self.report(unshare(CloneFlags::CLONE_NEWUSER))?;
         if receive(&self.socket)? != MAPPED {
             return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
         }
-        self.tell(become_root())?;
+        self.report(become_root())?;
         // Changing ids forgets it; whoever died before it was said again is not heard of.
         set_parent_process_death_signal(Some(Signal::KILL))?;
         if getppid() == parent { Ok(()) } else { Err(io::Error::from(io::ErrorKind::ConnectionAborted)) }
     }
 
     /// Tells the parent how a step ended.
-    fn tell(&self, result: nix::Result<()>) -> io::Result<()> {
+    fn report(&self, result: nix::Result<()>) -> io::Result<()> {
         let number = result.err().map_or(0, |errno| errno as i32);
         send(&self.socket, &number.to_ne_bytes(), SendFlags::NOSIGNAL)?;
         Ok(result?)
@@ -135,7 +135,7 @@ impl Outside {
     /// That the child could not become root, and those of waitpid(2).
     pub fn serve(self, mut answer: impl FnMut(&[u8]) -> Vec<u8>) -> io::Result<Ended> {
         let mut sent = send(&self.socket, MAPPED, SendFlags::NOSIGNAL);
-        if let Err(error) = self.hear_of_success() {
+        if let Err(error) = self.wait_until_ready() {
             self.wait()?;
             return Err(error);
         }
@@ -157,13 +157,13 @@ impl Outside {
     ///
     /// # Errors
     /// Those of waitpid(2).
-    pub fn abandon(self) -> io::Result<Ended> {
+    pub fn give_up(self) -> io::Result<Ended> {
         rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both)?;
         self.wait()
     }
 
     /// Waits for what [`Inside::tell`] tells.
-    fn hear_of_success(&self) -> io::Result<()> {
+    fn wait_until_ready(&self) -> io::Result<()> {
         match self.receive()?.first_chunk().map(|number| i32::from_ne_bytes(*number)) {
             Some(0) => Ok(()),
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
@@ -200,7 +200,7 @@ pub fn with_ids(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
         ForkResult::Child => {
             drop(outside);
             let inside = Inside { socket: inside };
-            if inside.tell(unshare(CloneFlags::CLONE_NEWUSER)).is_ok() {
+            if inside.report(unshare(CloneFlags::CLONE_NEWUSER)).is_ok() {
                 let mut nothing = [0; 1];
                 // Until the parent has what it wants, or is gone.
                 let _ = recv(&inside.socket, &mut nothing[..], RecvFlags::empty());
@@ -211,13 +211,13 @@ pub fn with_ids(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
         ForkResult::Parent { child } => {
             drop(inside);
             let outside = Outside { socket: outside, child };
-            let namespace = outside.hear_of_success().and_then(|()| {
+            let namespace = outside.wait_until_ready().and_then(|()| {
                 let process = PathBuf::from(format!("/proc/{child}"));
                 fs::write(process.join("uid_map"), uid_map)?;
                 fs::write(process.join("gid_map"), gid_map)?;
                 Ok(File::open(process.join("ns/user"))?.into())
             });
-            outside.abandon()?;
+            outside.give_up()?;
             namespace
         }
     }

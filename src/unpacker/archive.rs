@@ -67,7 +67,7 @@ pub enum ArchiveError {
 
 /// What an entry is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Regular,
     Sparse(SparseMap),
     HardLink,
@@ -82,7 +82,7 @@ pub(super) enum Kind {
 /// One entry, all its headers taken together.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     /// As in the archive, not checked in any way.
     pub(super) name: Vec<u8>,
     /// Target of a hard link or symlink, not checked in any way.
@@ -209,14 +209,14 @@ impl<R: BufRead> Archive<R> {
         };
         self.begin_body(if has_body(&kind) { stored } else { 0 });
         let kind = match kind {
-            Kind::Regular => self.sparse_kind(header, &mut pax)?,
+            EntryKind::Regular => self.sparse_kind(header, &mut pax)?,
             kind => kind,
         };
         Ok(Entry { kind, name, link, mode, uid, gid, mtime, xattrs: pax.xattrs, size: self.body })
     }
 
     /// Tells plain from sparse files and reads the map of the latter, wherever it is.
-    fn sparse_kind(&mut self, header: &Header, pax: &mut Overrides) -> Result<Kind, ArchiveError> {
+    fn sparse_kind(&mut self, header: &Header, pax: &mut Overrides) -> Result<EntryKind, ArchiveError> {
         if header.entry_type() == EntryType::GNUSparse {
             let gnu = header.as_gnu().ok_or(ArchiveError::Header)?;
             let mut list = SegmentList::default();
@@ -229,14 +229,14 @@ impl<R: BufRead> Archive<R> {
                 more = continuation.is_extended();
             }
             let size = numeric(&gnu.realsize).and_then(|size| size.try_into().ok()).ok_or(ArchiveError::SparseMap)?;
-            return list.into_map(size, self.body).map(Kind::Sparse);
+            return list.into_map(size, self.body).map(EntryKind::Sparse);
         }
         match pax.sparse.encoding()? {
-            None => Ok(Kind::Regular),
-            Some((size, Encoding::Records(list))) => list.into_map(size, self.body).map(Kind::Sparse),
+            None => Ok(EntryKind::Regular),
+            Some((size, Encoding::Records(list))) => list.into_map(size, self.body).map(EntryKind::Sparse),
             Some((size, Encoding::Body)) => {
                 let list = self.sparse_map_in_body()?;
-                list.into_map(size, self.body).map(Kind::Sparse)
+                list.into_map(size, self.body).map(EntryKind::Sparse)
             }
         }
     }
@@ -332,25 +332,25 @@ impl<R: BufRead> Archive<R> {
     }
 }
 
-fn kind(header: &Header, name: &[u8]) -> Kind {
+fn kind(header: &Header, name: &[u8]) -> EntryKind {
     // Archives from before POSIX mark directories by a slash only.
     if header.as_old().linkflag == [0] && name.ends_with(b"/") {
-        return Kind::Directory;
+        return EntryKind::Directory;
     }
     match header.entry_type() {
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::Regular,
-        EntryType::Link => Kind::HardLink,
-        EntryType::Symlink => Kind::Symlink,
-        EntryType::Directory => Kind::Directory,
-        EntryType::Fifo => Kind::Fifo,
-        EntryType::Char | EntryType::Block => Kind::Device,
-        other => Kind::Other(other.as_byte()),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => EntryKind::Regular,
+        EntryType::Link => EntryKind::HardLink,
+        EntryType::Symlink => EntryKind::Symlink,
+        EntryType::Directory => EntryKind::Directory,
+        EntryType::Fifo => EntryKind::Fifo,
+        EntryType::Char | EntryType::Block => EntryKind::Device,
+        other => EntryKind::Other(other.as_byte()),
     }
 }
 
 /// Entries that consist of a header only have no body, whatever size they state.
-fn has_body(kind: &Kind) -> bool {
-    matches!(kind, Kind::Regular | Kind::Other(_))
+fn has_body(kind: &EntryKind) -> bool {
+    matches!(kind, EntryKind::Regular | EntryKind::Other(_))
 }
 
 fn size_field(header: &Header) -> Result<u64, ArchiveError> {

@@ -28,21 +28,21 @@ pub(super) fn ids_of(xattr: &Xattr) -> Vec<Id> {
     let mut value = xattr.value.clone();
     match xattr.name.as_encoded_bytes() {
         ACCESS_LIST | DEFAULT_LIST => acl_ids(&mut value).map(|(kind, id)| Id(kind, number(id))).collect(),
-        CAPABILITY => capability_root(&mut value).map(|id| Id(Kind::User, number(id))).into_iter().collect(),
+        CAPABILITY => capability_root(&mut value).map(|id| Id(IdKind::User, number(id))).into_iter().collect(),
         _ => Vec::new(),
     }
 }
 
 /// The id of a user or of a group.
 #[derive(Debug, Clone, Copy)]
-pub struct Id(Kind, u32);
+pub struct Id(IdKind, u32);
 
 impl Id {
     /// Whether the user namespace of this process has it.
     pub(super) fn is_mapped(self) -> bool {
         match self.0 {
-            Kind::User => userns::has_uid(self.1),
-            Kind::Group => userns::has_gid(self.1),
+            IdKind::User => userns::has_uid(self.1),
+            IdKind::Group => userns::has_gid(self.1),
         }
     }
 }
@@ -50,8 +50,8 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::User => write!(f, "user {}", self.1),
-            Kind::Group => write!(f, "group {}", self.1),
+            IdKind::User => write!(f, "user {}", self.1),
+            IdKind::Group => write!(f, "group {}", self.1),
         }
     }
 }
@@ -59,8 +59,8 @@ impl fmt::Display for Id {
 fn translate_acl(value: &mut [u8], ids: &IdMappings) -> Result<(), IdError> {
     for (kind, id) in acl_ids(value) {
         let translated = match kind {
-            Kind::User => ids.uid(number(id))?,
-            Kind::Group => ids.gid(number(id))?,
+            IdKind::User => ids.uid(number(id))?,
+            IdKind::Group => ids.gid(number(id))?,
         };
         id.copy_from_slice(&translated.to_le_bytes());
     }
@@ -68,22 +68,22 @@ fn translate_acl(value: &mut [u8], ids: &IdMappings) -> Result<(), IdError> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum IdKind {
     User,
     Group,
 }
 
 /// <linux/posix_acl_xattr.h>: a version, then entries of tag, permissions and id, all little-endian. What is none of that
 /// is left to the kernel to refuse.
-fn acl_ids(value: &mut [u8]) -> impl Iterator<Item = (Kind, &mut [u8; 4])> {
+fn acl_ids(value: &mut [u8]) -> impl Iterator<Item = (IdKind, &mut [u8; 4])> {
     const HEADER: usize = 4;
     const ENTRY: usize = 8;
     const ACL_USER: u16 = 0x02;
     const ACL_GROUP: u16 = 0x08;
     value.get_mut(HEADER..).unwrap_or_default().chunks_exact_mut(ENTRY).filter_map(|entry| {
         let kind = match u16::from_le_bytes([entry[0], entry[1]]) {
-            ACL_USER => Kind::User,
-            ACL_GROUP => Kind::Group,
+            ACL_USER => IdKind::User,
+            ACL_GROUP => IdKind::Group,
             _ => return None,
         };
         Some((kind, entry.last_chunk_mut()?))

@@ -50,7 +50,7 @@ pub(super) struct Attributes {
 
 /// Attributes that a file is known to have already; setting them again can be spared.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known {
+pub(super) struct AlreadySet {
     pub(super) owner: Option<Owner>,
     pub(super) mode: Option<u32>,
 }
@@ -65,7 +65,7 @@ pub(super) enum Target<'a> {
 
 impl Attributes {
     /// Gives `target` these attributes.
-    pub(super) fn apply(&self, target: &Target<'_>, known: Known) -> Result<(), Error> {
+    pub(super) fn apply(&self, target: &Target<'_>, known: AlreadySet) -> Result<(), Error> {
         if let Some(owner) = self.owner.filter(|owner| known.owner != Some(*owner)) {
             target.chown(owner).map_err(|error| {
                 // The kernel's way to say that a user namespace has no such id.

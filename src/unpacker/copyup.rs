@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, read, write};
 
-use super::attributes::{Attributes, Known, Owner, Target, is_portable};
+use super::attributes::{AlreadySet, Attributes, Owner, Target, is_portable};
 use super::error::Error;
 use super::merged::{MergedFile, MergedView};
 use super::pax::Xattr;
@@ -47,7 +47,7 @@ pub(super) fn copy_up(
 ) -> Result<u64, Error> {
     let failed = |error: io::Error| Error::file("copying up", path, error);
     let named = |is_symlink| Target::Named { directory, name, is_symlink, confinement, path };
-    let (attributes, unknown) = (plain_attributes(&file.stat), Known::default());
+    let (attributes, unknown) = (plain_attributes(&file.stat), AlreadySet::default());
     match dirfd::file_type(&file.stat) {
         FileType::RegularFile => {
             let source = view.open(file, OFlags::RDONLY).map_err(failed)?;

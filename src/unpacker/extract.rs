@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, ftruncate, linkat, m
 use rustix::io::{Errno, write};
 use tracing::debug;
 
-use super::archive::{Archive, Entry, Kind};
+use super::archive::{Archive, Entry, EntryKind};
 use super::attribute_ids;
 use super::attributes::{Attributes, Owner, Target, is_portable};
 use super::error::Error;
@@ -50,7 +50,7 @@ pub(super) fn extract(
         extractor.unpack(entry)?;
     }
     extractor.archive.drain()?;
-    extractor.tree.settle_directories()?;
+    extractor.tree.finish_directories()?;
     Ok(Unpacked {
         size: extractor.size,
         unsettled: extractor.tree.into_unsettled(),
@@ -88,15 +88,15 @@ impl<R: BufRead> Extractor<'_, R> {
 
     fn make(&mut self, entry: Entry, path: &Path) -> Result<(), Error> {
         match entry.kind {
-            Kind::Directory => {
+            EntryKind::Directory => {
                 let attributes = self.attributes(entry, path)?;
                 self.tree.add_directory(path, attributes)
             }
-            Kind::Regular | Kind::Sparse(_) => self.make_file(entry, path),
-            Kind::HardLink => self.make_hard_link(&clean(&self.base, &entry.link), path),
-            Kind::Symlink => self.make_symlink(entry, path),
-            Kind::Fifo => self.make_fifo(entry, path),
-            Kind::Device | Kind::Other(_) => {
+            EntryKind::Regular | EntryKind::Sparse(_) => self.make_file(entry, path),
+            EntryKind::HardLink => self.make_hard_link(&clean(&self.base, &entry.link), path),
+            EntryKind::Symlink => self.make_symlink(entry, path),
+            EntryKind::Fifo => self.make_fifo(entry, path),
+            EntryKind::Device | EntryKind::Other(_) => {
                 debug!(path = %path.display(), kind = ?entry.kind, "skipping-entry");
                 Ok(())
             }
@@ -105,7 +105,7 @@ impl<R: BufRead> Extractor<'_, R> {
 
     fn make_file(&mut self, mut entry: Entry, path: &Path) -> Result<(), Error> {
         let (place, name) = self.tree.parent_of(path)?.ok_or_else(|| is_root("creating file"))?;
-        let (size, kind) = (entry.size, std::mem::replace(&mut entry.kind, Kind::Regular));
+        let (size, kind) = (entry.size, std::mem::replace(&mut entry.kind, EntryKind::Regular));
         let attributes = self.attributes(entry, path)?;
         // Without set-id bits, which writing and chown would clear anyway.
         let mode = attributes.mode & 0o777;
@@ -115,7 +115,7 @@ impl<R: BufRead> Extractor<'_, R> {
             .create(&place, name, |directory, name| openat(directory, name, flags, Mode::from_raw_mode(mode)))
             .map_err(|error| Error::creating("creating file", path, error))?;
         match kind {
-            Kind::Sparse(map) => self.write_sparse(file.as_fd(), &map, path)?,
+            EntryKind::Sparse(map) => self.write_sparse(file.as_fd(), &map, path)?,
             _ => self.write(file.as_fd(), size, path)?,
         }
         self.size = self.size.saturating_add(size);
@@ -160,7 +160,7 @@ impl<R: BufRead> Extractor<'_, R> {
         })?;
         match found {
             Whereabouts::Elsewhere(old) => self.tree.link_later(&place, name, old).map_err(failed),
-            // Making room for a link to itself would remove the file.
+            // ImageCreation room for a link to itself would remove the file.
             Whereabouts::Exists(target, target_name) if target.real == place.real && target_name == name => Ok(()),
             Whereabouts::Exists(target, target_name) => self
                 .tree

@@ -18,7 +18,7 @@ use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
 use super::merged::{MergedFile, MergedView};
 use super::path::{directories, moved, split};
-use super::tree::{Place, Tree, take_below};
+use super::tree::{OpenDir, Tree, take_below};
 use super::whiteout::is_whiteout;
 use super::{Unpacked, WhiteoutFormat};
 use crate::sys::confine::Confinement;
@@ -55,7 +55,7 @@ pub(super) fn finish(
     finisher.make_links()?;
     finisher.remove_idle_whiteouts()?;
     finisher.hide_without_marks()?;
-    finisher.settle_implicit(found)?;
+    finisher.finish_implicit(found)?;
     Ok(finisher.size)
 }
 
@@ -194,7 +194,7 @@ impl Finisher<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, path: &Path) -> io::Result<Rc<Place>> {
+    fn enter(&mut self, path: &Path) -> io::Result<Rc<OpenDir>> {
         self.tree.enter(path).map_err(io::Error::other)
     }
 
@@ -312,7 +312,7 @@ impl Finisher<'_> {
     }
 
     /// Gives implicit directories the attributes of the lower layers' directories that they continue.
-    fn settle_implicit(&mut self, mut found: Found) -> Result<(), Error> {
+    fn finish_implicit(&mut self, mut found: Found) -> Result<(), Error> {
         while let Some((path, ())) = self.implicit.pop_first() {
             let file = self.lower(&path)?;
             found.insert(path, file);
@@ -328,7 +328,7 @@ impl Finisher<'_> {
             let attributes = directory_attributes(&self.parents, file).map_err(failed)?;
             self.tree.set_attributes(path, attributes);
         }
-        self.tree.settle_directories()
+        self.tree.finish_directories()
     }
 }
 

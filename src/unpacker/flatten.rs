@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat};
 
-use super::attributes::{Known, Target};
+use super::attributes::{AlreadySet, Target};
 use super::copyup::{attributes_of, copy_up};
 use super::error::Error;
 use super::merged::{MergedFile, MergedView};
@@ -56,7 +56,7 @@ impl Flattening<'_> {
         let shown = self.view.open(directory, OFlags::RDONLY | OFlags::DIRECTORY);
         let attributes = shown.and_then(|shown| attributes_of(shown, &directory.stat));
         let attributes = attributes.map_err(|e| Error::file("reading", path, e))?;
-        attributes.apply(&Target::Open { file: copy, noun: "directory", path }, Known::default())
+        attributes.apply(&Target::Open { file: copy, noun: "directory", path }, AlreadySet::default())
     }
 
     fn copy(&mut self, file: &MergedFile, directory: BorrowedFd<'_>, name: &std::ffi::OsStr) -> Result<(), Error> {

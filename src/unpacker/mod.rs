@@ -47,7 +47,7 @@ pub use whiteout::WhiteoutFormat;
 
 use crate::idmap::IdMappings;
 use attributes::Owner;
-use tree::Unsettled;
+use tree::Unfinished;
 
 /// How a layer is to be unpacked.
 pub struct Layer<'a> {
@@ -69,14 +69,14 @@ pub struct Layer<'a> {
 
 /// Why there is no unpacked layer.
 #[derive(Debug)]
-pub enum Failure<E> {
+pub enum UnpackFailure<E> {
     /// There is no volume to unpack it into.
     Volume(E),
     /// The layer could not be unpacked. A blob that is not the expected one is reported as such, whatever else it led to.
     Layer(Error),
 }
 
-impl<E> From<Error> for Failure<E> {
+impl<E> From<Error> for UnpackFailure<E> {
     fn from(error: Error) -> Self {
         Self::Layer(error)
     }
@@ -88,12 +88,12 @@ impl<E> From<Error> for Failure<E> {
 /// holds part of the layer, or all of it unverified.
 ///
 /// # Errors
-/// See [`Failure`] and [`Error`].
+/// See [`UnpackFailure`] and [`Error`].
 pub fn unpack<E: Send>(
     source: impl Read + Send,
     volume: impl FnOnce() -> Result<OwnedFd, E> + Send,
     layer: &Layer<'_>,
-) -> Result<Unpacked, Failure<E>> {
+) -> Result<Unpacked, UnpackFailure<E>> {
     if let Some(base) = layer.base_directory.filter(|base| !base.as_os_str().is_empty() && !base.is_absolute()) {
         return Err(Error::RelativeBaseDirectory(base.to_owned()).into());
     }
@@ -104,7 +104,7 @@ pub fn unpack<E: Send>(
 pub struct Unpacked {
     /// Bytes of content that the layer brings: regular files without their holes; hard links count nothing.
     pub size: u64,
-    unsettled: Unsettled,
+    unsettled: Unfinished,
     base: PathBuf,
     implicit_owner: Option<Owner>,
     whiteouts: WhiteoutFormat,
@@ -114,7 +114,7 @@ impl Unpacked {
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
-        let Unsettled { implicit, opaque, root_is_opaque, links, whiteouts } = &self.unsettled;
+        let Unfinished { implicit, opaque, root_is_opaque, links, whiteouts } = &self.unsettled;
         let based = !self.base.as_os_str().is_empty();
         let unmarked = !opaque.is_empty() && !self.whiteouts.has_opaque_mark();
         self.whiteouts != WhiteoutFormat::Removal && based

@@ -16,7 +16,7 @@ use super::decompress::Decoder;
 use super::digest::{Blob, Budget, Hasher};
 use super::error::Error;
 use super::extract::extract;
-use super::{Failure, Layer, Unpacked};
+use super::{Layer, UnpackFailure, Unpacked};
 use crate::sys::confine::{self, Confinement};
 
 /// Compressed bytes read at once.
@@ -46,7 +46,7 @@ pub(super) fn run<E: Send>(
     source: impl Read + Send,
     volume: impl FnOnce() -> Result<OwnedFd, E> + Send,
     layer: &Layer<'_>,
-) -> Result<Unpacked, Failure<E>> {
+) -> Result<Unpacked, UnpackFailure<E>> {
     let mut blob = Blob::new(source, &layer.expected, layer.cancel);
     let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()), layer.read_ahead);
     let session = tracing::Span::current();
@@ -55,7 +55,7 @@ pub(super) fn run<E: Send>(
             .name("unpack".to_owned())
             .spawn_scoped(scope, move || {
                 let _session = session.entered();
-                let volume = volume().map_err(Failure::Volume)?;
+                let volume = volume().map_err(UnpackFailure::Volume)?;
                 let volume = volume.as_fd();
                 let unpacked = confined(volume, |confinement| extract(&mut stream, volume, layer, confinement))?;
                 Ok((unpacked, stream.into_hasher()))
@@ -74,8 +74,8 @@ pub(super) fn run<E: Send>(
                 None => Ok(unpacked),
             };
         }
-        (_, Err(failure @ Failure::Volume(_))) => return Err(failure),
-        (Err(Stop::Failed(error)), _) | (_, Err(Failure::Layer(error))) => error,
+        (_, Err(failure @ UnpackFailure::Volume(_))) => return Err(failure),
+        (Err(Stop::Failed(error)), _) | (_, Err(UnpackFailure::Layer(error))) => error,
         (Err(Stop::Unwanted), Ok(_)) => Error::Panicked("the archive was not read to its end".to_owned()),
     };
     Err(if error.accuses_content() { blob.blame(error) } else { error }.into())

@@ -24,24 +24,25 @@ fn flags(mappings: &[&str]) -> Vec<String> {
     mappings.iter().flat_map(both).collect()
 }
 
-fn init(lender: &Path, mappings: &[&str]) -> Vec<String> {
+fn init(layer_store: &Path, mappings: &[&str]) -> Vec<String> {
     let shared = ["init-store", "--without-quota", "--store-size-bytes", "1073741824", "--shared-layers"];
     let mut arguments: Vec<String> = shared.map(str::to_owned).to_vec();
-    arguments.push(lender.display().to_string());
+    arguments.push(layer_store.display().to_string());
     arguments.extend(flags(mappings));
     arguments
 }
 
-fn borrower(lender: &TempStore, mappings: &[&str]) -> TempStore {
+fn client_store(layer_store: &TempStore, mappings: &[&str]) -> TempStore {
     let store = TempStore::uninitialised();
-    store.ok(init(lender.path(), mappings));
+    store.ok(init(layer_store.path(), mappings));
     store
 }
 
 /// How many images of other stores have layers of this one on record.
-fn lent(lender: &TempStore) -> usize {
-    let lent = lender.path().join("meta/lent");
-    let records = |borrower: &String| names(&lent.join(borrower)).iter().filter(|name| *name != "store").count();
+fn registered_images(layer_store: &TempStore) -> usize {
+    let lent = layer_store.path().join("meta/lent");
+    let records =
+        |client_store: &String| names(&lent.join(client_store)).iter().filter(|name| *name != "store").count();
     names(&lent).iter().map(records).sum()
 }
 
@@ -57,14 +58,14 @@ fn used_bytes(store: &TempStore) -> u64 {
 
 #[test]
 fn two_mappings_one_set_of_volumes() {
-    let lender = TempStore::new();
-    let (garden, user) = (borrower(&lender, &GARDEN), borrower(&lender, &USER));
+    let layer_store = TempStore::new();
+    let (garden, user) = (client_store(&layer_store, &GARDEN), client_store(&layer_store, &USER));
     let empty = used_bytes(&garden);
     let layout = test_images().join("stack");
     let url = format!("oci://{}:latest", layout.display());
-    let expected = umoci(&layout, &lender.beside("umoci"));
+    let expected = umoci(&layout, &layer_store.beside("umoci"));
     let maps: [(&TempStore, &dyn Fn(u32) -> u32); 3] = [
-        (&lender, &|id| id),
+        (&layer_store, &|id| id),
         (&garden, &|id| match id {
             0 => 4_294_967_294,
             // What root is shown as cannot be another's too.
@@ -80,7 +81,8 @@ fn two_mappings_one_set_of_volumes() {
     ];
     for (store, map) in maps {
         let actual = Node::read_tree(&store.create(&url, "x"));
-        let expected = if std::ptr::eq(store, &raw const lender) { expected.clone() } else { shifted(&expected, map) };
+        let expected =
+            if std::ptr::eq(store, &raw const layer_store) { expected.clone() } else { shifted(&expected, map) };
         let differences = differences(&expected, &actual, 20);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
     }
@@ -89,21 +91,21 @@ fn two_mappings_one_set_of_volumes() {
         assert!(used_bytes(store) - empty < MIB, "{} bytes beside the layers", used_bytes(store) - empty);
         assert_eq!(store.mounted_images(), [store.rootfs("x")]);
         let total = |store: &TempStore| store.stats("x")["total_bytes_used"].as_u64().unwrap();
-        assert_eq!(total(store), total(&lender));
+        assert_eq!(total(store), total(&layer_store));
     }
     // All of them are done with before any layer goes.
-    for (store, left) in [(&lender, 2), (&garden, 1), (&user, 0)] {
+    for (store, left) in [(&layer_store, 2), (&garden, 1), (&user, 0)] {
         store.ok(["delete", "x"]);
-        lender.ok(["clean"]);
-        assert_eq!((lent(&lender), lender.volumes().is_empty()), (left, left == 0));
+        layer_store.ok(["clean"]);
+        assert_eq!((registered_images(&layer_store), layer_store.volumes().is_empty()), (left, left == 0));
     }
-    assert!([&lender, &garden, &user].iter().all(|store| store.leftovers().is_empty()));
+    assert!([&layer_store, &garden, &user].iter().all(|store| store.leftovers().is_empty()));
 }
 
 #[test]
 fn what_the_container_writes_is_its_own() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let archive =
         Archive::new().directory("etc", 0o755).file("etc/shadow", 0o600, b"root's").file("etc/old", 0o644, b"");
     let url = Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("image"), "latest");
@@ -118,88 +120,88 @@ fn what_the_container_writes_is_its_own() {
     for name in ["etc", "etc/new", "etc/old"] {
         assert_eq!(owner(&store.own_files("x").join(name)), (1000, 1000), "{name}");
     }
-    let volume = lender.path().join("volumes").join(&lender.volumes()[0]);
+    let volume = layer_store.path().join("volumes").join(&layer_store.volumes()[0]);
     assert_eq!(owner(&volume.join("etc/old")), (0, 0), "the layer is as it was");
     assert_eq!(fs::read(volume.join("etc/old")).unwrap(), b"");
 }
 
 #[test]
 fn images_of_many_layers_and_odd_names() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     // Beyond what mount(2) takes under their own names.
     let (url, chain) = layers(&store, "many", 120);
     let rootfs = store.create(&url, "a,b:c");
     assert!((0..120).all(|n| owner(&rootfs.join(format!("file-{n}"))) == (1000, 1000)));
-    assert_eq!(lender.volumes().len(), chain.len());
+    assert_eq!(layer_store.volumes().len(), chain.len());
     store.ok(["delete", "a,b:c"]);
 }
 
 #[test]
 fn the_layers_are_cleaned_from_any_of_the_stores() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
     store.ok(["delete", "x"]);
     assert_eq!(store.ok(["clean", "--threshold-bytes", "1000"]), "threshold not reached: skipping clean\n");
-    assert_eq!(lender.volumes().len(), 1);
+    assert_eq!(layer_store.volumes().len(), 1);
     assert_eq!(store.ok(["clean", "--threshold-bytes", "5"]), "clean completed\n");
-    assert_eq!(lender.volumes(), [""; 0]);
+    assert_eq!(layer_store.volumes(), [""; 0]);
 
     store.create(&url, "x");
     store.ok(["delete", "x"]);
     let (other, _) = layers(&store, "other", 1);
     store.ok(["create", "--with-clean", &other, "y"]);
-    assert_eq!(lender.volumes().len(), 1, "that of the first is gone");
+    assert_eq!(layer_store.volumes().len(), 1, "that of the first is gone");
 }
 
 #[test]
 fn a_store_that_was_lost_and_made_again_keeps_no_layers() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     store.create(&small_image(&store.beside("image")), "x");
     crate::support::unmount_below(store.path());
     crate::support::detach_loops(store.path().parent().unwrap());
-    lender.ok(["clean"]);
-    assert_eq!(lender.volumes().len(), 1, "the store may be mounted again");
+    layer_store.ok(["clean"]);
+    assert_eq!(layer_store.volumes().len(), 1, "the store may be mounted again");
 
     fs::remove_file(store.backing_file()).unwrap();
-    store.ok(init(lender.path(), &USER));
-    lender.ok(["clean"]);
-    assert_eq!((lender.volumes(), lent(&lender)), (vec![], 0));
+    store.ok(init(layer_store.path(), &USER));
+    layer_store.ok(["clean"]);
+    assert_eq!((layer_store.volumes(), registered_images(&layer_store)), (vec![], 0));
     store.create(&small_image(&store.beside("image-2")), "x");
-    assert_eq!((lender.volumes().len(), lent(&lender)), (1, 1));
+    assert_eq!((layer_store.volumes().len(), registered_images(&layer_store)), (1, 1));
 }
 
 #[test]
 fn init_store_can_be_repeated_but_not_changed() {
-    let lender = TempStore::new();
+    let layer_store = TempStore::new();
     let other = TempStore::new();
-    let store = borrower(&lender, &USER);
-    store.ok(init(lender.path(), &USER));
+    let store = client_store(&layer_store, &USER);
+    store.ok(init(layer_store.path(), &USER));
     let differ = "the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed";
     assert_eq!(store.fails(init(other.path(), &USER)), differ);
     // A configuration that does not mention it, as one that was rewritten by somebody who does not know it.
     store.ok([&["init-store".to_owned(), "--without-quota".to_owned()][..], &flags(&USER)].concat());
     store.create(&small_image(&store.beside("image")), "x");
-    assert_eq!((store.volumes().len(), lender.volumes().len()), (0, 1));
+    assert_eq!((store.volumes().len(), layer_store.volumes().len()), (0, 1));
     let plain = TempStore::new();
-    assert_eq!(plain.fails(init(lender.path(), &[])), differ);
-    assert_eq!(names(&lender.path().join("meta/lent")).len(), 1);
+    assert_eq!(plain.fails(init(layer_store.path(), &[])), differ);
+    assert_eq!(names(&layer_store.path().join("meta/lent")).len(), 1);
 }
 
 #[test]
 fn a_store_that_cannot_keep_them_is_refused_and_nothing_made() {
-    let lender = TempStore::new();
+    let layer_store = TempStore::new();
     let mapped = TempStore::uninitialised();
     mapped.ok([
         &["init-store", "--without-quota", "--store-size-bytes", "1073741824"].map(str::to_owned)[..],
         &flags(&USER),
     ]
     .concat());
-    let sharing = borrower(&lender, &USER);
-    let nothing = lender.beside("nothing");
+    let sharing = client_store(&layer_store, &USER);
+    let nothing = layer_store.beside("nothing");
     fs::create_dir(&nothing).unwrap();
     for (path, reason) in [
         (mapped.path(), "its layers have the ids of its own mappings: it must be one without"),
@@ -213,82 +215,82 @@ fn a_store_that_cannot_keep_them_is_refused_and_nothing_made() {
         assert!(!store.path().exists() && !store.backing_file().exists());
     }
     let store = TempStore::uninitialised();
-    let mut on_btrfs = store.command(init(lender.path(), &USER));
+    let mut on_btrfs = store.command(init(layer_store.path(), &USER));
     let message = run(on_btrfs.args(["--driver", Driver::Btrfs.name()])).failure();
     assert!(message.starts_with("layers cannot be shared between stores: btrfs"), "{message}");
     assert!(!store.path().exists() && !store.backing_file().exists());
-    assert!(lender.fails(init(lender.path(), &[])).contains("kept elsewhere"));
+    assert!(layer_store.fails(init(layer_store.path(), &[])).contains("kept elsewhere"));
 }
 
 #[test]
 fn the_mount_cannot_be_left_to_others() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let message = store.fails(["create", "--without-mount", &small_image(&store.beside("image")), "x"]);
     assert!(message.ends_with("do without --without-mount"), "{message}");
-    assert_eq!((store.leftovers(), lender.volumes(), lent(&lender)), (vec![], vec![], 0));
+    assert_eq!((store.leftovers(), layer_store.volumes(), registered_images(&layer_store)), (vec![], vec![], 0));
 }
 
 #[test]
 fn the_keeper_of_lent_layers_is_not_deleted() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     store.create(&small_image(&store.beside("image")), "x");
-    let message = lender.fails(["delete-store"]);
+    let message = layer_store.fails(["delete-store"]);
     assert!(message.starts_with(&format!("images of the store {} need layers", store.path().display())), "{message}");
     store.ok(["stats", "x"]);
     store.create(&small_image(&store.beside("image-2")), "y");
 
     store.ok(["delete-store"]);
-    assert_eq!(names(&lender.path().join("meta/lent")), [""; 0]);
-    lender.ok(["delete-store"]);
+    assert_eq!(names(&layer_store.path().join("meta/lent")), [""; 0]);
+    layer_store.ok(["delete-store"]);
     assert!(store.mounted_images().is_empty());
 }
 
 #[test]
-fn a_store_without_its_lender_says_so_and_deletes() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+fn a_store_without_its_layer_store_says_so_and_deletes() {
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
-    crate::support::unmount_below(lender.path());
+    crate::support::unmount_below(layer_store.path());
     let message = store.fails(["create", &url, "y"]);
     let expected =
-        format!("the store {}, which keeps the layers of this one, is not initialised: ", lender.path().display());
+        format!("the store {}, which keeps the layers of this one, is not initialised: ", layer_store.path().display());
     assert!(message.starts_with(&expected), "{message}");
     store.ok(["delete", "x"]);
     assert!(store.leftovers().is_empty());
     // What it could not be told then.
-    lender.ok(["init-store", "--store-size-bytes", "1073741824", "--without-quota"]);
-    assert_eq!(lent(&lender), 1);
+    layer_store.ok(["init-store", "--store-size-bytes", "1073741824", "--without-quota"]);
+    assert_eq!(registered_images(&layer_store), 1);
     store.ok(["clean"]);
-    assert_eq!((lent(&lender), lender.volumes()), (0, vec![]));
+    assert_eq!((registered_images(&layer_store), layer_store.volumes()), (0, vec![]));
 }
 
 #[test]
 fn the_store_that_is_full_is_the_one_that_keeps_the_layers() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let too_much = Archive::new().file("f", 0o644, &vec![7; 40 << 20]).bytes();
     let url = Image::new().layer(Layer::new(too_much)).write(&store.beside("image"), "latest");
-    let status = rustix::fs::statvfs(lender.path()).unwrap();
-    let room = fs::File::create(lender.path().join("room")).unwrap();
+    let status = rustix::fs::statvfs(layer_store.path()).unwrap();
+    let room = fs::File::create(layer_store.path().join("room")).unwrap();
     let most = status.f_bavail * status.f_frsize - 20 * MIB;
     rustix::fs::fallocate(&room, rustix::fs::FallocateFlags::empty(), 0, most).unwrap();
     let message = store.fails(["create", &url, "x"]);
     let expected = format!(
         "no space left on device: the store {} is full: delete images, then run `grootfs clean`",
-        lender.path().display()
+        layer_store.path().display()
     );
     assert!(message.ends_with(&expected), "{message}");
-    assert_eq!((lender.volumes(), lender.leftovers(), lent(&lender)), (vec![], vec![], 0));
+    assert_eq!((layer_store.volumes(), layer_store.leftovers(), registered_images(&layer_store)), (vec![], vec![], 0));
 }
 
 #[test]
-fn what_is_left_of_one_that_never_became_a_borrower_goes_when_it_is_old() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
-    let lent = lender.path().join("meta/lent");
+fn what_is_left_of_one_that_never_became_a_client_store_goes_when_it_is_old() {
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
+    let lent = layer_store.path().join("meta/lent");
     for name in ["new.1", "new.2"] {
         fs::create_dir_all(lent.join(name)).unwrap();
     }
@@ -300,12 +302,12 @@ fn what_is_left_of_one_that_never_became_a_borrower_goes_when_it_is_old() {
 
 #[test]
 fn creates_in_one_store_against_cleans_in_the_other_all_succeed() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let url = small_image(&store.beside("image"));
     thread::scope(|scope| {
         for worker in 0..3 {
-            let (store, lender, url) = (&store, &lender, &url);
+            let (store, layer_store, url) = (&store, &layer_store, &url);
             scope.spawn(move || {
                 for n in 0..20 {
                     let id = format!("x-{worker}-{n}");
@@ -313,17 +315,20 @@ fn creates_in_one_store_against_cleans_in_the_other_all_succeed() {
                     store.ok(["delete", &id]);
                 }
             });
-            scope.spawn(move || (0..20).for_each(|_| drop(lender.ok(["clean"]))));
+            scope.spawn(move || (0..20).for_each(|_| drop(layer_store.ok(["clean"]))));
         }
     });
     store.ok(["clean"]);
-    assert_eq!((lent(&lender), lender.volumes(), lender.leftovers(), store.leftovers()), (0, vec![], vec![], vec![]));
+    assert_eq!(
+        (registered_images(&layer_store), layer_store.volumes(), layer_store.leftovers(), store.leftovers()),
+        (0, vec![], vec![], vec![])
+    );
 }
 
 #[test]
 fn killed_commands_leave_nothing_after_a_clean() {
-    let lender = TempStore::new();
-    let store = borrower(&lender, &USER);
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
     let url = small_image(&store.beside("image"));
     let mut finished = 0;
     for n in 0..40 {
@@ -340,8 +345,11 @@ fn killed_commands_leave_nothing_after_a_clean() {
         store.ok(["delete", &id]);
     }
     store.ok(["clean"]);
-    assert_eq!((lent(&lender), lender.volumes(), lender.leftovers(), store.leftovers()), (0, vec![], vec![], vec![]));
+    assert_eq!(
+        (registered_images(&layer_store), layer_store.volumes(), layer_store.leftovers(), store.leftovers()),
+        (0, vec![], vec![], vec![])
+    );
     assert!(store.mounted_images().is_empty());
-    let mounts = run(Command::new("grep").args([lender.path().to_str().unwrap(), "/proc/self/mountinfo"])).stdout;
+    let mounts = run(Command::new("grep").args([layer_store.path().to_str().unwrap(), "/proc/self/mountinfo"])).stdout;
     assert_eq!(mounts.lines().count(), 1, "{mounts}");
 }

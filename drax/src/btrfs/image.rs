@@ -46,7 +46,7 @@ impl From<Error> for LimitError {
 }
 
 /// How long a limit waits for the kernel to have counted anew.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Limits the image whose root filesystem is the subvolume of `subvolume` and whose layers take `layers` bytes, as far as
 /// that is known. `fs` is a directory outside of it ([`set_limit`]). Needs `CAP_SYS_ADMIN`.
@@ -57,7 +57,7 @@ pub fn limit_image(
     layers: Option<u64>,
 ) -> Result<(), LimitError> {
     let mode = quota_state(fs)?.ok_or(LimitError::Off)?.mode;
-    if !make_consistent(fs, PATIENCE)? {
+    if !make_consistent(fs, TIMEOUT)? {
         return Err(LimitError::Inconsistent);
     }
     let shared = match mode {

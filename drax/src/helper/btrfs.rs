@@ -5,8 +5,8 @@
 use super::caller::Caller;
 use super::directory::Directory;
 use super::error::HelperError;
-use super::place::Place;
 use super::store::{Last, Store};
+use super::store_path::StorePath;
 use super::usage;
 use crate::btrfs::{self, ImageUsage, LimitError, QuotaMode};
 use crate::limit::DiskLimit;
@@ -38,7 +38,7 @@ struct ImageSubvolume<'a> {
 
 impl<'a> ImageSubvolume<'a> {
     fn open(caller: &'a Caller, path: &Path) -> Result<Self, HelperError> {
-        let place = Place::image_subvolume(path)?;
+        let place = StorePath::image_subvolume(path)?;
         let store = Store::open(caller, &place)?;
         let image = store.enter(&place.below[..2], Last::Own)?;
         let (subvolume, id) = open_subvolume(&store, &place)?;
@@ -88,7 +88,7 @@ pub(super) fn stats(caller: &Caller, path: &Path, sync: bool, form: Form) -> Res
 /// The kernel keeps the group while the subvolume exists. Newer ones then remove it themselves; what they leave goes with
 /// [`collect`].
 pub(super) fn destroy(caller: &Caller, path: &Path) -> Result<String, HelperError> {
-    let place = Place::subvolume(path)?;
+    let place = StorePath::subvolume(path)?;
     let store = Store::open(caller, &place)?;
     let (subvolume, id) = open_subvolume(&store, &place)?;
     let failed = |error| HelperError::Remove { path: subvolume.path.clone(), error };
@@ -98,7 +98,7 @@ pub(super) fn destroy(caller: &Caller, path: &Path) -> Result<String, HelperErro
 
 /// Removes quota groups of subvolumes that are gone, on the whole filesystem: they are nobody's. Prints nothing.
 pub(super) fn collect(caller: &Caller, path: &Path) -> Result<String, HelperError> {
-    let store = Store::open(caller, &Place::store(path)?)?;
+    let store = Store::open(caller, &StorePath::store(path)?)?;
     let fs = store.directory.fd();
     let failed = |error| HelperError::Remove { path: store.directory.path.clone(), error };
     for id in btrfs::stale_qgroups(fs, MOST_STALE).map_err(failed)? {
@@ -110,7 +110,7 @@ pub(super) fn collect(caller: &Caller, path: &Path) -> Result<String, HelperErro
 /// Paths of the subvolumes at and below a directory, children before their parents, one a line without a newline at the
 /// end.
 pub(super) fn list(caller: &Caller, path: &Path) -> Result<Vec<u8>, HelperError> {
-    let place = Place::with_subvolumes(path)?;
+    let place = StorePath::with_subvolumes(path)?;
     let store = Store::open(caller, &place)?;
     let directory = store.enter(&place.below, Last::Any)?;
     let failed = |error| HelperError::List { path: directory.path.clone(), error };
@@ -124,7 +124,7 @@ pub(super) fn list(caller: &Caller, path: &Path) -> Result<Vec<u8>, HelperError>
     Ok(paths.join(OsStr::new("\n")).into_vec())
 }
 
-fn open_subvolume(store: &Store<'_>, place: &Place) -> Result<(Directory, u64), HelperError> {
+fn open_subvolume(store: &Store<'_>, place: &StorePath) -> Result<(Directory, u64), HelperError> {
     let directory = store.enter(&place.below, Last::Any)?;
     let failed = |error| HelperError::Measure { path: directory.path.clone(), error };
     if !btrfs::is_subvolume(directory.fd()).map_err(failed)? {

@@ -16,8 +16,8 @@ mod caller;
 mod directory;
 mod error;
 mod log;
-mod place;
 mod store;
+mod store_path;
 mod usage;
 mod whiteouts;
 mod xfs;
@@ -26,10 +26,10 @@ use crate::sys;
 use arguments::{Command, Invocation};
 use caller::Caller;
 use error::HelperError;
-use place::Place;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use store_path::StorePath;
 
 const HELP: &str = "\
 Sets and reads the disk quota of grootfs images, for users who may not do so themselves. Called by grootfs; must be owned
@@ -97,7 +97,7 @@ fn perform(command: &Command, program: &str) -> Result<Vec<u8>, HelperError> {
         Command::Version => format!("{program} version {}\n", env!("CARGO_PKG_VERSION")),
         Command::LimitXfs { image, bytes } => xfs::limit(&caller()?, image, *bytes)?,
         Command::LimitBtrfs { volume, limit } => btrfs::limit(&caller()?, volume, *limit)?,
-        Command::Stats { path, sync, form } if Place::is_image_subvolume(path) => {
+        Command::Stats { path, sync, form } if StorePath::is_image_subvolume(path) => {
             btrfs::stats(&caller()?, path, *sync, *form)?
         }
         Command::Stats { path, .. } => xfs::stats(&caller()?, path)?,

@@ -10,7 +10,7 @@
 use super::caller::Caller;
 use super::directory::Directory;
 use super::error::HelperError;
-use super::place::Place;
+use super::store_path::StorePath;
 use crate::sys;
 use crate::xfs;
 use std::fs::{File, Metadata};
@@ -27,7 +27,7 @@ pub(super) struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    pub(super) fn open(caller: &'a Caller, place: &Place) -> Result<Self, HelperError> {
+    pub(super) fn open(caller: &'a Caller, place: &StorePath) -> Result<Self, HelperError> {
         let store = Self { caller, directory: Directory::walk(&place.store)? };
         caller.check_owns(&store.directory)?;
         if !caller.is_root() {
@@ -99,9 +99,9 @@ impl<'a> Store<'a> {
     ///
     /// The lock is the store's own, so its owner can hold it for ever: it is waited for as long as a collector may take,
     /// and no longer.
-    pub(super) fn hold_off_collectors(&self) -> Result<AllocationLock, HelperError> {
+    pub(super) fn acquire_allocation_lock(&self) -> Result<AllocationLock, HelperError> {
         const FILE: &str = "global-groot-lock.lock";
-        const PATIENCE: Duration = Duration::from_secs(3);
+        const TIMEOUT: Duration = Duration::from_secs(3);
         const POLL: Duration = Duration::from_millis(10);
 
         let locks = self.enter(&["locks"], Last::Own)?;
@@ -112,7 +112,7 @@ impl<'a> Store<'a> {
         }
         let start = Instant::now();
         while !sys::try_share_byte(file.as_fd(), xfs::PROJECT_IDS_LOCK).map_err(failed)? {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 return Err(HelperError::Busy(self.directory.path.clone()));
             }
             thread::sleep(POLL);

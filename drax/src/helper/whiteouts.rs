@@ -3,8 +3,8 @@
 use super::caller::Caller;
 use super::directory::Directory;
 use super::error::HelperError;
-use super::place::Place;
 use super::store::{Last, Store};
+use super::store_path::StorePath;
 use crate::sys;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(super) fn make_opaque(caller: &Caller, paths: &[PathBuf]) -> Result<String, 
 /// Of several ways to read a path, the first that leads into a store.
 fn open(caller: &Caller, path: &Path) -> Result<Directory, HelperError> {
     let mut refusal = None;
-    for place in Place::in_volumes(path)? {
+    for place in StorePath::in_volumes(path)? {
         match Store::open(caller, &place).and_then(|store| enter(&store, &place.below)) {
             Ok(directory) => return Ok(directory),
             Err(error) => drop(refusal.get_or_insert(error)),

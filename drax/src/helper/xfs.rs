@@ -3,8 +3,8 @@
 use super::caller::Caller;
 use super::directory::Directory;
 use super::error::HelperError;
-use super::place::Place;
 use super::store::{Last, Store};
+use super::store_path::StorePath;
 use super::usage;
 use crate::btrfs::ImageUsage;
 use crate::limit::MINIMUM_BYTES;
@@ -17,7 +17,7 @@ use std::path::Path;
 /// already may bear a number that is another image's, since anybody may put any number on a directory of their own. So
 /// only root changes limits, and only where nobody else could have put the number there.
 pub(super) fn limit(caller: &Caller, path: &Path, bytes: u64) -> Result<String, HelperError> {
-    let place = Place::image(path)?;
+    let place = StorePath::image(path)?;
     let store = Store::open(caller, &place)?;
     let image = open_image(&store, &place)?;
     let failed = |error| HelperError::Limit { path: image.path.clone(), error };
@@ -25,7 +25,7 @@ pub(super) fn limit(caller: &Caller, path: &Path, bytes: u64) -> Result<String, 
     match own_project(&store, &place, &image)? {
         None => {
             let projectids = store.enter(&["projectids"], Last::Own)?;
-            let _lock = store.hold_off_collectors()?;
+            let _lock = store.acquire_allocation_lock()?;
             xfs::allocate_project(image.fd(), projectids.fd(), bytes).map_err(failed)?;
         }
         Some(id) if store.is_roots_own()? => xfs::set_limit(store.directory.fd(), id, bytes).map_err(failed)?,
@@ -36,7 +36,7 @@ pub(super) fn limit(caller: &Caller, path: &Path, bytes: u64) -> Result<String, 
 
 /// One JSON object.
 pub(super) fn stats(caller: &Caller, path: &Path) -> Result<String, HelperError> {
-    let place = Place::image(path)?;
+    let place = StorePath::image(path)?;
     let store = Store::open(caller, &place)?;
     let image = open_image(&store, &place)?;
     let failed = |error| HelperError::Measure { path: image.path.clone(), error };
@@ -53,13 +53,13 @@ pub(super) fn stats(caller: &Caller, path: &Path) -> Result<String, HelperError>
     }))
 }
 
-fn open_image(store: &Store<'_>, place: &Place) -> Result<Directory, HelperError> {
+fn open_image(store: &Store<'_>, place: &StorePath) -> Result<Directory, HelperError> {
     let image = store.enter(&place.below, Last::Own)?;
     if image.is_on_xfs()? { Ok(image) } else { Err(HelperError::NotXfs(image.path)) }
 }
 
 /// The project of an image, unless it is the one of the directory around it, as where a whole store is limited.
-fn own_project(store: &Store<'_>, place: &Place, image: &Directory) -> Result<Option<u32>, HelperError> {
+fn own_project(store: &Store<'_>, place: &StorePath, image: &Directory) -> Result<Option<u32>, HelperError> {
     let around = store.enter(&place.below[..1], Last::Own)?;
     let project = |directory: &Directory| {
         xfs::project_id(directory.fd()).map_err(|error| HelperError::Measure { path: directory.path.clone(), error })

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::driver::FilesystemRequest;
-use crate::driver::filesystem::{FilesystemError, Kind, bytes_at, open};
+use crate::driver::filesystem::{FilesystemError, FilesystemKind, bytes_at, open};
 use crate::layout::Layout;
 use crate::sys::btrfs::{self, Device};
 use crate::sys::loop_device::LoopDevice;
@@ -16,7 +16,7 @@ use crate::sys::mount_point;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 
-pub(super) const BTRFS: Kind = Kind {
+pub(super) const BTRFS: FilesystemKind = FilesystemKind {
     name: "BTRFS",
     mount_type: "btrfs",
     magic: 0x9123_683e,

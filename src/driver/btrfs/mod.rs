@@ -8,7 +8,7 @@
 //! <store>/images/<id>/            image_info, image_quota
 //! ```
 //!
-//! Copies are made and removed in one step, whatever their size. Making one writes the original to disk, so a create
+//! Copies are made and removed in one step, whatever their size. ImageCreation one writes the original to disk, so a create
 //! waits for the disk here.
 
 mod filesystem;
@@ -59,7 +59,7 @@ pub struct Btrfs {
 /// Why btrfs could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Making, mounting or checking the filesystem failed.
+    /// ImageCreation, mounting or checking the filesystem failed.
     #[error(transparent)]
     Filesystem(#[from] FilesystemError),
     /// Applying or reading a limit failed.
@@ -115,7 +115,7 @@ impl Driver for Btrfs {
         WhiteoutFormat::Removal
     }
 
-    fn stacks_volumes(&self) -> bool {
+    fn volumes_are_snapshots(&self) -> bool {
         true
     }
 
@@ -143,7 +143,7 @@ impl Driver for Btrfs {
         Ok(removal::remove(path)?)
     }
 
-    fn remove_volume_at_once(&self, path: &Path) -> Result<bool, super::Error> {
+    fn try_remove_atomically(&self, path: &Path) -> Result<bool, super::Error> {
         let is_subvolume = subvolumes::is_subvolume(path)?;
         if is_subvolume {
             removal::remove_at_once(path)?;
@@ -160,7 +160,7 @@ impl Driver for Btrfs {
         Err(super::Error::NoSharedLayers(reason.to_owned()))
     }
 
-    fn layers_too_many(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
+    fn layers_to_flatten(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
         Ok(0)
     }
 
@@ -189,12 +189,12 @@ impl Driver for Btrfs {
         Ok(usage(image, self.helpers.as_ref())?)
     }
 
-    fn settle(&self, layout: &Layout) -> Result<(), super::Error> {
+    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), super::Error> {
         Ok(subvolumes::wait_for_deletions(layout.root())?)
     }
 
-    fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
-        Ok(quota::collect(layout, self.helpers.as_ref()).map_err(Error::from)?)
+    fn reclaim_quotas(&self, layout: &Layout) -> Result<(), super::Error> {
+        Ok(quota::reclaim(layout, self.helpers.as_ref()).map_err(Error::from)?)
     }
 }
 
@@ -208,7 +208,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         None => subvolumes::create(&rootfs)?,
     }
     // Whatever the image says of its own root.
-    own_root(request.owner).take(&rootfs)?;
+    own_root(request.owner).chown(&rootfs)?;
     fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
     if let Some(limit) = request.limit {
         let (limit, own) = quota::raised(layout, limit, layers, request.declared_volumes)?;
@@ -217,14 +217,14 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         quota::apply(layout, &rootfs, limit, layers, helpers)?;
     }
     for name in [image_files::INFO, image_files::QUOTA] {
-        request.owner.take_if_there(&request.directory.join(name))?;
+        request.owner.chown_if_exists(&request.directory.join(name))?;
     }
     if request.mount {
         return Ok(Vec::new());
     }
     let mount_point = request.directory.join(ROOTFS);
     fs::create_dir(&mount_point).on("mkdir", &mount_point)?;
-    request.owner.take(&mount_point)?;
+    request.owner.chown(&mount_point)?;
     Ok(vec![entry_for_caller(request.published)])
 }
 

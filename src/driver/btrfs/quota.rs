@@ -215,7 +215,7 @@ fn remove_group(layout: &Layout, subvolume: &Path) -> Result<(), QuotaError> {
 
 /// Removes the quota groups of subvolumes that are gone. Newer kernels do so by themselves, but for those whose numbers
 /// are not zero at that moment, and those that enclose others.
-pub(super) fn collect(layout: &Layout, helpers: Option<&Helpers>) -> Result<(), QuotaError> {
+pub(super) fn reclaim(layout: &Layout, helpers: Option<&Helpers>) -> Result<(), QuotaError> {
     if let Some(helpers) = helpers {
         let collected = without_links(layout.root())
             .map_err(QuotaError::from)

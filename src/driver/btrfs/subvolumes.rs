@@ -47,7 +47,7 @@ pub(super) fn is_subvolume(path: &Path) -> Result<bool, PathError> {
 /// Waits until the kernel has freed the space of all subvolumes deleted so far, but no longer than a patient user would.
 /// By itself it begins with that up to half a minute later. What quota groups say of it is right then, too.
 pub(super) fn wait_for_deletions(filesystem: &Path) -> Result<(), PathError> {
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
     let directory = open(filesystem)?;
     let failed = |error: drax::Error| {
         PathError::new("wait for deleted subvolumes of", filesystem, Errno::from_raw_os_error(error.errno()))
@@ -59,7 +59,7 @@ pub(super) fn wait_for_deletions(filesystem: &Path) -> Result<(), PathError> {
         match quotas::has_deleted_subvolumes(directory.as_fd()) {
             // Only root can know.
             Err(error) if error.errno() == libc::EPERM => return Ok(()),
-            Ok(true) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
+            Ok(true) if start.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(50)),
             other => {
                 other.map_err(failed)?;
                 return quotas::sync(directory.as_fd()).map_err(failed);

@@ -12,7 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use super::quota::{self, QuotaError};
 use crate::driver::FilesystemRequest;
-use crate::driver::filesystem::{self, FilesystemError, Kind, bytes_at};
+use crate::driver::filesystem::{self, FilesystemError, FilesystemKind, bytes_at};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::loop_device::LoopDevice;
@@ -20,7 +20,7 @@ use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::xfs;
 
-const XFS: Kind = Kind {
+const XFS: FilesystemKind = FilesystemKind {
     name: "XFS",
     mount_type: "xfs",
     magic: 0x5846_5342,
@@ -120,7 +120,7 @@ pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<
 /// Makes what overlay-xfs needs in a store.
 pub(super) fn configure(layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), XfsError> {
     ensure_whiteout_device(&layout.whiteout_device())?;
-    owner.take(&layout.whiteout_device())?;
+    owner.chown(&layout.whiteout_device())?;
     for directory in [layout.links(), layout.project_ids()] {
         files::settle_directory(&directory, 0o755, owner)?;
     }

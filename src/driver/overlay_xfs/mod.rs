@@ -48,7 +48,7 @@ pub struct OverlayXfs {
 /// Why overlay-xfs could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Making, mounting or checking the filesystem failed.
+    /// ImageCreation, mounting or checking the filesystem failed.
     #[error(transparent)]
     Filesystem(#[from] FilesystemError),
     /// XFS itself, or its state, will not do.
@@ -106,7 +106,7 @@ impl Driver for OverlayXfs {
         if with_marks { WhiteoutFormat::Overlay } else { WhiteoutFormat::OverlayDevices }
     }
 
-    fn stacks_volumes(&self) -> bool {
+    fn volumes_are_snapshots(&self) -> bool {
         false
     }
 
@@ -131,7 +131,7 @@ impl Driver for OverlayXfs {
         Ok(remove_tree(path)?)
     }
 
-    fn remove_volume_at_once(&self, _path: &Path) -> Result<bool, super::Error> {
+    fn try_remove_atomically(&self, _path: &Path) -> Result<bool, super::Error> {
         Ok(false)
     }
 
@@ -143,8 +143,8 @@ impl Driver for OverlayXfs {
         shared::check(shared).map_err(super::Error::NoSharedLayers)
     }
 
-    fn layers_too_many(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
-        Ok(mount::layers_too_many(layout, layers)?)
+    fn layers_to_flatten(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
+        Ok(mount::layers_to_flatten(layout, layers)?)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
@@ -168,13 +168,13 @@ impl Driver for OverlayXfs {
     }
 
     /// XFS frees as it removes.
-    fn settle(&self, _layout: &Layout) -> Result<(), super::Error> {
+    fn wait_for_free_space(&self, _layout: &Layout) -> Result<(), super::Error> {
         Ok(())
     }
 
-    fn collect(&self, layout: &Layout) -> Result<(), super::Error> {
+    fn reclaim_quotas(&self, layout: &Layout) -> Result<(), super::Error> {
         links::collect(layout)?;
-        quota::collect(layout).map_err(Error::from)?;
+        quota::reclaim(layout).map_err(Error::from)?;
         Ok(())
     }
 }
@@ -191,7 +191,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     image_files::write(&request.directory.join(image_files::INFO), base)?;
     // Before it is mounted: whose the upper directory is, his the root of the overlay is.
     for name in ["diff", "workdir", "rootfs", image_files::INFO, image_files::QUOTA] {
-        request.owner.take_if_there(&request.directory.join(name))?;
+        request.owner.chown_if_exists(&request.directory.join(name))?;
     }
     if request.mount {
         mount::mount(layout, request)?;

@@ -94,7 +94,7 @@ pub(super) fn check_count(layers: usize) -> Result<(), Error> {
 
 /// How many of the lowest layers must become one, so that the options for a caller fit into what mount(2) reads; 0 if
 /// they fit as they are. The same for all images of a store, so that they can share the one.
-pub(super) fn layers_too_many(layout: &Layout, layers: usize) -> Result<usize, Error> {
+pub(super) fn layers_to_flatten(layout: &Layout, layers: usize) -> Result<usize, Error> {
     const LONGEST_ID: usize = 244;
     let link = layout.links().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
     let image = layout.images().as_os_str().len() + "/".len() + LONGEST_ID;

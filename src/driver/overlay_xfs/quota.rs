@@ -20,7 +20,7 @@ use crate::sys::path_error::PathError;
 
 /// Who allocates project ids shares this lock; who collects them holds it alone.
 const LOCK: &str = "projectids";
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a limit could not be applied or read.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64, helpers: Option<&
         return ask_for_limit(helpers, image, bytes);
     }
     // Shared among allocating processes, exclusive for `collect`: see there. The helper takes it, too.
-    let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_PATIENCE)?;
+    let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)?;
     let Some(_allocation) = allocation else { return Err(QuotaError::Busy) };
     let project_ids = open(&layout.project_ids())?;
     xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd(), bytes).map_err(QuotaError::Apply)?;
@@ -124,8 +124,8 @@ pub(super) fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) ->
 ///
 /// An id that no image bears is free only if nobody is about to bear it, so allocation is held off meanwhile. That is
 /// short: one directory read and one ioctl an image.
-pub(super) fn collect(layout: &Layout) -> Result<(), QuotaError> {
-    let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_PATIENCE)? else { return Ok(()) };
+pub(super) fn reclaim(layout: &Layout) -> Result<(), QuotaError> {
+    let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
     let allocated = files::names(&layout.project_ids())?;
     if allocated.is_empty() {
         return Ok(());

@@ -27,7 +27,7 @@ pub(super) struct Endpoint {
 #[error("registry mirror `{0}` is no address: [http://|https://]host[:port][/prefix] is expected")]
 pub(super) struct BadMirror(String);
 
-/// The places to ask for an image, in this order. `mirrors` has the mirrors of each registry.
+/// The endpoints to ask for an image, in this order. `mirrors` has the mirrors of each registry.
 pub(super) fn endpoints(
     reference: &DockerReference,
     mirrors: &BTreeMap<String, Vec<String>>,

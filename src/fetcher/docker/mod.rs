@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mod         from the reference over index and manifest to the configuration
-//! places      the registry and its mirrors, asked in turn
+//! endpoints      the registry and its mirrors, asked in turn
 //! endpoint    which those are
 //! session     one of them, one image: scheme, authorization, retries
 //! auth        challenges and tokens
@@ -10,13 +10,13 @@
 //! error       what the user is told
 //! ```
 //!
-//! No thread is started, no certificate and no login read before something is needed that [`Documents`] does not have.
+//! No thread is started, no certificate and no login read before something is needed that [`MetadataCache`] does not have.
 
 mod auth;
 mod credentials;
 mod endpoint;
+mod endpoints;
 mod error;
-mod places;
 mod session;
 
 use std::io::Read;
@@ -26,12 +26,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use credentials::Credentials;
 pub use error::Error as RegistryError;
 
-use self::places::Places;
-use self::session::{Sent, Session};
+use self::endpoints::Endpoints;
+use self::session::{FetchedManifest, Session};
 use super::http::{BlobStream, Failure};
 use super::remote::{self, RemoteError, RemoteLayers};
-use super::{Documents, Error, Options, Tag, documents};
-use crate::image::{Descriptor, DockerReference, Document, Image, Layer, is_sha256, parse_document};
+use super::{Error, MetadataCache, Options, Tag, metadata};
+use crate::image::{Descriptor, DockerReference, Image, Layer, ManifestOrIndex, is_sha256, parse_manifest_or_index};
 
 /// What manifests are understood. The last two, of schema 1, are asked for only to be refused by name.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
@@ -41,7 +41,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
 
 /// What a document is to the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ManifestKind {
     /// The index or manifest that the reference names.
     Named,
     /// A manifest that an index leads to.
@@ -50,18 +50,18 @@ enum Kind {
     Config,
 }
 
-impl Kind {
+impl ManifestKind {
     fn path(self, version: &str) -> String {
-        format!("{}/{version}", if self == Kind::Config { "blobs" } else { "manifests" })
+        format!("{}/{version}", if self == ManifestKind::Config { "blobs" } else { "manifests" })
     }
 
     fn accept(self) -> &'static str {
-        if self == Kind::Config { "" } else { MANIFESTS }
+        if self == ManifestKind::Config { "" } else { MANIFESTS }
     }
 
     /// Only of what the user has named a refusal means that there is no such image for this user.
     fn failure(self, failure: Failure) -> Failure {
-        if self == Kind::Named { failure.or_not_visible() } else { failure }
+        if self == ManifestKind::Named { failure.or_not_visible() } else { failure }
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Registry {
     reference: DockerReference,
     text: String,
     options: Options,
-    places: Mutex<Option<Arc<Places>>>,
+    endpoints: Mutex<Option<Arc<Endpoints>>>,
     remote: RemoteLayers,
 }
 
@@ -82,7 +82,7 @@ impl Registry {
             reference: reference.clone(),
             text: text.to_owned(),
             options: options.clone(),
-            places: Mutex::default(),
+            endpoints: Mutex::default(),
             // The client certificates are for what layouts keep elsewhere.
             remote: RemoteLayers::default(),
         }
@@ -94,16 +94,16 @@ impl Registry {
     }
 
     /// Walks from the tag or digest over indexes and the manifest to the configuration.
-    pub(super) fn image(&self, known: &dyn Documents) -> Result<Image, Error> {
-        self.resolve(known).map_err(|error| error.of_image(&self.text))
+    pub(super) fn image(&self, cached: &dyn MetadataCache) -> Result<Image, Error> {
+        self.resolve(cached).map_err(|error| error.of_image(&self.text))
     }
 
-    fn resolve(&self, known: &dyn Documents) -> Result<Image, Error> {
-        let (config, layers) = self.manifest(known)?;
+    fn resolve(&self, cached: &dyn MetadataCache) -> Result<Image, Error> {
+        let (config, layers) = self.manifest(cached)?;
         if let Some(unusable) = layers.iter().chain([&config]).find(|blob| !is_sha256(&blob.digest)) {
             return Err(bad_digest(unusable));
         }
-        documents::image(&self.by_digest(Kind::Config, &config.digest, known)?, layers)
+        metadata::image(&self.by_digest(ManifestKind::Config, &config.digest, cached)?, layers)
     }
 
     /// Opens the stream of a layer's blob. Reading ends with an error soon after `cancel` is set.
@@ -112,9 +112,9 @@ impl Registry {
         if layer.is_foreign && !urls.is_empty() {
             return self.open_elsewhere(urls, layer, cancel);
         }
-        let opened = self.places(&layer.blob_id).and_then(|places| {
-            let network = places.network();
-            BlobStream::open(places::Blob::new(places, &layer.blob_id, cancel), network, layer.size, cancel)
+        let opened = self.endpoints(&layer.blob_id).and_then(|endpoints| {
+            let network = endpoints.network();
+            BlobStream::open(endpoints::Blob::new(endpoints, &layer.blob_id, cancel), network, layer.size, cancel)
         });
         match opened {
             Ok(stream) => Ok(Box::new(stream)),
@@ -135,93 +135,93 @@ impl Registry {
     }
 
     /// Asks no mirror any more. Whether there are any, one of which may be to blame for wrong bytes.
-    pub(super) fn leave_mirrors(&self) -> bool {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.as_ref().is_some_and(|places| places.leave_mirrors())
+    pub(super) fn disable_mirrors(&self) -> bool {
+        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        endpoints.as_ref().is_some_and(|endpoints| endpoints.disable_mirrors())
     }
 
-    fn manifest(&self, known: &dyn Documents) -> Result<(Descriptor, Vec<Descriptor>), Error> {
+    fn manifest(&self, cached: &dyn MetadataCache) -> Result<(Descriptor, Vec<Descriptor>), Error> {
         let mut json = match &self.reference.digest {
-            Some(digest) => self.by_digest(Kind::Named, digest, known)?,
-            None => self.by_tag(self.reference.version(), known)?,
+            Some(digest) => self.by_digest(ManifestKind::Named, digest, cached)?,
+            None => self.by_tag(self.reference.version(), cached)?,
         };
-        for _ in 0..=documents::INDEX_DEPTH {
-            match documents::parse(&json, &self.text)? {
-                Document::Manifest { config, layers } => return Ok((config, layers)),
-                Document::Index(entries) => {
-                    let entry = documents::choose_by_platform(entries)?;
+        for _ in 0..=metadata::INDEX_DEPTH {
+            match metadata::parse(&json, &self.text)? {
+                ManifestOrIndex::Manifest { config, layers } => return Ok((config, layers)),
+                ManifestOrIndex::Index(entries) => {
+                    let entry = metadata::choose_by_platform(entries)?;
                     if !is_sha256(&entry.digest) {
                         return Err(bad_digest(&entry));
                     }
-                    json = self.by_digest(Kind::Manifest, &entry.digest, known)?;
+                    json = self.by_digest(ManifestKind::Manifest, &entry.digest, cached)?;
                 }
             }
         }
-        Err(Error::BadDocument(self.text.clone(), "indexes nest too deeply".into()))
+        Err(Error::BadManifest(self.text.clone(), "indexes nest too deeply".into()))
     }
 
     /// A document that cannot change.
-    fn by_digest(&self, kind: Kind, digest: &str, known: &dyn Documents) -> Result<Vec<u8>, Error> {
-        if let Some(bytes) = known.get(digest) {
+    fn by_digest(&self, kind: ManifestKind, digest: &str, cached: &dyn MetadataCache) -> Result<Vec<u8>, Error> {
+        if let Some(bytes) = cached.get(digest) {
             return Ok(bytes);
         }
         let path = kind.path(digest);
         let sent = self.ask(digest, |session| {
             let sent = session.document(&path, kind.accept()).map_err(|failure| kind.failure(failure))?;
-            let mismatch = documents::digest_mismatch(&sent.bytes, digest);
-            sent.unless(mismatch)
+            let mismatch = metadata::digest_mismatch(&sent.bytes, digest);
+            sent.validate(mismatch)
         })?;
-        known.add(digest, &sent.bytes);
+        cached.add(digest, &sent.bytes);
         Ok(sent.bytes)
     }
 
     /// What a tag stands for today. Costs one short answer where that has not changed.
-    fn by_tag(&self, tag: &str, known: &dyn Documents) -> Result<Vec<u8>, Error> {
+    fn by_tag(&self, tag: &str, cached: &dyn MetadataCache) -> Result<Vec<u8>, Error> {
         let name = format!("{}/{}:{tag}", self.reference.registry, self.reference.repository);
-        let before = known.tag(&name).and_then(|tag| Some((known.get(&tag.digest)?, tag)));
+        let before = cached.tag(&name).and_then(|tag| Some((cached.get(&tag.digest)?, tag)));
         let (bytes, before) = match before {
             Some((bytes, _)) if self.options.offline => return Ok(bytes),
             Some((bytes, tag)) => (bytes, Some(tag)),
             None => (Vec::new(), None),
         };
-        let path = Kind::Named.path(tag);
+        let path = ManifestKind::Named.path(tag);
         let changed = self.ask(&name, |session| {
             let server = &session.endpoint().server;
             let tags = before.as_ref().map_or_else(Vec::new, |before| before.entity_tags(server));
             let sent = session.changed_document(&path, MANIFESTS, &tags);
-            let Some(sent) = sent.map_err(|failure| Kind::Named.failure(failure))? else { return Ok(None) };
-            let wrong = parse_document(&sent.bytes).err().map(|wrong| documents::flat(&wrong));
-            Ok(Some((sent.unless(wrong)?, server.clone())))
+            let Some(sent) = sent.map_err(|failure| ManifestKind::Named.failure(failure))? else { return Ok(None) };
+            let wrong = parse_manifest_or_index(&sent.bytes).err().map(|wrong| metadata::flat(&wrong));
+            Ok(Some((sent.validate(wrong)?, server.clone())))
         })?;
-        let Some((Sent { bytes, tag, .. }, server)) = changed else { return Ok(bytes) };
-        let now = Tag { digest: documents::digest(&bytes), entity_tag: tag.unwrap_or_default(), server };
-        // A registry that knows no entity tags sends what is known already.
+        let Some((FetchedManifest { bytes, tag, .. }, server)) = changed else { return Ok(bytes) };
+        let now = Tag { digest: metadata::digest(&bytes), entity_tag: tag.unwrap_or_default(), server };
+        // A registry that knows no entity tags sends what is cached already.
         if before.as_ref() != Some(&now) {
-            known.add(&now.digest, &bytes);
-            known.set_tag(&name, now);
+            cached.add(&now.digest, &bytes);
+            cached.set_tag(&name, now);
         }
         Ok(bytes)
     }
 
     /// Asks the mirrors and the registry in turn for `wanted`.
     fn ask<T>(&self, wanted: &str, ask: impl Fn(&Session) -> Result<T, Failure>) -> Result<T, Error> {
-        self.places(wanted).and_then(|places| places.ask(ask)).map_err(Error::Registry)
+        self.endpoints(wanted).and_then(|endpoints| endpoints.ask(ask)).map_err(Error::Registry)
     }
 
-    fn places(&self, wanted: &str) -> Result<Arc<Places>, RegistryError> {
+    fn endpoints(&self, wanted: &str) -> Result<Arc<Endpoints>, RegistryError> {
         if self.options.offline {
             return Err(RegistryError::Offline { image: self.text.clone(), missing: wanted.to_owned() });
         }
-        let mut slot = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = &*slot {
-            return Ok(Arc::clone(places));
+        let mut slot = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoints) = &*slot {
+            return Ok(Arc::clone(endpoints));
         }
-        let places = Places::new(&self.reference, &self.text, &self.options)?;
-        Ok(Arc::clone(slot.insert(Arc::new(places))))
+        let endpoints = Endpoints::new(&self.reference, &self.text, &self.options)?;
+        Ok(Arc::clone(slot.insert(Arc::new(endpoints))))
     }
 }
 
 /// Digests become parts of URLs, and are what the bytes are verified by.
 fn bad_digest(descriptor: &Descriptor) -> Error {
-    Error::BadDocument(descriptor.digest.clone(), "not a sha256 digest".into())
+    Error::BadManifest(descriptor.digest.clone(), "not a sha256 digest".into())
 }

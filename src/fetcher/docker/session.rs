@@ -11,8 +11,8 @@ use super::auth::{Challenge, parse_token, token_url};
 use super::credentials::{self, Credentials, Secret, Wanted};
 use super::endpoint::Endpoint;
 use crate::fetcher::http::{
-    ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, NEVER, Network, Reason, Request, document, successful,
-    with_retries,
+    ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, HttpRequest, NOT_CANCELLED, Network, Reason, document,
+    successful, with_retries,
 };
 
 /// Who says to a token server that it is asking (OAuth 2.0, `client_id`).
@@ -41,26 +41,26 @@ pub(super) struct Session {
 
 /// What is asked for, below the repository.
 #[derive(Clone, Copy, Debug, Default)]
-struct Question<'a> {
+struct RegistryRequest<'a> {
     path: &'a str,
     accept: &'static str,
     offset: u64,
-    known: &'a [String],
+    if_none_match: &'a [String],
 }
 
 /// A document as it was sent.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct FetchedManifest {
     pub(super) bytes: Vec<u8>,
     /// Its entity tag.
     pub(super) tag: Option<String>,
     url: Url,
 }
 
-impl Sent {
+impl FetchedManifest {
     /// Passes it on if there is nothing wrong with it.
-    pub(super) fn unless(self, wrong: Option<String>) -> Result<Self, Failure> {
-        wrong.map_or(Ok(()), |wrong| Err(Failure::new(&self.url, Reason::Document(wrong))))?;
+    pub(super) fn validate(self, wrong: Option<String>) -> Result<Self, Failure> {
+        wrong.map_or(Ok(()), |wrong| Err(Failure::new(&self.url, Reason::ManifestOrIndex(wrong))))?;
         Ok(self)
     }
 }
@@ -77,28 +77,29 @@ impl Session {
     }
 
     /// A manifest or another small document.
-    pub(super) fn document(&self, path: &str, accept: &'static str) -> Result<Sent, Failure> {
-        let unasked = || Failure { url: path.to_owned(), reason: Reason::Document("there is nothing new".to_owned()) };
+    pub(super) fn document(&self, path: &str, accept: &'static str) -> Result<FetchedManifest, Failure> {
+        let unasked =
+            || Failure { url: path.to_owned(), reason: Reason::ManifestOrIndex("there is nothing new".to_owned()) };
         self.changed_document(path, accept, &[])?.ok_or_else(unasked)
     }
 
-    /// The same. `None` if it has one of the entity tags in `known`.
+    /// The same. `None` if it has one of the entity tags in `if_none_match`.
     pub(super) fn changed_document(
         &self,
         path: &str,
         accept: &'static str,
-        known: &[String],
-    ) -> Result<Option<Sent>, Failure> {
-        let question = Question { path, accept, known, ..Question::default() };
-        self.with_retries(&NEVER, || async {
-            let response = self.ask(question).await?;
+        if_none_match: &[String],
+    ) -> Result<Option<FetchedManifest>, Failure> {
+        let request = RegistryRequest { path, accept, if_none_match, ..RegistryRequest::default() };
+        self.with_retries(&NOT_CANCELLED, || async {
+            let response = self.ask(request).await?;
             match response.status() {
-                StatusCode::NOT_MODIFIED if !known.is_empty() => Ok(None),
+                StatusCode::NOT_MODIFIED if !if_none_match.is_empty() => Ok(None),
                 _ => {
                     let response = successful(response)?;
                     let (url, tag) = (response.url().clone(), response.headers().get(ETAG).cloned());
                     let tag = tag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
-                    Ok(Some(Sent { bytes: document(response).await?, tag, url }))
+                    Ok(Some(FetchedManifest { bytes: document(response).await?, tag, url }))
                 }
             }
         })
@@ -107,8 +108,8 @@ impl Session {
     /// A blob from byte `offset` on. The answer may start at 0 all the same, see [`Response::status`].
     pub(super) fn blob(&self, digest: &str, offset: u64, cancel: &AtomicBool) -> Result<Response, Failure> {
         let path = format!("blobs/{digest}");
-        let question = Question { path: &path, offset, ..Question::default() };
-        self.with_retries(cancel, || async { successful(self.ask(question).await?) })
+        let request = RegistryRequest { path: &path, offset, ..RegistryRequest::default() };
+        self.with_retries(cancel, || async { successful(self.ask(request).await?) })
     }
 
     fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
@@ -121,11 +122,11 @@ impl Session {
     }
 
     /// One request with whatever authorization it takes. Answers that are no success are the caller's.
-    async fn ask(&self, question: Question<'_>) -> Result<Response, Failure> {
+    async fn ask(&self, request: RegistryRequest<'_>) -> Result<Response, Failure> {
         let mut authorization = self.authorization().clone();
         let mut is_new = false;
         loop {
-            let response = self.send(question, authorization.as_ref()).await?;
+            let response = self.send(request, authorization.as_ref()).await?;
             // Only the registry's own word counts: a host that it redirects to has no say in who we are.
             let is_challenge = response.status() == StatusCode::UNAUTHORIZED && self.is_registry(response.url());
             if !is_challenge {
@@ -146,16 +147,21 @@ impl Session {
     }
 
     /// Asks over TLS, and where that is allowed and there is none, without.
-    async fn send(&self, question: Question<'_>, authorization: Option<&Authorization>) -> Result<Response, Failure> {
-        let Question { path, accept, offset, known } = question;
+    async fn send(
+        &self,
+        request: RegistryRequest<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
+        let RegistryRequest { path, accept, offset, if_none_match } = request;
         let http = &self.transport.http;
         let settled = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let scheme = settled.unwrap_or("https");
-        let request = Request { url: self.url(scheme, path)?, accept, offset, known: known.to_vec() };
+        let request =
+            HttpRequest { url: self.url(scheme, path)?, accept, offset, if_none_match: if_none_match.to_vec() };
         let sent = http.get(&request, authorization).await;
         let (response, spoken) = match sent {
             Err(failure) if settled.is_none() && is_unreachable(&failure) && http.is_insecure(&request.url) => {
-                let plain = Request { url: self.url("http", path)?, ..request };
+                let plain = HttpRequest { url: self.url("http", path)?, ..request };
                 let response = http.get(&plain, authorization).await?;
                 let broke = matches!(failure.reason, Reason::Transport(_));
                 if broke && response.status() == StatusCode::BAD_REQUEST {
@@ -255,7 +261,7 @@ impl Session {
             None => None,
         };
         let url = token_url(url, &realm.service, &realm.scope);
-        http.get(&Request::new(url), authorization.as_ref()).await
+        http.get(&HttpRequest::new(url), authorization.as_ref()).await
     }
 
     /// Who we are to this registry. Looked up once, when it first asks.

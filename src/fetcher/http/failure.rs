@@ -57,7 +57,7 @@ pub enum Reason {
     TooLarge,
     /// A document that is not what was asked for.
     #[error("{0}")]
-    Document(String),
+    ManifestOrIndex(String),
     /// The registry asks for credentials in a way that is not known.
     #[error("unable to retrieve auth token: {0}")]
     Token(String),

@@ -32,7 +32,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 pub(super) use certificates::Certificates;
 pub(super) use failure::Failure;
 pub use failure::Reason;
-pub(super) use network::{NEVER, Network};
+pub(super) use network::{NOT_CANCELLED, Network};
 pub(super) use retry::{ATTEMPTS, FEW_ATTEMPTS, with_retries};
 pub(super) use stream::{BlobSource, BlobStream};
 
@@ -46,20 +46,20 @@ const DOCUMENT_LIMIT: usize = 8 * 1024 * 1024;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(super) struct HttpRequest {
     pub(super) url: Url,
     /// Media types that are understood; empty for any.
     pub(super) accept: &'static str,
     /// Bytes to leave out from the beginning.
     pub(super) offset: u64,
     /// Entity tags of what is there already and need not be sent.
-    pub(super) known: Vec<String>,
+    pub(super) if_none_match: Vec<String>,
 }
 
-impl Request {
+impl HttpRequest {
     /// Asks for anything at `url`.
     pub(super) fn new(url: Url) -> Self {
-        Request { url, accept: "", offset: 0, known: Vec::new() }
+        HttpRequest { url, accept: "", offset: 0, if_none_match: Vec::new() }
     }
 
     fn headers(&self) -> HeaderMap {
@@ -71,7 +71,7 @@ impl Request {
             headers.insert(RANGE, range);
         }
         // A line for each: registries are known to take the whole line for one tag.
-        for tag in self.known.iter().filter_map(|tag| HeaderValue::try_from(tag).ok()) {
+        for tag in self.if_none_match.iter().filter_map(|tag| HeaderValue::try_from(tag).ok()) {
             headers.append(IF_NONE_MATCH, tag);
         }
         headers
@@ -115,7 +115,7 @@ pub(super) struct Trust {
 
 /// What tells clients apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Kind {
+struct ClientKind {
     is_insecure: bool,
     is_direct: bool,
     certificates: Option<PathBuf>,
@@ -126,7 +126,7 @@ struct Kind {
 #[derive(Debug)]
 pub(super) struct Http {
     trust: Trust,
-    clients: Mutex<HashMap<Kind, Client>>,
+    clients: Mutex<HashMap<ClientKind, Client>>,
 }
 
 impl Http {
@@ -148,7 +148,7 @@ impl Http {
     /// Redirects are not left to the client, because the next host may be trusted less than the first.
     pub(super) async fn get(
         &self,
-        request: &Request,
+        request: &HttpRequest,
         authorization: Option<&Authorization>,
     ) -> Result<Response, Failure> {
         let mut url = request.url.clone();
@@ -191,7 +191,7 @@ impl Http {
     }
 
     fn client(&self, url: &Url) -> Result<Client, Failure> {
-        let kind = Kind {
+        let kind = ClientKind {
             is_insecure: self.is_insecure(url),
             is_direct: is_loopback(url) || is_excepted(url, &no_proxy()),
             certificates: self.certificates_for(url),
@@ -238,7 +238,7 @@ fn is_excepted(url: &Url, no_proxy: &str) -> bool {
 
 /// No automatic decompression: digests are of the bytes as they are sent. The proxies are those of the environment, but
 /// for this machine itself, which no proxy is asked for by the programs that the variables were made for.
-fn build(kind: &Kind, identity: usize) -> Result<Client, Reason> {
+fn build(kind: &ClientKind, identity: usize) -> Result<Client, Reason> {
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())

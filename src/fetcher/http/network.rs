@@ -17,7 +17,7 @@ use super::failure::Reason;
 const NOTICE: Duration = Duration::from_millis(100);
 
 /// For what is never cancelled.
-pub(in crate::fetcher) static NEVER: AtomicBool = AtomicBool::new(false);
+pub(in crate::fetcher) static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// An asynchronous runtime for synchronous callers: one thread drives connections and timers, any thread may wait.
 ///
@@ -85,7 +85,7 @@ mod tests {
                 .map(|n| {
                     let network = &network;
                     scope.spawn(move || {
-                        network.wait(&NEVER, async move {
+                        network.wait(&NOT_CANCELLED, async move {
                             tokio::time::sleep(Duration::from_millis(10 * n)).await;
                             n
                         })

@@ -24,7 +24,7 @@ pub(in crate::fetcher) trait BlobSource: Send {
     fn ask(&mut self, offset: u64) -> Result<Response, Self::Error>;
 
     /// Gives up the place that was asked last, where connections break without end. An error if there is no other.
-    fn leave(&mut self, failure: Failure) -> Result<(), Self::Error>;
+    fn disable(&mut self, failure: Failure) -> Result<(), Self::Error>;
 
     /// Turns a failure into what the user is told.
     fn error(&self, failure: Failure) -> Self::Error;
@@ -101,7 +101,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
             Some(pause) if self.failures < ATTEMPTS => {
                 self.network.pause(self.cancel, pause).map_err(|cancelled| self.error(cancelled))?;
             }
-            _ => self.leave(reason)?,
+            _ => self.disable(reason)?,
         }
         self.ask_for_the_rest()
     }
@@ -115,14 +115,14 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
                     self.skip = skip;
                     return Ok(());
                 }
-                Err(reason) => self.leave(reason)?,
+                Err(reason) => self.disable(reason)?,
             }
         }
     }
 
-    fn leave(&mut self, reason: Reason) -> Result<(), S::Error> {
+    fn disable(&mut self, reason: Reason) -> Result<(), S::Error> {
         self.failures = 0;
-        self.source.leave(Failure::new(self.response.url(), reason))
+        self.source.disable(Failure::new(self.response.url(), reason))
     }
 
     fn error(&self, reason: Reason) -> S::Error {
@@ -160,7 +160,7 @@ mod tests {
 
     use reqwest::Url;
 
-    use super::super::{Http, NEVER, Request, Trust, successful};
+    use super::super::{Http, HttpRequest, NOT_CANCELLED, Trust, successful};
     use super::*;
 
     const LENGTH: usize = 1000;
@@ -176,12 +176,13 @@ mod tests {
         type Error = Reason;
 
         fn ask(&mut self, offset: u64) -> Result<Response, Reason> {
-            let request = Request { offset, ..Request::new(self.url.clone()) };
-            let asked = self.network.wait(&NEVER, async { successful(self.http.get(&request, None).await?) })?;
+            let request = HttpRequest { offset, ..HttpRequest::new(self.url.clone()) };
+            let asked =
+                self.network.wait(&NOT_CANCELLED, async { successful(self.http.get(&request, None).await?) })?;
             asked.map_err(|failure| failure.reason)
         }
 
-        fn leave(&mut self, failure: Failure) -> Result<(), Reason> {
+        fn disable(&mut self, failure: Failure) -> Result<(), Reason> {
             Err(failure.reason)
         }
 
@@ -229,7 +230,7 @@ mod tests {
         let server = thread::spawn(move || serve(&listener));
         let network = Arc::clone(&place.network);
         let mut bytes = Vec::new();
-        let stream = BlobStream::open(place, network, Some(LENGTH as u64), &NEVER);
+        let stream = BlobStream::open(place, network, Some(LENGTH as u64), &NOT_CANCELLED);
         stream.unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, [[1; LENGTH / 2], [2; LENGTH / 2]].concat());
         server.join().unwrap();

@@ -22,7 +22,7 @@ const ORIGIN: &str = "grootfs";
 const MAX_MESSAGE: usize = 8 * 1024;
 
 /// How long the end of a command waits for the address of a host name, which has been looked for since its beginning.
-const NAME_PATIENCE: Duration = Duration::from_millis(100);
+const NAME_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ impl Metron {
             Address::Known(address) => Ok(*address),
             Address::Asked(answer) => {
                 let answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
-                answer.recv_timeout(NAME_PATIENCE).map_err(|_| Error::Unresolved(self.endpoint.clone()))
+                answer.recv_timeout(NAME_TIMEOUT).map_err(|_| Error::Unresolved(self.endpoint.clone()))
             }
             Address::Malformed => Err(Error::Malformed(self.endpoint.clone())),
         }
@@ -237,7 +237,7 @@ mod tests {
         let start = std::time::Instant::now();
         let error = Metron::new("nobody.invalid:9").send("create", &[], End::Success).unwrap_err();
         assert!(error.to_string().contains("`nobody.invalid:9`"), "{error}");
-        assert!(start.elapsed() < NAME_PATIENCE + Duration::from_secs(1));
+        assert!(start.elapsed() < NAME_TIMEOUT + Duration::from_secs(1));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::sys::path_error::{OnPath, PathError};
 const HEADER: &str = "# Metrics of grootfs; it keeps its counts in this file.";
 
 /// A process needs the lock for a millisecond.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The file has a few lines for each store.
 const MAX_LENGTH: u64 = 16 * 1024 * 1024;
@@ -51,7 +51,7 @@ pub(super) fn update(
     end: End<'_>,
 ) -> Result<(), Error> {
     let lock = with_suffix(path, ".lock");
-    let Some(_lock) = lock::own_whole_within(&lock, LOCK_PATIENCE)? else { return Err(Error::Locked(lock)) };
+    let Some(_lock) = lock::own_whole_within(&lock, LOCK_TIMEOUT)? else { return Err(Error::Locked(lock)) };
     let mut samples = read(path)?;
     add(&mut samples, &store.display().to_string(), command, measured, end);
     Ok(replace(path, &render(&samples))?)

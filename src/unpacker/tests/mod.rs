@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tar::Header;
 use tempfile::TempDir;
 
-use super::{Error, Expected, Failure, Layer, Unpacked, WhiteoutFormat, unpack};
+use super::{Error, Expected, Layer, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
 use crate::idmap::IdMappings;
 
 /// Modification time of all entries that do not ask for another, in seconds.
@@ -236,12 +236,12 @@ pub(super) fn unpack_into(
 ) -> Result<Unpacked, Error> {
     let open = || Ok::<_, Infallible>(directory.try_clone_to_owned().unwrap());
     unpack(source, open, layer).map_err(|failure| match failure {
-        Failure::Volume(never) => match never {},
-        Failure::Layer(error) => error,
+        UnpackFailure::Volume(never) => match never {},
+        UnpackFailure::Layer(error) => error,
     })
 }
 
-static NEVER: AtomicBool = AtomicBool::new(false);
+static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// A layer that nothing special is known of.
 pub(super) fn layer() -> Layer<'static> {
@@ -253,7 +253,7 @@ pub(super) fn layer() -> Layer<'static> {
         read_ahead: 0,
         ids: &IDENTITY,
         budget: None,
-        cancel: &NEVER,
+        cancel: &NOT_CANCELLED,
     }
 }
 

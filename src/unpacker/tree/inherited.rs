@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, Place, Tree, Walk};
+use super::{DIRECTORY, OpenDir, Tree, Walk};
 use crate::sys::{dirfd, xattr};
 use crate::unpacker::attributes::{Attributes, is_portable};
 use crate::unpacker::error::Error;
@@ -23,7 +23,7 @@ use crate::unpacker::whiteout::{WhiteoutFormat, is_whiteout};
 impl Tree<'_> {
     /// Notes that `name` in `place`, or the place itself, is this layer's. Where the layer made the directory, all in it
     /// is.
-    pub(super) fn claim(&mut self, place: &Place, name: Option<&OsStr>) {
+    pub(super) fn claim(&mut self, place: &OpenDir, name: Option<&OsStr>) {
         if self.format == WhiteoutFormat::Removal && !place.pristine {
             self.own.insert(name.map_or_else(|| place.real.clone(), |name| place.real.join(name)), ());
         }
@@ -50,7 +50,7 @@ impl Tree<'_> {
     }
 
     /// Removes what the parent has as `name` in `place`.
-    pub(super) fn remove_inherited(&mut self, place: &Place, name: &OsStr) -> io::Result<()> {
+    pub(super) fn remove_inherited(&mut self, place: &OpenDir, name: &OsStr) -> io::Result<()> {
         if place.pristine {
             return Ok(());
         }

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, mkdirat, renameat};
 use rustix::io::Errno;
 
-use super::attributes::{Attributes, Known, Owner, Target};
+use super::attributes::{AlreadySet, Attributes, Owner, Target};
 use super::error::Error;
 use super::path;
 use super::route::Route;
@@ -36,7 +36,7 @@ pub(super) use before::times;
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW);
 
 /// An open directory of the volume.
-pub(super) struct Place {
+pub(super) struct OpenDir {
     /// The path it was asked for by.
     named: PathBuf,
     /// Its path without symlinks.
@@ -59,12 +59,12 @@ pub(super) struct Directory {
 }
 
 struct Made {
-    known: Known,
+    known: AlreadySet,
 }
 
 /// Where a path leads that may not exist.
 pub(super) enum Whereabouts {
-    Exists(Rc<Place>, OsString),
+    Exists(Rc<OpenDir>, OsString),
     /// Not in this layer; this is its path as far as the layer's symlinks say.
     Elsewhere(PathBuf),
 }
@@ -83,7 +83,7 @@ pub(super) struct Tree<'v> {
     maker: Owner,
     /// Attributes of directories that no entry names.
     implicit: Attributes,
-    current: Option<Rc<Place>>,
+    current: Option<Rc<OpenDir>>,
     directories: BTreeMap<PathBuf, Directory>,
     /// Directories that were there before.
     before: BTreeMap<PathBuf, Before>,
@@ -97,7 +97,7 @@ pub(super) struct Tree<'v> {
 
 /// What a tree leaves to be settled with the lower layers at hand.
 #[derive(Default)]
-pub(super) struct Unsettled {
+pub(super) struct Unfinished {
     /// Directories that were made because something in them was, the root included unless it is named.
     pub(super) implicit: Vec<PathBuf>,
     /// Directories that show nothing of lower layers, the root not among them.
@@ -133,7 +133,7 @@ impl<'v> Tree<'v> {
     }
 
     /// The open parent directory of `path` and its name in there; missing directories are made. `None` for the root.
-    pub(super) fn parent_of<'p>(&mut self, path: &'p Path) -> Result<Option<(Rc<Place>, &'p OsStr)>, Error> {
+    pub(super) fn parent_of<'p>(&mut self, path: &'p Path) -> Result<Option<(Rc<OpenDir>, &'p OsStr)>, Error> {
         match path::split(path) {
             Some((parent, name)) => Ok(Some((self.enter(parent)?, name))),
             None => Ok(None),
@@ -141,7 +141,7 @@ impl<'v> Tree<'v> {
     }
 
     /// Opens the directory `named`; missing directories are made.
-    pub(super) fn enter(&mut self, named: &Path) -> Result<Rc<Place>, Error> {
+    pub(super) fn enter(&mut self, named: &Path) -> Result<Rc<OpenDir>, Error> {
         if let Some(place) = self.current.as_ref().filter(|place| place.named == named) {
             return Ok(place.clone());
         }
@@ -198,7 +198,7 @@ impl<'v> Tree<'v> {
     /// Makes something called `name` with `make`, which must fail if there is such a name. What is there goes.
     pub(super) fn create<T>(
         &mut self,
-        place: &Place,
+        place: &OpenDir,
         name: &OsStr,
         make: impl Fn(BorrowedFd<'_>, &OsStr) -> rustix::io::Result<T>,
     ) -> io::Result<T> {
@@ -217,7 +217,7 @@ impl<'v> Tree<'v> {
     }
 
     /// Removes `name` with all below it.
-    pub(super) fn vacate(&mut self, place: &Place, name: &OsStr) -> io::Result<()> {
+    pub(super) fn vacate(&mut self, place: &OpenDir, name: &OsStr) -> io::Result<()> {
         // It may be, or lead to, the directory that entries were made in last.
         self.current = None;
         remove_entry(place.fd.as_fd(), name).map_err(PathError::into_source)?;
@@ -231,7 +231,7 @@ impl<'v> Tree<'v> {
     }
 
     /// Moves `name` from one directory to another, which has no such name.
-    pub(super) fn rename(&mut self, from: &Place, to: &Place, name: &OsStr) -> io::Result<()> {
+    pub(super) fn rename(&mut self, from: &OpenDir, to: &OpenDir, name: &OsStr) -> io::Result<()> {
         self.current = None;
         renameat(&from.fd, name, &to.fd, name)?;
         let (from, to) = (from.real.join(name), to.real.join(name));
@@ -292,7 +292,7 @@ impl<'v> Tree<'v> {
     }
 
     /// Notes a hard link to `old`, which is not in this layer.
-    pub(super) fn link_later(&mut self, place: &Place, name: &OsStr, old: PathBuf) -> io::Result<()> {
+    pub(super) fn link_later(&mut self, place: &OpenDir, name: &OsStr, old: PathBuf) -> io::Result<()> {
         self.vacate(place, name)?;
         let old = self.links.get(&old).cloned().unwrap_or(old);
         self.links.insert(place.real.join(name), old);
@@ -300,16 +300,16 @@ impl<'v> Tree<'v> {
     }
 
     /// What a file made in `place` with `mode` can be relied on to have.
-    pub(super) fn known(&self, place: &Place, mode: u32) -> Known {
+    pub(super) fn known(&self, place: &OpenDir, mode: u32) -> AlreadySet {
         if !place.pristine {
-            return Known::default();
+            return AlreadySet::default();
         }
-        Known { owner: Some(self.maker), mode: self.confinement.own_filesystem_context.then_some(mode) }
+        AlreadySet { owner: Some(self.maker), mode: self.confinement.own_filesystem_context.then_some(mode) }
     }
 
     /// Gives all directories their attributes, the deepest first, and puts back what changed of those that have none to
     /// get.
-    pub(super) fn settle_directories(&mut self) -> Result<(), Error> {
+    pub(super) fn finish_directories(&mut self) -> Result<(), Error> {
         self.current = None;
         let before = std::mem::take(&mut self.before);
         let paths: BTreeSet<&Path> = self.directories.keys().chain(before.keys()).map(PathBuf::as_path).collect();
@@ -317,7 +317,7 @@ impl<'v> Tree<'v> {
             let failed = |error| Error::file("settling directory", path, error);
             let fd = self.open_to_settle(path).map_err(failed)?;
             let gets_attributes = match self.directories.get(path) {
-                Some(directory) => self.settle(fd.as_fd(), path, directory)?,
+                Some(directory) => self.apply_directory_metadata(fd.as_fd(), path, directory)?,
                 None => false,
             };
             if let Some(before) = before.get(path).filter(|_| !gets_attributes) {
@@ -339,7 +339,7 @@ impl<'v> Tree<'v> {
     }
 
     /// Returns whether this layer says what attributes the directory has.
-    fn settle(&self, fd: BorrowedFd<'_>, path: &Path, directory: &Directory) -> Result<bool, Error> {
+    fn apply_directory_metadata(&self, fd: BorrowedFd<'_>, path: &Path, directory: &Directory) -> Result<bool, Error> {
         let failed = |error| Error::file("settling directory", path, error);
         if directory.hides_lower() && !path.as_os_str().is_empty() {
             self.format.mark_opaque(fd).map_err(failed)?;
@@ -375,9 +375,9 @@ impl<'v> Tree<'v> {
     }
 
     /// What remains to be done: nothing where the parent was there from the beginning.
-    pub(super) fn into_unsettled(self) -> Unsettled {
+    pub(super) fn into_unsettled(self) -> Unfinished {
         if self.format == WhiteoutFormat::Removal {
-            return Unsettled::default();
+            return Unfinished::default();
         }
         let root = Path::new("");
         let mut implicit = Vec::new();
@@ -398,7 +398,7 @@ impl<'v> Tree<'v> {
                 opaque.push(path);
             }
         }
-        Unsettled { implicit, opaque, root_is_opaque, links: self.links, whiteouts: self.whiteouts }
+        Unfinished { implicit, opaque, root_is_opaque, links: self.links, whiteouts: self.whiteouts }
     }
 
     fn open(&mut self, real: &Path) -> io::Result<OwnedFd> {
@@ -414,9 +414,9 @@ impl<'v> Tree<'v> {
         }
     }
 
-    fn place(&mut self, named: &Path, real: PathBuf, fd: OwnedFd) -> io::Result<Place> {
+    fn place(&mut self, named: &Path, real: PathBuf, fd: OwnedFd) -> io::Result<OpenDir> {
         let pristine = self.take_over(&real, &fd)?;
-        Ok(Place { named: named.to_owned(), real, fd, pristine })
+        Ok(OpenDir { named: named.to_owned(), real, fd, pristine })
     }
 
     /// Gets a directory ready to be worked in. Returns whether it was made by this layer.
@@ -440,7 +440,7 @@ impl<'v> Tree<'v> {
     }
 
     /// Makes the directory `name` in `place` unless there is one.
-    fn make(&mut self, place: &Place, name: &OsStr, mode: u32) -> io::Result<()> {
+    fn make(&mut self, place: &OpenDir, name: &OsStr, mode: u32) -> io::Result<()> {
         let path = place.real.join(name);
         let mut replaced = self.links.remove(&path).is_some();
         match mkdirat(&place.fd, name, Mode::from_raw_mode(mode)) {

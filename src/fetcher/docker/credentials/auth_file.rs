@@ -83,7 +83,7 @@ impl AuthFile {
     fn helper(&self, wanted: Wanted<'_>) -> Option<&str> {
         let of_registry = self.content.cred_helpers.iter();
         let names = wanted.registry_names();
-        let mut of_registry = of_registry.filter(|(key, _)| names.contains(&place(key).0)).map(|(_, name)| name);
+        let mut of_registry = of_registry.filter(|(key, _)| names.contains(&split_key(key).0)).map(|(_, name)| name);
         of_registry.next().or(self.content.creds_store.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
     }
 
@@ -92,12 +92,12 @@ impl AuthFile {
         let names = wanted.registry_names();
         let entries = self.content.auths.iter().filter_map(|(key, entry)| Some((key.as_str(), entry.as_ref()?)));
         let fitting = entries.filter(|(key, entry)| {
-            let (host, namespace) = place(key);
+            let (host, namespace) = split_key(key);
             let rest = wanted.repository.strip_prefix(namespace);
             let is_within = namespace.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             names.contains(&host) && is_within && !entry.is_empty()
         });
-        fitting.max_by_key(|(key, _)| place(key).1.len())
+        fitting.max_by_key(|(key, _)| split_key(key).1.len())
     }
 
     fn credentials(&self, registry: &str, entry: &Entry) -> Result<Option<Credentials>, Error> {
@@ -121,7 +121,7 @@ impl Entry {
 
 /// Host and namespace that a key is about. Keys with a scheme are of docker's old form, `https://index.docker.io/v1/`,
 /// whose paths mean nothing.
-fn place(key: &str) -> (&str, &str) {
+fn split_key(key: &str) -> (&str, &str) {
     let of_url = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
     let (host, namespace) = of_url.unwrap_or(key).split_once('/').unwrap_or((of_url.unwrap_or(key), ""));
     let namespace = namespace.trim_end_matches('/');

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{Credentials, Error, Secret};
 
 /// A helper that asks somebody for a password must not hang a create.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
+const TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 const POLL: Duration = Duration::from_millis(5);
 /// Answers are a line.
 const LIMIT: u64 = 256 * 1024;
@@ -81,12 +81,12 @@ fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
         let mut output = Vec::new();
         stdout.map_or(Ok(0), |stdout| stdout.take(LIMIT).read_to_end(&mut output)).map(|_| output)
     });
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !talk.is_finished() && Instant::now() < deadline {
         thread::sleep(POLL);
     }
     if !talk.is_finished() {
-        return Err(format!("no answer within {} s", PATIENCE.as_secs()));
+        return Err(format!("no answer within {} s", TIMEOUT.as_secs()));
     }
     let output = talk.join().map_err(|_| "reading its answer failed".to_owned())?;
     let output = output.map_err(|error| crate::sys::path_error::reason(&error))?;

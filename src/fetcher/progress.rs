@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use crate::image::Layer;
 
 /// Watches layers arrive. Any thread may tell it something.
-pub trait Observer: fmt::Debug + Send + Sync {
+pub trait ProgressReporter: fmt::Debug + Send + Sync {
     /// A layer begins to be read.
     fn layer(&self, layer: &Layer) -> Box<dyn Progress>;
 }
@@ -18,18 +18,18 @@ pub trait Progress: Send {
 }
 
 /// A stream that is watched.
-pub(super) struct Observed<R> {
+pub(super) struct ProgressReader<R> {
     stream: R,
     progress: Box<dyn Progress>,
 }
 
-impl<R> Observed<R> {
+impl<R> ProgressReader<R> {
     pub(super) fn new(stream: R, progress: Box<dyn Progress>) -> Self {
-        Observed { stream, progress }
+        ProgressReader { stream, progress }
     }
 }
 
-impl<R: Read> Read for Observed<R> {
+impl<R: Read> Read for ProgressReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
         self.progress.advance(count as u64);

@@ -9,12 +9,12 @@ const REMOVING: [&str; 2] = ["delete.", "dead."];
 
 /// A path, cut into the store and what is below it. Names are plain: neither empty, `.` nor `..`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StorePath {
     pub(super) store: Vec<String>,
     pub(super) below: Vec<String>,
 }
 
-impl Place {
+impl StorePath {
     fn new(store: &[&str], below: &[&str]) -> Self {
         let own = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
         Self { store: own(store), below: own(below) }
@@ -37,7 +37,7 @@ impl Place {
 
     /// Whether a path is rather a subvolume of an image than its directory.
     pub(super) fn is_image_subvolume(path: &Path) -> bool {
-        Place::image_subvolume(path).is_ok()
+        StorePath::image_subvolume(path).is_ok()
     }
 
     /// A subvolume that is to be removed: a layer, or that of an image.
@@ -127,7 +127,7 @@ fn names(path: &Path) -> Option<Vec<&str>> {
 mod tests {
     use super::*;
 
-    type Reading = fn(&Path) -> Result<Place, HelperError>;
+    type Reading = fn(&Path) -> Result<StorePath, HelperError>;
 
     #[track_caller]
     fn is(reading: Reading, path: &str, store: &str, below: &str) {
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    const NEVER: [&str; 14] = [
+    const INVALID: [&str; 14] = [
         "",
         "/",
         "s/images/x",
@@ -161,61 +161,61 @@ mod tests {
 
     #[test]
     fn an_image_is_finished_or_being_made() {
-        is(Place::image, "/s/images/x", "s", "images/x");
-        is(Place::image, "//a//s/images/x/", "a/s", "images/x");
-        is(Place::image, "/s/tmp/create.x", "s", "tmp/create.x");
-        is(Place::image, "/s/images/y/images/x", "s/images/y", "images/x");
-        is_not(Place::image, &NEVER);
-        is_not(Place::image, &["/s/images/x/rootfs", "/s/volumes/x", "/s/tmp/delete.x", "/s/tmp/dead.x"]);
+        is(StorePath::image, "/s/images/x", "s", "images/x");
+        is(StorePath::image, "//a//s/images/x/", "a/s", "images/x");
+        is(StorePath::image, "/s/tmp/create.x", "s", "tmp/create.x");
+        is(StorePath::image, "/s/images/y/images/x", "s/images/y", "images/x");
+        is_not(StorePath::image, &INVALID);
+        is_not(StorePath::image, &["/s/images/x/rootfs", "/s/volumes/x", "/s/tmp/delete.x", "/s/tmp/dead.x"]);
     }
 
     #[test]
     fn the_subvolumes_of_an_image_are_its_rootfs_its_snapshot_and_its_volumes() {
-        is(Place::image_subvolume, "/s/images/x/rootfs", "s", "images/x/rootfs");
-        is(Place::image_subvolume, "/s/tmp/create.x/snapshot", "s", "tmp/create.x/snapshot");
-        is(Place::image_subvolume, "/s/tmp/create.x/vol-12ab", "s", "tmp/create.x/vol-12ab");
-        is_not(Place::image_subvolume, &NEVER);
-        is_not(Place::image_subvolume, &["/s/images/x", "/s/tmp/delete.x/rootfs", "/s/volumes/rootfs"]);
+        is(StorePath::image_subvolume, "/s/images/x/rootfs", "s", "images/x/rootfs");
+        is(StorePath::image_subvolume, "/s/tmp/create.x/snapshot", "s", "tmp/create.x/snapshot");
+        is(StorePath::image_subvolume, "/s/tmp/create.x/vol-12ab", "s", "tmp/create.x/vol-12ab");
+        is_not(StorePath::image_subvolume, &INVALID);
+        is_not(StorePath::image_subvolume, &["/s/images/x", "/s/tmp/delete.x/rootfs", "/s/volumes/rootfs"]);
     }
 
     #[test]
     fn what_is_removed_may_also_be_aside_or_a_layer() {
-        is(Place::subvolume, "/s/images/x/rootfs", "s", "images/x/rootfs");
-        is(Place::subvolume, "/s/tmp/delete.x/rootfs", "s", "tmp/delete.x/rootfs");
-        is(Place::subvolume, "/s/tmp/dead.17", "s", "tmp/dead.17");
-        is(Place::subvolume, "/s/volumes/abc", "s", "volumes/abc");
-        is_not(Place::subvolume, &NEVER);
-        is_not(Place::subvolume, &["/s/images/x", "/s/tmp/delete.x", "/s/tmp/create.x", "/s/volumes/a/b"]);
+        is(StorePath::subvolume, "/s/images/x/rootfs", "s", "images/x/rootfs");
+        is(StorePath::subvolume, "/s/tmp/delete.x/rootfs", "s", "tmp/delete.x/rootfs");
+        is(StorePath::subvolume, "/s/tmp/dead.17", "s", "tmp/dead.17");
+        is(StorePath::subvolume, "/s/volumes/abc", "s", "volumes/abc");
+        is_not(StorePath::subvolume, &INVALID);
+        is_not(StorePath::subvolume, &["/s/images/x", "/s/tmp/delete.x", "/s/tmp/create.x", "/s/volumes/a/b"]);
     }
 
     #[test]
     fn subvolumes_are_listed_below_images_and_layers() {
         for below in ["images/x", "tmp/delete.x", "tmp/create.x", "tmp/dead.x", "volumes/v", "images/x/rootfs"] {
-            is(Place::with_subvolumes, &format!("/s/{below}"), "s", below);
+            is(StorePath::with_subvolumes, &format!("/s/{below}"), "s", below);
         }
-        is_not(Place::with_subvolumes, &NEVER);
+        is_not(StorePath::with_subvolumes, &INVALID);
     }
 
     #[test]
     fn a_directory_in_a_layer_has_each_store_tried_from_the_outermost_on() {
-        let places = Place::in_volumes(Path::new("/volumes/s/volumes/v/volumes/d")).unwrap();
+        let places = StorePath::in_volumes(Path::new("/volumes/s/volumes/v/volumes/d")).unwrap();
         let stores: Vec<String> = places.iter().map(|place| place.store.join("/")).collect();
         assert_eq!(stores, ["volumes/s", "volumes/s/volumes/v"]);
         assert_eq!(places[0].below, ["volumes", "v", "volumes", "d"]);
         for path in ["/s/volumes", "/volumes/v", "/s/volumes/v/../w", "s/volumes/v", "/s/images/x"] {
-            assert!(Place::in_volumes(Path::new(path)).is_err(), "{path}");
+            assert!(StorePath::in_volumes(Path::new(path)).is_err(), "{path}");
         }
     }
 
     #[test]
     fn a_store_is_any_directory_but_the_root() {
-        is(Place::store, "/var/lib/s", "var/lib/s", "");
-        is_not(Place::store, &["/", "", "s", "/var/../s"]);
+        is(StorePath::store, "/var/lib/s", "var/lib/s", "");
+        is_not(StorePath::store, &["/", "", "s", "/var/../s"]);
     }
 
     #[test]
     fn the_refusal_says_what_would_do() {
-        let text = Place::image(Path::new("/tmp")).unwrap_err().to_string();
+        let text = StorePath::image(Path::new("/tmp")).unwrap_err().to_string();
         assert_eq!(text, "path `/tmp` is not of the form <store>/images/<id>, absolute and without `.` and `..`");
     }
 }

@@ -1,4 +1,4 @@
-//! Making a volume: filled under a name of its own, published by one rename.
+//! ImageCreation a volume: filled under a name of its own, published by one rename.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::sys::path_error::OnPath;
 /// there, fills it and returns the size to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
 ///
 /// The caller has the volume on record, so that clean leaves it alone.
-pub(super) fn build(
+pub(super) fn publish_layer(
     store: &Store,
     chain_id: &ChainId,
     keep_waiting: impl Fn() -> bool,
@@ -21,7 +21,7 @@ pub(super) fn build(
     let lock = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
         .in_scope(|| lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting))?;
     let Some(_lock) = lock else { return Err(Error::Cancelled) };
-    if durability::Suspects::read(layout)?.contains(chain_id) {
+    if durability::UnflushedLayers::read(layout)?.contains(chain_id) {
         tracing::info!("fetching-layer-again-that-a-power-cut-may-have-torn");
         volumes::remove(store, &layout.volume(chain_id.as_str()))?;
     } else if volumes::is_present(layout, chain_id)? {

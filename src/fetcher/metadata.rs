@@ -6,16 +6,16 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::image::{
-    BASE_DIRECTORY_ANNOTATION, ChainId, Descriptor, Document, Image, Layer, Platform, chain_ids, digest_hex,
-    is_foreign_media_type, is_layer_media_type, parse_config, parse_document,
+    BASE_DIRECTORY_ANNOTATION, ChainId, Descriptor, Image, Layer, ManifestOrIndex, Platform, chain_ids, digest_hex,
+    is_foreign_media_type, is_layer_media_type, parse_config, parse_manifest_or_index,
 };
 
 /// How deep indexes may nest before they are taken for a loop.
 pub(super) const INDEX_DEPTH: usize = 5;
 
 /// Reads an index or a manifest; `name` is what messages call it.
-pub(super) fn parse(json: &[u8], name: &str) -> Result<Document, Error> {
-    parse_document(json).map_err(|reason| Error::BadDocument(name.to_owned(), flat(&reason)))
+pub(super) fn parse(json: &[u8], name: &str) -> Result<ManifestOrIndex, Error> {
+    parse_manifest_or_index(json).map_err(|reason| Error::BadManifest(name.to_owned(), flat(&reason)))
 }
 
 /// Puts configuration and layers together.
@@ -38,7 +38,7 @@ pub(super) fn image(config: &[u8], layers: Vec<Descriptor>) -> Result<Image, Err
 
 /// Compares a document with the digest it was asked for by.
 pub(super) fn check_digest(bytes: &[u8], digest: &str) -> Result<(), Error> {
-    digest_mismatch(bytes, digest).map_or(Ok(()), |mismatch| Err(Error::BadDocument(digest.to_owned(), mismatch)))
+    digest_mismatch(bytes, digest).map_or(Ok(()), |mismatch| Err(Error::BadManifest(digest.to_owned(), mismatch)))
 }
 
 /// What is to be said of a document that does not have this digest.

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::volumes;
-use crate::fetcher::{Documents, Tag};
-use crate::image::{self, Document, chain_ids, digest_hex, is_sha256, parse_config, parse_document};
+use crate::fetcher::{MetadataCache, Tag};
+use crate::image::{self, ManifestOrIndex, chain_ids, digest_hex, is_sha256, parse_config, parse_manifest_or_index};
 use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::dirfd;
@@ -82,7 +82,7 @@ impl Directory {
         }
         let missing = || PathError::new("open", &directory, io::Error::from(io::ErrorKind::NotFound));
         let made = Self::open(layout)?.ok_or_else(missing)?;
-        owner.take_open(&made._open).on("chown", &directory)?;
+        owner.chown_fd(&made._open).on("chown", &directory)?;
         Ok(made)
     }
 
@@ -138,17 +138,17 @@ impl Directory {
 }
 
 /// The documents of a store, as one create sees them.
-pub(super) struct Cache {
+pub(super) struct ManifestCache {
     layout: Layout,
     directory: OnceCell<Option<Directory>>,
     /// What this create has learned: names of files and their contents.
     learned: RefCell<Vec<(String, Vec<u8>)>>,
 }
 
-impl Cache {
+impl ManifestCache {
     /// Those in the store with the layers. Reads nothing yet.
     pub(super) fn new(layout: &Layout) -> Self {
-        Cache { layout: layout.clone(), directory: OnceCell::new(), learned: RefCell::default() }
+        ManifestCache { layout: layout.clone(), directory: OnceCell::new(), learned: RefCell::default() }
     }
 
     /// Writes down what was learned, in a directory of the store's owner. The caller has seen to it that the layers are
@@ -182,7 +182,7 @@ impl Cache {
     }
 }
 
-impl Documents for Cache {
+impl MetadataCache for ManifestCache {
     fn get(&self, digest: &str) -> Option<Vec<u8>> {
         let name = Some(digest_hex(digest)).filter(|_| is_sha256(digest))?;
         let bytes = self.directory()?.read(name)?;
@@ -232,14 +232,14 @@ fn needed(layout: &Layout, directory: &Directory, names: &[String]) -> Result<Ha
     let mut needed = HashSet::new();
     let mut indexes = HashMap::new();
     for name in names {
-        match directory.read(name).and_then(|bytes| parse_document(&bytes).ok()) {
-            Some(Document::Manifest { config, .. }) if is_sha256(&config.digest) => {
+        match directory.read(name).and_then(|bytes| parse_manifest_or_index(&bytes).ok()) {
+            Some(ManifestOrIndex::Manifest { config, .. }) if is_sha256(&config.digest) => {
                 let config = digest_hex(&config.digest);
                 if has_top_layer(layout, directory, config)? {
                     needed.extend([name.clone(), config.to_owned()]);
                 }
             }
-            Some(Document::Index(entries)) => {
+            Some(ManifestOrIndex::Index(entries)) => {
                 indexes.insert(name, entries);
             }
             _ => {}
@@ -294,8 +294,8 @@ mod tests {
         format!("sha256:{}", hex(bytes))
     }
 
-    fn keep(layout: &Layout, fill: impl FnOnce(&Cache)) {
-        let cache = Cache::new(layout);
+    fn keep(layout: &Layout, fill: impl FnOnce(&ManifestCache)) {
+        let cache = ManifestCache::new(layout);
         fill(&cache);
         cache.keep(Owner::default()).unwrap();
     }
@@ -304,12 +304,12 @@ mod tests {
     fn what_was_learned_is_known_afterwards_and_not_before_it_is_kept() {
         let (_directory, layout) = store();
         let tag = Tag { digest: digest(b"{}"), entity_tag: "\"e\"".into(), server: "h:1".into() };
-        let cache = Cache::new(&layout);
+        let cache = ManifestCache::new(&layout);
         cache.add(&digest(b"{}"), b"{}");
         cache.set_tag(NAME, tag.clone());
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
         cache.keep(Owner::default()).unwrap();
-        let cache = Cache::new(&layout);
+        let cache = ManifestCache::new(&layout);
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (Some(b"{}".to_vec()), Some(tag)));
         assert_eq!(cache.tag("docker.io/library/busybox:other"), None);
         assert_eq!(files::names(&layout.documents()).unwrap().len(), 2);
@@ -326,10 +326,10 @@ mod tests {
             for name in files::names(&layout.documents()).unwrap() {
                 fs::write(layout.documents().join(name), damage).unwrap();
             }
-            let cache = Cache::new(&layout);
+            let cache = ManifestCache::new(&layout);
             assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
         }
-        assert_eq!(Cache::new(&layout).get("sha256:../../namespace.json"), None);
+        assert_eq!(ManifestCache::new(&layout).get("sha256:../../namespace.json"), None);
     }
 
     /// Config, manifest and index of an image with one layer.
@@ -376,7 +376,7 @@ mod tests {
         let kept = || files::names(elsewhere.path()).unwrap();
         fs::write(elsewhere.path().join("precious"), "").unwrap();
         let learned = || {
-            let cache = Cache::new(&layout);
+            let cache = ManifestCache::new(&layout);
             cache.add(&digest(b"{}"), b"{}");
             cache
         };
@@ -400,11 +400,11 @@ mod tests {
         let name = layout.documents().join(hex(b"{}"));
         fs::remove_file(&name).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&name).status().unwrap().success());
-        assert_eq!(Cache::new(&layout).get(&digest(b"{}")), None);
+        assert_eq!(ManifestCache::new(&layout).get(&digest(b"{}")), None);
         fs::remove_file(&name).unwrap();
         fs::write(layout.root().join("same"), "{}").unwrap();
         symlink(layout.root().join("same"), &name).unwrap();
-        assert_eq!(Cache::new(&layout).get(&digest(b"{}")), None);
+        assert_eq!(ManifestCache::new(&layout).get(&digest(b"{}")), None);
     }
 
     #[test]

@@ -19,9 +19,9 @@ use crate::image::DockerReference;
 /// Where engines keep certificates for registries, a directory for each (`containers-certs.d(5)`).
 const CERTIFICATES: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
-/// All the places there are for one image. Any thread may ask.
+/// All the endpoints there are for one image. Any thread may ask.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Endpoints {
     transport: Arc<Transport>,
     image: String,
     mirrors: Vec<Mirror>,
@@ -32,10 +32,10 @@ pub(super) struct Places {
 struct Mirror {
     session: Session,
     /// It has failed.
-    is_left: AtomicBool,
+    is_disabled: AtomicBool,
 }
 
-impl Places {
+impl Endpoints {
     /// Starts the thread for connections; nothing is sent yet. `image` is what messages call the image.
     pub(super) fn new(reference: &DockerReference, image: &str, options: &Options) -> Result<Self, Error> {
         let setup = |reason| Error::NoRequest { image: image.to_owned(), reason: Reason::Setup(reason) };
@@ -49,13 +49,13 @@ impl Places {
         let transport = Arc::new(Transport { network: Arc::new(network), http: Http::new(trust) });
         let session = |endpoint, given: Option<Credentials>| Session::new(Arc::clone(&transport), endpoint, given);
         let origin = endpoints.pop().ok_or_else(|| setup("no registry".to_owned()))?;
-        Ok(Places {
+        Ok(Endpoints {
             image: image.to_owned(),
             origin: session(origin, options.credentials.clone()),
             // What the user says is meant for the registry, not for whoever stands in for it.
             mirrors: endpoints
                 .into_iter()
-                .map(|endpoint| Mirror { session: session(endpoint, None), is_left: AtomicBool::new(false) })
+                .map(|endpoint| Mirror { session: session(endpoint, None), is_disabled: AtomicBool::new(false) })
                 .collect(),
             transport,
         })
@@ -72,21 +72,21 @@ impl Places {
     }
 
     /// Asks no mirror any more. Whether there are any.
-    pub(super) fn leave_mirrors(&self) -> bool {
-        self.mirrors.iter().for_each(|mirror| mirror.is_left.store(true, Ordering::Relaxed));
+    pub(super) fn disable_mirrors(&self) -> bool {
+        self.mirrors.iter().for_each(|mirror| mirror.is_disabled.store(true, Ordering::Relaxed));
         !self.mirrors.is_empty()
     }
 
     /// The answer, and which mirror it came from.
     fn ask_in_turn<T>(&self, ask: impl Fn(&Session) -> Result<T, Failure>) -> Result<(T, Option<usize>), Error> {
         for (index, mirror) in self.mirrors.iter().enumerate() {
-            if mirror.is_left.load(Ordering::Relaxed) {
+            if mirror.is_disabled.load(Ordering::Relaxed) {
                 continue;
             }
             match ask(&mirror.session) {
                 Ok(answer) => return Ok((answer, Some(index))),
                 Err(failure @ Failure { reason: Reason::Cancelled, .. }) => return Err(self.error(failure)),
-                Err(failure) => mirror.leave(&failure),
+                Err(failure) => mirror.disable(&failure),
             }
         }
         ask(&self.origin).map(|answer| (answer, None)).map_err(|failure| self.error(failure))
@@ -98,16 +98,16 @@ impl Places {
 }
 
 impl Mirror {
-    fn leave(&self, failure: &Failure) {
+    fn disable(&self, failure: &Failure) {
         let mirror = &self.session.endpoint().server;
         tracing::info!(mirror, url = failure.url, reason = %failure.reason, "mirror-failed");
-        self.is_left.store(true, Ordering::Relaxed);
+        self.is_disabled.store(true, Ordering::Relaxed);
     }
 }
 
 /// A blob of the image.
 pub(super) struct Blob<'a> {
-    places: Arc<Places>,
+    endpoints: Arc<Endpoints>,
     digest: String,
     cancel: &'a AtomicBool,
     /// The mirror that answered last, by its place in the list.
@@ -116,8 +116,8 @@ pub(super) struct Blob<'a> {
 
 impl<'a> Blob<'a> {
     /// Asks for nothing yet.
-    pub(super) fn new(places: Arc<Places>, digest: &str, cancel: &'a AtomicBool) -> Self {
-        Blob { places, digest: digest.to_owned(), cancel, mirror: None }
+    pub(super) fn new(endpoints: Arc<Endpoints>, digest: &str, cancel: &'a AtomicBool) -> Self {
+        Blob { endpoints, digest: digest.to_owned(), cancel, mirror: None }
     }
 }
 
@@ -126,15 +126,15 @@ impl BlobSource for Blob<'_> {
 
     fn ask(&mut self, offset: u64) -> Result<Response, Error> {
         let ask = |session: &Session| session.blob(&self.digest, offset, self.cancel);
-        let (response, mirror) = self.places.ask_in_turn(ask)?;
+        let (response, mirror) = self.endpoints.ask_in_turn(ask)?;
         self.mirror = mirror;
         Ok(response)
     }
 
-    fn leave(&mut self, failure: Failure) -> Result<(), Error> {
-        match self.mirror.and_then(|mirror| self.places.mirrors.get(mirror)) {
+    fn disable(&mut self, failure: Failure) -> Result<(), Error> {
+        match self.mirror.and_then(|mirror| self.endpoints.mirrors.get(mirror)) {
             Some(mirror) => {
-                mirror.leave(&failure);
+                mirror.disable(&failure);
                 Ok(())
             }
             None => Err(self.error(failure)),
@@ -142,6 +142,6 @@ impl BlobSource for Blob<'_> {
     }
 
     fn error(&self, failure: Failure) -> Error {
-        self.places.error(failure)
+        self.endpoints.error(failure)
     }
 }
