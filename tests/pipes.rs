@@ -7,10 +7,10 @@ mod support;
 
 use std::fs;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use support::{Metron, TempStore, small_image, succeed};
+use support::{Metron, TempStore, small_image, succeed, wrapped};
 
 /// What writing new layers to disk takes here, after a create.
 const FLUSH: Duration = Duration::from_secs(4);
@@ -38,16 +38,9 @@ fn run(store: &TempStore, arguments: &[&str]) -> Ended {
     let command = store.command(arguments);
     let delay = format!("inject=syncfs:delay_enter={}", FLUSH.as_micros());
     let start = Instant::now();
-    let all = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=syncfs", "-e", &delay, "-o"])
-        .arg(store.beside("strace.log"))
-        .args(["sh", "-c", "exec 5>\"$0\"; exec \"$@\" >&5 2>&5"])
-        .arg(&pipe)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("the tests need strace");
+    let to_pipe = wrapped(&["sh", "-c", "exec 5>\"$0\"; exec \"$@\" >&5 2>&5", pipe.to_str().unwrap()], &command);
+    let strace = ["strace", "-f", "-qq", "-e", "trace=syncfs", "-e", &delay, "-o", "/dev/null"];
+    let all = wrapped(&strace, &to_pipe).spawn().expect("the tests need strace");
     let mut said = String::new();
     fs::File::open(&pipe).unwrap().read_to_string(&mut said).unwrap();
     Ended { said, took: start.elapsed(), all }

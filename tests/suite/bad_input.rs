@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Archive, Image, Layer, MIB, TempStore, gzip, sha256_hex, small_image};
+use crate::support::{Archive, Image, Layer, MIB, TempStore, gzip, run, sha256_hex, small_image, wrapped};
 use serde_json::json;
 
 fn good_layer() -> Layer {
@@ -387,10 +387,7 @@ fn a_limit_of_the_size_of_files() {
     let store = TempStore::new();
     let url = small_image(&store.beside("image"));
     let create = store.command(["create", &url, "x"]);
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "ulimit -f 0; exec \"$@\" | cat", "sh"]).arg(create.get_program()).args(create.get_args());
-    let output = limited.output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = run(&mut wrapped(&["sh", "-c", "ulimit -f 0; exec \"$@\" | cat", "sh"], &create)).stdout;
     assert!(said.lines().count() == 1 && said.contains("file too large"), "{said}");
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
     store.create(&url, "x");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{DRIVER, Driver, TempStore, allow_search, names, run, small_image};
+use crate::support::{DRIVER, Driver, TempStore, allow_search, names, run, small_image, wrapped};
 
 const OWNER: u32 = 4711;
 
@@ -187,12 +187,10 @@ fn an_image_in_the_making_is_root_s() {
     let (store, url) = store();
     let victim = Victim::new(&store);
     allow_search(store.path().parent().unwrap());
-    let mut create = Command::new("strace");
     // Before it is given away.
-    create.args(["-f", "-e", "inject=fchownat:delay_enter=2000000", "-o", "/dev/null"]);
-    let command = store.command(["create", &url, "y"]);
-    create.arg(command.get_program()).args(command.get_args()).stdout(Stdio::null());
-    let mut create = create.spawn().unwrap();
+    let strace = ["strace", "-f", "-e", "inject=fchownat:delay_enter=2000000", "-o", "/dev/null"];
+    let create = store.command(["create", &url, "y"]);
+    let mut create = wrapped(&strace, &create).stdout(Stdio::null()).spawn().unwrap();
     let making = store.path().join("tmp/create.y");
     while !making.join("rootfs").exists() {
         assert!(create.try_wait().unwrap().is_none(), "the create has ended");

@@ -4,11 +4,10 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, peak_memory, run, succeed};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, peak_memory, run, succeed, wrapped};
 
 fn layer(name: &str, size: usize) -> Layer {
     Layer::plain(Archive::new().file(name, 0o644, &vec![b'x'; size]).file(&format!("{name}-last"), 0o644, b"").bytes())
@@ -97,9 +96,8 @@ fn promise_09_twenty_creates_of_one_image_read_each_layer_once() {
         for (n, trace) in traces.iter().enumerate() {
             let create = store.command(["create", &url, &format!("x-{n}")]);
             scope.spawn(move || {
-                let mut traced = Command::new("strace");
-                traced.args(["-f", "-e", "trace=open,openat,openat2", "-o"]).arg(trace);
-                let outcome = run(traced.arg(create.get_program()).args(create.get_args()));
+                let strace = ["strace", "-f", "-e", "trace=open,openat,openat2", "-o", trace.to_str().unwrap()];
+                let outcome = run(&mut wrapped(&strace, &create));
                 assert_eq!(outcome.code, Some(0), "{outcome:?}");
             });
         }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::command::grootfs;
 use super::guardian::{Guardian, Plugin};
 use super::store::{detach_loops, unmount_below};
 use super::{chug, logs};
@@ -166,8 +167,8 @@ impl Cell {
 
     #[track_caller]
     fn answer<'a>(&self, store: &Path, arguments: impl IntoIterator<Item = &'a str>) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
-        command.arg("--config").arg(self.config(store)).args(arguments).stdin(Stdio::null());
+        let mut command = grootfs();
+        command.arg("--config").arg(self.config(store)).args(arguments);
         let output = command.output().expect("grootfs starts");
         logs::collect(&output.stderr);
         chug::read(&output.stderr).unwrap_or_else(|reason| panic!("{command:?}: {reason}"));

@@ -45,30 +45,35 @@ impl From<Output> for Outcome {
     }
 }
 
-/// What of the environment has a say in how images are fetched; tests say it themselves.
-const ENVIRONMENT: [&str; 12] = [
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "REGISTRY_AUTH_FILE",
-    "DOCKER_CONFIG",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+/// What a program under test inherits. The rest of the caller's environment (proxies, logins, where the dynamic loader
+/// searches) differs between machines and is set by the tests that are about it.
+const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
 
-/// The built binary, with no input.
-pub(crate) fn grootfs() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
-    command.stdin(Stdio::null());
-    for name in ENVIRONMENT {
-        command.env_remove(name);
-    }
+/// A program in a clean environment, with no input.
+pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(inherited).stdin(Stdio::null());
     command
+}
+
+/// The built binary, in a clean environment, with no input.
+pub(crate) fn grootfs() -> Command {
+    program(env!("CARGO_BIN_EXE_grootfs"))
+}
+
+/// The same command run by `wrapper` (`strace`, `sh -c`), in a clean environment and with what the command sets of it.
+pub(crate) fn wrapped(wrapper: &[impl AsRef<OsStr>], command: &Command) -> Command {
+    let (first, flags) = wrapper.split_first().expect("a program");
+    let mut wrapped = program(first);
+    wrapped.args(flags).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
 }
 
 /// Runs a prepared command to its end.

@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::command::{Outcome, run, succeed};
+use super::command::{Outcome, program, run, succeed};
 use super::user::User;
+
+/// Has nothing but cgroup2 mounted, whichever hierarchies the machine mounts: crun refuses those that mount both versions.
+pub(super) const CGROUP2_ALONE: &str =
+    "{ [ $(stat -fc %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup; }";
 
 static CONTAINERS: AtomicU32 = AtomicU32::new(0);
 
@@ -97,19 +101,18 @@ impl Bundle {
 
     /// Runs the container to its end and removes it.
     ///
-    /// In a mount namespace of its own with nothing but cgroup2 mounted, because crun refuses hosts that mount both
-    /// generations of control groups.
+    /// In a mount namespace of its own with nothing but cgroup2 mounted.
     #[track_caller]
     pub(crate) fn run(&self, runtime: Runtime) -> Outcome {
-        let (program, flags) = runtime.program();
+        let (runtime, flags) = runtime.program();
         let id = next_id();
         let script = format!(
-            "mount -t cgroup2 cgroup2 /sys/fs/cgroup && {program} {} run --bundle '{}' {id}",
+            "{CGROUP2_ALONE} && {runtime} {} run --bundle '{}' {id}",
             flags.join(" "),
             self.directory.display()
         );
-        let outcome = run(Command::new("unshare").args(["-m", "sh", "-c", &script]).stdin(Stdio::null()));
-        let _ = Command::new(program).args(["delete", "--force", &id]).output();
+        let outcome = run(program("unshare").args(["-m", "sh", "-c", &script]));
+        let _ = program(runtime).args(["delete", "--force", &id]).output();
         outcome
     }
 }

@@ -3,18 +3,31 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use super::command::{Outcome, run};
+use super::command::{Outcome, program, run, wrapped};
 
-/// How often each system call was made, by all processes and threads of a command together.
+/// How often each system call was made, by all processes and threads of a command together, beyond what it takes to be
+/// loaded and to print its version: how often the dynamic loader searches depends on the machine and its processor.
 pub(crate) type SystemCalls = BTreeMap<String, u64>;
 
-/// Runs a command under `strace -f -c`; it must succeed.
+/// Counts the system calls of a command, which must succeed.
 #[track_caller]
 pub(crate) fn system_calls(command: &Command) -> SystemCalls {
+    let mut version = program(command.get_program());
+    let of_loading = count(version.arg("--version"));
+    let mut calls = count(command);
+    for (name, calls) in &mut calls {
+        *calls = calls.saturating_sub(of_loading.get(name).copied().unwrap_or_default());
+    }
+    calls.retain(|_, calls| *calls > 0);
+    calls
+}
+
+/// Runs a command under `strace -f -c`.
+#[track_caller]
+fn count(command: &Command) -> SystemCalls {
     let table = tempfile::NamedTempFile::new().expect("temporary file");
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-c", "-o"]).arg(table.path()).arg(command.get_program()).args(command.get_args());
-    let outcome = run(&mut traced);
+    let path = table.path().to_str().expect("a path of the test's");
+    let outcome = run(&mut wrapped(&["strace", "-f", "-c", "-o", path], command));
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     parse(&std::fs::read_to_string(table.path()).expect("strace writes its table"))
 }
@@ -24,10 +37,9 @@ pub(crate) fn system_calls(command: &Command) -> SystemCalls {
 #[track_caller]
 pub(crate) fn with_fault(command: &Command, fault: &str) -> (Outcome, bool) {
     let log = tempfile::NamedTempFile::new().expect("temporary file");
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-e", &format!("inject={fault}"), "-o"]).arg(log.path());
-    traced.arg(command.get_program()).args(command.get_args()).stdin(std::process::Stdio::null());
-    let outcome = run(&mut traced);
+    let path = log.path().to_str().expect("a path of the test's");
+    let inject = format!("inject={fault}");
+    let outcome = run(&mut wrapped(&["strace", "-f", "-e", &inject, "-o", path], command));
     let log = std::fs::read(log.path()).expect("strace writes its log");
     let is_struck = String::from_utf8_lossy(&log).contains("(INJECTED)") || outcome.code.is_none();
     (outcome, is_struck)

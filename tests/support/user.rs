@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::command::{Outcome, run, succeed};
+use super::command::{Outcome, program as in_clean_environment, run, succeed};
+use super::container::CGROUP2_ALONE;
 use super::store::{DRIVER, TempStore};
 
 /// A user with a home directory and a program directory, below a directory of a test.
@@ -115,11 +116,9 @@ impl User {
         self.by_user(":", program)
     }
 
-    /// A container runtime run by the user. Nothing but cgroup2 is mounted, because crun refuses hosts that mount both
-    /// generations of control groups.
+    /// A container runtime run by the user. Nothing but cgroup2 is mounted.
     pub(crate) fn runtime(&self, program: &str) -> Command {
-        let setup = "[ $(stat -fc %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup";
-        self.by_user(setup, program)
+        self.by_user(CGROUP2_ALONE, program)
     }
 
     fn by_user(&self, setup: &str, program: impl AsRef<OsStr>) -> Command {
@@ -138,7 +137,7 @@ impl User {
             "for file in passwd group subuid subgid; do mount --bind '{}'/etc/$file /etc/$file; done; {setup}; exec \"$@\"",
             self.directory.display()
         );
-        let mut command = Command::new("unshare");
+        let mut command = in_clean_environment("unshare");
         command.args(["--mount", "--propagation", "slave", "sh", "-ec", &script, "sh"]).args(wrapper).arg(program);
         command.current_dir(self.home()).stdin(Stdio::null());
         command
