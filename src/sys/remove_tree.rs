@@ -2,7 +2,8 @@
 //!
 //! `std::fs::remove_dir_all` descends into mounts, which would empty whatever an operator had bound below an image, and
 //! holds a descriptor per level, which a deep tree exhausts. Here every step is relative to one open directory, symbolic
-//! links are removed and never followed, and a mount point stops the removal (openat2(2), RESOLVE_NO_XDEV).
+//! links are removed and never followed, and a mount point stops the removal (openat2(2), RESOLVE_NO_XDEV). Only a
+//! directory that has something in it is opened.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -11,7 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, fstat, openat, openat2, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, fstat, openat, openat2, removexattr, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::descriptors;
@@ -39,9 +42,13 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<(), Path
     let name = CString::new(name.as_bytes()).on("remove", shown)?;
     match unlinkat(parent, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => match Removal::begin(parent, &name, shown) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            removal => removal?.run(parent),
+        Err(Errno::ISDIR | Errno::PERM) => match remove_directory(parent, &name) {
+            Ok(()) => Ok(()),
+            // What else there may be in the way is told by what comes of the rest.
+            Err(_) => match Removal::begin(parent, &name, shown) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                removal => removal?.run(parent),
+            },
         },
         Err(e) => Err(PathError::new("remove", shown, e)),
     }
@@ -163,8 +170,25 @@ fn descend(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
             rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
             Ok(openat2(parent, name, DIRECTORY, Mode::empty(), resolve)?)
         }
+        // An access control list that XFS cannot read.
+        Err(errno @ (Errno::UCLEAN | Errno::INVAL)) => {
+            remove_acls(parent, name).map_err(|_| errno)?;
+            Ok(openat2(parent, name, DIRECTORY, Mode::empty(), resolve)?)
+        }
         opened => Ok(opened?),
     }
+}
+
+/// Removes the access control lists of the directory `name`, which cannot be opened for them.
+fn remove_acls(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, name, flags, Mode::empty())?;
+    // By its other name: a descriptor of this kind does not allow it.
+    let path = descriptors::name_of(&directory);
+    ["system.posix_acl_access", "system.posix_acl_default"].iter().try_for_each(|acl| match removexattr(&path, *acl) {
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+        removed => removed,
+    })
 }
 
 fn level_of(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Level> {

@@ -4,21 +4,18 @@
 use std::fmt;
 
 use super::pax::Xattr;
+use super::portable::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL};
 use crate::idmap::{IdError, IdMappings};
 use crate::sys::userns;
-
-const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
-const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
-const CAPABILITY: &[u8] = b"security.capability";
 
 /// Gives the attribute the value that it has in the container's eyes.
 ///
 /// # Errors
 /// See [`IdError`].
 pub(super) fn translate(xattr: &mut Xattr, ids: &IdMappings) -> Result<(), IdError> {
-    match xattr.name.as_encoded_bytes() {
-        ACCESS_LIST | DEFAULT_LIST => translate_acl(&mut xattr.value, ids),
-        CAPABILITY => translate_capability(&mut xattr.value, ids),
+    match xattr.name.to_str() {
+        Some(ACCESS_ACL | DEFAULT_ACL) => translate_acl(&mut xattr.value, ids),
+        Some(CAPABILITY) => translate_capability(&mut xattr.value, ids),
         _ => Ok(()),
     }
 }
@@ -26,9 +23,9 @@ pub(super) fn translate(xattr: &mut Xattr, ids: &IdMappings) -> Result<(), IdErr
 /// The ids that the attribute names.
 pub(super) fn ids_of(xattr: &Xattr) -> Vec<Id> {
     let mut value = xattr.value.clone();
-    match xattr.name.as_encoded_bytes() {
-        ACCESS_LIST | DEFAULT_LIST => acl_ids(&mut value).map(|(kind, id)| Id(kind, number(id))).collect(),
-        CAPABILITY => capability_root(&mut value).map(|id| Id(IdKind::User, number(id))).into_iter().collect(),
+    match xattr.name.to_str() {
+        Some(ACCESS_ACL | DEFAULT_ACL) => acl_ids(&mut value).map(|(kind, id)| Id(kind, number(id))).collect(),
+        Some(CAPABILITY) => capability_root(&mut value).map(|id| Id(IdKind::User, number(id))).into_iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, fstatvfs, futimens, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::fchdir;
@@ -18,6 +18,7 @@ use tracing::debug;
 use super::attribute_ids;
 use super::error::Error;
 use super::pax::Xattr;
+use super::portable::CAPABILITY;
 use crate::sys::confine::Confinement;
 use crate::sys::xattr;
 
@@ -141,6 +142,14 @@ impl Target<'_> {
         }
     }
 
+    /// Filesystems say of an attribute that they keep no space for what they say when they are full (setxattr(2)).
+    fn is_on_a_filesystem_with_room(&self) -> bool {
+        // A block of the largest size that a filesystem keeps attributes in.
+        const ROOM: u64 = 64 << 10;
+        let (Self::Open { file: directory, .. } | Self::Named { directory, .. }) = self;
+        fstatvfs(directory).is_ok_and(|status| status.f_bavail.saturating_mul(status.f_frsize) > ROOM)
+    }
+
     fn set_xattr(&self, xattr: &Xattr) -> Result<(), Error> {
         let Xattr { name, value } = xattr;
         let result = match self {
@@ -156,9 +165,11 @@ impl Target<'_> {
                 Ok(())
             }
             Err(source) => {
-                let (name, ids, path) =
-                    (name.display().to_string(), attribute_ids::ids_of(xattr), self.path().to_owned());
-                Err(Error::Xattr { name, ids, path, source })
+                let (name, path) = (name.display().to_string(), self.path().to_owned());
+                if source.kind() == io::ErrorKind::StorageFull && self.is_on_a_filesystem_with_room() {
+                    return Err(Error::XattrTooLarge { name, size: value.len(), path });
+                }
+                Err(Error::Xattr { name, ids: attribute_ids::ids_of(xattr), path, source })
             }
         }
     }
@@ -184,37 +195,9 @@ fn set_xattr_by_name(
 fn is_unsupported(error: &io::Error, name: &OsStr) -> bool {
     match error.raw_os_error() {
         Some(libc::ENOTSUP) => true,
-        // `user.*` exists on files and directories only; `trusted.*` only for root of the first user namespace;
-        // capabilities are root's to give, like files.
-        Some(libc::EPERM) => match name.as_bytes() {
-            b"security.capability" => !Owner::can_be_given(),
-            name => [&b"user."[..], b"trusted."].iter().any(|space| name.starts_with(space)),
-        },
+        // `user.*` exists on files and directories only; capabilities are root's to give, like files.
+        Some(libc::EPERM) if name == CAPABILITY => !Owner::can_be_given(),
+        Some(libc::EPERM) => name.as_bytes().starts_with(b"user."),
         _ => false,
-    }
-}
-
-/// Whether a layer may bring this attribute. Others could speak for the overlay or for security modules of the host.
-pub(super) fn is_portable(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    let begins = |space: &str| name.starts_with(space.as_bytes());
-    match name {
-        b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => true,
-        _ if begins("user.overlay.") || begins("trusted.overlay.") => false,
-        _ => begins("user.") || begins("trusted."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn which_attributes_a_layer_may_bring() {
-        let kept =
-            ["user.a", "security.capability", "trusted.a", "system.posix_acl_access", "system.posix_acl_default"];
-        let dropped = ["security.selinux", "security.ima", "trusted.overlay.opaque", "user.overlay.opaque", "system.x"];
-        assert!(kept.iter().all(|name| is_portable(OsStr::new(name))));
-        assert!(!dropped.iter().any(|name| is_portable(OsStr::new(name))));
     }
 }

@@ -115,6 +115,19 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// An extended attribute for which the filesystem has no place, however empty it is.
+    #[error(
+        "setting xattr `{name}` for file `{}`: {size} bytes are more than the filesystem keeps with one file",
+        .path.display()
+    )]
+    XattrTooLarge {
+        /// The attribute.
+        name: String,
+        /// Bytes of its value.
+        size: usize,
+        /// Path of the file in the layer.
+        path: PathBuf,
+    },
     /// A whiteout that names nothing.
     #[error("invalid whiteout `{}`: no name follows `.wh.`", .0.display())]
     NamelessWhiteout(PathBuf),

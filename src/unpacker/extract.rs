@@ -1,5 +1,6 @@
 //! Entries become files.
 
+use std::ffi::OsStr;
 use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -7,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, ftruncate, linkat, mknodat, openat, seek, symlinkat};
 use rustix::io::{Errno, write};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::archive::{Archive, Entry, EntryKind};
 use super::attribute_ids;
-use super::attributes::{Attributes, Owner, Target, is_portable};
+use super::attributes::{Attributes, Owner, Target};
 use super::error::Error;
 use super::path::clean;
 use super::pax::Xattr;
+use super::portable;
 use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
@@ -38,6 +40,7 @@ pub(super) fn extract(
         owners,
         confinement,
         size: 0,
+        has_left_out: false,
     };
     if !extractor.base.as_os_str().is_empty() {
         let base = extractor.base.clone();
@@ -68,6 +71,8 @@ struct Extractor<'a, R> {
     owners: Owners<'a>,
     confinement: Confinement,
     size: u64,
+    /// Some extended attribute was none that an image may bring.
+    has_left_out: bool,
 }
 
 impl<R: BufRead> Extractor<'_, R> {
@@ -171,18 +176,28 @@ impl<R: BufRead> Extractor<'_, R> {
         }
     }
 
-    fn attributes(&self, entry: Entry, path: &Path) -> Result<Attributes, Error> {
+    fn attributes(&mut self, entry: Entry, path: &Path) -> Result<Attributes, Error> {
+        let is_directory = entry.kind == Kind::Directory;
         let mut xattrs = entry.xattrs;
-        xattrs.retain(|xattr| {
-            let kept = is_portable(&xattr.name);
-            if !kept {
-                debug!(path = %path.display(), name = %xattr.name.display(), "dropping-xattr");
+        xattrs.retain(|xattr| match portable::objection(xattr, is_directory) {
+            None => true,
+            Some(reason) => {
+                self.left_out(path, &xattr.name, reason);
+                false
             }
-            kept
         });
         self.owners.translate_attributes(&mut xattrs, path)?;
         let owner = self.owners.translate(entry.uid, entry.gid, path)?;
         Ok(Attributes { owner, mode: entry.mode, xattrs, mtime: entry.mtime })
+    }
+
+    /// Logs the first where operators see it and the rest for who looks closer: there may be one for every few bytes.
+    fn left_out(&mut self, path: &Path, name: &OsStr, reason: &'static str) {
+        if std::mem::replace(&mut self.has_left_out, true) {
+            debug!(path = %path.display(), name = %name.display(), reason, "dropping-xattr");
+        } else {
+            info!(path = %path.display(), name = %name.display(), reason, "dropping-xattr");
+        }
     }
 
     /// Writes the next `length` bytes of the entry's content at the file's position.

@@ -103,7 +103,10 @@ impl Finisher<'_> {
                 found.insert(path, file);
                 continue;
             }
-            let target = self.parents.resolve(&path).map_err(|error| Error::file("following", &path, error))?;
+            let target = match self.parents.resolve(&path) {
+                Err(error) if leads_nowhere(&error) => None,
+                target => target.map_err(|error| Error::file("following", &path, error))?,
+            };
             match target.filter(|target| is_directory(&target.stat)) {
                 Some(target) => self.relocate(&path, &target.path, &mut found)?,
                 None => {
@@ -334,6 +337,12 @@ impl Finisher<'_> {
 
 fn rebased(path: &Path, from: &Path, to: &Path) -> PathBuf {
     moved(path, from, to).unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether a symlink of a lower layer leads to nothing, rather than that following it failed. Where it does, a directory
+/// takes its place, as it does where volumes begin as copies of their parents.
+fn leads_nowhere(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENAMETOOLONG))
 }
 
 fn is_directory(stat: &Stat) -> bool {

@@ -26,6 +26,7 @@ mod merged;
 mod path;
 mod pax;
 mod pipeline;
+mod portable;
 mod route;
 mod sparse;
 #[cfg(test)]

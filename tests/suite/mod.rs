@@ -11,6 +11,7 @@ mod delete;
 mod delete_store;
 mod generate_metadata;
 mod grow;
+mod hostile_image;
 mod hostile_owner;
 mod init_store;
 mod list;

@@ -245,8 +245,8 @@ fn lower_symlinks_lead_nowhere_outside() {
     let volume = Volume::new();
     volume.finish(Tar::new().file("a/planted", "x").file("b/f", "y"), &[&bottom]).unwrap();
     assert_eq!(volume.names(""), ["b", "planted"]);
-    let error = text(Volume::new().finish(Tar::new().file("c/f", ""), &[&bottom]));
-    assert_eq!(error, "following `c`: too many levels of symbolic links");
+    let in_its_place = Volume::of(Tar::new().file("c/f", ""), &[&bottom]);
+    assert!(in_its_place.stat("c").is_dir() && in_its_place.exists("c/f"));
     let error = text(Volume::new().finish(Tar::new().hard_link("new", "b/hostname"), &[&bottom]));
     assert_eq!(error, "link b/hostname new: no such file or directory");
 }

@@ -15,9 +15,10 @@ use rustix::io::Errno;
 
 use super::{DIRECTORY, OpenDir, Tree, Walk};
 use crate::sys::{dirfd, xattr};
-use crate::unpacker::attributes::{Attributes, is_portable};
+use crate::unpacker::attributes::Attributes;
 use crate::unpacker::error::Error;
 use crate::unpacker::path;
+use crate::unpacker::portable::is_portable;
 use crate::unpacker::whiteout::{WhiteoutFormat, is_whiteout};
 
 impl Tree<'_> {
