@@ -177,7 +177,7 @@ impl<R: BufRead> Extractor<'_, R> {
     }
 
     fn attributes(&mut self, entry: Entry, path: &Path) -> Result<Attributes, Error> {
-        let is_directory = entry.kind == Kind::Directory;
+        let is_directory = entry.kind == EntryKind::Directory;
         let mut xattrs = entry.xattrs;
         xattrs.retain(|xattr| match portable::objection(xattr, is_directory) {
             None => true,
