@@ -12,7 +12,7 @@ all: ## Build a release: bin/grootfs and bin/drax
 	install -D -m 755 $(TARGET_DIR)/release/grootfs bin/grootfs
 	install -D -m 755 $(TARGET_DIR)/release/drax bin/drax
 
-unit: ## Run the unit tests; needs no root
+unit: ## Run the unit tests, as any user
 	$(CARGO) test --workspace --lib --bins
 
 integration: ## Run the end-to-end tests, as root

@@ -47,28 +47,3 @@ pub fn enter(root: BorrowedFd<'_>) -> io::Result<Confinement> {
     };
     Ok(Confinement { own_filesystem_context: true, own_root })
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::fd::AsFd;
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn a_thread_gets_its_own_root_and_the_others_keep_theirs() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("inside"), "x").unwrap();
-        let fd = fs::File::open(directory.path()).unwrap();
-        std::thread::scope(|scope| {
-            let confined = scope.spawn(|| {
-                let confinement = enter(fd.as_fd()).unwrap();
-                assert!(confinement.own_filesystem_context && confinement.own_root, "run the tests as root");
-                Path::new("/inside").exists() && Path::new("/../inside").exists() && !Path::new("/etc").exists()
-            });
-            assert!(confined.join().unwrap());
-        });
-        assert!(Path::new("/etc").exists() && !Path::new("/inside").exists());
-    }
-}

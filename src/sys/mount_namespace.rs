@@ -22,22 +22,3 @@ pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> 
         thread?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn what_is_mounted_there_is_seen_there_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        let is_there = in_own_mounts(|| {
-            rustix::mount::mount("tmpfs", directory.path(), "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
-            fs::write(&file, "").unwrap();
-            file.exists()
-        });
-        assert!(is_there.unwrap() && !file.exists());
-    }
-}

@@ -264,18 +264,3 @@ fn receive(socket: impl AsFd) -> io::Result<Vec<u8>> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_has_the_ids_it_is_given_or_does_not_exist() {
-        let map = "0 4294967294 1\n1 1 4294967293\n";
-        let namespace = with_ids(map, map).unwrap();
-        let own = fs::metadata("/proc/self/ns/user").unwrap();
-        let other = File::from(namespace).metadata().unwrap();
-        assert_ne!(std::os::unix::fs::MetadataExt::ino(&own), std::os::unix::fs::MetadataExt::ino(&other));
-        assert!(with_ids("0 0 1\n0 1 1\n", map).is_err(), "an id twice");
-    }
-}

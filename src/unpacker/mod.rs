@@ -29,8 +29,6 @@ mod pipeline;
 mod portable;
 mod route;
 mod sparse;
-#[cfg(test)]
-mod tests;
 mod tree;
 mod whiteout;
 

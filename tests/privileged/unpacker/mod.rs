@@ -22,21 +22,21 @@ use sha2::{Digest, Sha256};
 use tar::Header;
 use tempfile::TempDir;
 
-use super::{Error, Expected, Layer, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
-use crate::idmap::IdMappings;
+use grootfs::idmap::IdMappings;
+use grootfs::unpacker::{Error, Expected, Layer, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
 
 /// Modification time of all entries that do not ask for another, in seconds.
 const MTIME: i64 = 1_500_000_000;
 
 /// An archive in the making.
 #[derive(Default, Clone)]
-pub(super) struct Tar {
+pub(crate) struct Tar {
     bytes: Vec<u8>,
 }
 
 /// The fields of an entry that tests change.
 #[derive(Clone)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     name: &'a [u8],
     kind: u8,
     mode: u32,
@@ -55,29 +55,29 @@ impl Default for Fields<'_> {
 }
 
 impl Tar {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn file(self, name: &str, content: &str) -> Self {
+    pub(crate) fn file(self, name: &str, content: &str) -> Self {
         self.add(&Fields { name: name.as_bytes(), content: content.as_bytes(), ..Fields::default() })
     }
 
-    pub(super) fn directory(self, name: &str, mode: u32) -> Self {
+    pub(crate) fn directory(self, name: &str, mode: u32) -> Self {
         self.add(&Fields { name: name.as_bytes(), kind: b'5', mode, ..Fields::default() })
     }
 
-    pub(super) fn symlink(self, name: &str, text: &str) -> Self {
+    pub(crate) fn symlink(self, name: &str, text: &str) -> Self {
         let link = text.as_bytes();
         self.add(&Fields { name: name.as_bytes(), kind: b'2', mode: 0o777, link, ..Fields::default() })
     }
 
-    pub(super) fn hard_link(self, name: &str, old: &str) -> Self {
+    pub(crate) fn hard_link(self, name: &str, old: &str) -> Self {
         self.add(&Fields { name: name.as_bytes(), kind: b'1', link: old.as_bytes(), ..Fields::default() })
     }
 
     /// An entry; names that are too long for a header go into GNU extension headers.
-    pub(super) fn add(mut self, fields: &Fields<'_>) -> Self {
+    pub(crate) fn add(mut self, fields: &Fields<'_>) -> Self {
         let mut header = Header::new_gnu();
         for (long, kind, max) in [(fields.name, b'L', 100), (fields.link, b'K', 100)] {
             if long.len() > max {
@@ -98,7 +98,7 @@ impl Tar {
     }
 
     /// A header as it is, but for its checksum, and whatever follows it, padded.
-    pub(super) fn raw(mut self, header: &mut Header, content: &[u8]) -> Self {
+    pub(crate) fn raw(mut self, header: &mut Header, content: &[u8]) -> Self {
         header.set_cksum();
         self.bytes.extend_from_slice(header.as_bytes());
         self.bytes.extend_from_slice(content);
@@ -107,11 +107,11 @@ impl Tar {
     }
 
     /// An extended header for the next entry.
-    pub(super) fn pax(self, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         self.pax_kind(b'x', records)
     }
 
-    pub(super) fn pax_kind(self, kind: u8, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn pax_kind(self, kind: u8, records: &[(&str, &[u8])]) -> Self {
         let mut content = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
@@ -124,20 +124,20 @@ impl Tar {
     }
 
     /// The whole archive with its end marker.
-    pub(super) fn end(mut self) -> Vec<u8> {
+    pub(crate) fn end(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len() + 1024, 0);
         self.bytes
     }
 }
 
 /// A directory to unpack into, in a directory of its own that must not change otherwise.
-pub(super) struct Volume {
+pub(crate) struct Volume {
     around: TempDir,
     root: File,
 }
 
 impl Volume {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let around = tempfile::tempdir().unwrap();
         fs::create_dir(around.path().join("volume")).unwrap();
         let root = File::open(around.path().join("volume")).unwrap();
@@ -145,82 +145,82 @@ impl Volume {
     }
 
     /// A finished volume of one layer on top of `parents`.
-    pub(super) fn of(tar: Tar, parents: &[&Volume]) -> Self {
+    pub(crate) fn of(tar: Tar, parents: &[&Volume]) -> Self {
         let volume = Self::new();
         volume.finish(tar, parents).unwrap();
         volume
     }
 
-    pub(super) fn unpack(&self, tar: Tar) -> Result<Unpacked, Error> {
+    pub(crate) fn unpack(&self, tar: Tar) -> Result<Unpacked, Error> {
         self.unpack_stream(&tar.end(), &layer())
     }
 
-    pub(super) fn unpack_stream(&self, bytes: &[u8], layer: &Layer<'_>) -> Result<Unpacked, Error> {
+    pub(crate) fn unpack_stream(&self, bytes: &[u8], layer: &Layer<'_>) -> Result<Unpacked, Error> {
         self.unpack_source(bytes, layer)
     }
 
-    pub(super) fn unpack_source(&self, source: impl Read + Send, layer: &Layer<'_>) -> Result<Unpacked, Error> {
+    pub(crate) fn unpack_source(&self, source: impl Read + Send, layer: &Layer<'_>) -> Result<Unpacked, Error> {
         let result = unpack_into(self.fd(), source, layer);
         let around = fs::read_dir(self.around.path()).unwrap().count();
         assert_eq!(around, 1, "something was made outside of the volume");
         result
     }
 
-    pub(super) fn finish(&self, tar: Tar, parents: &[&Volume]) -> Result<u64, Error> {
+    pub(crate) fn finish(&self, tar: Tar, parents: &[&Volume]) -> Result<u64, Error> {
         let parents: Vec<BorrowedFd<'_>> = parents.iter().map(|parent| parent.fd()).collect();
         self.unpack(tar)?.finish(self.fd(), &parents)
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.around.path().join("volume").join(name)
     }
 
-    pub(super) fn outside(&self, name: &str) -> PathBuf {
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
         self.around.path().join(name)
     }
 
-    pub(super) fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    pub(super) fn stat(&self, name: &str) -> fs::Metadata {
+    pub(crate) fn stat(&self, name: &str) -> fs::Metadata {
         fs::symlink_metadata(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    pub(super) fn mode(&self, name: &str) -> u32 {
+    pub(crate) fn mode(&self, name: &str) -> u32 {
         self.stat(name).mode() & 0o7777
     }
 
-    pub(super) fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.path(name)).is_ok()
     }
 
-    pub(super) fn is_whiteout(&self, name: &str) -> bool {
+    pub(crate) fn is_whiteout(&self, name: &str) -> bool {
         let stat = self.stat(name);
         stat.file_type().is_char_device() && stat.rdev() == 0
     }
 
-    pub(super) fn is_opaque(&self, name: &str) -> bool {
+    pub(crate) fn is_opaque(&self, name: &str) -> bool {
         self.xattr(name, "trusted.overlay.opaque").as_deref() == Some(b"y")
     }
 
-    pub(super) fn xattr(&self, name: &str, attribute: &str) -> Option<Vec<u8>> {
+    pub(crate) fn xattr(&self, name: &str, attribute: &str) -> Option<Vec<u8>> {
         xattr_of(&self.path(name), attribute)
     }
 
-    pub(super) fn access_acl(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn access_acl(&self, name: &str) -> Option<Vec<u8>> {
         self.xattr(name, "system.posix_acl_access")
     }
 
-    pub(super) fn default_acl(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn default_acl(&self, name: &str) -> Option<Vec<u8>> {
         self.xattr(name, "system.posix_acl_default")
     }
 
-    pub(super) fn names(&self, name: &str) -> Vec<String> {
+    pub(crate) fn names(&self, name: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(name)).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -229,7 +229,7 @@ impl Volume {
 }
 
 /// Unpacks into a directory that is there.
-pub(super) fn unpack_into(
+pub(crate) fn unpack_into(
     directory: BorrowedFd<'_>,
     source: impl Read + Send,
     layer: &Layer<'_>,
@@ -244,7 +244,7 @@ pub(super) fn unpack_into(
 static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// A layer that nothing special is known of.
-pub(super) fn layer() -> Layer<'static> {
+pub(crate) fn layer() -> Layer<'static> {
     static IDENTITY: std::sync::LazyLock<IdMappings> = std::sync::LazyLock::new(IdMappings::identity);
     Layer {
         expected: Expected::default(),
@@ -258,15 +258,15 @@ pub(super) fn layer() -> Layer<'static> {
 }
 
 /// A layer for a volume that has all that its parent has.
-pub(super) fn removal() -> Layer<'static> {
+pub(crate) fn removal() -> Layer<'static> {
     Layer { whiteouts: WhiteoutFormat::Removal, ..layer() }
 }
 
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()

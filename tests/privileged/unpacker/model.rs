@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 use super::*;
-use crate::unpacker::MergedView;
+use grootfs::unpacker::MergedView;
 
 #[derive(Debug, Clone)]
 enum Op {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::unpacker::Budget;
+use grootfs::unpacker::Budget;
 
 fn sample() -> Vec<u8> {
     let big = "0123456789abcdef".repeat(100_000);

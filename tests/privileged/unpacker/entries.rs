@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 
 use super::*;
-use crate::idmap::IdMap;
+use grootfs::idmap::IdMap;
 
 #[test]
 fn files_directories_symlinks_and_fifos() {
