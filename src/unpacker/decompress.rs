@@ -59,3 +59,18 @@ impl<R: BufRead> Decoder<R> {
         Ok(filled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// Without run-time detection the inflater's code for newer processors is unreachable, and so not linked at all.
+    /// Whether this processor is such a one does not matter here.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_inflater_detects_what_the_processor_can_do() {
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let symbols = program.split(|byte| *byte == 0).filter(|text| text.starts_with(b"_"));
+        let name = ["inflate_fast_help", "avx2"].join("_");
+        let is_linked = symbols.filter_map(|symbol| str::from_utf8(symbol).ok()).any(|symbol| symbol.contains(&name));
+        assert!(is_linked, "no {name}: flate2 needs its feature runtime_detection");
+    }
+}
