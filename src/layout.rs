@@ -67,6 +67,11 @@ impl Layout {
         self.meta().join("sizes.json")
     }
 
+    /// Totals over all images.
+    pub fn totals_file(&self) -> PathBuf {
+        self.meta().join("totals.json")
+    }
+
     /// Records about volumes and the store.
     pub fn meta(&self) -> PathBuf {
         self.root.join("meta")

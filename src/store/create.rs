@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::layers::{self, PullOptions};
 use super::shared::LayerStore;
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal, totals};
 use crate::driver::{DiskLimit, ImageRequest, Mount, SharedLayers};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
@@ -177,7 +177,7 @@ impl ImageCreation<'_> {
         mounts.extend(self.make_volumes(directory.path(), &published, owner)?);
         // Not before it is finished: whom it is given to might change what it is made of.
         owner.chown_fd(&directory.open).on("chown", &making)?;
-        publish(&making, &published, &self.id)?;
+        totals::with_added(layout, self.id.as_str(), directory.path(), || publish(&making, &published, &self.id))?;
         Ok(Created {
             rootfs: published.join("rootfs"),
             env: self.image.env.clone(),
@@ -300,7 +300,7 @@ impl ImageCreation<'_> {
     /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
     fn make_room(&self, error: &Error) -> bool {
         let Some(clean) = &self.request.clean else { return false };
-        if self.store.layer_sizes().is_ok_and(|layers| layers.unused == 0) {
+        if self.store.has_unused_layers().is_ok_and(|has| !has) {
             return false;
         }
         tracing::info!(%error, "store-is-full-cleaning");

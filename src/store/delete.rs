@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Error, ImageId, ImageSelector, Store, removal};
+use super::{Error, ImageId, ImageSelector, Store, removal, totals};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::OnPath;
@@ -54,7 +54,7 @@ impl Store {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
             removal::finish_removal(self, id)?;
-            match std::fs::rename(&image, &deleting) {
+            match totals::with_removed(&self.layout, id.as_str(), || std::fs::rename(&image, &deleting)) {
                 Err(e) if e.kind() == ErrorKind::StorageFull => return self.destroy_in_place(id, &image),
                 renamed => renamed.on("rename", &image)?,
             }
@@ -63,7 +63,8 @@ impl Store {
             }
             if let Err(error) = self.driver.unmount_image(&deleting, &image) {
                 // It is whole still, and in somebody's use.
-                std::fs::rename(&deleting, &image).on("rename", &image)?;
+                let put_back = || std::fs::rename(&deleting, &image).on("rename", &image);
+                totals::with_added(&self.layout, id.as_str(), &deleting, put_back)?;
                 return Err(Error::DeleteImage(error));
             }
         }
@@ -72,6 +73,7 @@ impl Store {
 
     /// A full btrfs has room for removals alone. What a kill leaves of the image is removed by the next delete.
     fn destroy_in_place(&self, id: &ImageId, image: &Path) -> Result<(), Error> {
+        totals::forget(&self.layout);
         if files::is_directory(image)? {
             self.driver.unmount_image(image, image).map_err(Error::DeleteImage)?;
             self.driver.remove_image(&self.layout, image).map_err(Error::DeleteImage)?;

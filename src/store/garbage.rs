@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, durability, manifest_cache, removal, sizes};
+use super::{Error, ImageId, Store, dependencies, durability, manifest_cache, removal, sizes, totals};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
@@ -59,6 +59,7 @@ impl Store {
             remove_retired(self),
             forget_missing_volumes(self),
             release_unknown(self),
+            totals::recompute(self),
             manifest_cache::forget_unneeded(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),

@@ -1,8 +1,9 @@
 //! How large a store is, and what of it is in use.
 
+use std::collections::HashSet;
+
+use super::totals::Totals;
 use super::{Error, Store, garbage, sizes};
-use crate::driver::recorded_limit;
-use crate::sys::files;
 use crate::sys::path_error::PathError;
 use crate::sys::space::{Space, space_of};
 
@@ -16,20 +17,36 @@ pub struct LayerSizes {
 }
 
 impl Store {
-    /// How large the layers are, by whether an image needs them; where they are another store's, all of that. Reads a
-    /// record of every image.
+    /// How large the layers are, by whether an image needs them; where they are another store's, all of that.
     pub fn layer_sizes(&self) -> Result<LayerSizes, Error> {
         self.check_initialised()?;
         if let Some(layer_store) = self.layer_store()? {
             return layer_store.store.layer_sizes();
         }
-        let in_use = garbage::layers_in_use(self, &[])?;
+        let totals = Totals::of(self)?;
+        let others: HashSet<String> = if totals.knows_all_layers() {
+            self.registered_layers()?.into_iter().collect()
+        } else {
+            // Only the records themselves tell which one is at fault.
+            garbage::layers_in_use(self, &[])?
+        };
         let mut sums = LayerSizes::default();
         for (name, size) in sizes::of_all(&self.layout)? {
-            let sum = if in_use.contains(&name) { &mut sums.used } else { &mut sums.unused };
+            let is_used = totals.needs(&name) || others.contains(&name);
+            let sum = if is_used { &mut sums.used } else { &mut sums.unused };
             *sum = sum.saturating_add(size);
         }
         Ok(sums)
+    }
+
+    /// Whether a clean would find a layer to remove, in the store that keeps this one's layers. Reads a record of every
+    /// image, those that are being made included.
+    pub(super) fn has_unused_layers(&self) -> Result<bool, Error> {
+        if let Some(layer_store) = self.layer_store()? {
+            return layer_store.store.has_unused_layers();
+        }
+        let in_use = garbage::layers_in_use(self, &[])?;
+        Ok(sizes::of_all(&self.layout)?.into_keys().any(|name| !in_use.contains(&name)))
     }
 
     /// The filesystem that the store is on.
@@ -37,9 +54,8 @@ impl Store {
         space_of(self.layout.root())
     }
 
-    /// Sum of the limits of all images. Reads a record of every image.
+    /// Sum of the limits of all images, at a cost that does not grow with their number.
     pub fn committed_quota(&self) -> Result<u64, Error> {
-        let ids = files::names(&self.layout.images())?;
-        ids.iter().try_fold(0, |sum: u64, id| Ok(sum.saturating_add(recorded_limit(&self.layout.image(id))?)))
+        Ok(Totals::of(self)?.committed)
     }
 }

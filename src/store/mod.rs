@@ -9,6 +9,7 @@
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
 //!        sizes.json            a copy of all of them (sizes.rs)
+//!        totals.json           totals over all images (totals.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (durability.rs)
 //!        dependencies/image:<id>.json   the layers an image needs
 //!        shared-layers.json, lent/       layers that are, or are also, another store's (shared.rs)
@@ -28,6 +29,7 @@
 //!   and looks for its layers, alone by clean while it reads the records and takes away what none of them names. So a
 //!   create either has its layers spared, or sees that they are gone.
 //! - `projectids` for moments: shared by a create that allocates one, alone by clean while it collects (overlay-xfs).
+//! - The file `meta/totals.json` while an image is renamed into or out of `images/` (totals.rs).
 //! - `flush` by the one process that writes new layers to disk. Nobody waits for it.
 //!
 //! Clean waits for none of the first two: what is locked is alive.
@@ -50,6 +52,7 @@ mod publish;
 mod removal;
 mod shared;
 mod sizes;
+mod totals;
 mod volumes;
 
 use std::os::unix::fs::MetadataExt;

@@ -20,8 +20,9 @@ use sha2::{Digest, Sha256};
 
 use super::path_error::{OnPath, PathError};
 
-/// How often a taken lock is looked at again.
-const POLL: Duration = Duration::from_millis(10);
+/// How long after the first look a taken lock is looked at again; twice as long each time, up to the second.
+const FIRST_POLL: Duration = Duration::from_micros(250);
+const LAST_POLL: Duration = Duration::from_millis(10);
 
 /// A held lock.
 #[derive(Debug)]
@@ -39,11 +40,16 @@ pub fn share_whole(file: &Path) -> Result<Lock, PathError> {
 /// Locks the whole file alone, waiting no longer than `limit` for it.
 pub fn own_whole_within(file: &Path, limit: Duration) -> Result<Option<Lock>, PathError> {
     let opened = open(file)?;
-    let is_taken = poll(within(limit), || match fs2::FileExt::try_lock_exclusive(&opened) {
-        Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
-        tried => tried.on("lock", file).map(|()| true),
-    })?;
+    let is_taken = own_file_within(&opened, limit).on("lock", file)?;
     Ok(is_taken.then_some(Lock { _file: opened }))
+}
+
+/// Locks a whole file alone until it is closed, and tells whether that took no longer than `limit`.
+pub fn own_file_within(file: &File, limit: Duration) -> io::Result<bool> {
+    poll(within(limit), || match fs2::FileExt::try_lock_exclusive(file) {
+        Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        tried => tried.map(|()| true),
+    })
 }
 
 /// Locks `name` together with others who share it, waiting no longer than `limit` for one who holds it alone.
@@ -102,15 +108,14 @@ fn within(limit: Duration) -> impl Fn() -> bool {
     move || start.elapsed() < limit
 }
 
-fn poll(
-    keep_waiting: impl Fn() -> bool,
-    mut attempt: impl FnMut() -> Result<bool, PathError>,
-) -> Result<bool, PathError> {
+fn poll<E>(keep_waiting: impl Fn() -> bool, mut attempt: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
+    let mut pause = FIRST_POLL;
     while !attempt()? {
         if !keep_waiting() {
             return Ok(false);
         }
-        thread::sleep(POLL);
+        thread::sleep(pause);
+        pause = LAST_POLL.min(pause * 2);
     }
     Ok(true)
 }

@@ -9,12 +9,14 @@ use crate::support::{
 };
 
 /// System calls that change something, or take it in hand. Each architecture has some of them.
-const CALLS: [&str; 29] = [
+const CALLS: [&str; 31] = [
     "?openat",
     "?openat2",
     "?mkdir",
     "?mkdirat",
     "?write",
+    "?pwrite64",
+    "?ftruncate",
     "?rename",
     "?renameat",
     "?renameat2",
@@ -65,7 +67,7 @@ fn assert_whole(store: &TempStore, id: &str, context: &str) {
 /// Every image there is is whole, another can be made, all can be deleted, and then nothing is left.
 #[track_caller]
 fn assert_sound(store: &TempStore, url: &str, context: &str) {
-    store.create(url, "next");
+    assert_totals_are_right(store, url, context);
     for id in crate::support::names(&store.path().join("images")) {
         assert_whole(store, &id, context);
         store.stats(&id);
@@ -81,6 +83,25 @@ fn assert_sound(store: &TempStore, url: &str, context: &str) {
     if DRIVER == Driver::Btrfs {
         assert_eq!(quota_groups(store), ["0/5"], "{context}");
     }
+}
+
+/// Makes an image. The totals that are kept of all images, which metrics ask for, are what the images say.
+#[track_caller]
+fn assert_totals_are_right(store: &TempStore, url: &str, context: &str) {
+    let metrics = store.beside("metrics.prom");
+    store.ok(["--metrics-file", metrics.to_str().unwrap(), "create", url, "next"]);
+    let metrics = fs::read_to_string(metrics).unwrap();
+    let measured = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name}{{")));
+        let value = line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    };
+    let limits = crate::support::names(&store.path().join("images")).into_iter().map(|id| {
+        let limit = fs::read_to_string(store.image(&id).join("image_quota"));
+        limit.map_or(0.0, |limit| limit.parse().unwrap())
+    });
+    assert_eq!(measured("grootfs_committed_quota_bytes"), limits.sum::<f64>(), "{context}");
+    assert_eq!(measured("grootfs_unused_layers_bytes"), 0.0, "{context}");
 }
 
 fn quota_groups(store: &TempStore) -> Vec<String> {
