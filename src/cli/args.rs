@@ -225,6 +225,11 @@ pub(crate) struct CreateArgs {
     /// Do not mount the root filesystem: print the mount to be made
     #[arg(long, help_heading = "Mounting")]
     without_mount: bool,
+
+    /// Volumes that the image declares: bind gives each a directory with what the image has there, ignore leaves them out
+    /// [default: bind]
+    #[arg(long, help_heading = "Mounting", value_name = "MODE", env = "GROOTFS_CREATE_IMAGE_VOLUMES")]
+    image_volumes: Option<String>,
 }
 
 /// Deletes a container image
@@ -428,6 +433,7 @@ impl CreateArgs {
         overrides.clean_log_file.clone_from(&self.clean_log_file);
         overrides.with_mount = self.with_mount;
         overrides.without_mount = self.without_mount;
+        overrides.image_volumes.clone_from(&self.image_volumes);
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::CreateArgs;
 use super::{Failure, credentials, measure, output, progress, store};
-use crate::config::{Config, MountDestination};
+use crate::config::{Config, ImageVolumes, MountDestination};
 use crate::driver::{DiskLimit, Mount};
 use crate::fetcher::Options;
 use crate::observe::{self, Metrics};
@@ -43,6 +43,7 @@ fn create(
         source: source(config, args)?,
         concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
         mount: !config.create.without_mount,
+        ignore_volumes: config.create.image_volumes == ImageVolumes::Ignore,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
     })?;

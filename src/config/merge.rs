@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::yaml::{self, ConfigFile};
 use super::{
-    CleanConfig, Config, CreateConfig, Error, InitConfig, LogConfig, LogLevel, MountDestination, Overrides,
-    TimestampFormat,
+    CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, LogConfig, LogLevel, MountDestination,
+    Overrides, TimestampFormat,
 };
 
 pub(super) fn merge(document: ConfigFile, flags: &Overrides) -> Result<Config, Error> {
@@ -115,6 +115,7 @@ fn create(document: &ConfigFile, flags: &Overrides, sizes: &Sizes) -> Result<Cre
         // Both mount flags are no conflict: the one that does less wins.
         without_mount: flags.without_mount || (file.without_mount && !flags.with_mount),
         mount_destination: mount_destination(&file.mount_destination)?,
+        image_volumes: image_volumes(text(&flags.image_volumes, file.image_volumes.clone()))?,
         clean_log_file: path(&flags.clean_log_file, file.clean_log_file.clone()),
         remote_layer_client_certificates_path: path(&None, file.remote_layer_client_certificates_path.clone()),
     })
@@ -135,6 +136,18 @@ fn mount_destination(word: &str) -> Result<MountDestination, Error> {
         other => Err(Error::UnknownWord {
             setting: "create.mount_destination",
             expected: "rootfs or root",
+            given: other.to_owned(),
+        }),
+    }
+}
+
+fn image_volumes(word: Option<String>) -> Result<ImageVolumes, Error> {
+    match word.as_deref() {
+        None | Some("bind") => Ok(ImageVolumes::Bind),
+        Some("ignore") => Ok(ImageVolumes::Ignore),
+        Some(other) => Err(Error::UnknownWord {
+            setting: "create.image_volumes",
+            expected: "bind or ignore",
             given: other.to_owned(),
         }),
     }
@@ -218,7 +231,7 @@ mod tests {
              log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
              with_clean: true, without_mount: true, disk_limit_size_bytes: 1, insecure_registries: [a, 'b:2'], \
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
-             mount_destination: root, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
+             mount_destination: root, image_volumes: ignore, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
              init: {store_size_bytes: 3, with_direct_io: true, without_quota: true, shared_layers: /l}}",
         );
@@ -248,6 +261,7 @@ mod tests {
                 with_clean: true,
                 without_mount: true,
                 mount_destination: MountDestination::Root,
+                image_volumes: ImageVolumes::Ignore,
                 clean_log_file: Some("/c".into()),
                 remote_layer_client_certificates_path: Some("/r".into()),
             },
@@ -466,6 +480,10 @@ init:
             (
                 error("create: {mount_destination: x}", |_| {}),
                 "invalid argument: create.mount_destination must be rootfs or root, not `x`",
+            ),
+            (
+                error("create: {image_volumes: ignore}", |flags| flags.image_volumes = Some("tmpfs".into())),
+                "invalid argument: create.image_volumes must be bind or ignore, not `tmpfs`",
             ),
             (
                 error("log_timestamp_format: x", |_| {}),

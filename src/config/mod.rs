@@ -105,6 +105,8 @@ pub struct CreateConfig {
     pub without_mount: bool,
     /// Destination of the mount that is left to the caller.
     pub mount_destination: MountDestination,
+    /// What becomes of the volumes that an image declares.
+    pub image_volumes: ImageVolumes,
     /// Log file of the cleaning; `None` is the ordinary log.
     pub clean_log_file: Option<PathBuf>,
     /// Directory of client certificates for layers that are fetched from `urls`.
@@ -119,6 +121,16 @@ pub enum MountDestination {
     Rootfs,
     /// On `/`, as the later versions of GrootFS say.
     Root,
+}
+
+/// What becomes of the volumes that an image declares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ImageVolumes {
+    /// Each is a directory for the caller to bind-mount, with what the image has there.
+    #[default]
+    Bind,
+    /// Nothing, as in the later versions of GrootFS.
+    Ignore,
 }
 
 /// For `clean`.

@@ -33,6 +33,7 @@ pub struct Overrides {
     pub clean_log_file: Option<PathBuf>,
     pub with_mount: bool,
     pub without_mount: bool,
+    pub image_volumes: Option<String>,
     pub store_size_bytes: Option<i64>,
     pub with_direct_io: bool,
     pub without_quota: bool,

@@ -83,6 +83,8 @@ pub(super) struct Create {
     #[serde(deserialize_with = "text")]
     pub(super) mount_destination: String,
     #[serde(deserialize_with = "text")]
+    pub(super) image_volumes: String,
+    #[serde(deserialize_with = "text")]
     pub(super) clean_log_file: String,
     #[serde(deserialize_with = "text")]
     pub(super) remote_layer_client_certificates_path: String,

@@ -12,6 +12,9 @@ use crate::sys::path_error::{OnPath, PathError};
 pub(super) const INFO: &str = "image_info";
 /// Bytes that the image's own data is limited to; images without a limit have no such file.
 pub(super) const QUOTA: &str = "image_quota";
+/// Bytes that copies of layers take in an image with a limit, which are not its own data; there is no such file if it has
+/// none.
+pub(super) const COPIED: &str = "image_copied";
 
 /// What the image in `directory` was limited to when it was made, in bytes; 0 without a limit, without a readable record
 /// of it, and where there is no image any more.
@@ -41,6 +44,11 @@ pub(super) fn read(path: &Path) -> Result<u64, PathError> {
         _ => "it holds no size",
     };
     number(&content).ok_or_else(|| PathError::new("read", path, io::Error::other(reason)))
+}
+
+/// The same where there may be no such file; then 0.
+pub(super) fn read_if_there(path: &Path) -> Result<u64, PathError> {
+    if files::exists(path)? { read(path) } else { Ok(0) }
 }
 
 fn number(content: &[u8]) -> Option<u64> {

@@ -55,6 +55,8 @@ pub struct ImageRequest<'a> {
     pub limit: Option<DiskLimit>,
     /// How many volumes the image declares; [`Driver::create_image_volume`] makes them.
     pub declared_volumes: usize,
+    /// What these begin with, in bytes of disk. The layers count it already.
+    pub volume_bytes: u64,
     /// Whose the image is to be.
     pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.

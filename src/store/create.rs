@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with};
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use sha2::{Digest, Sha256};
 
+use super::image_volumes::{ImageVolumes, Place};
 use super::layers::{self, PullOptions};
 use super::shared::LayerStore;
 use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal, totals};
@@ -30,6 +30,7 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::unpacker::WhiteoutFormat;
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
 const DOWNLOADS: usize = 6;
@@ -50,6 +51,8 @@ pub struct CreateRequest<'a> {
     pub concurrent_downloads: Option<NonZeroUsize>,
     /// Mount the root filesystem.
     pub mount: bool,
+    /// Leave out the volumes that the image declares.
+    pub ignore_volumes: bool,
     /// Clean first.
     pub clean: Option<CleanFirst<'a>>,
     /// Images whose layers clean keeps.
@@ -103,12 +106,13 @@ impl Store {
         };
         let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.cache))?;
         self.check_image(&image, request)?;
+        let volumes = ImageVolumes::of(if request.ignore_volumes { &[] } else { &image.volumes })?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let creation = ImageCreation { store: self, request, id, source, image, mappings, layer_store };
+        let creation = ImageCreation { store: self, request, id, source, image, volumes, mappings, layer_store };
         let mut created = creation.run(request.clean.as_ref());
         if let Err(error) = &created
             && error.is_full()
@@ -149,6 +153,7 @@ struct ImageCreation<'a> {
     id: ImageId,
     source: Source,
     image: Image,
+    volumes: ImageVolumes,
     mappings: IdMappings,
     /// The store that keeps this one's layers.
     layer_store: Option<LayerStore>,
@@ -174,7 +179,9 @@ impl ImageCreation<'_> {
         let (making, published) = (layout.creating(self.id.as_str()), layout.image(self.id.as_str()));
         let directory = PrivateDirectory::make(&making)?;
         let mut mounts = self.fill(directory.path(), &published)?;
-        mounts.extend(self.make_volumes(directory.path(), &published, owner)?);
+        let is_shared = self.layer_store.is_some();
+        let place = Place { store: self.store, directory: directory.path(), published: &published, owner, is_shared };
+        mounts.extend(self.volumes.make(self.layers_in(), &self.image.layers, self.whiteouts(), &place)?);
         // Not before it is finished: whom it is given to might change what it is made of.
         owner.chown_fd(&directory.open).on("chown", &making)?;
         totals::with_added(layout, self.id.as_str(), directory.path(), || publish(&making, &published, &self.id))?;
@@ -251,6 +258,16 @@ impl ImageCreation<'_> {
         pulled.map_err(|error| self.source.name_in(error))
     }
 
+    fn volume_bytes(&self) -> Result<u64, Error> {
+        self.volumes.size(self.layers_in(), &self.image.layers, self.whiteouts())
+    }
+
+    /// How the layers write down what they delete.
+    fn whiteouts(&self) -> WhiteoutFormat {
+        let unmapped = IdMappings::identity();
+        self.layers_in().whiteouts(if self.layer_store.is_some() { &unmapped } else { &self.mappings })
+    }
+
     fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
         let (store, layers) = (self.store, &self.image.layers);
         let mut volumes = layers::sizes(self.layers_in(), layers)?;
@@ -268,33 +285,13 @@ impl ImageCreation<'_> {
             volumes: &volumes,
             shared: shared.as_ref(),
             limit: self.request.limit,
-            declared_volumes: self.image.volumes.len(),
+            declared_volumes: self.volumes.len(),
+            volume_bytes: if self.request.limit.is_some() { self.volume_bytes()? } else { 0 },
             owner: store.owner(&self.mappings),
             mount: self.request.mount,
             is_for_root: store.is_for_root(&self.mappings),
         };
         store.driver.create_image(&store.layout, &request).map_err(Error::MakeImage)
-    }
-
-    /// A directory of the image for each volume it declares, to be bind-mounted by the caller.
-    fn make_volumes(&self, directory: &Path, published: &Path, owner: Owner) -> Result<Vec<Mount>, Error> {
-        let mut mounts = Vec::with_capacity(self.image.volumes.len());
-        for volume in &self.image.volumes {
-            let name: String = Sha256::digest(volume).iter().map(|b| format!("{b:02x}")).collect();
-            let name = format!("vol-{name}");
-            let path = directory.join(&name);
-            let made = self.store.driver.create_image_volume(&self.store.layout, directory, &path);
-            made.map_err(Error::MakeImage)?;
-            owner.chown(&path)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
-            mounts.push(Mount {
-                destination: volume.clone(),
-                kind: "bind".into(),
-                source: published.join(name).display().to_string(),
-                options: vec!["bind".into()],
-            });
-        }
-        Ok(mounts)
     }
 
     /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.

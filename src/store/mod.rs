@@ -43,6 +43,7 @@ mod durability;
 mod flatten;
 mod garbage;
 mod id;
+mod image_volumes;
 mod init;
 mod layers;
 mod manifest_cache;
@@ -139,6 +140,20 @@ pub enum Error {
     /// A store had no room.
     #[error("{0}: the store {1} is full: delete images, then run `grootfs clean`")]
     Full(#[source] Box<Error>, String),
+    /// A volume that no container can have.
+    #[error(
+        "the image declares a volume at `{0}`, where nothing can be mounted: leave its volumes out with \
+         --image-volumes=ignore (config: create.image_volumes)"
+    )]
+    UnusableVolume(String),
+    /// The directory that a volume begins with could not be copied.
+    #[error("making image: volume `{destination}`: {source}")]
+    ImageVolume {
+        /// Where the volume is to be mounted.
+        destination: String,
+        /// What happened.
+        source: Box<unpacker::Error>,
+    },
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
     MakeImage(#[source] driver::Error),

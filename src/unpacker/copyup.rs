@@ -51,7 +51,8 @@ pub(super) fn copy_up(
     let (attributes, unknown) = (plain_attributes(&file.stat), AlreadySet::default());
     match dirfd::file_type(&file.stat) {
         FileType::RegularFile => {
-            let source = view.open(file, OFlags::RDONLY).map_err(failed)?;
+            // Not waiting, should its owner put a pipe in its place.
+            let source = view.open(file, OFlags::RDONLY | OFlags::NONBLOCK).map_err(failed)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let copy = openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| failed(errno.into()))?;
             copy_content(&source, &copy, file.stat.st_size.unsigned_abs()).map_err(failed)?;

@@ -1,9 +1,11 @@
-//! Several volumes as one, for mounts that have room for few.
+//! Copies of what several volumes show together: all of it, for mounts that have room for few layers, or one directory,
+//! for a volume that an image declares.
 //!
 //! The copy is what an overlay of the volumes would show. Files share their blocks with the originals where the
 //! filesystem can (XFS with reflink, btrfs), so it takes little but names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -22,23 +24,76 @@ use crate::sys::dirfd;
 /// # Errors
 /// See [`Error`].
 pub fn flatten(volumes: &[BorrowedFd<'_>], target: BorrowedFd<'_>, whiteouts: WhiteoutFormat) -> Result<(), Error> {
+    copy_directory(volumes, Path::new(""), target, whiteouts)
+}
+
+/// Makes the empty directory `target` a copy of the directory `path` that `volumes`, topmost first, show: with its
+/// content, owner, mode and other attributes. Symlinks on the way are followed as in a container, never out of the
+/// volumes. Where there is no such directory, nothing is done.
+///
+/// # Errors
+/// See [`Error`].
+pub fn copy_directory(
+    volumes: &[BorrowedFd<'_>],
+    path: &Path,
+    target: BorrowedFd<'_>,
+    whiteouts: WhiteoutFormat,
+) -> Result<(), Error> {
     pipeline::in_volume(target, |confinement| {
         let mut view = MergedView::new(volumes, whiteouts);
-        let root = view.lookup(Path::new("")).map_err(|e| Error::file("reading", "/", e))?;
-        let Some(root) = root else { return Ok(()) };
-        Flattening { view, target, confinement, links: HashMap::new() }.fill(&root, target)
+        let Some(root) = directory_at(&mut view, path)? else { return Ok(()) };
+        let top = root.path.clone();
+        Copying { view, top, target, confinement, links: HashMap::new() }.fill(&root, target)
     })
 }
 
-struct Flattening<'a> {
+/// Bytes of disk that the files in the directory `path` take which `volumes`, topmost first, show; `None` if they show
+/// none.
+///
+/// # Errors
+/// See [`Error`].
+pub fn directory_size(
+    volumes: &[BorrowedFd<'_>],
+    path: &Path,
+    whiteouts: WhiteoutFormat,
+) -> Result<Option<u64>, Error> {
+    let mut view = MergedView::new(volumes, whiteouts);
+    let Some(root) = directory_at(&mut view, path)? else { return Ok(None) };
+    let mut directories = vec![root.path];
+    let (mut bytes, mut counted) = (0u64, HashSet::new());
+    while let Some(directory) = directories.pop() {
+        for (_, file) in view.read_dir(&directory).map_err(|e| Error::file("reading", &directory, e))? {
+            if dirfd::file_type(&file.stat).is_dir() {
+                directories.push(file.path);
+            } else if file.stat.st_nlink == 1 || counted.insert((file.layer, file.stat.st_ino)) {
+                bytes = bytes.saturating_add(file.stat.st_blocks.unsigned_abs().saturating_mul(512));
+            }
+        }
+    }
+    Ok(Some(bytes))
+}
+
+/// The directory that `path` leads to in the view.
+fn directory_at(view: &mut MergedView<'_>, path: &Path) -> Result<Option<MergedFile>, Error> {
+    let found = match view.resolve(path) {
+        // Symlinks that lead nowhere.
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => None,
+        found => found.map_err(|e| Error::file("reading", path, e))?,
+    };
+    Ok(found.filter(|found| dirfd::file_type(&found.stat).is_dir()))
+}
+
+struct Copying<'a> {
     view: MergedView<'a>,
+    /// The directory that is copied.
+    top: PathBuf,
     target: BorrowedFd<'a>,
     confinement: Confinement,
     /// Files with several names, by volume and inode: where the first of them was copied to.
     links: HashMap<(usize, u64), PathBuf>,
 }
 
-impl Flattening<'_> {
+impl Copying<'_> {
     fn fill(&mut self, directory: &MergedFile, copy: BorrowedFd<'_>) -> Result<(), Error> {
         let path = &directory.path;
         for (name, file) in self.view.read_dir(path).map_err(|e| Error::file("reading", path, e))? {
@@ -59,7 +114,7 @@ impl Flattening<'_> {
         attributes.apply(&Target::Open { file: copy, noun: "directory", path }, AlreadySet::default())
     }
 
-    fn copy(&mut self, file: &MergedFile, directory: BorrowedFd<'_>, name: &std::ffi::OsStr) -> Result<(), Error> {
+    fn copy(&mut self, file: &MergedFile, directory: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
         let key = (file.layer, file.stat.st_ino);
         if let Some(first) = self.links.get(&key) {
             let linked = linkat(self.target, first, directory, name, AtFlags::empty());
@@ -67,7 +122,8 @@ impl Flattening<'_> {
         }
         copy_up(&self.view, file, directory, name, &file.path, self.confinement)?;
         if file.stat.st_nlink > 1 {
-            self.links.insert(key, file.path.clone());
+            let below = file.path.strip_prefix(&self.top).unwrap_or(&file.path);
+            self.links.insert(key, below.to_owned());
         }
         Ok(())
     }
@@ -76,7 +132,7 @@ impl Flattening<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
@@ -103,5 +159,43 @@ mod tests {
         assert_eq!(fs::metadata(flat.join("d")).unwrap().mode() & 0o7777, 0o710);
         let (below, linked) = (fs::metadata(flat.join("d/below")).unwrap(), fs::metadata(flat.join("linked")).unwrap());
         assert_eq!((below.ino(), below.nlink()), (linked.ino(), 2));
+    }
+
+    #[test]
+    fn one_directory_with_all_that_it_is_whatever_leads_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::create_dir_all(path("outside")).unwrap();
+        fs::write(path("outside/secret"), "secret").unwrap();
+        fs::create_dir_all(path("volume/srv/data/deep")).unwrap();
+        fs::write(path("volume/srv/data/one"), "one").unwrap();
+        fs::hard_link(path("volume/srv/data/one"), path("volume/srv/data/deep/two")).unwrap();
+        fs::set_permissions(path("volume/srv/data"), fs::Permissions::from_mode(0o1730)).unwrap();
+        symlink("/srv/data", path("volume/link")).unwrap();
+        symlink(path("outside"), path("volume/out")).unwrap();
+        symlink("../../../../../../../../..", path("volume/up")).unwrap();
+        symlink("loop", path("volume/loop")).unwrap();
+        let volume = File::open(path("volume")).unwrap();
+        let copy = |from: &str, name: &str| {
+            fs::create_dir(path(name)).unwrap();
+            let target = File::open(path(name)).unwrap();
+            copy_directory(&[volume.as_fd()], Path::new(from), target.as_fd(), WhiteoutFormat::Removal)
+        };
+        for (n, from) in ["/srv/data", "link", "/up/link/deep/.."].into_iter().enumerate() {
+            let name = format!("copy-{n}");
+            copy(from, &name).unwrap();
+            assert_eq!(fs::metadata(path(&name)).unwrap().mode() & 0o7777, 0o1730, "{from}");
+            let [one, two] = ["one", "deep/two"].map(|file| fs::metadata(path(&name).join(file)).unwrap());
+            assert_eq!((one.ino(), one.nlink()), (two.ino(), 2), "{from}");
+            assert_ne!(one.ino(), fs::metadata(path("volume/srv/data/one")).unwrap().ino());
+        }
+        for from in ["out", "out/secret", "up/outside", "missing", "srv/data/one", "loop"] {
+            let name = from.replace('/', "-");
+            copy(from, &name).unwrap();
+            assert_eq!(fs::read_dir(path(&name)).unwrap().count(), 0, "{from}");
+        }
+        let size = |from: &str| directory_size(&[volume.as_fd()], Path::new(from), WhiteoutFormat::Removal).unwrap();
+        assert_eq!(size("link"), Some(fs::metadata(path("volume/srv/data/one")).unwrap().blocks() * 512));
+        assert_eq!(size("out"), None);
     }
 }

@@ -40,7 +40,7 @@ use std::sync::atomic::AtomicBool;
 pub use archive::ArchiveError;
 pub use digest::{Budget, Expected};
 pub use error::Error;
-pub use flatten::flatten;
+pub use flatten::{copy_directory, directory_size, flatten};
 pub use merged::{MergedFile, MergedView};
 pub use whiteout::WhiteoutFormat;
 

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{
-    Archive, Driver, Image, Layer, MIB, Node, TempStore, differences, layers, names, run, shifted, small_image,
-    succeed, test_images, umoci,
+    Archive, Driver, Image, Layer, MIB, Node, TempStore, differences, layers, names, run, sha256_hex, shifted,
+    small_image, succeed, test_images, umoci,
 };
 
 const GARDEN: [&str; 2] = ["0:4294967294:1", "1:1:4294967293"];
@@ -100,6 +100,22 @@ fn two_mappings_one_set_of_volumes() {
         assert_eq!((registered_images(&layer_store), layer_store.volumes().is_empty()), (left, left == 0));
     }
     assert!([&layer_store, &garden, &user].iter().all(|store| store.leftovers().is_empty()));
+}
+
+#[test]
+fn volumes_of_the_image_have_the_ids_of_the_store() {
+    let layer_store = TempStore::new();
+    let archive = Archive::new().owner(33, 34).directory("data", 0o750).file("data/file", 0o600, b"www's").bytes();
+    let image = Image::new().layer(Layer::new(archive)).volume("/data").volume("/new");
+    let url = image.write(&layer_store.beside("image"), "latest");
+    for (mapping, ids, root) in [(&USER, (100_032, 100_033), 1000), (&GARDEN, (33, 34), 4_294_967_294)] {
+        let store = client_store(&layer_store, mapping);
+        store.create(&url, "x");
+        let volume = |path: &[u8]| store.image("x").join(format!("vol-{}", sha256_hex(path)));
+        assert_eq!((owner(&volume(b"/data")), owner(&volume(b"/data").join("file"))), (ids, ids));
+        assert_eq!(fs::read_to_string(volume(b"/data").join("file")).unwrap(), "www's");
+        assert_eq!(owner(&volume(b"/new")), (root, root));
+    }
 }
 
 #[test]

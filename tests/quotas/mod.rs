@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::thread;
 
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, five_mebibytes, is_full, names, number, small_image,
-    wait_for, write,
+    Archive, DRIVER, Driver, IS_CLASSIC, Image, Layer, MIB, TempStore, five_mebibytes, is_full, names, number,
+    small_image, wait_for, write,
 };
 
 #[test]
@@ -119,6 +119,35 @@ fn volumes_of_the_image_count_as_its_own() {
     store.ok(["create", "--disk-limit-size-bytes", "1048576", "--exclude-image-from-quota", &url, "x"]);
     let source = store.image("x").join(format!("vol-{}", crate::support::sha256_hex(b"/data")));
     is_full(write(&source.join("file"), 2 * MIB));
+}
+
+/// What a volume begins with is in the layers, and counted with them: a container has as much to write as without it.
+#[test]
+fn what_a_volume_begins_with_counts_once() {
+    let store = TempStore::with_quota();
+    let archive = Archive::new().directory("data", 0o755).file("data/five", 0o644, &vec![b'x'; 5 * MIB as usize]);
+    let archive = (0..50).fold(archive, |archive, n| archive.file(&format!("data/{n}"), 0o644, b"small"));
+    let url = Image::new().layer(Layer::new(archive.bytes())).volume("/data").write(&store.beside("image"), "latest");
+    let volume = |id: &str| store.image(id).join(format!("vol-{}", crate::support::sha256_hex(b"/data")));
+    let limit = |bytes: u64| bytes.to_string();
+    let exclusive = ["create", "--disk-limit-size-bytes", &limit(2 * MIB), "--exclude-image-from-quota", &url, "x"];
+    store.ok(exclusive);
+    store.ok(["create", "--disk-limit-size-bytes", &limit(8 * MIB), &url, "y"]);
+    for (id, own) in [("x", 2 * MIB), ("y", 3 * MIB - 250)] {
+        let stats = store.stats(id);
+        assert!(number(&stats, "exclusive_bytes_used") < 512 * 1024, "{id}: {stats}");
+        assert!((5 * MIB..6 * MIB).contains(&number(&stats, "total_bytes_used")), "{id}: {stats}");
+        assert!((own..own + 256 * 1024).contains(&number(&stats, "quota_size_bytes")), "{id}: {stats}");
+        write(&volume(id).join("one"), MIB).unwrap();
+        let stats = store.stats(id);
+        // Classic quotas count volumes apart.
+        let used = if IS_CLASSIC { 0..MIB } else { MIB..2 * MIB };
+        assert!(used.contains(&number(&stats, "exclusive_bytes_used")), "{id}: {stats}");
+        is_full(write(&volume(id).join("more"), 3 * MIB));
+        is_full(write(&store.rootfs(id).join("more"), 3 * MIB));
+        store.ok(["delete", id]);
+    }
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
 #[test]

@@ -79,6 +79,31 @@ fn from_making_to_cleaning() {
 }
 
 #[test]
+fn volumes_of_the_image_begin_with_what_it_has_there() {
+    let store = UsersStore::mapped();
+    let archive = Archive::new()
+        .owner(33, 34)
+        .directory("data", 0o700)
+        .file("data/private", 0o600, b"www's")
+        .owner(0, 0)
+        .symlink("link", "/data");
+    let image = Image::new().layer(Layer::new(archive.bytes())).volume("/link").volume("/data");
+    let printed = store.create(&image.write(&store.images().join("image"), "latest"), "x");
+    let mounts = printed["mounts"].as_array().unwrap();
+    let volumes: Vec<_> = mounts.iter().filter(|mount| mount["type"] == "bind").collect();
+    assert_eq!(volumes.len(), 2);
+    for volume in volumes {
+        let source = Path::new(volume["source"].as_str().unwrap());
+        assert_eq!((owner(source), Node::read(source).mode), ((100_032, 100_033), 0o700));
+        assert_eq!(owner(&source.join("private")), (100_032, 100_033));
+        assert_eq!(fs::read_to_string(source.join("private")).unwrap(), "www's");
+    }
+    store.ok(&["delete", "x"]);
+    store.ok(&["clean"]);
+    store.is_empty();
+}
+
+#[test]
 fn every_source_will_do() {
     let store = UsersStore::mapped();
     let archive = Archive::new().owner(7, 7).file("file", 0o600, b"x").bytes();

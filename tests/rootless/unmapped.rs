@@ -23,6 +23,20 @@ fn everything_is_the_user_s() {
     assert_eq!(mode(&rootfs.join("www")), 0o4750);
 }
 
+#[test]
+fn volumes_of_the_image_begin_with_what_it_has_there() {
+    let store = UsersStore::unmapped();
+    let archive = Archive::new().owner(33, 33).directory("data", 0o550).file("data/file", 0o400, b"www's").bytes();
+    let image = Image::new().layer(Layer::new(archive)).volume("/data");
+    let printed = store.create(&image.write(&store.images().join("image"), "latest"), "x");
+    let source = Path::new(printed["mounts"].as_array().unwrap().last().unwrap()["source"].as_str().unwrap());
+    assert_eq!((mode(source), fs::metadata(source).unwrap().uid()), (0o550, USER));
+    assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "www's");
+    store.ok(&["delete", "x"]);
+    store.ok(&["clean"]);
+    store.is_empty();
+}
+
 /// As `/root` is in images of some distributions. Not even the user that owns it all may write there.
 #[test]
 fn directories_that_let_nobody_write_are_filled_changed_and_deleted() {

@@ -183,14 +183,14 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     let base = Volume::total_size(request.volumes);
     // Before anything is made in the directory: what is made there later inherits the project id.
     if let Some(limit) = request.limit {
-        apply_limit(layout, request.directory, limit, base, helpers)?;
+        apply_limit(layout, request, limit, base, helpers)?;
     }
     for name in ["diff", "workdir", "rootfs"] {
         make_directory(&request.directory.join(name))?;
     }
     image_files::write(&request.directory.join(image_files::INFO), base)?;
     // Before it is mounted: whose the upper directory is, his the root of the overlay is.
-    for name in ["diff", "workdir", "rootfs", image_files::INFO, image_files::QUOTA] {
+    for name in ["diff", "workdir", "rootfs", image_files::INFO, image_files::QUOTA, image_files::COPIED] {
         request.owner.chown_if_exists(&request.directory.join(name))?;
     }
     if request.mount {
@@ -200,15 +200,20 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     Ok(vec![mount::entry_for_caller(layout, request)?])
 }
 
+/// What volumes begin with counts with the layers, not once more as the image's own: the limit is raised by as much.
 fn apply_limit(
     layout: &Layout,
-    directory: &Path,
+    request: &ImageRequest<'_>,
     limit: DiskLimit,
     base: u64,
     helpers: Option<&Helpers>,
 ) -> Result<(), Error> {
+    let (directory, copied) = (request.directory, request.volume_bytes);
     let bytes = limit.own(base).map_err(QuotaError::from)?;
-    quota::apply(layout, directory, bytes, helpers)?;
+    quota::apply(layout, directory, bytes.saturating_add(copied), helpers)?;
+    if copied > 0 {
+        image_files::write(&directory.join(image_files::COPIED), copied)?;
+    }
     Ok(image_files::write(&directory.join(image_files::QUOTA), bytes)?)
 }
 
@@ -239,12 +244,9 @@ fn own_project(image: &Path) -> Result<Option<u32>, Error> {
 fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
     let own = quota::usage(layout, image, helpers)?;
     let base = image_files::read(&image.join(image_files::INFO))?;
-    Ok(Usage {
-        total: base.saturating_add(own.used),
-        exclusive: own.used,
-        quota: own.limit,
-        committed: base.saturating_add(own.limit),
-    })
+    let copied = image_files::read_if_there(&image.join(image_files::COPIED))?;
+    let (used, limit) = (own.used.saturating_sub(copied), own.limit.saturating_sub(copied));
+    Ok(Usage { total: base.saturating_add(used), exclusive: used, quota: limit, committed: base.saturating_add(limit) })
 }
 
 /// Makes a directory that everybody may search; the program's umask takes away no more than writing.

@@ -1,0 +1,186 @@
+//! Volumes that an image declares (`VOLUME`): directories of the image that the caller bind-mounts over those of its root
+//! filesystem. Each begins as a copy of the directory that it hides, so that the container finds there what the image
+//! has, and may write where the image lets it.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{Error, Store, layers};
+use crate::driver::Mount;
+use crate::image::Layer;
+use crate::sys::owner::Owner;
+use crate::sys::path_error::OnPath;
+use crate::unpacker::{self, WhiteoutFormat};
+
+/// The volumes of one image.
+pub(super) struct ImageVolumes {
+    /// Where they are mounted: absolute and clean paths, sorted, each once.
+    destinations: Vec<String>,
+}
+
+/// What an image looks like before it is mounted: its layers, topmost first, and how they write down deletions.
+struct Tree {
+    layers: Vec<OwnedFd>,
+    whiteouts: WhiteoutFormat,
+}
+
+impl ImageVolumes {
+    /// Reads what an image declares.
+    ///
+    /// # Errors
+    /// On a volume that no container can have: destinations of mounts are absolute (OCI runtime specification), and a
+    /// volume on `/` would hide the whole image.
+    pub(super) fn of(declared: &[String]) -> Result<Self, Error> {
+        let mut destinations = declared.iter().map(|path| destination(path)).collect::<Result<Vec<_>, _>>()?;
+        destinations.sort();
+        destinations.dedup();
+        Ok(ImageVolumes { destinations })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// Bytes of disk that the directories take which the volumes are copies of.
+    pub(super) fn size(&self, store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<u64, Error> {
+        if self.destinations.is_empty() {
+            return Ok(0);
+        }
+        let tree = Tree::of_layers(store, image, whiteouts)?;
+        let sizes = self.destinations.iter().map(|destination| tree.size(destination));
+        sizes.sum()
+    }
+
+    /// Makes the volumes of the image in `directory`, which is to be renamed to `published`, out of its layers in `store`.
+    pub(super) fn make(
+        &self,
+        store: &Store,
+        image: &[Layer],
+        whiteouts: WhiteoutFormat,
+        place: &Place<'_>,
+    ) -> Result<Vec<Mount>, Error> {
+        if self.destinations.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tree = if place.is_shared {
+            // Its mount alone shows the right ids.
+            Tree {
+                layers: vec![layers::open_directory(&place.directory.join("rootfs"))?],
+                whiteouts: WhiteoutFormat::Removal,
+            }
+        } else {
+            Tree::of_layers(store, image, whiteouts)?
+        };
+        self.destinations.iter().map(|destination| place.make(&tree, destination)).collect()
+    }
+}
+
+/// Where volumes are made.
+pub(super) struct Place<'a> {
+    /// The store of the image.
+    pub(super) store: &'a Store,
+    /// The image while it is made, and where it will be.
+    pub(super) directory: &'a Path,
+    pub(super) published: &'a Path,
+    /// Whose a volume is that the image has no directory for.
+    pub(super) owner: Owner,
+    /// Whether the layers are those of another store, without this one's ids.
+    pub(super) is_shared: bool,
+}
+
+impl Place<'_> {
+    fn make(&self, tree: &Tree, destination: &str) -> Result<Mount, Error> {
+        let digest: String = Sha256::digest(destination).iter().map(|b| format!("{b:02x}")).collect();
+        let name = format!("vol-{digest}");
+        let path = self.directory.join(&name);
+        let made = self.store.driver.create_image_volume(&self.store.layout, self.directory, &path);
+        made.map_err(Error::MakeImage)?;
+        self.owner.chown(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+        tree.copy(destination, &path)?;
+        Ok(Mount {
+            destination: destination.to_owned(),
+            kind: "bind".into(),
+            source: self.published.join(name).display().to_string(),
+            options: vec!["bind".into()],
+        })
+    }
+}
+
+impl Tree {
+    fn of_layers(store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<Self, Error> {
+        // Where a volume begins as a copy of the one below it, the topmost has everything.
+        let lowest = if store.driver.volumes_are_snapshots() { image.len().saturating_sub(1) } else { 0 };
+        Ok(Tree { layers: layers::open_below(store, &image[lowest..])?, whiteouts })
+    }
+
+    fn size(&self, destination: &str) -> Result<u64, Error> {
+        let layers: Vec<_> = self.layers.iter().map(AsFd::as_fd).collect();
+        let size = unpacker::directory_size(&layers, Path::new(destination), self.whiteouts);
+        Ok(size.map_err(|source| failed(destination, source))?.unwrap_or(0))
+    }
+
+    fn copy(&self, destination: &str, path: &Path) -> Result<(), Error> {
+        let layers: Vec<_> = self.layers.iter().map(AsFd::as_fd).collect();
+        let target = layers::open_directory(path)?;
+        let copied = unpacker::copy_directory(&layers, Path::new(destination), target.as_fd(), self.whiteouts);
+        copied.map_err(|source| failed(destination, source))
+    }
+}
+
+fn failed(destination: &str, source: unpacker::Error) -> Error {
+    Error::ImageVolume { destination: destination.to_owned(), source: Box::new(source) }
+}
+
+/// A declared path, cleaned: a container's working directory is no matter of its image's, so a relative one begins at the
+/// root, above which `..` leads nowhere.
+fn destination(declared: &str) -> Result<String, Error> {
+    let mut path = PathBuf::from("/");
+    for component in Path::new(declared).components() {
+        match component {
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    match path.into_os_string().into_string() {
+        Ok(path) if path != "/" && !path.contains('\0') => Ok(path),
+        _ => Err(Error::UnusableVolume(declared.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_absolute_and_clean_and_not_the_root() {
+        for (declared, expected) in [
+            ("/data", Some("/data")),
+            ("/data/", Some("/data")),
+            ("data", Some("/data")),
+            ("../../x", Some("/x")),
+            ("/a/./b//../c", Some("/a/c")),
+            ("/a\nb", Some("/a\nb")),
+            ("", None),
+            ("/", None),
+            ("..", None),
+            ("a/..", None),
+            ("/a\0b", None),
+        ] {
+            assert_eq!(destination(declared).ok().as_deref(), expected, "{declared:?}");
+        }
+    }
+
+    #[test]
+    fn each_destination_is_there_once() {
+        let volumes = ImageVolumes::of(&["/b".into(), "b/".into(), "a".into()]).unwrap();
+        assert_eq!(volumes.destinations, ["/a", "/b"]);
+    }
+}
