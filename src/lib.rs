@@ -2,8 +2,9 @@
 //!
 //! Data goes one way: [`cli`] parses and prints, [`store`] keeps what is on disk and carries out the transactions,
 //! [`fetcher`] says where layers come from, [`unpacker`] turns their streams into files, and [`driver`] knows the
-//! filesystem underneath. [`image`], [`idmap`], [`redact`] and [`sys`] know nobody else.
+//! filesystem underneath. [`archive`], [`image`], [`idmap`], [`redact`] and [`sys`] know nobody else.
 
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod driver;

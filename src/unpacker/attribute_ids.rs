@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::pax::Xattr;
 use super::portable::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL};
+use crate::archive::Xattr;
 use crate::idmap::{IdError, IdMappings};
 use crate::sys::userns;
 

@@ -17,8 +17,8 @@ use tracing::debug;
 
 use super::attribute_ids;
 use super::error::Error;
-use super::pax::Xattr;
 use super::portable::CAPABILITY;
+use crate::archive::Xattr;
 use crate::sys::confine::Confinement;
 use crate::sys::xattr;
 

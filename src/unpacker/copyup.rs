@@ -14,9 +14,9 @@ use rustix::io::{Errno, read, write};
 use super::attributes::{AlreadySet, Attributes, Owner, Target};
 use super::error::Error;
 use super::merged::{MergedFile, MergedView};
-use super::pax::Xattr;
 use super::portable::is_portable;
 use super::tree::times;
+use crate::archive::Xattr;
 use crate::sys::confine::Confinement;
 use crate::sys::{dirfd, xattr};
 

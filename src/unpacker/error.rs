@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::archive::ArchiveError;
 use super::attribute_ids::Id;
 use super::merged::Unreadable;
+use crate::archive::ArchiveError;
 use crate::idmap::IdError;
 use crate::sys::path_error::reason;
 

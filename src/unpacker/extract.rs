@@ -10,17 +10,15 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, ftruncate, linkat, m
 use rustix::io::{Errno, write};
 use tracing::{debug, info};
 
-use super::archive::{Archive, Entry, EntryKind};
 use super::attribute_ids;
 use super::attributes::{Attributes, Owner, Target};
 use super::error::Error;
 use super::path::clean;
-use super::pax::Xattr;
 use super::portable;
-use super::sparse::SparseMap;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, Unpacked};
+use crate::archive::{Archive, Entry, EntryKind, SparseMap, Xattr};
 use crate::idmap::IdMappings;
 use crate::sys::confine::Confinement;
 

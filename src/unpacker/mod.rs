@@ -11,12 +11,10 @@
 //!
 //! This module writes into the directories it is handed and nowhere else.
 
-mod archive;
 mod attribute_ids;
 mod attributes;
 mod channel;
 mod copyup;
-mod decompress;
 mod digest;
 mod error;
 mod extract;
@@ -24,11 +22,9 @@ mod finish;
 mod flatten;
 mod merged;
 mod path;
-mod pax;
 mod pipeline;
 mod portable;
 mod route;
-mod sparse;
 mod tree;
 mod whiteout;
 
@@ -37,7 +33,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-pub use archive::ArchiveError;
+pub use crate::archive::ArchiveError;
 pub use digest::{Budget, Expected};
 pub use error::Error;
 pub use flatten::{copy_directory, directory_size, flatten};

@@ -12,11 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use super::channel::{Disconnected, Feed, pipe};
-use super::decompress::Decoder;
 use super::digest::{Blob, Budget, Hasher};
 use super::error::Error;
 use super::extract::extract;
 use super::{Layer, UnpackFailure, Unpacked};
+use crate::archive::Decoder;
 use crate::sys::confine::{self, Confinement};
 
 /// Compressed bytes read at once.

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::pax::Xattr;
+use crate::archive::Xattr;
 
 /// Longest name of an attribute (`XATTR_NAME_MAX` in linux/limits.h).
 const LONGEST_NAME: usize = 255;

@@ -121,6 +121,38 @@ fn extended_attributes_of_files_and_directories_survive() {
 }
 
 #[test]
+fn headers_of_every_dialect_put_files_where_they_belong() {
+    let store = TempStore::new();
+    let versions: [(&str, &[u8]); 5] =
+        [("00", b"00"), ("nul", b"\0\0"), ("spaces", b"  "), ("space", b" \0"), ("zero", b"0\0")];
+    let archive = versions.iter().fold(Archive::new(), |archive, (name, version)| {
+        archive.header(name, b'0', &[(257, b"ustar\0"), (263, version), (345, b"ustar/prefix")], b"")
+    });
+    let archive = archive
+        .header("gnu", b'0', &[(257, b"ustar  \0"), (345, b"docker/17.05")], b"")
+        .header(
+            "star",
+            b'0',
+            &[(257, b"ustar\x0000"), (345, &[b's'; 131]), (476, b"12345670123 "), (508, b"tar\0")],
+            b"",
+        )
+        .header("v7/", 0, &[(100, b"0000750\0")], b"")
+        .header("dump", b'D', &[(100, b"0000710\0"), (257, b"ustar  \0")], b"Yfile\0\0")
+        .header("padded", b'0', &[(100, b"\0\0\0\x30755\0")], b"")
+        .header("binary", b'0', &[(100, b"\x80\0\0\0\0\0\x01\xed"), (108, b"\x80\0\0\0\xff\xff\xff\xfe")], b"");
+    let rootfs = unpack(&store, archive);
+    let mut expected = versions.map(|(name, _)| name);
+    expected.sort_unstable();
+    assert_eq!(names(&rootfs.join("ustar/prefix")), expected);
+    assert_eq!(names(&rootfs.join("docker/17.05")), ["gnu"]);
+    assert_eq!(names(&rootfs.join("s".repeat(131))), ["star"]);
+    let node = |name: &str| Node::read(&rootfs.join(name));
+    assert_eq!([node("v7").mode, node("dump").mode, node("padded").mode], [0o750, 0o710, 0o755]);
+    assert!(rootfs.join("dump").is_dir());
+    assert_eq!((node("binary").mode, node("binary").owner), (0o755, (4_294_967_294, 0)));
+}
+
+#[test]
 fn devices_are_left_out() {
     let store = TempStore::new();
     let rootfs = unpack(&store, Archive::new().character_device("null").block_device("disk").file("file", 0o644, b""));

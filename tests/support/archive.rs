@@ -124,6 +124,24 @@ impl Archive {
         self
     }
 
+    /// A header whose bytes are changed before its checksum is computed, for dialects that no library writes.
+    pub(crate) fn header(mut self, name: &str, kind: u8, edits: &[(usize, &[u8])], content: &[u8]) -> Self {
+        let mut header = Header::new_old();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_old_mut().linkflag = [kind];
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.mtime);
+        header.set_size(content.len() as u64);
+        for (offset, bytes) in edits {
+            header.as_mut_bytes()[*offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        header.set_cksum();
+        self.builder.append(&header, content).expect("written to memory");
+        self
+    }
+
     /// The finished archive.
     pub(crate) fn bytes(self) -> Vec<u8> {
         self.builder.into_inner().expect("written to memory")

@@ -3,13 +3,15 @@
 //! The `tar` crate knows the layout of the header formats. The framing is done here, on its header types, because its
 //! own iterator holds extension headers of any length in memory, loses a PAX `size` behind a binary xattr, and reads
 //! the holes of a sparse file as zeros, however many. Where tar readers differ this one goes with Go's `archive/tar`,
-//! which most images are written with and read by.
+//! which most images are written with and read by: of two extension headers of a kind the last counts, global extended
+//! headers are ignored, and an archive may end without its end marker or the last padding.
 
 use std::io::{self, BufRead};
 
 use rustix::fs::Timespec;
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
+use super::header::{self, numeric};
 use super::pax::{Overrides, Xattr};
 use super::sparse::{Encoding, SegmentList, SparseMap};
 
@@ -17,6 +19,9 @@ const BLOCK: u64 = 512;
 
 /// Longest long name, long link or extended header, in bytes; Go's reader has the same limit.
 const MAX_EXTENSION: u64 = 1 << 20;
+
+/// Type flag of a directory with a list of its content as body, from incremental archives of GNU tar.
+const GNU_DUMP_DIRECTORY: u8 = b'D';
 
 /// Why a stream is not a tar archive.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +56,6 @@ pub enum ArchiveError {
     /// A long name or extended header larger than any real one.
     #[error("tar extended header of {0} bytes is too long")]
     ExtensionTooLong(u64),
-    /// Two of the same kind before one entry.
-    #[error("two tar extended headers of the same kind for one entry")]
-    RepeatedExtension,
     /// A map of a sparse file that contradicts itself or the entry.
     #[error("invalid map of a sparse file")]
     SparseMap,
@@ -67,7 +69,7 @@ pub enum ArchiveError {
 
 /// What an entry is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum EntryKind {
+pub(crate) enum EntryKind {
     Regular,
     Sparse(SparseMap),
     HardLink,
@@ -81,24 +83,24 @@ pub(super) enum EntryKind {
 
 /// One entry, all its headers taken together.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) kind: EntryKind,
+pub(crate) struct Entry {
+    pub(crate) kind: EntryKind,
     /// As in the archive, not checked in any way.
-    pub(super) name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// Target of a hard link or symlink, not checked in any way.
-    pub(super) link: Vec<u8>,
+    pub(crate) link: Vec<u8>,
     /// Permission bits with set-id and sticky bits.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: Timespec,
-    pub(super) xattrs: Vec<Xattr>,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Timespec,
+    pub(crate) xattrs: Vec<Xattr>,
     /// Bytes of content in the archive.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// A tar archive that is read once, front to back.
-pub(super) struct Archive<R> {
+pub(crate) struct Archive<R> {
     stream: R,
     /// Bytes of the current entry's body not yet read.
     body: u64,
@@ -111,16 +113,16 @@ pub(super) struct Archive<R> {
 struct Extensions {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
-    pax: Option<Overrides>,
+    pax: Overrides,
 }
 
 impl<R: BufRead> Archive<R> {
-    pub(super) fn new(stream: R) -> Self {
+    pub(crate) fn new(stream: R) -> Self {
         Self { stream, body: 0, padding: 0 }
     }
 
     /// The next entry, or `None` at the end of the archive. What is left of the body before is skipped.
-    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
         let mut extensions = Extensions::default();
         let mut extended = false;
         loop {
@@ -129,12 +131,9 @@ impl<R: BufRead> Archive<R> {
                 return if extended { Err(ArchiveError::Truncated) } else { Ok(None) };
             };
             match header.entry_type() {
-                EntryType::GNULongName => set_once(&mut extensions.name, self.long_name(&header)?)?,
-                EntryType::GNULongLink => set_once(&mut extensions.link, self.long_name(&header)?)?,
-                EntryType::XHeader => {
-                    let overrides = Overrides::parse(&self.extension(&header)?)?;
-                    set_once(&mut extensions.pax, overrides)?;
-                }
+                EntryType::GNULongName => extensions.name = self.long_name(&header)?,
+                EntryType::GNULongLink => extensions.link = self.long_name(&header)?,
+                EntryType::XHeader => extensions.pax = Overrides::parse(&self.extension(&header)?)?,
                 EntryType::XGlobalHeader => {
                     self.begin_body(size_field(&header)?);
                     continue;
@@ -146,7 +145,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Hands the next `length` bytes of the current entry to `sink`, in pieces.
-    pub(super) fn read_body<E: From<ArchiveError>>(
+    pub(crate) fn read_body<E: From<ArchiveError>>(
         &mut self,
         mut length: u64,
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
@@ -166,7 +165,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Reads the stream to its end, past the end of the archive.
-    pub(super) fn drain(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn drain(&mut self) -> Result<(), ArchiveError> {
         loop {
             match self.stream.fill_buf().map_err(ArchiveError::Stream)?.len() {
                 0 => return Ok(()),
@@ -176,16 +175,9 @@ impl<R: BufRead> Archive<R> {
     }
 
     fn entry(&mut self, header: &Header, extensions: Extensions) -> Result<Entry, ArchiveError> {
-        let mut pax = extensions.pax.unwrap_or_default();
-        let name = extensions
-            .name
-            .or_else(|| pax.sparse.name.take())
-            .or(pax.path.take())
-            .unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = extensions
-            .link
-            .or(pax.link.take())
-            .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
+        let Extensions { name, link, mut pax } = extensions;
+        let name = pax.sparse.name.take().or(name).or(pax.path.take()).unwrap_or_else(|| header::name(header));
+        let link = link.or(pax.link.take()).unwrap_or_else(|| header::link(header));
         let kind = kind(header, &name);
         let field = |field: &'static str, bytes: &[u8]| {
             numeric(bytes).ok_or_else(|| ArchiveError::Field { field, name: lossy(&name) })
@@ -203,11 +195,12 @@ impl<R: BufRead> Archive<R> {
             None => Timespec { tv_sec: field("mtime", &raw.mtime)?, tv_nsec: 0 },
         };
         let stored = match pax.size {
+            _ if !has_body(header, &kind) => 0,
             Some(size) if i64::try_from(size).is_ok() => size,
             Some(_) => return Err(ArchiveError::Field { field: "size", name: lossy(&name) }),
             None => size_field(header)?,
         };
-        self.begin_body(if has_body(&kind) { stored } else { 0 });
+        self.begin_body(stored);
         let kind = match kind {
             EntryKind::Regular => self.sparse_kind(header, &mut pax)?,
             kind => kind,
@@ -218,20 +211,20 @@ impl<R: BufRead> Archive<R> {
     /// Tells plain from sparse files and reads the map of the latter, wherever it is.
     fn sparse_kind(&mut self, header: &Header, pax: &mut Overrides) -> Result<EntryKind, ArchiveError> {
         if header.entry_type() == EntryType::GNUSparse {
-            let gnu = header.as_gnu().ok_or(ArchiveError::Header)?;
+            let gnu = header::gnu_sparse(header).ok_or(ArchiveError::Header)?;
             let mut list = SegmentList::default();
-            list.push_gnu(&gnu.sparse)?;
-            let mut more = gnu.is_extended();
+            list.push_gnu(gnu.map)?;
+            let mut more = gnu.continues;
             while more {
                 let mut continuation = GnuExtSparseHeader::new();
                 read_exact(&mut self.stream, continuation.as_mut_bytes())?;
                 list.push_gnu(continuation.sparse())?;
-                more = continuation.is_extended();
+                more = continuation.isextended[0] != 0;
             }
-            let size = numeric(&gnu.realsize).and_then(|size| size.try_into().ok()).ok_or(ArchiveError::SparseMap)?;
+            let size = numeric(gnu.size).and_then(|size| size.try_into().ok()).ok_or(ArchiveError::SparseMap)?;
             return list.into_map(size, self.body).map(EntryKind::Sparse);
         }
-        match pax.sparse.encoding()? {
+        match pax.sparse.encoding(self.body)? {
             None => Ok(EntryKind::Regular),
             Some((size, Encoding::Records(list))) => list.into_map(size, self.body).map(EntryKind::Sparse),
             Some((size, Encoding::Body)) => {
@@ -284,7 +277,7 @@ impl<R: BufRead> Archive<R> {
         }
         read_exact(&mut self.stream, header.as_mut_bytes())?;
         if header.as_bytes().iter().any(|byte| *byte != 0) {
-            return if checksum_matches(&header) { Ok(Some(header)) } else { Err(ArchiveError::Header) };
+            return if header::checksum_matches(&header) { Ok(Some(header)) } else { Err(ArchiveError::Header) };
         }
         if !at_end(&mut self.stream)? {
             read_exact(&mut self.stream, header.as_mut_bytes())?;
@@ -300,12 +293,17 @@ impl<R: BufRead> Archive<R> {
         self.padding = (BLOCK - size % BLOCK) % BLOCK;
     }
 
+    /// Reads to the next header. The padding before it is missing where a writer ended the archive early.
     fn skip_body(&mut self) -> Result<(), ArchiveError> {
-        let body = self.body;
-        self.read_body::<ArchiveError>(body, |_| Ok(()))?;
-        let padding = std::mem::take(&mut self.padding);
-        self.body = padding;
-        self.read_body::<ArchiveError>(padding, |_| Ok(()))
+        self.read_body::<ArchiveError>(self.body, |_| Ok(()))?;
+        while self.padding > 0 && !at_end(&mut self.stream)? {
+            let available = fill(&mut self.stream)?.len() as u64;
+            let count = available.min(self.padding);
+            self.stream.consume(count as usize);
+            self.padding -= count;
+        }
+        self.padding = 0;
+        Ok(())
     }
 
     /// The body of an extension header.
@@ -323,12 +321,10 @@ impl<R: BufRead> Archive<R> {
         Ok(content)
     }
 
-    fn long_name(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
-        let mut name = self.extension(header)?;
-        if let Some(end) = name.iter().position(|byte| *byte == 0) {
-            name.truncate(end);
-        }
-        Ok(name)
+    /// The name in the body of an extension header; an empty one says nothing.
+    fn long_name(&mut self, header: &Header) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let body = self.extension(header)?;
+        Ok(Some(header::text(&body).to_vec()).filter(|name| !name.is_empty()))
     }
 }
 
@@ -344,55 +340,19 @@ fn kind(header: &Header, name: &[u8]) -> EntryKind {
         EntryType::Directory => EntryKind::Directory,
         EntryType::Fifo => EntryKind::Fifo,
         EntryType::Char | EntryType::Block => EntryKind::Device,
+        other if other.as_byte() == GNU_DUMP_DIRECTORY => EntryKind::Directory,
         other => EntryKind::Other(other.as_byte()),
     }
 }
 
 /// Entries that consist of a header only have no body, whatever size they state.
-fn has_body(kind: &EntryKind) -> bool {
-    matches!(kind, EntryKind::Regular | EntryKind::Other(_))
+fn has_body(header: &Header, kind: &EntryKind) -> bool {
+    matches!(kind, EntryKind::Regular | EntryKind::Other(_)) || header.as_old().linkflag == [GNU_DUMP_DIRECTORY]
 }
 
 fn size_field(header: &Header) -> Result<u64, ArchiveError> {
     let size = numeric(&header.as_old().size).and_then(|size| size.try_into().ok());
-    size.ok_or_else(|| ArchiveError::Field { field: "size", name: lossy(&header.path_bytes()) })
-}
-
-/// A number in a header: octal text, blank for 0, or (first bit set) a big-endian two's complement number.
-pub(super) fn numeric(field: &[u8]) -> Option<i64> {
-    let first = *field.first()?;
-    if first & 0x80 != 0 {
-        // The bit after the marker is the sign.
-        let seed = if first & 0x40 != 0 { i128::from(first) - 0x100 } else { i128::from(first & 0x7f) };
-        let value = field[1..].iter().try_fold(seed, |value, byte| {
-            (value.unsigned_abs() < 1 << 100).then_some(value << 8 | i128::from(*byte))
-        })?;
-        return value.try_into().ok();
-    }
-    let text = field.trim_ascii_start();
-    let end = text.iter().position(|byte| matches!(byte, 0 | b' ')).unwrap_or(text.len());
-    text[..end].iter().try_fold(0i64, |value, byte| match byte {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    })
-}
-
-/// The checksum counts its own field as spaces. Some writers summed signed bytes.
-fn checksum_matches(header: &Header) -> bool {
-    let stated = numeric(&header.as_old().cksum);
-    let bytes = header.as_bytes();
-    let others = || bytes[..148].iter().chain(&bytes[156..]);
-    let spaces = 8 * i64::from(b' ');
-    let unsigned: i64 = others().map(|byte| i64::from(*byte)).sum();
-    let signed: i64 = others().map(|byte| i64::from(byte.cast_signed())).sum();
-    stated == Some(unsigned + spaces) || stated == Some(signed + spaces)
-}
-
-fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(ArchiveError::RepeatedExtension),
-    }
+    size.ok_or_else(|| ArchiveError::Field { field: "size", name: lossy(&header::name(header)) })
 }
 
 fn at_end(stream: &mut impl BufRead) -> Result<bool, ArchiveError> {
@@ -418,32 +378,4 @@ fn read_exact(stream: &mut impl BufRead, mut into: &mut [u8]) -> Result<(), Arch
 
 fn lossy(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_all_dialects() {
-        let cases: [(&[u8], Option<i64>); 14] = [
-            (b"0000644\0", Some(0o644)),
-            (b"   644 \0", Some(0o644)),
-            (b"\0\0\0\0\0\0\0\0", Some(0)),
-            (b"        ", Some(0)),
-            (b"77777777777\0", Some(0o77777777777)),
-            (b"777777777777", Some(0o777777777777)),
-            (b"0000008\0", None),
-            (b"-000001\0", None),
-            (b"\x80\0\0\0\0\0\0\0\0\0\x01\x02", Some(258)),
-            (b"\x80\0\0\x02\0\0\0\0\0\0\0\0", None),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
-            (b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", Some(i64::MAX)),
-            (b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", None),
-            (b"", None),
-        ];
-        for (field, expected) in cases {
-            assert_eq!(numeric(field), expected, "{field:?}");
-        }
-    }
 }

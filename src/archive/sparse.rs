@@ -6,28 +6,29 @@
 
 use tar::GnuSparseHeader;
 
-use super::archive::{ArchiveError, numeric};
+use super::header::numeric;
 use super::pax;
+use super::reader::ArchiveError;
 
 /// Most segments of one file. Their map is kept in memory: 16 bytes each.
 const MAX_SEGMENTS: usize = 1 << 20;
 
 /// A run of bytes that the archive holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     /// Where in the file it begins.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
 }
 
 /// Where the bytes of a sparse entry belong; all else is holes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SparseMap {
+pub(crate) struct SparseMap {
     /// In ascending order, not overlapping, none empty.
-    pub(super) segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Size of the file with its holes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 impl SparseMap {
@@ -50,10 +51,10 @@ impl SparseMap {
 
 /// Collects segments, bounded.
 #[derive(Debug, Default)]
-pub(super) struct SegmentList(Vec<Segment>);
+pub(crate) struct SegmentList(Vec<Segment>);
 
 impl SegmentList {
-    pub(super) fn push(&mut self, offset: u64, length: u64) -> Result<(), ArchiveError> {
+    pub(crate) fn push(&mut self, offset: u64, length: u64) -> Result<(), ArchiveError> {
         if self.0.len() == MAX_SEGMENTS {
             return Err(ArchiveError::SparseMapTooLong);
         }
@@ -61,9 +62,9 @@ impl SegmentList {
         Ok(())
     }
 
-    /// Adds descriptors of an old GNU header or continuation block; unused ones are blank.
-    pub(super) fn push_gnu(&mut self, descriptors: &[GnuSparseHeader]) -> Result<(), ArchiveError> {
-        for descriptor in descriptors.iter().filter(|descriptor| !descriptor.is_empty()) {
+    /// Adds descriptors of an old GNU header or continuation block. The first blank one ends the block.
+    pub(crate) fn push_gnu(&mut self, descriptors: &[GnuSparseHeader]) -> Result<(), ArchiveError> {
+        for descriptor in descriptors.iter().take_while(|descriptor| descriptor.offset[0] != 0) {
             let field = |bytes: &[u8]| -> Result<u64, ArchiveError> {
                 numeric(bytes).and_then(|value| value.try_into().ok()).ok_or(ArchiveError::SparseMap)
             };
@@ -72,27 +73,27 @@ impl SegmentList {
         Ok(())
     }
 
-    pub(super) fn into_map(self, size: u64, stored: u64) -> Result<SparseMap, ArchiveError> {
+    pub(crate) fn into_map(self, size: u64, stored: u64) -> Result<SparseMap, ArchiveError> {
         SparseMap::new(self.0, size, stored)
     }
 }
 
 /// `GNU.sparse.*` records of an extended header.
 #[derive(Debug, Default)]
-pub(super) struct SparseRecords {
+pub(crate) struct SparseRecords {
     major: Option<u64>,
     minor: Option<u64>,
     /// `size` in the formats 0, `realsize` in 1.0.
     size: Option<u64>,
     /// True name of the file; the header then has a name for readers that know nothing of sparse files.
-    pub(super) name: Option<Vec<u8>>,
+    pub(crate) name: Option<Vec<u8>>,
     segments: SegmentList,
     has_map: bool,
     open_offset: Option<u64>,
 }
 
 /// How a sparse entry says where its bytes belong.
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     /// In the extended header; done.
     Records(SegmentList),
     /// In the body, before the data.
@@ -101,7 +102,7 @@ pub(super) enum Encoding {
 
 impl SparseRecords {
     /// Takes one record; `key` is without the `GNU.sparse.` prefix.
-    pub(super) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), ArchiveError> {
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), ArchiveError> {
         match key {
             b"major" => self.major = Some(pax::number(value)?),
             b"minor" => self.minor = Some(pax::number(value)?),
@@ -131,8 +132,9 @@ impl SparseRecords {
         Ok(())
     }
 
-    /// The size of the file and how its map is encoded; `None` if the entry is not sparse.
-    pub(super) fn encoding(&mut self) -> Result<Option<(u64, Encoding)>, ArchiveError> {
+    /// The size of the file and how its map is encoded; `None` if the entry is not sparse. Where no record says so, the
+    /// size is that of the `stored` bytes.
+    pub(crate) fn encoding(&mut self, stored: u64) -> Result<Option<(u64, Encoding)>, ArchiveError> {
         let encoding = match (self.major, self.minor) {
             (Some(1), Some(0)) => Encoding::Body,
             (None | Some(0), _) if self.has_map || self.size.is_some() => {
@@ -141,7 +143,7 @@ impl SparseRecords {
             (None | Some(0), _) => return Ok(None),
             _ => return Err(ArchiveError::SparseMap),
         };
-        Ok(Some((self.size.ok_or(ArchiveError::SparseMap)?, encoding)))
+        Ok(Some((self.size.unwrap_or(stored), encoding)))
     }
 }
 
@@ -187,10 +189,10 @@ mod tests {
         new.set(b"size", b"20").unwrap();
         new.set(b"map", b"0,5,10,5").unwrap();
         for mut records in [old, new] {
-            let Some((20, Encoding::Records(list))) = records.encoding().unwrap() else { panic!("no map") };
+            let Some((20, Encoding::Records(list))) = records.encoding(10).unwrap() else { panic!("no map") };
             assert_eq!(list.into_map(20, 10).unwrap().segments.len(), 2);
         }
-        assert!(SparseRecords::default().encoding().unwrap().is_none());
+        assert!(SparseRecords::default().encoding(10).unwrap().is_none());
         assert!(SparseRecords::default().set(b"numbytes", b"5").is_err());
         assert!(SparseRecords::default().set(b"map", b"1,2,3").is_err());
     }

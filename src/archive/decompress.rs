@@ -13,7 +13,7 @@ const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 type Source<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
 
 /// The uncompressed bytes of a stream: all members of a gzip stream, all frames of a zstd stream.
-pub(super) enum Decoder<R: BufRead> {
+pub(crate) enum Decoder<R: BufRead> {
     Plain(Source<R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Zstd(Box<zstd::Decoder<'static, Source<R>>>),
@@ -21,7 +21,7 @@ pub(super) enum Decoder<R: BufRead> {
 
 impl<R: BufRead> Decoder<R> {
     /// Looks at the first bytes of `stream`.
-    pub(super) fn new(mut stream: R) -> io::Result<Self> {
+    pub(crate) fn new(mut stream: R) -> io::Result<Self> {
         let mut magic = Vec::with_capacity(4);
         stream.by_ref().take(4).read_to_end(&mut magic)?;
         let is_gzip = magic.starts_with(GZIP);
@@ -37,7 +37,7 @@ impl<R: BufRead> Decoder<R> {
     }
 
     /// Fills `buffer` from front to back, and less of it only at the end of the stream.
-    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
             let free = &mut buffer[filled..];

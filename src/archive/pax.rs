@@ -8,35 +8,35 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::Timespec;
 
-use super::archive::ArchiveError;
+use super::reader::ArchiveError;
 use super::sparse::SparseRecords;
 
 /// An extended attribute of an entry, as the archive has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Xattr {
-    pub(super) name: OsString,
-    pub(super) value: Vec<u8>,
+pub(crate) struct Xattr {
+    pub(crate) name: OsString,
+    pub(crate) value: Vec<u8>,
 }
 
 /// What an extended header says of its entry; `None` where it says nothing.
 #[derive(Debug, Default)]
-pub(super) struct Overrides {
-    pub(super) path: Option<Vec<u8>>,
-    pub(super) link: Option<Vec<u8>>,
-    pub(super) size: Option<u64>,
-    pub(super) uid: Option<i64>,
-    pub(super) gid: Option<i64>,
-    pub(super) mtime: Option<Timespec>,
-    pub(super) xattrs: Vec<Xattr>,
-    pub(super) sparse: SparseRecords,
+pub(crate) struct Overrides {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) uid: Option<i64>,
+    pub(crate) gid: Option<i64>,
+    pub(crate) mtime: Option<Timespec>,
+    pub(crate) xattrs: Vec<Xattr>,
+    pub(crate) sparse: SparseRecords,
 }
 
 impl Overrides {
     /// Reads the body of an extended header. Unknown keys are ignored; an empty value takes the key back.
-    pub(super) fn parse(mut body: &[u8]) -> Result<Self, ArchiveError> {
+    pub(crate) fn parse(mut body: &[u8]) -> Result<Self, ArchiveError> {
         let mut overrides = Self::default();
         while !body.is_empty() {
-            let (key, value, rest) = record(body).ok_or(ArchiveError::ExtendedHeader)?;
+            let (key, value, rest) = record(body).filter(is_valid).ok_or(ArchiveError::ExtendedHeader)?;
             overrides.set(key, value)?;
             body = rest;
         }
@@ -77,17 +77,24 @@ fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (!key.is_empty()).then_some((key, value, rest))
 }
 
+/// No key has a NUL in it, and no name; other values may be binary.
+fn is_valid((key, value, _): &(&[u8], &[u8], &[u8])) -> bool {
+    let is_name = matches!(*key, b"path" | b"linkpath");
+    !(key.contains(&0) || is_name && value.contains(&0))
+}
+
 /// A decimal number.
-pub(super) fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, ArchiveError> {
+pub(crate) fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, ArchiveError> {
     let text = std::str::from_utf8(text).map_err(|_| ArchiveError::ExtendedHeader)?;
     text.parse().map_err(|_| ArchiveError::ExtendedHeader)
 }
 
 /// Seconds since the epoch, perhaps negative, perhaps with a fraction, of which nanoseconds are kept.
 fn time(text: &[u8]) -> Result<Timespec, ArchiveError> {
-    let (magnitude, negative) = match text.strip_prefix(b"-") {
-        Some(rest) => (rest, true),
-        None => (text, false),
+    let (magnitude, negative) = match text {
+        [b'-', rest @ ..] => (rest, true),
+        [b'+', rest @ ..] => (rest, false),
+        _ => (text, false),
     };
     let dot = magnitude.iter().position(|byte| *byte == b'.').unwrap_or(magnitude.len());
     let (whole, fraction) = (&magnitude[..dot], magnitude.get(dot + 1..).unwrap_or_default());
@@ -128,7 +135,7 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        let bodies: [&[u8]; 9] = [
+        let bodies: [&[u8]; 11] = [
             b"x",
             b"5 a=b\n",
             b"7 a=b\n",
@@ -138,6 +145,8 @@ mod tests {
             b"5 ab\n",
             b"5 =b\n",
             b"9 uid=x1\n",
+            b"11 path=a\0\n",
+            b"6 \0=b\n",
         ];
         for body in bodies {
             assert!(Overrides::parse(body).is_err(), "{}", String::from_utf8_lossy(body));
@@ -146,7 +155,7 @@ mod tests {
 
     #[test]
     fn times() {
-        let cases: [(&[u8], i64, i64); 7] = [
+        let cases: [(&[u8], i64, i64); 8] = [
             (b"0", 0, 0),
             (b"1700000000.123456789", 1_700_000_000, 123_456_789),
             (b"1.5", 1, 500_000_000),
@@ -154,6 +163,7 @@ mod tests {
             (b"-1", -1, 0),
             (b"-1.25", -2, 750_000_000),
             (b"7.", 7, 0),
+            (b"+7.5", 7, 500_000_000),
         ];
         for (text, seconds, nanoseconds) in cases {
             assert_eq!(time(text).unwrap(), Timespec { tv_sec: seconds, tv_nsec: nanoseconds });

@@ -1,0 +1,25 @@
+//! Tar archives and what they are packed in, read as a stream.
+//!
+//! ```text
+//! decompress  which compression a stream has, and its uncompressed bytes
+//! reader      the archive as a sequence of entries
+//! header      one header block, in every dialect
+//! pax         extended headers
+//! sparse      maps of sparse files
+//! ```
+//!
+//! Nothing here touches a file: what an entry becomes is decided by the unpacker.
+
+mod decompress;
+mod header;
+mod pax;
+mod reader;
+mod sparse;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decompress::Decoder;
+pub(crate) use pax::Xattr;
+pub use reader::ArchiveError;
+pub(crate) use reader::{Archive, Entry, EntryKind};
+pub(crate) use sparse::SparseMap;
