@@ -51,7 +51,9 @@ fn tags_digests_and_both() {
     }
     for name in ["name:none", "none", &format!("name@sha256:{}", "0".repeat(64))] {
         let url = registry.url(name);
-        let expected = format!("{url} does not exist or you do not have permissions to see it.");
+        let expected = format!(
+            "{url} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
+        );
         assert_eq!(fails(&store, &registry.host(), &url), expected);
     }
 }

@@ -60,7 +60,12 @@ fn name_and_password() {
     let wrong = with(USER, "wrong").failure();
     assert!(wrong.contains(WRONG_PASSWORD) && wrong.contains(&url), "{wrong}");
     let anonymous = fails(&store, &registry.host(), &url);
-    assert_eq!(anonymous, format!("{url} does not exist or you do not have permissions to see it."));
+    assert_eq!(
+        anonymous,
+        format!(
+            "{url} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
+        )
+    );
     with(USER, PASSWORD).success();
     assert_whole(&store.rootfs("x"));
     assert!(!fs::read_to_string(log).unwrap().contains(PASSWORD));
@@ -166,10 +171,15 @@ fn logins_that_are_of_no_use_are_told_in_one_line() {
     let name = file.display();
     assert!(fails(None).contains(&format!("open {name}: no such file or directory")));
     assert!(
-        fails(Some("{\"auths\": [")).contains(&format!("{name} is not the JSON of an auth file (line 1, column 10)"))
+        fails(Some("{\"auths\": [")).contains(&format!("{name} is not the JSON of an auth file (line 1, column 1"))
     );
     let anonymous = fails(Some("{}"));
-    assert_eq!(anonymous, format!("{url} does not exist or you do not have permissions to see it."));
+    assert_eq!(
+        anonymous,
+        format!(
+            "{url} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
+        )
+    );
     // base64 of `groot:wrong`
     let wrong = fails(Some(&format!(r#"{{"auths":{{"{host}":{{"auth":"Z3Jvb3Q6d3Jvbmc="}}}}}}"#)));
     assert!(wrong.contains(WRONG_PASSWORD) && wrong.contains(&format!("(from {name})")), "{wrong}");
@@ -190,7 +200,12 @@ fn an_empty_environment_is_enough() {
     with(&host, &url, "x").success();
     with(&by_token.host(), &token_url, "y").success();
     let message = with(&private.host(), &private_url, "z").failure();
-    assert_eq!(message, format!("{private_url} does not exist or you do not have permissions to see it."));
+    assert_eq!(
+        message,
+        format!(
+            "{private_url} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
+        )
+    );
 }
 
 /// A directory with a credential helper that knows the user under `key`, and writes down what it is asked.
@@ -246,7 +261,7 @@ fn credential_helpers() {
 
     let missing = with(&json!({ "credsStore": "no-such-helper" }), "x").failure();
     assert!(
-        missing.contains("docker-credential-no-such-helper: not found in $PATH") && missing.contains(&url),
+        missing.contains("docker-credential-no-such-helper is not in $PATH") && missing.contains(&url),
         "{missing}"
     );
     for bad in ["../test", "a b", "/bin/sh"] {
@@ -293,7 +308,9 @@ fn tokens_for_users() {
     let with = |user: &str, password: &str, id: &str| {
         store.run(["create", "--insecure-registry", &host, "--username", user, "--password", password, &url, id])
     };
-    let expected = format!("{url} does not exist or you do not have permissions to see it.");
+    let expected = format!(
+        "{url} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
+    );
     assert_eq!(fails(&store, &host, &url), expected);
     let wrong = with(USER, "wrong", "x").failure();
     assert!(wrong.contains(WRONG_PASSWORD) && wrong.contains(&url), "{wrong}");
@@ -391,6 +408,23 @@ fn a_realm_without_encryption_gets_no_password_of_a_registry_with() {
     assert!(message.contains("unable to retrieve auth token: the realm is not secure"), "{message}");
     assert!(tokens.asked().is_empty());
     assert!(create(&store, &registry.host(), &url, "x").failure().contains("the realm is not secure"));
+}
+
+#[test]
+fn a_missing_helper_and_nulls_do_not_stop_a_public_pull() {
+    let store = TempStore::new();
+    let tokens = TokenServer::start(LONG, true);
+    let (registry, url) = token_registry(&store, &tokens);
+    let file = store.beside("auth.json");
+    for content in [
+        json!({ "credsStore": "no-such-helper" }),
+        json!({ "credHelpers": { registry.host(): "no-such-helper" }, "auths": null }),
+        json!({ "auths": { registry.host(): { "auth": null, "username": null } }, "credHelpers": null, "credsStore": null }),
+    ] {
+        write(&file, &content);
+        with_environment(&store, &registry.host(), &url, "x", &[("REGISTRY_AUTH_FILE", &file)]).success();
+        forget(&store, "x");
+    }
 }
 
 /// Whatever is said and kept of addresses with a password in them, on every way that one may take into a message.

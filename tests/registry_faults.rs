@@ -242,8 +242,16 @@ fn what_does_not_get_better_is_told_with_registry_reference_and_reason() {
         (500, 5, "500 Internal Server Error"),
         (502, 5, "502 Bad Gateway"),
         (418, 1, "418"),
-        (403, 1, "does not exist or you do not have permissions to see it."),
-        (404, 1, "does not exist or you do not have permissions to see it."),
+        (
+            403,
+            1,
+            "does not exist or you do not have permissions to see it. (requested access to the resource is denied)",
+        ),
+        (
+            404,
+            1,
+            "does not exist or you do not have permissions to see it. (requested access to the resource is denied)",
+        ),
     ] {
         let server = scene.behind(move |_| Answer::Status(code, vec![], String::new()));
         scene.fails(&server, reason);

@@ -164,7 +164,8 @@ pub(crate) struct CreateArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     exclude_image_from_quota: Option<bool>,
 
-    /// Do not verify checksums and sizes of layers (oci:// images only)
+    /// Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images
+    /// only)
     #[arg(long, help_heading = "Image source", value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     skip_layer_validation: Option<bool>,

@@ -35,7 +35,7 @@ pub use progress::{Progress, ProgressReporter};
 pub use remote::{Failures, RemoteError};
 use tar_file::TarFile;
 
-use crate::image::{Image, InvalidChainId, Layer, ParseError, Reference};
+use crate::image::{EMPTY_ARCHIVE, Image, InvalidChainId, Layer, ParseError, Reference};
 use crate::redact;
 use crate::sys::path_error::PathError;
 
@@ -222,6 +222,9 @@ impl Fetcher {
     /// Opens the stream of one layer. May block for as long as the source does; but where that is the network, only for
     /// a moment after `cancel` is set.
     pub fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {
+        if layer.blob_id == EMPTY_ARCHIVE {
+            return Ok(Box::new(metadata::empty_archive()));
+        }
         let stream = match &self.source {
             Source::Oci(layout) => layout.open(layer, cancel),
             Source::Tar(tar) => tar.open(),

@@ -101,6 +101,8 @@ impl OciLayout {
 
     /// A small document by its digest.
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        descriptor.check().map_err(|reason| Error::BadManifest(descriptor.digest.clone(), reason))?;
+        metadata::check_algorithm(&descriptor.digest)?;
         let bytes = read_document(&self.blob_path(&descriptor.digest)?).map_err(Error::ManifestOrIndex)?;
         if self.verify {
             metadata::check_digest(&bytes, &descriptor.digest)?;

@@ -3,6 +3,7 @@
 mod chain_id;
 mod config;
 mod docker_reference;
+pub(crate) mod json;
 mod manifest;
 mod reference;
 
@@ -16,6 +17,9 @@ pub use manifest::{
     is_layer_media_type, parse_manifest_or_index,
 };
 pub use reference::{ParseError, Reference};
+
+/// Digest of an archive without entries, which takes the place of the layers of an image that has none.
+pub const EMPTY_ARCHIVE: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 /// All that `create` needs to know of an image before it reads a byte of its layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

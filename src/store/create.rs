@@ -136,9 +136,6 @@ impl Store {
 
     /// Refuses what would only fail after all of it has been pulled.
     fn check_image(&self, image: &Image, request: &CreateRequest<'_>) -> Result<(), Error> {
-        if image.layers.is_empty() {
-            return Err(Error::NoLayers(redact::address(request.image).into_owned()));
-        }
         if request.mount {
             self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
         }

@@ -110,9 +110,6 @@ pub enum Error {
     /// The image could not be described.
     #[error(transparent)]
     Fetch(#[from] fetcher::Error),
-    /// There is nothing to make a root filesystem of.
-    #[error("image `{0}` has no layers, and so no root filesystem")]
-    NoLayers(String),
     /// More is to be downloaded than the image may use.
     #[error("pulling the image: layers exceed disk quota {blobs}/{limit} bytes")]
     BlobsExceedLimit {

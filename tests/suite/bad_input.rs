@@ -181,9 +181,9 @@ fn bad_json_in_every_document() {
     // A document's digest covers its bytes, so broken ones are named by a right digest here.
     for (part, broken, expected) in [
         ("manifest", "{", "EOF while parsing an object at line 1 column 1"),
-        ("manifest", "{\"layers\":{}}", "invalid type: map, expected a sequence"),
+        ("manifest", "{\"layers\":{}}", "layers is not a list"),
         ("config", "{", "EOF while parsing an object at line 1 column 1"),
-        ("config", "{\"rootfs\":[]}", "invalid length 0, expected struct RootFs"),
+        ("config", "{\"rootfs\":[]}", "rootfs is not an object"),
     ] {
         let layout = store.beside(&format!("{part}-{}", broken.len()));
         let url = with_broken(&layout, part, broken);
@@ -235,12 +235,6 @@ fn a_config_that_does_not_fit_the_manifest() {
         .edit_config(|config| drop(config.as_object_mut().unwrap().remove("rootfs")))
         .write(&store.beside("none"), "latest");
     is_refused(&store, &none, "");
-}
-
-#[test]
-fn an_image_without_layers() {
-    let store = TempStore::new();
-    is_refused(&store, &Image::new().write(&store.beside("image"), "latest"), "");
 }
 
 #[test]

@@ -11,7 +11,9 @@ pub enum Error {
     #[error("This registry is insecure. To pull images from this registry, please use the --insecure-registry option.")]
     Insecure,
     /// Not there, or not for this user; registries do not say which.
-    #[error("{0} does not exist or you do not have permissions to see it.")]
+    #[error(
+        "{0} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
+    )]
     NotVisible(String),
     /// A request failed.
     #[error("fetching {image}: {url}: {reason}")]

@@ -223,5 +223,6 @@ impl Registry {
 
 /// Digests become parts of URLs, and are what the bytes are verified by.
 fn bad_digest(descriptor: &Descriptor) -> Error {
-    Error::BadManifest(descriptor.digest.clone(), "not a sha256 digest".into())
+    let not_sha256 = || Error::BadManifest(descriptor.digest.clone(), "not a sha256 digest".into());
+    metadata::check_algorithm(&descriptor.digest).err().unwrap_or_else(not_sha256)
 }

@@ -8,7 +8,7 @@ use reqwest::header::ETAG;
 use reqwest::{Response, StatusCode, Url};
 
 use super::auth::{Challenge, parse_token, token_url};
-use super::credentials::{self, Credentials, Secret, Wanted};
+use super::credentials::{self, Credentials, Found, Secret, Wanted};
 use super::endpoint::Endpoint;
 use crate::fetcher::http::{
     ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, HttpRequest, NOT_CANCELLED, Network, Reason, document,
@@ -33,7 +33,7 @@ pub(super) struct Session {
     /// What the user said; else the files of logins are looked through.
     given: Option<Credentials>,
     /// What was found in them.
-    found: Mutex<Option<Option<Credentials>>>,
+    found: Mutex<Option<Found>>,
     /// The scheme that the registry is known to speak.
     scheme: Mutex<Option<&'static str>>,
     authorization: Mutex<Option<Authorization>>,
@@ -137,12 +137,21 @@ impl Session {
                     (Some(Authorization::Basic { .. }), Some(credentials)) => {
                         Err(Failure::new(response.url(), Reason::WrongCredentials(credentials.origin)))
                     }
-                    _ => Ok(response),
+                    _ => self.refused(response),
                 };
             }
-            let Some(fresh) = self.authorize(&response, authorization).await? else { return Ok(response) };
+            let Some(fresh) = self.authorize(&response, authorization).await? else { return self.refused(response) };
             authorization = Some(fresh);
             is_new = true;
+        }
+    }
+
+    /// Says what might have helped, if something is known.
+    fn refused(&self, response: Response) -> Result<Response, Failure> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        match found.as_ref().and_then(|found| found.missing.as_ref()) {
+            Some(missing) => Err(Failure::new(response.url(), Reason::Lookup(missing.to_string()))),
+            None => Ok(response),
         }
     }
 
@@ -271,12 +280,11 @@ impl Session {
         }
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = &*found {
-            return Ok(found.clone());
+            return Ok(found.credentials.clone());
         }
         let wanted = Wanted { registry: &self.endpoint.registry, repository: &self.endpoint.repository };
-        let credentials =
-            credentials::find(wanted).map_err(|error| Failure::new(url, Reason::Lookup(error.to_string())))?;
-        Ok(found.insert(credentials).clone())
+        let fresh = credentials::find(wanted).map_err(|error| Failure::new(url, Reason::Lookup(error.to_string())))?;
+        Ok(found.insert(fresh).credentials.clone())
     }
 
     fn url(&self, scheme: &str, path: &str) -> Result<Url, Failure> {

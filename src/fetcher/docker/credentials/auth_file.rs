@@ -6,13 +6,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::{Credentials, Error, Secret, Wanted, helper};
+use crate::image::json::Json;
+use crate::sys::path_error::{OnPath, PathError};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
-
-use super::{Credentials, Error, Secret, Wanted, helper};
-use crate::sys::path_error::{OnPath, PathError};
 
 /// Files of this kind have a few kilobytes.
 const LIMIT: u64 = 1024 * 1024;
@@ -24,23 +23,56 @@ pub(super) struct AuthFile {
     content: Content,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// What is read as Go reads it, by the programs that write such files.
+#[derive(Debug, Default)]
 struct Content {
-    auths: BTreeMap<String, Option<Entry>>,
+    auths: BTreeMap<String, Entry>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
 
+impl Content {
+    fn read(&mut self, json: Json<'_>) -> Result<(), String> {
+        json.members("the file", |name, value| match name {
+            "auths" => value.entries("`auths`", |key, value| {
+                self.auths.entry(key.to_owned()).or_default().read(value);
+                Ok(())
+            }),
+            "credhelpers" => value.entries("`credHelpers`", |key, value| {
+                self.cred_helpers.insert(key.to_owned(), value.text().unwrap_or_default());
+                Ok(())
+            }),
+            "credsstore" => {
+                self.creds_store = value.text();
+                Ok(())
+            }
+            _ => Ok(()),
+        })
+    }
+}
+
 /// What there is for one registry; nothing, where a helper keeps it.
-#[derive(Deserialize)]
-#[serde(default)]
 #[derive(Default)]
 struct Entry {
     auth: String,
     username: String,
     password: String,
-    identitytoken: String,
+    identity_token: String,
+    /// Something is not a string. Matters only to whoever needs this entry.
+    is_malformed: bool,
+}
+
+impl Entry {
+    fn read(&mut self, json: Json<'_>) {
+        let read = json.members("entry", |name, value| match name {
+            "auth" => value.text_into(&mut self.auth, name),
+            "username" => value.text_into(&mut self.username, name),
+            "password" => value.text_into(&mut self.password, name),
+            "identitytoken" => value.text_into(&mut self.identity_token, name),
+            _ => Ok(()),
+        });
+        self.is_malformed |= read.is_err();
+    }
 }
 
 impl std::fmt::Debug for Entry {
@@ -53,24 +85,23 @@ impl AuthFile {
     /// Reads the file at `path`.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let content = read(path)?;
-        let content = if content.trim_ascii().is_empty() {
-            Content::default()
-        } else {
-            // What the parser says may quote a password.
-            serde_json::from_slice(&content).map_err(|error| {
-                let (line, column) = (error.line(), error.column());
-                Error::Syntax { path: path.to_owned(), line, column }
-            })?
-        };
+        let content = if content.trim_ascii().is_empty() { Content::default() } else { parse(&content, path)? };
         Ok(AuthFile { path: path.to_owned(), content })
     }
 
-    /// What the file has for an image: first from the helper that it names, then from itself.
-    pub(super) fn find(&self, wanted: Wanted<'_>) -> Result<Option<Credentials>, Error> {
+    /// What the file has for an image: first from the helper that it names, then from itself. A helper that does not exist
+    /// goes to `missing`.
+    pub(super) fn find(&self, wanted: Wanted<'_>, missing: &mut Option<Error>) -> Result<Option<Credentials>, Error> {
         if let Some(name) = self.helper(wanted) {
             for key in wanted.helper_keys() {
-                if let Some(credentials) = helper::get(&self.path, name, key)? {
-                    return Ok(Some(credentials));
+                match helper::get(&self.path, name, key) {
+                    Ok(None) => {}
+                    // Images that everybody may see need no login, and the program may be another machine's.
+                    Err(error @ Error::NoHelper { .. }) => {
+                        missing.get_or_insert(error);
+                        break;
+                    }
+                    found => return found,
                 }
             }
         }
@@ -90,7 +121,7 @@ impl AuthFile {
     /// The entry that says most of the image's name: `host/a/b` before `host/a` before `host`.
     fn entry(&self, wanted: Wanted<'_>) -> Option<(&str, &Entry)> {
         let names = wanted.registry_names();
-        let entries = self.content.auths.iter().filter_map(|(key, entry)| Some((key.as_str(), entry.as_ref()?)));
+        let entries = self.content.auths.iter().map(|(key, entry)| (key.as_str(), entry));
         let fitting = entries.filter(|(key, entry)| {
             let (host, namespace) = split_key(key);
             let rest = wanted.repository.strip_prefix(namespace);
@@ -101,11 +132,13 @@ impl AuthFile {
     }
 
     fn credentials(&self, registry: &str, entry: &Entry) -> Result<Option<Credentials>, Error> {
-        let secret = if !entry.identitytoken.is_empty() {
-            Secret::IdentityToken(entry.identitytoken.clone())
+        let undecodable = || Error::Encoding { path: self.path.clone(), registry: registry.to_owned() };
+        let secret = if entry.is_malformed {
+            return Err(undecodable());
+        } else if !entry.identity_token.is_empty() {
+            Secret::IdentityToken(entry.identity_token.clone())
         } else if !entry.auth.is_empty() {
-            let (path, registry) = (self.path.clone(), registry.to_owned());
-            decode(&entry.auth).ok_or(Error::Encoding { path, registry })?
+            decode(&entry.auth).ok_or_else(undecodable)?
         } else {
             Secret::Password { username: entry.username.clone(), password: entry.password.clone() }
         };
@@ -115,8 +148,20 @@ impl AuthFile {
 
 impl Entry {
     fn is_empty(&self) -> bool {
-        self.auth.is_empty() && self.identitytoken.is_empty() && self.username.is_empty()
+        !self.is_malformed && self.auth.is_empty() && self.identity_token.is_empty() && self.username.is_empty()
     }
+}
+
+/// What the parser says may quote a password, so that only where it stopped is told.
+fn parse(content: &[u8], path: &Path) -> Result<Content, Error> {
+    let text = String::from_utf8_lossy(content);
+    let json = Json::parse(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Error::Syntax { path: path.to_owned(), line, column }
+    })?;
+    let mut content = Content::default();
+    content.read(json).map_err(|reason| Error::Content { path: path.to_owned(), reason })?;
+    Ok(content)
 }
 
 /// Host and namespace that a key is about. Keys with a scheme are of docker's old form, `https://index.docker.io/v1/`,
@@ -157,7 +202,7 @@ mod tests {
     use super::*;
 
     fn file(json: &str) -> AuthFile {
-        AuthFile { path: "/f".into(), content: serde_json::from_str(json).unwrap() }
+        AuthFile { path: "/f".into(), content: parse(json.as_bytes(), Path::new("/f")).unwrap() }
     }
 
     fn password(username: &str, password: &str) -> Secret {
@@ -183,7 +228,7 @@ mod tests {
             ("empty.example", "a", None),
             ("null.example", "a", None),
         ] {
-            let found = file.find(Wanted { registry, repository }).unwrap();
+            let found = file.find(Wanted { registry, repository }, &mut None).unwrap();
             assert!(found.map(|found| found.secret) == expected, "{registry}/{repository}");
         }
     }
@@ -197,10 +242,40 @@ mod tests {
             (r#"{"auth":"bWU6","identitytoken":"t"}"#, Secret::IdentityToken("t".into())),
         ] {
             let file = file(&format!(r#"{{"auths":{{"h.example":{entry}}},"HttpHeaders":{{"a":"b"}}}}"#));
-            let found = file.find(Wanted { registry: "h.example", repository: "a" }).unwrap().unwrap();
+            let found = file.find(Wanted { registry: "h.example", repository: "a" }, &mut None).unwrap().unwrap();
             assert!(found.secret == expected, "{entry}");
             assert_eq!(found.origin, "from /f");
         }
+    }
+
+    #[test]
+    fn nulls_and_other_entries_are_no_matter() {
+        let bob = password("bob", "1");
+        for json in [
+            // `bob:1`
+            r#"{"auths":{"h.example":{"auth":"Ym9iOjE=","username":null,"email":7,"identitytoken":null}}}"#,
+            r#"{"auths":{"h.example":{"auth":"Ym9iOjE="},"x":7,"y":{"auth":["z"]},"z":null},"credHelpers":null}"#,
+            r#"{"Auths":{"h.example":{"AUTH":"Ym9iOjE="}},"credsStore":null,"credHelpers":{"h.example":null}}"#,
+            r#"{"auths":{"h.example":{"auth":"x"},"h.example":{"auth":"Ym9iOjE="}},"HttpHeaders":null,"plugins":7}"#,
+            r#"{"auths":{"h.example":{"auth":"Ym9iOjE="}},"credsStore":"no-such-helper"}"#,
+        ] {
+            let found = file(json).find(Wanted { registry: "h.example", repository: "a" }, &mut None).unwrap();
+            assert!(found.is_some_and(|found| found.secret == bob), "{json}");
+        }
+        for nothing in [
+            r#"{"auths":null}"#,
+            "null",
+            r#"{"auths":{"h.example":{"auth":null}}}"#,
+            r#"{"credsStore":"no-such-helper"}"#,
+        ] {
+            let found = file(nothing).find(Wanted { registry: "h.example", repository: "a" }, &mut None);
+            assert_eq!(found.unwrap(), None, "{nothing}");
+        }
+        let mut missing = None;
+        let wanted = Wanted { registry: "h.example", repository: "a" };
+        file(r#"{"credsStore":"no-such-helper"}"#).find(wanted, &mut missing).unwrap();
+        let missing = missing.unwrap().to_string();
+        assert_eq!(missing, "credential helper docker-credential-no-such-helper is not in $PATH; /f asks for it");
     }
 
     #[test]
@@ -210,20 +285,22 @@ mod tests {
         let wanted = Wanted { registry: "h.example", repository: "a" };
         for (content, reason) in [
             ("{", "is not the JSON of an auth file (line 1, column 1)"),
-            (r#"{"auths":{"h.example":"c2VjcmV0"}}"#, "is not the JSON of an auth file (line 1,"),
+            (r#"{"auths":"c2VjcmV0"}"#, "is not an auth file: `auths` is not an object"),
+            (r#"{"auths":{"h.example":"c2VjcmV0"}}"#, "`auth` of h.example is not a name and a password"),
+            (r#"{"auths":{"h.example":{"auth":7}}}"#, "`auth` of h.example is not a name and a password"),
             (r#"{"auths":{"h.example":{"auth":"c2VjcmV0"}}}"#, "`auth` of h.example is not a name and a password"),
             (r#"{"auths":{"h.example":{"auth":"?secret?"}}}"#, "`auth` of h.example is not a name and a password"),
             (r#"{"credsStore":"../secret"}"#, "which cannot be the name of one"),
         ] {
             std::fs::write(&path, content).unwrap();
-            let found = AuthFile::read(&path).and_then(|file| file.find(wanted));
+            let found = AuthFile::read(&path).and_then(|file| file.find(wanted, &mut None));
             let message = found.unwrap_err().to_string();
             assert!(message.contains(reason) && message.contains("auth.json"), "{message}");
             assert!(!message.contains("c2VjcmV0") && !message.contains("?secret?"), "{message}");
         }
         for nothing in ["", " \n", "{}"] {
             std::fs::write(&path, nothing).unwrap();
-            assert_eq!(AuthFile::read(&path).unwrap().find(wanted).unwrap(), None);
+            assert_eq!(AuthFile::read(&path).unwrap().find(wanted, &mut None).unwrap(), None);
         }
     }
 }

@@ -20,6 +20,8 @@ const POLL: Duration = Duration::from_millis(5);
 const LIMIT: u64 = 256 * 1024;
 /// What helpers say who have nothing (docker-credential-helpers).
 const NOT_FOUND: &str = "credentials not found in native keychain";
+/// That there is no such program.
+const MISSING: &str = "not found in $PATH";
 /// The user name that says that the secret is an identity token.
 const TOKEN_USER: &str = "<token>";
 
@@ -38,6 +40,7 @@ pub(super) fn get(path: &Path, name: &str, registry: &str) -> Result<Option<Cred
     let program = format!("docker-credential-{name}");
     match ask(&program, registry) {
         Ok(answer) => Ok(answer.map(|secret| Credentials { secret, origin: format!("from {program}") })),
+        Err(reason) if reason == MISSING => Err(Error::NoHelper { path: path.to_owned(), program }),
         Err(reason) => Err(Error::Helper { path: path.to_owned(), program, reason }),
     }
 }
@@ -66,7 +69,7 @@ fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => "not found in $PATH".to_owned(),
+            io::ErrorKind::NotFound => MISSING.to_owned(),
             _ => crate::sys::path_error::reason(&error),
         })?;
     let mut child = Ended(child);

@@ -60,10 +60,14 @@ pub(super) enum Error {
     File(#[from] PathError),
     #[error("{} is not the JSON of an auth file (line {line}, column {column})", .path.display())]
     Syntax { path: PathBuf, line: usize, column: usize },
+    #[error("{} is not an auth file: {reason}", .path.display())]
+    Content { path: PathBuf, reason: String },
     #[error("{}: `auth` of {registry} is not a name and a password in base64: log in again", .path.display())]
     Encoding { path: PathBuf, registry: String },
     #[error("{} names the credential helper `{name}`, which cannot be the name of one", .path.display())]
     HelperName { path: PathBuf, name: String },
+    #[error("credential helper {program} is not in $PATH; {} asks for it", .path.display())]
+    NoHelper { path: PathBuf, program: String },
     #[error("credential helper {program}: {reason}; {} asks for it", .path.display())]
     Helper { path: PathBuf, program: String, reason: String },
 }
@@ -94,28 +98,40 @@ impl Wanted<'_> {
 /// Where logins without a session go, a directory for each user. In a user namespace that may be another user's.
 const OF_ALL_USERS: &str = "/run/containers";
 
-/// Credentials for an image out of the first file that has some. `None` is anonymous.
-pub(super) fn find(wanted: Wanted<'_>) -> Result<Option<Credentials>, Error> {
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// `None` is anonymous.
+    pub(super) credentials: Option<Credentials>,
+    /// A credential helper that might have had some, were it there. Images that everybody may see do not need it.
+    pub(super) missing: Option<Error>,
+}
+
+/// Credentials for an image out of the first file that has some.
+pub(super) fn find(wanted: Wanted<'_>) -> Result<Found, Error> {
     let environment = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = environment("REGISTRY_AUTH_FILE") {
-        return AuthFile::read(&path)?.find(wanted);
+        let mut missing = None;
+        let credentials = AuthFile::read(&path)?.find(wanted, &mut missing)?;
+        return Ok(Found { credentials, missing });
     }
     find_in(&usual_files(environment), wanted)
 }
 
 /// The first that has some; one that does not exist has none.
-fn find_in(files: &[PathBuf], wanted: Wanted<'_>) -> Result<Option<Credentials>, Error> {
+fn find_in(files: &[PathBuf], wanted: Wanted<'_>) -> Result<Found, Error> {
+    let mut found = Found::default();
     for path in files {
-        let found = match AuthFile::read(path) {
-            Ok(file) => file.find(wanted)?,
+        found.credentials = match AuthFile::read(path) {
+            Ok(file) => file.find(wanted, &mut found.missing)?,
             Err(error) if error.is_missing() || path.starts_with(OF_ALL_USERS) && error.is_denied() => None,
             Err(error) => return Err(error),
         };
-        if found.is_some() {
-            return Ok(found);
+        if found.credentials.is_some() {
+            break;
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Where podman, skopeo and docker leave credentials. A variable that is missing takes its files out of the list.
@@ -175,10 +191,11 @@ mod tests {
         fs::write(path("one"), r#"{"auths":{"a.example":{"auth":"YTox"}}}"#).unwrap();
         fs::write(path("two"), r#"{"auths":{"a.example":{"auth":"Yjoy"},"b.example":{"auth":"Yjoy"}}}"#).unwrap();
         let files = [path("missing"), path("one/below-a-file"), path("one"), path("two")];
-        let username = |registry| match find_in(&files, Wanted { registry, repository: "x" }).unwrap()?.secret {
-            Secret::Password { username, .. } => Some(username),
-            Secret::IdentityToken(_) => None,
-        };
+        let username =
+            |registry| match find_in(&files, Wanted { registry, repository: "x" }).unwrap().credentials?.secret {
+                Secret::Password { username, .. } => Some(username),
+                Secret::IdentityToken(_) => None,
+            };
         assert_eq!(username("a.example").as_deref(), Some("a"));
         assert_eq!(username("b.example").as_deref(), Some("b"));
         assert_eq!(username("c.example"), None);
