@@ -169,6 +169,11 @@ impl IdMap {
         gaps
     }
 
+    /// Whether `id` of the container is in a range.
+    pub fn has(&self, id: u32) -> bool {
+        self.mapped(id).is_some()
+    }
+
     fn mapped(&self, id: u32) -> Option<u32> {
         self.0.iter().find_map(|range| range.to_host(id))
     }

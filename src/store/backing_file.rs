@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{SeekFrom as Seek2, seek};
@@ -37,6 +37,11 @@ const SIGNATURES: [(u64, &[u8], &str); 8] = [
 pub(super) fn exists(backing: &Path) -> Result<bool, PathError> {
     match fs::metadata(backing) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => files::exists(backing),
+        Ok(metadata) if metadata.is_file() && (metadata.uid() != 0 || metadata.mode() & 0o022 != 0) => {
+            let reason = "others than root can write to it, and the kernel would read what they write: if you trust what \
+                          is in it, chown it to root and chmod it to 600";
+            Err(PathError::new("open", backing, io::Error::other(reason)))
+        }
         Ok(metadata) if metadata.is_file() || metadata.file_type().is_block_device() => Ok(true),
         Ok(_) => Err(PathError::new("open", backing, io::Error::other("it is no file: move it away"))),
         Err(e) => Err(PathError::new("stat", backing, e)),

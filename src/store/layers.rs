@@ -18,7 +18,7 @@ use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::{self, Budget, Expected, UnpackFailure, WhiteoutFormat};
+use crate::unpacker::{self, Budget, Expected, Privileged, UnpackFailure, WhiteoutFormat};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
 const WORKERS: usize = 32;
@@ -75,6 +75,7 @@ struct Pull<'a> {
     progress: Mutex<Progress>,
     changed: Condvar,
     ids: &'a IdMappings,
+    privileged: Privileged,
     owner: Owner,
     whiteouts: WhiteoutFormat,
 }
@@ -107,6 +108,7 @@ impl<'a> Pull<'a> {
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
             changed: Condvar::new(),
             ids: store.ids(options.mappings),
+            privileged: store.privileged(options.mappings),
             owner: store.owner(options.mappings),
             whiteouts: store.whiteouts(options.mappings),
         }
@@ -237,6 +239,7 @@ impl<'a> Pull<'a> {
                 0
             },
             ids: self.ids,
+            privileged: self.privileged,
             budget: self.budget.as_ref(),
             cancel: &self.cancel[index],
         }

@@ -51,6 +51,7 @@ mod measure;
 mod namespace;
 mod publish;
 mod removal;
+mod seal;
 mod shared;
 mod sizes;
 mod totals;
@@ -74,7 +75,7 @@ use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::unpacker::WhiteoutFormat;
+use crate::unpacker::{Privileged, WhiteoutFormat};
 use crate::{fetcher, unpacker};
 
 /// Why the store could not do what it was asked to.
@@ -202,8 +203,11 @@ pub enum Error {
     #[error("provided {0} mappings do not match those already configured in the store")]
     MappingsDiffer(&'static str),
     /// The store's id mappings cannot be read.
-    #[error("invalid namespace file: {0}")]
-    BadNamespaceFile(String),
+    #[error("invalid namespace file: {0} ({path}): remove it and run init-store with the store's mappings", path = .1.display())]
+    BadNamespaceFile(String, PathBuf),
+    /// The store's id mappings are not what root has recorded.
+    #[error("{path} is not what root has on record of this store: run init-store with the store's mappings", path = .0.display())]
+    UntrustedNamespaceFile(PathBuf),
     /// Another, or no, store is to keep the layers than the one that does.
     #[error("the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed")]
     SharedLayersDiffer,
@@ -317,6 +321,21 @@ impl Store {
         if self.caller == Caller::Root { mappings } else { &NONE }
     }
 
+    /// Whose files keep set-id bits and capabilities in a store with these mappings.
+    fn privileged(&self, mappings: &IdMappings) -> Privileged {
+        match self.caller {
+            // The kernel lets nobody make files of ids that are not their own.
+            Caller::User | Caller::MappedUser => Privileged::All,
+            Caller::Root if !mappings.is_identity() => Privileged::Mapped,
+            Caller::Root if self.belongs_to_root() => Privileged::All,
+            Caller::Root => Privileged::Nobody,
+        }
+    }
+
+    fn belongs_to_root(&self) -> bool {
+        std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0)
+    }
+
     /// How layers of a store with these mappings write down what they delete.
     fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
         self.driver.whiteouts(self.is_for_root(mappings))
@@ -325,8 +344,7 @@ impl Store {
     /// Whether images of a store with these mappings are mounted by root of the machine, who alone sees all attributes of
     /// their files, rather than by root of a user namespace. Root may have made a layer in the store of a user.
     fn is_for_root(&self, mappings: &IdMappings) -> bool {
-        let is_root_s = || std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0);
-        self.caller == Caller::Root && mappings.is_identity() && is_root_s()
+        self.caller == Caller::Root && mappings.is_identity() && self.belongs_to_root()
     }
 
     /// Checks that there is something at the store's path.
@@ -367,7 +385,7 @@ impl Store {
     /// # Errors
     /// Where the store is not initialised, among others.
     pub fn mappings(&self) -> Result<IdMappings, Error> {
-        namespace::mappings(&self.layout)
+        namespace::mappings(&self.layout, self.caller)
     }
 
     fn is_initialised(&self) -> Result<bool, Error> {

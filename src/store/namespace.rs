@@ -1,14 +1,15 @@
 //! `meta/namespace.json`: the id mappings every image of the store is made with.
 
-use std::fs;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, seal};
 use crate::idmap::{IdMap, IdMappings};
 use crate::layout::Layout;
+use crate::sys::caller::Caller;
 use crate::sys::files;
-use crate::sys::path_error::OnPath;
+use crate::sys::path_error::PathError;
 
 /// Mappings as `<namespace id>:<host id>:<size>`, sorted as text.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -30,34 +31,49 @@ impl Namespace {
 
     fn read(layout: &Layout) -> Result<Self, Error> {
         let path = layout.namespace_file();
-        let content = fs::read(&path).on("reading namespace file: open", &path)?;
-        serde_json::from_slice(&content).map_err(|e| Error::BadNamespaceFile(e.to_string()))
+        let Some((content, _)) = files::read_small(&path)? else {
+            let missing = io::Error::from(io::ErrorKind::NotFound);
+            return Err(PathError::new("reading namespace file: open", &path, missing).into());
+        };
+        serde_json::from_slice(&content).map_err(|e| Error::BadNamespaceFile(e.to_string(), path))
     }
 
     fn write(&self, layout: &Layout) -> Result<(), Error> {
-        let mut content = serde_json::to_vec(self).map_err(|e| Error::BadNamespaceFile(e.to_string()))?;
-        content.push(b'\n');
         let (path, temporary) = (layout.namespace_file(), layout.tmp().join("namespace.json"));
-        Ok(files::replace_flushed(&path, &temporary, &content, 0o755)?)
+        Ok(files::replace_flushed(&path, &temporary, &self.content(), 0o755)?)
+    }
+
+    fn content(&self) -> Vec<u8> {
+        // Lists of texts can be written as JSON, whatever they say.
+        let mut content = serde_json::to_vec(self).unwrap_or_default();
+        content.push(b'\n');
+        content
     }
 }
 
-/// The mappings of an initialised store.
-pub(super) fn mappings(layout: &Layout) -> Result<IdMappings, Error> {
-    let Namespace { uid_mappings, gid_mappings } = Namespace::read(layout)?;
+/// The mappings of an initialised store. Root acts on nobody else's word.
+pub(super) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMappings, Error> {
+    let namespace = Namespace::read(layout)?;
+    if caller == Caller::Root && !seal::is_trusted(layout, seal::NAMESPACE, &namespace.content())? {
+        return Err(Error::UntrustedNamespaceFile(layout.namespace_file()));
+    }
     let map = |kind, texts: &[String]| {
-        IdMap::recorded(texts)
-            .map_err(|error| Error::BadNamespaceFile(format!("invalid {kind} mappings format: {error}")))
+        IdMap::recorded(texts).map_err(|error| {
+            Error::BadNamespaceFile(format!("invalid {kind} mappings format: {error}"), layout.namespace_file())
+        })
     };
-    Ok(IdMappings { uids: map("uid", &uid_mappings)?, gids: map("gid", &gid_mappings)? })
+    Ok(IdMappings { uids: map("uid", &namespace.uid_mappings)?, gids: map("gid", &namespace.gid_mappings)? })
 }
 
-/// Compares the mappings of a store that has been initialised before.
+/// Compares the mappings of a store that has been initialised before. What its seal says counts, for its owner can write
+/// the file; stores that were made before there were seals have none.
 pub(super) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
-    if !files::exists(&layout.namespace_file())? {
+    let wanted = Namespace::of(mappings);
+    let is_initialised = files::exists(&layout.namespace_file())?;
+    if !is_initialised || seal::is_sealed(layout, seal::NAMESPACE, &wanted.content())? {
         return Ok(());
     }
-    let (present, wanted) = (Namespace::read(layout)?, Namespace::of(mappings));
+    let present = Namespace::read(layout)?;
     match () {
         () if present.uid_mappings != wanted.uid_mappings => Err(Error::MappingsDiffer("UID")),
         () if present.gid_mappings != wanted.gid_mappings => Err(Error::MappingsDiffer("GID")),
@@ -65,16 +81,20 @@ pub(super) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error>
     }
 }
 
-/// Writes the mappings of a new store.
+/// Records and seals the mappings of a store that [`check`] has found to be new, or to have these.
 pub(super) fn record(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
-    if files::exists(&layout.namespace_file())? {
-        return Ok(());
+    let wanted = Namespace::of(mappings);
+    seal::seal(layout, seal::NAMESPACE, &wanted.content())?;
+    match Namespace::read(layout) {
+        Ok(present) if present == wanted => Ok(()),
+        _ => wanted.write(layout),
     }
-    Namespace::of(mappings).write(layout)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn mapped(uids: &[&str]) -> IdMappings {
@@ -111,14 +131,14 @@ mod tests {
         let content = fs::read_to_string(layout.namespace_file()).unwrap();
         assert_eq!(content, "{\"uid-mappings\":[\"0:1000:1\",\"1:100000:65000\"],\"gid-mappings\":[]}\n");
         check(&layout, &mapped(&["0:1000:1", "1:100000:65000"])).unwrap();
-        assert_eq!(mappings(&layout).unwrap().uid(4000), Ok(103_999));
+        assert_eq!(mappings(&layout, Caller::Root).unwrap().uid(4000), Ok(103_999));
     }
 
     #[test]
     fn what_is_no_mapping_is_named() {
         let (_directory, layout) = store();
         fs::write(layout.namespace_file(), r#"{"uid-mappings":["0:1"],"gid-mappings":[]}"#).unwrap();
-        let message = mappings(&layout).unwrap_err().to_string();
+        let message = mappings(&layout, Caller::Root).unwrap_err().to_string();
         assert!(message.starts_with("invalid namespace file: invalid uid mappings format: `0:1`"), "{message}");
     }
 }

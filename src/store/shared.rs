@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::garbage::is_old;
-use super::{Error, ImageId, Store, dependencies, layers};
+use super::{Error, ImageId, Store, dependencies, layers, seal};
 use crate::driver::{self, SharedLayers};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image};
@@ -55,14 +55,26 @@ struct Record {
 impl Record {
     fn read(layout: &Layout) -> Result<Option<Self>, Error> {
         let path = layout.shared_layers_file();
-        let Some((content, owner)) = files::read_small(&path)? else { return Ok(None) };
+        let Some((content, _)) = files::read_small(&path)? else { return Ok(None) };
         let refuse = |reason: String| Err(Error::Path(PathError::new("read", &path, io::Error::other(reason))));
         match serde_json::from_slice(&content) {
-            // Root removes and writes where this points.
-            _ if owner != 0 && Caller::of_process() == Caller::Root => refuse("it is not root's".to_owned()),
             Ok(record) => Ok(Some(record)),
             Err(error) => refuse(error.to_string()),
         }
+    }
+
+    /// The record, which for root must be root's own: it removes and writes where this points.
+    fn read_trusted(layout: &Layout, caller: Caller) -> Result<Option<Self>, Error> {
+        let Some(record) = Self::read(layout)? else { return Ok(None) };
+        if caller != Caller::Root || seal::is_trusted(layout, seal::SHARED_LAYERS, &record.content())? {
+            return Ok(Some(record));
+        }
+        let reason = io::Error::other("it is not root's: run init-store with the store that keeps the layers");
+        Err(PathError::new("read", layout.shared_layers_file(), reason).into())
+    }
+
+    fn content(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
@@ -76,7 +88,7 @@ pub(super) struct LayerStore {
 impl Store {
     /// The store that keeps this one's layers, where that is another.
     pub(super) fn layer_store(&self) -> Result<Option<LayerStore>, Error> {
-        match Record::read(&self.layout)? {
+        match Record::read_trusted(&self.layout, self.caller)? {
             Some(_) if self.caller != Caller::Root => Err(Error::SharedLayersNeed("only root can use them")),
             Some(Record { store, name }) => Ok(Some(LayerStore::new(self, &store, name)?)),
             None => Ok(None),
@@ -114,15 +126,17 @@ impl Store {
     /// Makes the store at `layer_store` keep this one's layers.
     pub(super) fn register_with(&self, layer_store: &Path) -> Result<(), Error> {
         self.check_layer_store(layer_store)?;
-        if let Some(present) = self.layer_store()? {
+        if let Some(record) = Record::read(&self.layout)? {
             // It may have been deleted and made again.
-            return present.register(&self.layout);
+            LayerStore::new(self, &record.store, record.name)?.register(&self.layout)?;
+            return Ok(seal::seal(&self.layout, seal::SHARED_LAYERS, &record.content())?);
         }
         let store = fs::canonicalize(layer_store).on("resolve", layer_store)?;
         let name = random_number()?;
         LayerStore::new(self, &store, name)?.register(&self.layout)?;
         let (path, temporary) = (self.layout.shared_layers_file(), self.layout.tmp().join("shared-layers.json"));
-        let content = serde_json::to_vec(&Record { store, name }).on("write", &path)?;
+        let content = Record { store, name }.content();
+        seal::seal(&self.layout, seal::SHARED_LAYERS, &content)?;
         Ok(files::replace_flushed(&path, &temporary, &content, 0o644)?)
     }
 
@@ -290,7 +304,8 @@ impl ClientStore {
         let layout = Layout::new(self.path.clone());
         let is_same = |record: &Record| self.records.ends_with(record.name.to_string());
         files::exists(&layout.namespace_file()).unwrap_or(false)
-            && Record::read(&layout).is_ok_and(|record| !record.as_ref().is_some_and(is_same))
+            && Record::read_trusted(&layout, Caller::of_process())
+                .is_ok_and(|record| !record.as_ref().is_some_and(is_same))
     }
 
     fn images(&self) -> Result<Vec<PathBuf>, PathError> {

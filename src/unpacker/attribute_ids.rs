@@ -30,6 +30,12 @@ pub(super) fn ids_of(xattr: &Xattr) -> Vec<Id> {
     }
 }
 
+/// The root for whom the attribute gives capabilities, as an id of the image; `None` for any other attribute.
+pub(super) fn root_of_capability(xattr: &Xattr) -> Option<u32> {
+    let is_capability = xattr.name == CAPABILITY;
+    is_capability.then(|| capability_root(&mut xattr.value.clone()).map_or(0, |id| number(id)))
+}
+
 /// The id of a user or of a group.
 #[derive(Debug, Clone, Copy)]
 pub struct Id(IdKind, u32);

@@ -15,9 +15,10 @@ use super::attributes::{Attributes, Owner, Target};
 use super::error::Error;
 use super::path::clean;
 use super::portable;
+use super::privilege;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
-use super::{Layer, Unpacked};
+use super::{Layer, Privileged, Unpacked};
 use crate::archive::{Archive, Entry, EntryKind, SparseMap, Xattr};
 use crate::idmap::IdMappings;
 use crate::sys::confine::Confinement;
@@ -29,7 +30,7 @@ pub(super) fn extract(
     layer: &Layer<'_>,
     confinement: Confinement,
 ) -> Result<Unpacked, Error> {
-    let owners = Owners::new(layer.ids);
+    let owners = Owners::new(layer);
     let implicit_owner = owners.translate(0, 0, Path::new(""))?;
     let mut extractor = Extractor {
         archive: Archive::new(stream),
@@ -176,8 +177,13 @@ impl<R: BufRead> Extractor<'_, R> {
 
     fn attributes(&mut self, entry: Entry, path: &Path) -> Result<Attributes, Error> {
         let is_directory = entry.kind == EntryKind::Directory;
+        let (privileged, ids) = (self.owners.privileged, self.owners.ids);
+        let objection = |xattr: &Xattr| {
+            let withheld = (!privileged.allows(xattr, entry.uid, ids)).then_some(privilege::WITHHELD);
+            portable::objection(xattr, is_directory).or(withheld)
+        };
         let mut xattrs = entry.xattrs;
-        xattrs.retain(|xattr| match portable::objection(xattr, is_directory) {
+        xattrs.retain(|xattr| match objection(xattr) {
             None => true,
             Some(reason) => {
                 self.left_out(path, &xattr.name, reason);
@@ -186,7 +192,11 @@ impl<R: BufRead> Extractor<'_, R> {
         });
         self.owners.translate_attributes(&mut xattrs, path)?;
         let owner = self.owners.translate(entry.uid, entry.gid, path)?;
-        Ok(Attributes { owner, mode: entry.mode, xattrs, mtime: entry.mtime })
+        let mode = privileged.mode(entry.mode, entry.uid, entry.gid, ids);
+        if mode != entry.mode {
+            debug!(path = %path.display(), uid = entry.uid, gid = entry.gid, "dropping-set-id-bits");
+        }
+        Ok(Attributes { owner, mode, xattrs, mtime: entry.mtime })
     }
 
     /// Logs the first where operators see it and the rest for who looks closer: there may be one for every few bytes.
@@ -226,12 +236,13 @@ impl<R: BufRead> Extractor<'_, R> {
 /// Owners as files get them.
 struct Owners<'a> {
     ids: &'a IdMappings,
+    privileged: Privileged,
     given_away: bool,
 }
 
 impl<'a> Owners<'a> {
-    fn new(ids: &'a IdMappings) -> Self {
-        Self { ids, given_away: Owner::can_be_given() }
+    fn new(layer: &Layer<'a>) -> Self {
+        Self { ids: layer.ids, privileged: layer.privileged, given_away: Owner::can_be_given() }
     }
 
     fn translate(&self, uid: u32, gid: u32, path: &Path) -> Result<Option<Owner>, Error> {

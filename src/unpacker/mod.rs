@@ -24,6 +24,7 @@ mod merged;
 mod path;
 mod pipeline;
 mod portable;
+mod privilege;
 mod route;
 mod tree;
 mod whiteout;
@@ -38,6 +39,7 @@ pub use digest::{Budget, Expected};
 pub use error::Error;
 pub use flatten::{copy_directory, directory_size, flatten};
 pub use merged::{MergedFile, MergedView};
+pub use privilege::Privileged;
 pub use whiteout::WhiteoutFormat;
 
 use crate::idmap::IdMappings;
@@ -56,6 +58,8 @@ pub struct Layer<'a> {
     pub read_ahead: usize,
     /// Whose the files become.
     pub ids: &'a IdMappings,
+    /// Whose files keep set-id bits and capabilities.
+    pub privileged: Privileged,
     /// Limit on the uncompressed bytes, shared with other layers.
     pub budget: Option<&'a Budget>,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.

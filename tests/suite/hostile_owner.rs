@@ -1,13 +1,15 @@
 //! Root's commands on a store that belongs to somebody who turns it against root.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{DRIVER, Driver, TempStore, allow_search, names, run, small_image, wrapped};
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, TempStore, allow_search, names, run, small_image, wrapped,
+};
 
 const OWNER: u32 = 4711;
 
@@ -134,8 +136,9 @@ fn a_lock_file_is_not_made_elsewhere() {
     let (store, url) = store();
     let victim = Victim::new(&store);
     let lock = store.path().join("locks/global-groot-lock.lock");
-    fs::remove_file(&lock).unwrap();
-    symlink(victim.directory.join("nologin"), &lock).unwrap();
+    // By a rename: the flush of the new layers may make the file again.
+    symlink(victim.directory.join("nologin"), store.beside("link")).unwrap();
+    run(Command::new("mv").args(["-fT"]).arg(store.beside("link")).arg(&lock)).success();
     run_everything(&store, &url, &victim, "lock");
 }
 
@@ -147,8 +150,146 @@ fn what_a_record_says_of_another_store_counts_only_if_root_wrote_it() {
     fs::write(&record, format!("{{\"store\":\"{0}\",\"name\":1}}", victim.directory.display())).unwrap();
     std::os::unix::fs::chown(&record, Some(OWNER), Some(OWNER)).unwrap();
     let message = store.fails(["clean"]);
-    assert!(message.ends_with("shared-layers.json: it is not root's"), "{message}");
+    assert!(message.contains("shared-layers.json: it is not root's: run init-store"), "{message}");
     run_everything(&store, &url, &victim, "record");
+}
+
+/// An image whose files would give their ids' rights to whoever starts them.
+fn privileged_image(store: &TempStore) -> String {
+    let capability = [&[1, 0, 0, 2][..], &[0, 0x20], &[0; 14]].concat();
+    let archive = Archive::new()
+        .file("mapped", 0o6755, b"x")
+        .owner(70_000, 0)
+        .file("user", 0o6755, b"x")
+        .owner(0, 70_000)
+        .file("group", 0o6755, b"x")
+        .directory("directory", 0o2755)
+        .xattr("security.capability", &capability)
+        .owner(0, 0)
+        .file("capable", 0o755, b"x")
+        .xattr("security.capability", &capability)
+        .owner(70_000, 70_000)
+        .file("capable-user", 0o755, b"x");
+    Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("privileged"), "latest")
+}
+
+fn has_capabilities(file: &Path) -> bool {
+    rustix::fs::lgetxattr(file, "security.capability", &mut [0; 64][..]).is_ok()
+}
+
+/// Every regular file or directory below the store that has set-id bits for an id that is not the store's.
+#[track_caller]
+fn gives_no_rights_away(store: &TempStore, by: &str) {
+    let is_mapped = |id: u32| id == OWNER || (100_000..165_536).contains(&id);
+    let mut pending = vec![store.path().to_owned()];
+    while let Some(directory) = pending.pop() {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let found = fs::symlink_metadata(&path).unwrap();
+            let gives_user = found.mode() & 0o4000 != 0 && !is_mapped(found.uid());
+            let gives_group = found.mode() & 0o2000 != 0 && !is_mapped(found.gid());
+            assert!(!gives_user && !gives_group, "{by}: {} {:o}", path.display(), found.mode());
+            if found.is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+}
+
+/// Root's own file of the same content may have come from anywhere: what a registry says of an image is one.
+#[test]
+fn mappings_count_only_if_root_has_recorded_them() {
+    const HOST: &str = r#"{"uid-mappings":["0:0:4294967294"],"gid-mappings":["0:0:4294967294"]}"#;
+    let by_owner = |namespace: &Path| {
+        fs::write(namespace, HOST).unwrap();
+        chown(namespace, Some(OWNER), Some(OWNER)).unwrap();
+    };
+    let by_root = |namespace: &Path| {
+        fs::remove_file(namespace).unwrap();
+        fs::write(namespace, HOST).unwrap();
+    };
+    let in_another_directory = |namespace: &Path| {
+        let meta = namespace.parent().unwrap();
+        fs::rename(meta, meta.with_extension("aside")).unwrap();
+        run(Command::new("cp").arg("-a").arg(meta.with_extension("aside")).arg(meta)).success();
+        fs::write(namespace, HOST).unwrap();
+    };
+    for by in ["owner", "root", "directory"] {
+        let exchange = |namespace: &Path| match by {
+            "owner" => by_owner(namespace),
+            "root" => by_root(namespace),
+            _ => in_another_directory(namespace),
+        };
+        let (store, _) = store();
+        let url = privileged_image(&store);
+        let namespace = store.path().join("meta/namespace.json");
+        let before = fs::read_to_string(&namespace).unwrap();
+        exchange(&namespace);
+        let message = store.fails(["create", &url, "y"]);
+        assert!(message.ends_with("run init-store with the store's mappings"), "{by}: {message}");
+        gives_no_rights_away(&store, by);
+        store.ok(["delete", "x"]);
+
+        let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+        store.ok([&["init-store", quota][..], &MAPPINGS].concat());
+        assert_eq!(fs::read_to_string(&namespace).unwrap(), before, "{by}");
+        store.create(&url, "y");
+        gives_no_rights_away(&store, by);
+    }
+}
+
+/// A store of a version that had no seals: init-store, which is told the mappings, adds them.
+#[test]
+fn a_store_without_seals_is_sealed_by_init_store() {
+    let (store, url) = store();
+    rustix::fs::removexattr(store.path(), "trusted.grootfs.namespace").unwrap();
+    let message = store.fails(["create", &url, "y"]);
+    assert!(message.ends_with("run init-store with the store's mappings"), "{message}");
+    store.ok(["delete", "x"]);
+    store.ok(["clean"]);
+    let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+    store.ok([&["init-store", quota][..], &MAPPINGS].concat());
+    store.create(&url, "y");
+}
+
+#[test]
+fn only_files_of_mapped_ids_keep_set_id_bits_and_capabilities() {
+    let (store, _) = store();
+    let rootfs = store.create(&privileged_image(&store), "y");
+    gives_no_rights_away(&store, "create");
+    let mode = |name: &str| fs::symlink_metadata(rootfs.join(name)).unwrap().mode() & 0o7777;
+    assert_eq!(mode("mapped"), 0o6755);
+    assert_eq!((mode("user"), mode("group"), mode("directory")), (0o755, 0o755, 0o755));
+    assert!(has_capabilities(&rootfs.join("capable")));
+    assert!(!has_capabilities(&rootfs.join("capable-user")));
+}
+
+/// Root gives the rights of ids of the host to nobody, whoever the store was given to.
+#[test]
+fn a_store_that_was_given_away_has_no_set_id_files_of_root_s() {
+    let store = TempStore::new();
+    let url = privileged_image(&store);
+    run(Command::new("chown").args(["-R", &OWNER.to_string()]).arg(store.path())).success();
+    let rootfs = store.create(&url, "x");
+    let mode = |name: &str| fs::symlink_metadata(rootfs.join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("mapped"), mode("user"), mode("group")), (0o755, 0o755, 0o755));
+    assert!(!has_capabilities(&rootfs.join("capable")));
+}
+
+/// The kernel's reading of a filesystem is not made for one that a user can write to while it is mounted.
+#[test]
+fn a_backing_file_that_others_can_write_to_is_not_mounted() {
+    let store = TempStore::new();
+    run(Command::new("umount").arg(store.path())).success();
+    let backing = store.backing_file();
+    let init = if DRIVER == Driver::Btrfs { &["init-store"][..] } else { &["init-store", "--without-quota"] };
+    let with_mode = |mode| fs::set_permissions(&backing, fs::Permissions::from_mode(mode)).unwrap();
+    with_mode(0o622);
+    assert!(store.fails(init).contains("others than root can write to it"));
+    with_mode(0o600);
+    chown(&backing, Some(OWNER), None).unwrap();
+    assert!(store.fails(init).contains("others than root can write to it"));
+    chown(&backing, Some(0), None).unwrap();
+    store.ok(init);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use tar::Header;
 use tempfile::TempDir;
 
 use grootfs::idmap::IdMappings;
-use grootfs::unpacker::{Error, Expected, Layer, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
+use grootfs::unpacker::{Error, Expected, Layer, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
 
 /// Modification time of all entries that do not ask for another, in seconds.
 const MTIME: i64 = 1_500_000_000;
@@ -252,6 +252,7 @@ pub(crate) fn layer() -> Layer<'static> {
         whiteouts: WhiteoutFormat::Overlay,
         read_ahead: 0,
         ids: &IDENTITY,
+        privileged: Privileged::All,
         budget: None,
         cancel: &NOT_CANCELLED,
     }
