@@ -17,7 +17,10 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use support::{MIB, TempStore, five_mebibytes, is_full, mount, names, number, run, small_image, succeed, write};
+use support::{
+    Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, make_empty_files, mount, names, number, run,
+    small_image, succeed, write,
+};
 
 /// XFS gives an image's own directories a block or two each.
 const OVERHEAD: u64 = 64 * 1024;
@@ -304,4 +307,74 @@ fn a_store_of_the_original_with_limits_goes_on() {
     let new = project(&store.image("new"));
     assert!(new != taken && new != taken + 1, "an id in use was given out again");
     assert_eq!(number(&store.stats("new"), "quota_size_bytes"), 10 * MIB);
+}
+
+/// Makes images of 100 files in one layer, whose directory counts, too.
+fn hundred_files(store: &TempStore) -> String {
+    let archive = (0..100).fold(Archive::new(), |archive, n| archive.file(&format!("file-{n}"), 0o644, b""));
+    Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("hundred"), "latest")
+}
+const LAYER_INODES: u64 = 101;
+
+#[test]
+fn with_a_limit_on_bytes_goes_one_on_inodes_and_neighbours_are_spared() {
+    let store = TempStore::with_quota();
+    let url = hundred_files(&store);
+    let create = |flags: &[&str], id: &str| store.ok([&["create"], flags, &[url.as_str(), id]].concat());
+    create(&["--disk-limit-size-bytes", "20971520"], "x");
+    create(&["--disk-limit-size-bytes", "1073741824", "--exclude-image-from-quota"], "large");
+    assert_eq!(number(&store.stats("large"), "quota_inodes"), 262_144);
+    assert_eq!(number(&store.stats("x"), "quota_inodes"), 10_000);
+    let free = || rustix::fs::statvfs(store.path()).unwrap().f_ffree;
+    let before = free();
+
+    let made = make_empty_files(&store.rootfs("x"), 20_000);
+    let used = number(&store.stats("x"), "exclusive_inodes_used");
+    assert_eq!(used, 10_000);
+    assert!((9_900..10_000).contains(&made), "{made} files");
+    assert!(before - free() <= 10_000, "{} inodes of the store are gone", before - free());
+    create(&["--disk-limit-size-bytes", "20971520"], "neighbour");
+    assert_eq!(make_empty_files(&store.rootfs("neighbour"), 10), 10);
+    store.ok(["delete", "x"]);
+    let left = succeed("xfs_quota", ["-x", "-c", "report -p -i -n -N", &store.path().to_string_lossy()]);
+    let limited = left.lines().filter(|line| line.split_whitespace().nth(3).is_some_and(|hard| hard != "0"));
+    assert_eq!(limited.count(), 2, "limits of images that are left: {left}");
+}
+
+#[test]
+fn inodes_are_limited_as_wanted_with_those_of_the_layers_or_without() {
+    let store = TempStore::with_quota();
+    let url = hundred_files(&store);
+    let with = |flags: &[&str], id: &str| {
+        let words = [&["create"], flags, &[url.as_str(), id]].concat();
+        words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let message = store.fails(with(&["--disk-limit-size-bytes", "20971520", "--disk-limit-inodes", "50"], "bomb"));
+    assert!(message.contains("the layers have more inodes than the disk limit allows"), "{message}");
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+
+    let config = store.beside("config.yml");
+    fs::write(&config, "create: {disk_limit_inodes: 400}\n").unwrap();
+    let of_config = ["--config".to_owned(), config.to_str().unwrap().to_owned()];
+    for (flags, inodes) in [
+        (&["--disk-limit-size-bytes", "20971520", "--disk-limit-inodes", "1000"][..], 1000 - LAYER_INODES),
+        (&["--disk-limit-inodes", "1000", "--exclude-image-from-quota"][..], 1000),
+        (&["--disk-limit-size-bytes", "20971520", "--disk-limit-inodes", "0"][..], 0),
+        (&["--disk-limit-size-bytes", "20971520"][..], 400 - LAYER_INODES),
+        (&["--disk-limit-inodes", "1", "--exclude-image-from-quota"][..], 64),
+    ] {
+        store.ok([&of_config[..], &with(flags, "x")].concat());
+        let stats = store.stats("x");
+        assert_eq!(number(&stats, "quota_inodes"), inodes, "{flags:?}");
+        let bytes = if flags.contains(&"--disk-limit-size-bytes") { 20 * MIB } else { 0 };
+        assert_eq!(number(&stats, "quota_size_bytes"), bytes, "{flags:?}");
+        let own = number(&stats, "exclusive_inodes_used");
+        let made = make_empty_files(&store.rootfs("x"), 1100);
+        assert_eq!(made, if inodes == 0 { 1100 } else { inodes - own }, "{flags:?}");
+        store.ok(["delete", "x"]);
+        assert_eq!(names(&store.path().join("projectids")), [""; 0]);
+    }
+    let message = store.fails(with(&["--disk-limit-size-bytes", "20971520", "--disk-limit-inodes", "100"], "x"));
+    assert!(message.contains("the limit is 100 inodes and the image's layers take 101"), "{message}");
+    assert!(!store.image("x").exists() && store.leftovers().is_empty(), "{:?}", store.leftovers());
 }

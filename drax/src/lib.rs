@@ -16,4 +16,4 @@ mod sys;
 pub mod xfs;
 
 pub use error::{Error, Operation};
-pub use limit::{DiskLimit, MINIMUM_BYTES, SmallerThanLayers};
+pub use limit::{DiskLimit, InodeLimit, MINIMUM_BYTES, SmallerThanLayers, proportional_inodes};

@@ -136,7 +136,7 @@ fn root_gives_no_file_away_that_was_there() {
 fn a_project_that_an_image_has_from_its_store_is_not_its_own() {
     let world = World::new(Kind::Xfs);
     let store = File::open(world.store(ALICE)).unwrap();
-    xfs::set_limit(store.as_fd(), 77, 100 * MIB).unwrap();
+    xfs::set_limit(store.as_fd(), 77, xfs::Limit::of_bytes(100 * MIB)).unwrap();
     for name in ["", "images", "tmp", "projectids"] {
         xfs::set_project_id(File::open(world.store(ALICE).join(name)).unwrap().as_fd(), 77).unwrap();
     }
@@ -147,7 +147,7 @@ fn a_project_that_an_image_has_from_its_store_is_not_its_own() {
         assert_ne!(project(&image), 77);
         assert_eq!(world.limit_of(&image), 5 * MIB);
     }
-    assert_eq!(xfs::usage(store.as_fd(), 77).unwrap().limit_bytes, 100 * MIB);
+    assert_eq!(xfs::usage(store.as_fd(), 77).unwrap().limit.bytes, 100 * MIB);
 }
 
 /// Whoever holds the lock of the store delays nobody for longer than a collector could.
@@ -269,19 +269,21 @@ fn stats_are_those_of_the_kernel() {
     let world = World::new(Kind::Xfs);
     let image = world.image(ALICE, "x");
     let stats = |user| world.run(user, ["stats", "--volume-path", image.to_str().unwrap()]).stdout;
-    let expected = |own: u64, limit: u64| {
+    let expected = |own: u64, limit: u64, inodes: &str| {
         format!(
-            r#"{{"disk_usage":{{"total_bytes_used":{},"exclusive_bytes_used":{own},"quota_size_bytes":{limit},"committed_space_bytes":{}}}}}"#,
+            r#"{{"disk_usage":{{"total_bytes_used":{},"exclusive_bytes_used":{own},"quota_size_bytes":{limit},"committed_space_bytes":{}{inodes}}}}}"#,
             1000 + own,
             1000 + limit
         )
     };
-    assert_eq!(stats(ALICE), expected(0, 0));
+    assert_eq!(stats(ALICE), expected(0, 0, ""));
     world.limit(ALICE, &image, 5 * MIB).is_done();
     support::write(&image.join("file"), MIB).unwrap();
     let own = xfs::usage(File::open(&image).unwrap().as_fd(), project(&image)).unwrap().used_bytes;
+    // The image's directory, and the file.
+    let inodes = r#","exclusive_inodes_used":2,"quota_inodes":10000"#;
     for user in [ALICE, ROOT] {
-        assert_eq!(stats(user), expected(own, 5 * MIB));
+        assert_eq!(stats(user), expected(own, 5 * MIB, inodes));
     }
 }
 

@@ -46,18 +46,18 @@ fn usage_and_limit_are_those_that_xfs_quota_reports() {
 
     let usage = xfs::usage(store.open().as_fd(), id).unwrap();
     assert!((3 * MIB..=3 * MIB + 8192).contains(&usage.used_bytes), "{usage:?}");
-    assert_eq!(usage.limit_bytes, 10 * MIB);
+    assert_eq!(usage.limit.bytes, 10 * MIB);
     let command = format!("quota -p -b -N {id}");
     let report = run("xfs_quota", &["-x", "-c", &command, store.path.to_str().unwrap()]);
     let kib: Vec<u64> = report.split_whitespace().filter_map(|word| word.parse().ok()).take(3).collect();
-    assert_eq!(kib, [usage.used_bytes / 1024, usage.limit_bytes / 1024, usage.limit_bytes / 1024], "{report}");
+    assert_eq!(kib, [usage.used_bytes / 1024, usage.limit.bytes / 1024, usage.limit.bytes / 1024], "{report}");
 }
 
 #[test]
 fn odd_limits_are_rounded_up_never_down() {
     let store = Store::new("odd", "pquota");
     let id = store.limit(&store.image("x"), MIB + 1);
-    let limit = xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes;
+    let limit = xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes;
     assert!((MIB + 1..=MIB + 4096).contains(&limit), "{limit}");
 }
 
@@ -124,14 +124,14 @@ fn a_number_that_another_store_of_the_filesystem_uses_is_not_given_out() {
         let image = elsewhere.join(id.to_string());
         fs::create_dir(&image).unwrap();
         xfs::set_project_id(File::open(&image).unwrap().as_fd(), *id).unwrap();
-        xfs::set_limit(store.open().as_fd(), *id, 7 * MIB).unwrap();
+        xfs::set_limit(store.open().as_fd(), *id, xfs::Limit::of_bytes(7 * MIB)).unwrap();
     }
     for n in 0..20 {
         let id = store.limit(&store.image(&n.to_string()), 3 * MIB);
         assert!(!taken.contains(&id), "{id}");
     }
     for id in taken {
-        assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 7 * MIB);
+        assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes, 7 * MIB);
     }
 }
 
@@ -149,7 +149,12 @@ fn stores_of_one_filesystem_that_allocate_at_once_never_share_a_project() {
                         let image = store.join(n.to_string());
                         fs::create_dir(&image).unwrap();
                         let projectids = File::open(store.join("projectids")).unwrap();
-                        xfs::allocate_project(File::open(&image).unwrap().as_fd(), projectids.as_fd(), MIB).unwrap()
+                        xfs::allocate_project(
+                            File::open(&image).unwrap().as_fd(),
+                            projectids.as_fd(),
+                            xfs::Limit::of_bytes(MIB),
+                        )
+                        .unwrap()
                     };
                     (0..60).map(allocate).collect::<Vec<_>>()
                 })
@@ -164,12 +169,12 @@ fn stores_of_one_filesystem_that_allocate_at_once_never_share_a_project() {
 fn a_limit_that_was_left_on_a_number_means_nothing() {
     let store = Store::new("left", "pquota");
     for id in 2..=1026 {
-        xfs::set_limit(store.open().as_fd(), id, 7 * MIB).unwrap();
+        xfs::set_limit(store.open().as_fd(), id, xfs::Limit::of_bytes(7 * MIB)).unwrap();
     }
     let image = store.image("x");
     let id = store.limit(&image, 3 * MIB);
     assert!(id <= 1026);
-    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 3 * MIB);
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes, 3 * MIB);
 }
 
 #[test]
@@ -180,7 +185,7 @@ fn release_gives_back_the_number_and_takes_off_the_limit() {
         xfs::release_project(store.project_ids().as_fd(), id).unwrap();
     }
     assert!(!store.reservation(id).exists());
-    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 0);
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes, 0);
 }
 
 #[test]
@@ -190,7 +195,7 @@ fn in_somebody_else_s_store_release_leaves_the_limit() {
     chown(store.path.join("projectids"), Some(1000), None).unwrap();
     xfs::release_project(store.project_ids().as_fd(), id).unwrap();
     assert!(!store.reservation(id).exists());
-    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 5 * MIB);
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes, 5 * MIB);
 }
 
 #[test]
@@ -198,13 +203,13 @@ fn reclaiming_takes_off_the_limit_unless_the_number_is_borne_elsewhere() {
     let store = Store::new("reclaim", "pquota");
     let (unborne, elsewhere) = (7, store.limit(&store.image("x"), 5 * MIB));
     fs::create_dir(store.reservation(unborne)).unwrap();
-    xfs::set_limit(store.open().as_fd(), unborne, 5 * MIB).unwrap();
+    xfs::set_limit(store.open().as_fd(), unborne, xfs::Limit::of_bytes(5 * MIB)).unwrap();
     for (id, left) in [(unborne, 0), (elsewhere, 5 * MIB)] {
         for _ in 0..2 {
             xfs::reclaim_project(store.project_ids().as_fd(), id).unwrap();
         }
         assert!(!store.reservation(id).exists());
-        assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, left);
+        assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes, left);
     }
 }
 
@@ -222,7 +227,8 @@ fn release_works_where_quotas_have_been_switched_off() {
 fn a_limit_without_quotas_is_an_error_and_leaves_nothing() {
     let store = Store::new("limit-off", "noquota");
     let image = File::open(store.image("x")).unwrap();
-    let error = xfs::allocate_project(image.as_fd(), store.project_ids().as_fd(), MIB).unwrap_err();
+    let error =
+        xfs::allocate_project(image.as_fd(), store.project_ids().as_fd(), xfs::Limit::of_bytes(MIB)).unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("setting quota limit for projid "), "{text}");
     assert!(text.ends_with(": function not implemented"), "{text}");
@@ -239,7 +245,7 @@ fn root_may_change_a_limit_in_a_store_of_root_s() {
         assert!(limit.status.success(), "{limit:?}");
     }
     let id = xfs::project_id(File::open(&image).unwrap().as_fd()).unwrap();
-    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit_bytes, 2 * MIB);
+    assert_eq!(xfs::usage(store.open().as_fd(), id).unwrap().limit.bytes, 2 * MIB);
     assert_eq!(fs::read_dir(store.path.join("projectids")).unwrap().count(), 1);
 }
 
@@ -288,7 +294,12 @@ impl Store {
     }
 
     fn limit(&self, image: &Path, bytes: u64) -> u32 {
-        xfs::allocate_project(File::open(image).unwrap().as_fd(), self.project_ids().as_fd(), bytes).unwrap()
+        xfs::allocate_project(
+            File::open(image).unwrap().as_fd(),
+            self.project_ids().as_fd(),
+            xfs::Limit::of_bytes(bytes),
+        )
+        .unwrap()
     }
 }
 

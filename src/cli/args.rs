@@ -159,7 +159,12 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "BYTES", value_parser = int64, help_heading = "Quota")]
     disk_limit_size_bytes: Option<i64>,
 
-    /// Count only what the container writes against the limit, not the image
+    /// Limit of the root filesystem in inodes, image included; 0 for no limit (overlay-xfs only)
+    /// [default: one for each 4 KiB of --disk-limit-size-bytes, 10000 at least]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Quota")]
+    disk_limit_inodes: Option<i64>,
+
+    /// Count only what the container writes against the limits, not the image
     #[arg(long, help_heading = "Quota", value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     exclude_image_from_quota: Option<bool>,
@@ -420,6 +425,7 @@ impl CreateArgs {
 
     fn add_to(&self, overrides: &mut Overrides) {
         overrides.disk_limit_size_bytes = self.disk_limit_size_bytes;
+        overrides.disk_limit_inodes = self.disk_limit_inodes;
         overrides.exclude_image_from_quota = self.exclude_image_from_quota;
         overrides.skip_layer_validation = self.skip_layer_validation;
         overrides.insecure_registries.clone_from(&self.insecure_registry);

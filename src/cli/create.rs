@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::CreateArgs;
 use super::{Failure, credentials, measure, output, progress, store};
 use crate::config::{Config, ImageVolumes, MountDestination};
-use crate::driver::{DiskLimit, Mount};
+use crate::driver::{DiskLimit, InodeLimit, Mount};
 use crate::fetcher::Options;
 use crate::observe::{self, Metrics};
 use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
@@ -88,7 +88,13 @@ fn source(config: &Config, args: &CreateArgs) -> Result<Options, Failure> {
 
 fn limit(config: &Config) -> Option<DiskLimit> {
     let bytes = config.create.disk_limit_bytes;
-    (bytes > 0).then_some(DiskLimit { bytes, is_exclusive: config.create.exclude_image_from_quota })
+    let inodes = match config.create.disk_limit_inodes {
+        None => InodeLimit::Proportional,
+        Some(0) => InodeLimit::Unlimited,
+        Some(inodes) => InodeLimit::AtMost(inodes),
+    };
+    let is_limited = bytes > 0 || matches!(inodes, InodeLimit::AtMost(_));
+    is_limited.then_some(DiskLimit { bytes, is_exclusive: config.create.exclude_image_from_quota, inodes })
 }
 
 /// The fields and their order are those of the original, which callers may compare byte for byte.

@@ -18,6 +18,10 @@ struct DiskUsage {
     exclusive_bytes_used: u64,
     quota_size_bytes: u64,
     committed_space_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exclusive_inodes_used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota_inodes: Option<u64>,
 }
 
 /// Words that callers of the original match, out of place as they are.
@@ -43,6 +47,8 @@ pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
             exclusive_bytes_used: usage.exclusive,
             quota_size_bytes: usage.quota,
             committed_space_bytes: usage.committed,
+            exclusive_inodes_used: usage.inodes.map(|inodes| inodes.used),
+            quota_inodes: usage.inodes.map(|inodes| inodes.limit),
         },
     };
     let json = serde_json::to_string(&stats).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;

@@ -33,6 +33,7 @@ pub(super) fn merge(document: ConfigFile, flags: &Overrides) -> Result<Config, E
 /// The numbers, most of them of bytes.
 struct Sizes {
     disk_limit: u64,
+    inode_limit: Option<u64>,
     threshold: u64,
     store: u64,
     downloads: u64,
@@ -46,6 +47,7 @@ impl Sizes {
         let downloads = document.create.concurrent_downloads;
         Ok(Sizes {
             disk_limit: size("disk limit", flags.disk_limit_size_bytes, disk_limit)?,
+            inode_limit: optional("inode limit", flags.disk_limit_inodes, document.create.disk_limit_inodes)?,
             threshold: size("clean threshold", flags.threshold_bytes, threshold)?,
             store: size("store size", flags.store_size_bytes, store)?,
             downloads: size("concurrent downloads", flags.concurrent_downloads, downloads)?,
@@ -57,6 +59,12 @@ fn size(setting: &'static str, flag: Option<i64>, file: i64) -> Result<u64, Erro
     let unsigned = |bytes: i64| u64::try_from(bytes).map_err(|_| Error::Negative(setting));
     let file = unsigned(file)?;
     flag.map_or(Ok(file), unsigned)
+}
+
+/// A number whose absence is no zero.
+fn optional(setting: &'static str, flag: Option<i64>, file: Option<i64>) -> Result<Option<u64>, Error> {
+    let file = file.map(|file| size(setting, None, file)).transpose()?;
+    flag.map_or(Ok(file), |flag| size(setting, Some(flag), 0).map(Some))
 }
 
 fn log(document: &ConfigFile, flags: &Overrides) -> Result<LogConfig, Error> {
@@ -101,6 +109,7 @@ fn create(document: &ConfigFile, flags: &Overrides, sizes: &Sizes) -> Result<Cre
     }
     Ok(CreateConfig {
         disk_limit_bytes: sizes.disk_limit,
+        disk_limit_inodes: sizes.inode_limit,
         exclude_image_from_quota: flags.exclude_image_from_quota.unwrap_or(file.exclude_image_from_quota),
         skip_layer_validation: flags.skip_layer_validation.unwrap_or(file.skip_layer_validation),
         insecure_registries: if flags.insecure_registries.is_empty() {
@@ -229,7 +238,7 @@ mod tests {
             "{store: /s, driver: btrfs, tardis_bin: /t, drax_bin: /d, btrfs_progs_path: /b, newuidmap_bin: /u, \
              newgidmap_bin: /g, metron_endpoint: 'h:1', metrics_file: /m, log_level: debug, log_file: /l, \
              log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
-             with_clean: true, without_mount: true, disk_limit_size_bytes: 1, insecure_registries: [a, 'b:2'], \
+             with_clean: true, without_mount: true, disk_limit_size_bytes: 1, disk_limit_inodes: 0, insecure_registries: [a, 'b:2'], \
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
              mount_destination: root, image_volumes: ignore, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
@@ -252,6 +261,7 @@ mod tests {
             },
             create: CreateConfig {
                 disk_limit_bytes: 1,
+                disk_limit_inodes: Some(0),
                 exclude_image_from_quota: true,
                 skip_layer_validation: true,
                 insecure_registries: vec!["a".into(), "b:2".into()],

@@ -87,6 +87,8 @@ pub enum TimestampFormat {
 pub struct CreateConfig {
     /// Limit of the image in bytes; 0 is none.
     pub disk_limit_bytes: u64,
+    /// Limit of the image in inodes; 0 is none, `None` what goes with the bytes.
+    pub disk_limit_inodes: Option<u64>,
     /// The limit does not count the base image.
     pub exclude_image_from_quota: bool,
     /// Do not verify layers of `oci:` images.

@@ -21,6 +21,7 @@ pub struct Overrides {
     pub log_file: Option<PathBuf>,
     pub log_timestamp_format: Option<String>,
     pub disk_limit_size_bytes: Option<i64>,
+    pub disk_limit_inodes: Option<i64>,
     pub exclude_image_from_quota: Option<bool>,
     pub skip_layer_validation: Option<bool>,
     pub insecure_registries: Vec<String>,

@@ -72,6 +72,8 @@ pub(super) struct Create {
     pub(super) without_mount: bool,
     #[serde(deserialize_with = "int64")]
     pub(super) disk_limit_size_bytes: i64,
+    #[serde(deserialize_with = "optional_int64")]
+    pub(super) disk_limit_inodes: Option<i64>,
     #[serde(deserialize_with = "texts")]
     pub(super) insecure_registries: Vec<String>,
     #[serde(deserialize_with = "texts_by_name")]
@@ -157,6 +159,17 @@ fn texts_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<
 
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     deserializer.deserialize_any(TruthVisitor)
+}
+
+/// A number that may be null, which is not zero here.
+fn optional_int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    struct Int64(i64);
+    impl<'de> Deserialize<'de> for Int64 {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            int64(deserializer).map(Int64)
+        }
+    }
+    Ok(Option::<Int64>::deserialize(deserializer)?.map(|Int64(number)| number))
 }
 
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {

@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::Usage;
+use super::{InodeUsage, Usage};
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::program;
 use crate::sys::userns;
@@ -148,13 +148,15 @@ impl Helper<'_> {
         let answer = self.run(arguments)?;
         let parsed: Answer = serde_json::from_str(&answer)
             .map_err(|_| HelperError::Answer(self.kind.name(), answer.trim().to_owned()))?;
-        let DiskUsage { total_bytes_used, exclusive_bytes_used, quota_size_bytes, committed_space_bytes } =
-            parsed.disk_usage;
+        let usage = parsed.disk_usage;
+        let inodes =
+            usage.exclusive_inodes_used.map(|used| InodeUsage { used, limit: usage.quota_inodes.unwrap_or_default() });
         Ok(Usage {
-            total: total_bytes_used,
-            exclusive: exclusive_bytes_used,
-            quota: quota_size_bytes,
-            committed: committed_space_bytes,
+            total: usage.total_bytes_used,
+            exclusive: usage.exclusive_bytes_used,
+            quota: usage.quota_size_bytes,
+            committed: usage.committed_space_bytes,
+            inodes,
         })
     }
 }
@@ -173,6 +175,8 @@ struct DiskUsage {
     quota_size_bytes: u64,
     #[serde(default)]
     committed_space_bytes: u64,
+    exclusive_inodes_used: Option<u64>,
+    quota_inodes: Option<u64>,
 }
 
 /// What a failed helper has to say. Errors are on standard output, where versions differ in logging as well; the latest
@@ -286,7 +290,9 @@ mod tests {
         let old = r#"{"disk_usage":{"total_bytes_used":9,"exclusive_bytes_used":4}}"#;
         assert_eq!(usage(old), Ok(Usage { total: 9, exclusive: 4, ..Usage::default() }));
         let new = r#"{"disk_usage":{"total_bytes_used":9,"exclusive_bytes_used":4,"quota_size_bytes":45,"committed_space_bytes":50}}"#;
-        assert_eq!(usage(new), Ok(Usage { total: 9, exclusive: 4, quota: 45, committed: 50 }));
+        assert_eq!(usage(new), Ok(Usage { total: 9, exclusive: 4, quota: 45, committed: 50, inodes: None }));
+        let with_inodes = new.replace("}}", r#","exclusive_inodes_used":7,"quota_inodes":10000}}"#);
+        assert_eq!(usage(&with_inodes).map(|usage| usage.inodes), Ok(Some(InodeUsage { used: 7, limit: 10_000 })));
         assert_eq!(usage("nothing"), Err("tardis answered `nothing`, which is no disk usage".to_owned()));
     }
 }

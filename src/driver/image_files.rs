@@ -15,6 +15,8 @@ pub(super) const QUOTA: &str = "image_quota";
 /// Bytes that copies of layers take in an image with a limit, which are not its own data; there is no such file if it has
 /// none.
 pub(super) const COPIED: &str = "image_copied";
+/// Inodes that the image's own files are limited to, where that is not what goes with the bytes.
+pub(super) const INODE_QUOTA: &str = "image_inode_quota";
 
 /// What the image in `directory` was limited to when it was made, in bytes; 0 without a limit, without a readable record
 /// of it, and where there is no image any more.

@@ -9,7 +9,7 @@ mod unmount;
 
 use std::path::{Path, PathBuf};
 
-pub use drax::DiskLimit;
+pub use drax::{DiskLimit, InodeLimit};
 pub use filesystem::FilesystemError;
 pub use helper::{HelperError, Helpers};
 pub use image_files::recorded_limit;
@@ -49,20 +49,31 @@ pub struct ImageRequest<'a> {
     pub published: &'a Path,
     /// The layers, bottom first.
     pub volumes: &'a [Volume],
+    /// How many inodes the layers have; looked at only where [`Driver::counts_inodes`] and the limit includes them.
+    pub layer_inodes: u64,
     /// Where the layers are, if not in the image's store.
     pub shared: Option<&'a SharedLayers<'a>>,
     /// The limit, if there is to be one.
     pub limit: Option<DiskLimit>,
     /// How many volumes the image declares; [`Driver::create_image_volume`] makes them.
     pub declared_volumes: usize,
-    /// What these begin with, in bytes of disk. The layers count it already.
-    pub volume_bytes: u64,
+    /// What these begin with. The layers count it already.
+    pub volume_size: VolumeSize,
     /// Whose the image is to be.
     pub owner: Owner,
     /// Whether to mount the root filesystem; if not, the caller is told how.
     pub mount: bool,
     /// Whether it is root of the machine who mounts it, rather than root of a user namespace.
     pub is_for_root: bool,
+}
+
+/// What an image's volumes are made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VolumeSize {
+    /// Bytes of disk.
+    pub bytes: u64,
+    /// Inodes, those of the volumes' own directories left out.
+    pub inodes: u64,
 }
 
 /// Layers that are another store's, where they have the ids of images.
@@ -101,6 +112,17 @@ pub struct Usage {
     pub quota: u64,
     /// Layers and limit: what the image may come to use.
     pub committed: u64,
+    /// Inodes, where the filesystem counts them and the image has a limit.
+    pub inodes: Option<InodeUsage>,
+}
+
+/// Inodes of an image's own files, as the kernel counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InodeUsage {
+    /// How many there are.
+    pub used: u64,
+    /// How many there may be; 0 without a limit.
+    pub limit: u64,
 }
 
 /// What `init-store` is to set up below a store.
@@ -215,6 +237,8 @@ pub trait Driver: Sync {
     /// Finds out whether images can be made of these layers, by trying, and leaves nothing.
     fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), Error>;
 
+    /// Whether inodes can be limited by themselves; if not, they count as bytes.
+    fn counts_inodes(&self) -> bool;
     /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
     fn layers_to_flatten(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
     /// Makes an image; returns the mounts left to the caller.

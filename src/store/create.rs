@@ -20,7 +20,7 @@ use super::image_volumes::{ImageVolumes, Place};
 use super::layers::{self, PullOptions};
 use super::shared::LayerStore;
 use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal, totals};
-use crate::driver::{DiskLimit, ImageRequest, Mount, SharedLayers};
+use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image, Reference};
@@ -139,7 +139,17 @@ impl Store {
         if request.mount {
             self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
         }
+        self.check_inode_limit(request.limit)?;
         check_blobs_fit(image, request.limit)
+    }
+
+    /// A limit that would not be kept is refused.
+    fn check_inode_limit(&self, limit: Option<DiskLimit>) -> Result<(), Error> {
+        let is_wanted = limit.is_some_and(|limit| matches!(limit.inodes, InodeLimit::AtMost(_)));
+        if is_wanted && !self.driver.counts_inodes() {
+            return Err(Error::NoInodeLimits(self.driver.name()));
+        }
+        Ok(())
     }
 }
 
@@ -247,7 +257,8 @@ impl ImageCreation<'_> {
         let as_they_are = IdMappings::identity();
         let options = PullOptions {
             verify: !request.source.skip_validation || self.source.fetcher.registry_image().is_some(),
-            budget: request.limit.filter(|limit| !limit.is_exclusive).map(|limit| limit.bytes),
+            budget: request.limit.filter(|limit| !limit.is_exclusive && limit.bytes > 0).map(|limit| limit.bytes),
+            inode_budget: including_layers(request.limit),
             readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
             mappings: if self.layer_store.is_some() { &as_they_are } else { &self.mappings },
         };
@@ -255,7 +266,7 @@ impl ImageCreation<'_> {
         pulled.map_err(|error| self.source.name_in(error))
     }
 
-    fn volume_bytes(&self) -> Result<u64, Error> {
+    fn volume_size(&self) -> Result<VolumeSize, Error> {
         self.volumes.size(self.layers_in(), &self.image.layers, self.whiteouts())
     }
 
@@ -281,9 +292,13 @@ impl ImageCreation<'_> {
             published,
             volumes: &volumes,
             shared: shared.as_ref(),
+            layer_inodes: match including_layers(self.request.limit) {
+                Some(_) => layers::inodes(self.layers_in(), layers)?,
+                None => 0,
+            },
             limit: self.request.limit,
             declared_volumes: self.volumes.len(),
-            volume_bytes: if self.request.limit.is_some() { self.volume_bytes()? } else { 0 },
+            volume_size: if self.request.limit.is_some() { self.volume_size()? } else { VolumeSize::default() },
             owner: store.owner(&self.mappings),
             mount: self.request.mount,
             is_for_root: store.is_for_root(&self.mappings),
@@ -339,10 +354,18 @@ impl Source {
 fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
     let blobs = image.blob_bytes();
     match limit {
-        Some(limit) if !limit.is_exclusive && blobs > limit.bytes => {
+        Some(limit) if !limit.is_exclusive && limit.bytes > 0 && blobs > limit.bytes => {
             Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
         }
         _ => Ok(()),
+    }
+}
+
+/// The limit on inodes where those of the layers count.
+fn including_layers(limit: Option<DiskLimit>) -> Option<u64> {
+    match limit? {
+        DiskLimit { is_exclusive: false, inodes: InodeLimit::AtMost(inodes), .. } => Some(inodes),
+        _ => None,
     }
 }
 

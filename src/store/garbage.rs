@@ -76,7 +76,8 @@ impl Store {
     /// the filesystem needs some for itself and the images have their share.
     fn has_reached(&self, threshold: u64) -> Result<bool, Error> {
         let space = self.space()?;
-        Ok(space.available < space.size / NEARLY_FULL || sizes::total(&self.layout)? >= threshold)
+        let lacks_inodes = space.inodes.is_some_and(|inodes| inodes.available < inodes.total / NEARLY_FULL);
+        Ok(lacks_inodes || space.available < space.size / NEARLY_FULL || sizes::total(&self.layout)? >= threshold)
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Store, layers};
-use crate::driver::Mount;
+use crate::driver::{Mount, VolumeSize};
 use crate::image::Layer;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::OnPath;
@@ -45,14 +45,19 @@ impl ImageVolumes {
         self.destinations.len()
     }
 
-    /// Bytes of disk that the directories take which the volumes are copies of.
-    pub(super) fn size(&self, store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<u64, Error> {
+    /// What the directories take which the volumes are copies of.
+    pub(super) fn size(&self, store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<VolumeSize, Error> {
+        let mut sum = VolumeSize::default();
         if self.destinations.is_empty() {
-            return Ok(0);
+            return Ok(sum);
         }
         let tree = Tree::of_layers(store, image, whiteouts)?;
-        let sizes = self.destinations.iter().map(|destination| tree.size(destination));
-        sizes.sum()
+        for destination in &self.destinations {
+            let (bytes, inodes) = tree.size(destination)?;
+            sum.bytes = sum.bytes.saturating_add(bytes);
+            sum.inodes = sum.inodes.saturating_add(inodes);
+        }
+        Ok(sum)
     }
 
     /// Makes the volumes of the image in `directory`, which is to be renamed to `published`, out of its layers in `store`.
@@ -118,10 +123,10 @@ impl Tree {
         Ok(Tree { layers: layers::open_below(store, &image[lowest..])?, whiteouts })
     }
 
-    fn size(&self, destination: &str) -> Result<u64, Error> {
+    fn size(&self, destination: &str) -> Result<(u64, u64), Error> {
         let layers: Vec<_> = self.layers.iter().map(AsFd::as_fd).collect();
         let size = unpacker::directory_size(&layers, Path::new(destination), self.whiteouts);
-        Ok(size.map_err(|source| failed(destination, source))?.unwrap_or(0))
+        Ok(size.map_err(|source| failed(destination, source))?.unwrap_or_default())
     }
 
     fn copy(&self, destination: &str, path: &Path) -> Result<(), Error> {

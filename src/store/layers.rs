@@ -34,6 +34,8 @@ pub(super) struct PullOptions<'a> {
     pub(super) verify: bool,
     /// Bytes all layers of this pull may unpack to.
     pub(super) budget: Option<u64>,
+    /// Inodes all layers of this pull may have.
+    pub(super) inode_budget: Option<u64>,
     /// The most layers to read side by side.
     pub(super) readers: usize,
     /// What the layers' ids are on the host.
@@ -68,6 +70,7 @@ struct Pull<'a> {
     layers: &'a [Layer],
     verify: bool,
     budget: Option<Budget>,
+    inode_budget: Option<Budget>,
     /// The most layers to read side by side.
     readers: usize,
     /// One flag a layer: stop unpacking it.
@@ -103,6 +106,7 @@ impl<'a> Pull<'a> {
             layers: &image.layers,
             verify: options.verify,
             budget: options.budget.map(Budget::new),
+            inode_budget: options.inode_budget.map(Budget::new),
             readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
@@ -241,6 +245,7 @@ impl<'a> Pull<'a> {
             ids: self.ids,
             privileged: self.privileged,
             budget: self.budget.as_ref(),
+            inode_budget: self.inode_budget.as_ref(),
             cancel: &self.cancel[index],
         }
     }
@@ -310,9 +315,11 @@ pub(super) fn unpack_error(layer: &str, source: unpacker::Error) -> Error {
 
 /// Whether it was the bytes of the blob, or the files made of them.
 fn stage(error: &unpacker::Error) -> &'static str {
-    use unpacker::Error::{BlobDigest, BlobSize, Decompress, DiffId, Quota, Source};
+    use unpacker::Error::{BlobDigest, BlobSize, Decompress, DiffId, InodeQuota, Quota, Source};
     match error {
-        BlobDigest { .. } | BlobSize { .. } | Decompress(_) | DiffId { .. } | Quota | Source(_) => "streaming blob",
+        BlobDigest { .. } | BlobSize { .. } | Decompress(_) | DiffId { .. } | InodeQuota | Quota | Source(_) => {
+            "streaming blob"
+        }
         _ => "unpacking layer",
     }
 }
@@ -321,6 +328,11 @@ fn stage(error: &unpacker::Error) -> &'static str {
 pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Error> {
     let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
     chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(store, &chain_id)?, chain_id })).collect()
+}
+
+/// How many inodes an image's layers have together.
+pub(super) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, Error> {
+    layers.iter().try_fold(0, |sum: u64, layer| Ok(sum.saturating_add(volumes::inodes(store, &layer.chain_id)?)))
 }
 
 /// Opens a directory; a symbolic link in its place is an error.

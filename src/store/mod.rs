@@ -152,6 +152,18 @@ pub enum Error {
         /// What happened.
         source: Box<unpacker::Error>,
     },
+    /// A store had room for bytes, but for no more files.
+    #[error(
+        "{0}: the store {1} has no inodes left, although {2} % of its space is free: \
+         delete images with many files, then run `grootfs clean`"
+    )]
+    NoInodesLeft(#[source] Box<Error>, String, u64),
+    /// A limit on inodes where the filesystem counts none.
+    #[error(
+        "applying disk limits: {0} counts inodes as bytes, so that a limit on bytes limits them, too: \
+         leave out --disk-limit-inodes (config: create.disk_limit_inodes)"
+    )]
+    NoInodeLimits(&'static str),
     /// The image could not be made.
     #[error("making image: creating image: {0}")]
     MakeImage(#[source] driver::Error),
@@ -243,11 +255,18 @@ pub enum Error {
 impl Error {
     /// Names `store`, if it is its having no room that this is about.
     fn of_store(self, store: &Store) -> Self {
-        let is_named = matches!(self, Error::Full(..));
+        let is_named = matches!(self, Error::Full(..) | Error::NoInodesLeft(..));
         if is_named || !self.is_full() {
             return self;
         }
-        Error::Full(Box::new(self), store.layout.root().display().to_string())
+        let root = store.layout.root().display().to_string();
+        match store.space() {
+            Ok(space) if space.lacks_inodes() => {
+                let free = space.available.saturating_mul(100) / space.size.max(1);
+                Error::NoInodesLeft(Box::new(self), root, free)
+            }
+            _ => Error::Full(Box::new(self), root),
+        }
     }
 
     /// Whether the store had no room.
@@ -260,7 +279,7 @@ impl Error {
         match self {
             Error::Fetch(_) | Error::Pull(_) => true,
             Error::Unpack { source, .. } => matches!(**source, unpacker::Error::Source(_)),
-            Error::OfImage(error, _) | Error::Full(error, _) => error.is_of_source(),
+            Error::OfImage(error, _) | Error::Full(error, _) | Error::NoInodesLeft(error, ..) => error.is_of_source(),
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Unpacked layers: which there are, how large they are, and how they come and go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -23,6 +23,9 @@ const INCOMPLETE: &str = "-incomplete-";
 #[serde(rename_all = "PascalCase")]
 struct SizeRecord {
     size: u64,
+    /// Counted when a limit first includes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inodes: Option<u64>,
 }
 
 /// What the name of an entry of `volumes/` means.
@@ -112,8 +115,12 @@ pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
 
 /// Records the size of a layer.
 pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), PathError> {
+    record(layout, name, &SizeRecord { size, inodes: None })
+}
+
+fn record(layout: &Layout, name: &str, record: &SizeRecord) -> Result<(), PathError> {
     let path = layout.volume_size(name);
-    let mut content = serde_json::to_vec(&SizeRecord { size }).on("write", &path)?;
+    let mut content = serde_json::to_vec(record).on("write", &path)?;
     content.push(b'\n');
     // In place: a record cut short counts as missing.
     files::write(&path, &content)?;
@@ -131,6 +138,18 @@ pub(super) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
     Ok(size)
 }
 
+/// How many inodes a layer has, the directory that it is included; counted and recorded where that is not on record.
+pub(super) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
+    let (layout, name) = (&store.layout, chain_id.as_str());
+    let size = size(store, chain_id)?;
+    if let Some(SizeRecord { inodes: Some(inodes), .. }) = read_record(layout, name)? {
+        return Ok(inodes);
+    }
+    let inodes = count_inodes(&layout.volume(name))?;
+    record(layout, name, &SizeRecord { size, inodes: Some(inodes) })?;
+    Ok(inodes)
+}
+
 /// Writes the size of every layer that has none on record.
 pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
     let (layout, volumes) = (&store.layout, store.layout.volumes());
@@ -146,9 +165,13 @@ pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
 
 /// `None` also for a record that a power cut emptied.
 pub(super) fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
+    Ok(read_record(layout, name)?.map(|record| record.size))
+}
+
+fn read_record(layout: &Layout, name: &str) -> Result<Option<SizeRecord>, PathError> {
     let path = layout.volume_size(name);
     match fs::read(&path) {
-        Ok(content) => Ok(serde_json::from_slice::<SizeRecord>(&content).ok().map(|record| record.size)),
+        Ok(content) => Ok(serde_json::from_slice(&content).ok()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(PathError::new("open", path, e)),
     }
@@ -182,6 +205,23 @@ fn files_below(directory: &Path) -> Result<HashMap<u64, u64>, PathError> {
         }
     }
     Ok(sizes)
+}
+
+fn count_inodes(directory: &Path) -> Result<u64, PathError> {
+    let mut inodes = HashSet::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        inodes.insert(fs::symlink_metadata(&directory).on("stat", &directory)?.ino());
+        for entry in fs::read_dir(&directory).on("open", &directory)? {
+            let entry = entry.on("read", &directory)?;
+            if entry.file_type().on("stat", entry.path())?.is_dir() {
+                pending.push(entry.path());
+            } else {
+                inodes.insert(std::os::unix::fs::DirEntryExt::ino(&entry));
+            }
+        }
+    }
+    Ok(inodes.len() as u64)
 }
 
 #[cfg(test)]
@@ -229,5 +269,9 @@ mod tests {
         fs::write(layout.volume_size("abc"), "").unwrap();
         assert_eq!(size(&store, &abc).unwrap(), 5);
         assert_eq!(fs::read_to_string(layout.volume_size("abc")).unwrap(), "{\"Size\":5}\n");
+        assert_eq!(inodes(&store, &abc).unwrap(), 3, "a file of two names, its directory, and the layer's");
+        assert_eq!(fs::read_to_string(layout.volume_size("abc")).unwrap(), "{\"Size\":5,\"Inodes\":3}\n");
+        fs::write(layout.volume("abc").join("later"), "").unwrap();
+        assert_eq!((size(&store, &abc).unwrap(), inodes(&store, &abc).unwrap()), (5, 3), "on record");
     }
 }

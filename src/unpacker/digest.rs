@@ -18,14 +18,14 @@ pub struct Expected {
     pub diff_id: Option<String>,
 }
 
-/// How many uncompressed bytes the layers of one image may still have together.
+/// How many uncompressed bytes, or inodes, the layers of one image may still have together.
 #[derive(Debug)]
 pub struct Budget(AtomicU64);
 
 impl Budget {
-    /// A budget of `bytes`.
-    pub fn new(bytes: u64) -> Self {
-        Self(AtomicU64::new(bytes))
+    /// A budget of `left` bytes, or inodes.
+    pub fn new(left: u64) -> Self {
+        Self(AtomicU64::new(left))
     }
 
     /// Takes `bytes` out.

@@ -42,6 +42,9 @@ pub enum Error {
     /// The uncompressed layers of this image are larger than its limit.
     #[error("uncompressed layer size exceeds quota")]
     Quota,
+    /// The layers of this image have more files than its limit.
+    #[error("the layers have more inodes than the disk limit allows")]
+    InodeQuota,
     /// The source of the blob failed.
     #[error("reading the layer: {}", reason(.0))]
     Source(#[source] io::Error),

@@ -12,6 +12,7 @@ use tracing::{debug, info};
 
 use super::attribute_ids;
 use super::attributes::{Attributes, Owner, Target};
+use super::digest::Budget;
 use super::error::Error;
 use super::path::clean;
 use super::portable;
@@ -40,6 +41,7 @@ pub(super) fn extract(
         confinement,
         size: 0,
         has_left_out: false,
+        inode_budget: layer.inode_budget,
     };
     if !extractor.base.as_os_str().is_empty() {
         let base = extractor.base.clone();
@@ -72,6 +74,7 @@ struct Extractor<'a, R> {
     size: u64,
     /// Some extended attribute was none that an image may bring.
     has_left_out: bool,
+    inode_budget: Option<&'a Budget>,
 }
 
 impl<R: BufRead> Extractor<'_, R> {
@@ -91,6 +94,11 @@ impl<R: BufRead> Extractor<'_, R> {
     }
 
     fn make(&mut self, entry: Entry, path: &Path) -> Result<(), Error> {
+        if let Some(budget) = self.inode_budget
+            && !matches!(entry.kind, EntryKind::HardLink | EntryKind::Device | EntryKind::Other(_))
+        {
+            budget.spend(1).map_err(|_| Error::InodeQuota)?;
+        }
         match entry.kind {
             EntryKind::Directory => {
                 let attributes = self.attributes(entry, path)?;

@@ -47,8 +47,8 @@ pub fn copy_directory(
     })
 }
 
-/// Bytes of disk that the files in the directory `path` take which `volumes`, topmost first, show; `None` if they show
-/// none.
+/// Bytes of disk and inodes that the files in the directory `path` take which `volumes`, topmost first, show; `None` if
+/// they show none.
 ///
 /// # Errors
 /// See [`Error`].
@@ -56,21 +56,23 @@ pub fn directory_size(
     volumes: &[BorrowedFd<'_>],
     path: &Path,
     whiteouts: WhiteoutFormat,
-) -> Result<Option<u64>, Error> {
+) -> Result<Option<(u64, u64)>, Error> {
     let mut view = MergedView::new(volumes, whiteouts);
     let Some(root) = directory_at(&mut view, path)? else { return Ok(None) };
     let mut directories = vec![root.path];
-    let (mut bytes, mut counted) = (0u64, HashSet::new());
+    let (mut bytes, mut inodes, mut counted) = (0u64, 0u64, HashSet::new());
     while let Some(directory) = directories.pop() {
         for (_, file) in view.read_dir(&directory).map_err(|e| Error::file("reading", &directory, e))? {
             if dirfd::file_type(&file.stat).is_dir() {
+                inodes += 1;
                 directories.push(file.path);
             } else if file.stat.st_nlink == 1 || counted.insert((file.layer, file.stat.st_ino)) {
+                inodes += 1;
                 bytes = bytes.saturating_add(file.stat.st_blocks.unsigned_abs().saturating_mul(512));
             }
         }
     }
-    Ok(Some(bytes))
+    Ok(Some((bytes, inodes)))
 }
 
 /// The directory that `path` leads to in the view.
@@ -195,7 +197,7 @@ mod tests {
             assert_eq!(fs::read_dir(path(&name)).unwrap().count(), 0, "{from}");
         }
         let size = |from: &str| directory_size(&[volume.as_fd()], Path::new(from), WhiteoutFormat::Removal).unwrap();
-        assert_eq!(size("link"), Some(fs::metadata(path("volume/srv/data/one")).unwrap().blocks() * 512));
+        assert_eq!(size("link"), Some((fs::metadata(path("volume/srv/data/one")).unwrap().blocks() * 512, 2)));
         assert_eq!(size("out"), None);
     }
 }

@@ -62,6 +62,8 @@ pub struct Layer<'a> {
     pub privileged: Privileged,
     /// Limit on the uncompressed bytes, shared with other layers.
     pub budget: Option<&'a Budget>,
+    /// Limit on the inodes, shared with other layers.
+    pub inode_budget: Option<&'a Budget>,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.
     pub cancel: &'a AtomicBool,
 }

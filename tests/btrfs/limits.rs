@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::qgroups::{id, qgroup_file, shown};
 use crate::support::{
-    Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, mount, mounted_filesystem, number, sha256_hex,
-    small_image, succeed, write,
+    Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, make_empty_files, mount, mounted_filesystem,
+    number, sha256_hex, small_image, succeed, write,
 };
 
 const LIMIT: [&str; 3] = ["--disk-limit-size-bytes", "4194304", "--exclude-image-from-quota"];
@@ -166,4 +166,33 @@ fn a_deleted_store_leaves_no_groups_on_a_filesystem_that_stays() {
         store.ok(["delete-store"]);
         assert_eq!(shown(&point).into_keys().collect::<Vec<_>>(), ["0/5"]);
     }
+}
+
+/// Btrfs keeps inodes in nodes, and nodes count.
+#[test]
+fn files_without_content_stay_inside_the_limit() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    create(&store, &LIMIT, &url, "x");
+    let used = || {
+        rustix::fs::syncfs(fs::File::open(store.path()).unwrap()).unwrap();
+        let space = rustix::fs::statvfs(store.path()).unwrap();
+        (space.f_blocks - space.f_bfree) * space.f_frsize
+    };
+    let before = used();
+    let made = make_empty_files(&store.rootfs("x"), 250_000);
+    assert!((1_000..100_000).contains(&made), "{made} files within 4 MiB");
+    let stats = store.stats("x");
+    assert!(number(&stats, "exclusive_bytes_used") <= 4 * MIB, "{stats}");
+    assert!(stats.get("quota_inodes").is_none(), "{stats}");
+    // Nodes are written twice on one device (mkfs.btrfs(8), PROFILES), and quotas count them once.
+    let taken = used() - before;
+    assert!(taken <= 2 * 4 * MIB + MIB, "{taken} bytes of the store for {made} files");
+    create(&store, &LIMIT, &url, "neighbour");
+    assert_eq!(make_empty_files(&store.rootfs("neighbour"), 10), 10);
+
+    let flags = ["--disk-limit-size-bytes", "4194304", "--disk-limit-inodes", "500"];
+    let message = store.fails([&["create"], &flags[..], &[url.as_str(), "y"]].concat());
+    assert!(message.contains("btrfs counts inodes as bytes"), "{message}");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }

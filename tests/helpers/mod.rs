@@ -113,6 +113,15 @@ fn a_user_s_image_is_limited_counted_and_deleted() {
         let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
         assert_eq!(stats["disk_usage"], store.store.stats("x"));
         assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
+        let inodes = (DRIVER == Driver::OverlayXfs).then_some(10_000);
+        assert_eq!(stats["disk_usage"]["quota_inodes"].as_u64(), inodes);
+        if inodes.is_some() {
+            let few = ["--disk-limit-inodes", "200", "--exclude-image-from-quota"];
+            let create = ["create", "--without-mount", &store.image, "few"];
+            store.run(&[&create[..], &few].concat()).success();
+            assert_eq!(store.store.stats("few")["quota_inodes"].as_u64(), Some(200));
+            store.run(&["delete", "few"]).success();
+        }
 
         assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
         assert_eq!(store.run(&["clean"]).success(), "clean completed\n");

@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::support::{Archive, Image, Layer, TempStore, layers, mounted_filesystem, names, succeed};
+use crate::support::{
+    Archive, Image, Layer, MIB, TempStore, layers, make_empty_files, mount, mounted_filesystem, names, small_image,
+    succeed,
+};
 
 #[test]
 fn files_of_the_store_have_the_formats_of_the_original() {
@@ -132,4 +135,26 @@ fn add_mounted_image(store: &Path, id: &str, chain_id: &str, short: &str) {
     let data = format!("lowerdir=l/{short},upperdir={0}/diff,workdir={0}/workdir", image.display());
     let script = format!("cd {} && mount -i -t overlay -o {data} overlay {}/rootfs", store.display(), image.display());
     succeed("sh", ["-c", &script]);
+}
+
+#[test]
+fn a_store_that_ran_out_of_inodes_says_so() {
+    let place = TempStore::uninitialised();
+    let disk = place.beside("disk");
+    fs::File::create(&disk).unwrap().set_len(400 * MIB).unwrap();
+    // One per cent of the space may hold inodes.
+    succeed("mkfs.xfs", ["-q", "-i", "maxpct=1", disk.to_str().unwrap()]);
+    let point = place.beside("mnt");
+    mount(&disk, &point, "xfs", "loop");
+    let store = TempStore::at(point.join("store"));
+    store.ok(["init-store", "--without-quota"]);
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    assert!(make_empty_files(&store.rootfs("x"), 100_000) < 100_000);
+    let (other, _) = layers(&store, "other", 2);
+    let message = store.fails(["create", &other, "y"]);
+    assert!(message.contains("has no inodes left, although 9") && message.contains("many files"), "{message}");
+    assert!(message.contains(store.path().to_str().unwrap()), "{message}");
+    store.ok(["delete", "x"]);
+    store.create(&other, "y");
 }

@@ -24,6 +24,17 @@ pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Makes empty files until no more can be had, or so many, and tells how many there are.
+pub(crate) fn make_empty_files(directory: &Path, most: u64) -> u64 {
+    let directory = directory.join("empty");
+    if std::fs::create_dir(&directory).is_err() {
+        return 0;
+    }
+    // The directory is one of them.
+    let made = (1..most).take_while(|n| File::create(directory.join(n.to_string())).is_ok()).count();
+    made as u64 + 1
+}
+
 /// The write met the limit: XFS says that there is no space, btrfs that the quota is exceeded.
 #[track_caller]
 pub(crate) fn is_full(result: io::Result<()>) {

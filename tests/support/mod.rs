@@ -34,7 +34,7 @@ pub(crate) use command::{Outcome, grootfs, peak_memory, program, run, succeed, w
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
-pub(crate) use limits::{five_mebibytes, is_full, number, write};
+pub(crate) use limits::{five_mebibytes, is_full, make_empty_files, number, write};
 pub(crate) use metron::{Metron, Received};
 pub(crate) use oracle::{shifted, test_images, umoci};
 pub(crate) use pull::{

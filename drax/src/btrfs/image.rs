@@ -117,6 +117,7 @@ pub fn usage_of_image(mode: QuotaMode, usage: Usage, layers: Option<u64>) -> Ima
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::InodeLimit;
     use QuotaMode::{Classic, Simple};
 
     /// Large enough to be taken as they are.
@@ -124,7 +125,7 @@ mod tests {
     const LAYERS: u64 = 5_000_000;
 
     const fn wanted(is_exclusive: bool) -> DiskLimit {
-        DiskLimit { bytes: LIMIT, is_exclusive }
+        DiskLimit { bytes: LIMIT, is_exclusive, inodes: InodeLimit::Proportional }
     }
 
     fn referenced(bytes: u64) -> Limit {

@@ -7,7 +7,8 @@
 use super::btrfs::Form;
 use super::error::HelperError;
 use super::log::Timestamps;
-use crate::limit::DiskLimit;
+use crate::limit::{DiskLimit, InodeLimit, MINIMUM_BYTES};
+use crate::xfs::Limit;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,10 @@ pub(super) struct Invocation {
 pub(super) enum Command {
     Help,
     Version,
-    /// Limit the disk space of an image to a number of bytes.
+    /// Limit the disk space and the inodes of an image.
     LimitXfs {
         image: PathBuf,
-        bytes: u64,
+        limit: Limit,
     },
     /// The same, of the subvolume of an image.
     LimitBtrfs {
@@ -90,7 +91,7 @@ fn is_command(word: &OsStr) -> bool {
 fn command(name: &OsStr, words: impl Iterator<Item = OsString>) -> Result<Command, HelperError> {
     match name.to_str() {
         Some("limit") => {
-            let values = ["disk-limit-bytes", "image-path", "volume-path"];
+            let values = ["disk-limit-bytes", "disk-limit-inodes", "image-path", "volume-path"];
             limit(&Flags::read(words, &values, &["exclude-image-from-quota"])?)
         }
         Some("stats") => stats(&Flags::read(words, &["volume-path"], &["force-sync", "json"])?),
@@ -114,23 +115,43 @@ fn command(name: &OsStr, words: impl Iterator<Item = OsString>) -> Result<Comman
 }
 
 fn limit(flags: &Flags) -> Result<Command, HelperError> {
-    let bytes = flags.required("disk-limit-bytes")?;
-    let bytes = bytes.to_str().and_then(size).ok_or_else(|| {
-        HelperError::Usage(format!("--disk-limit-bytes: `{}` is not a number of bytes", bytes.display()))
-    })?;
+    let bytes = number("disk-limit-bytes", "bytes", flags.required("disk-limit-bytes")?)?;
+    let inodes =
+        flags.value("disk-limit-inodes").map(|given| number("disk-limit-inodes", "inodes", given)).transpose()?;
     match flags.value("volume-path") {
         Some(_) if flags.value("image-path").is_some() => {
             Err(HelperError::Usage("--image-path is for XFS and --volume-path for btrfs: give one of them".into()))
         }
+        Some(_) if inodes.is_some() => {
+            Err(HelperError::Usage("--disk-limit-inodes is for XFS: btrfs counts inodes as bytes".into()))
+        }
         Some(volume) => {
-            let limit = DiskLimit { bytes, is_exclusive: flags.has("exclude-image-from-quota") };
+            let is_exclusive = flags.has("exclude-image-from-quota");
+            let limit = DiskLimit { bytes, is_exclusive, inodes: InodeLimit::Proportional };
             Ok(Command::LimitBtrfs { volume: volume.into(), limit })
         }
-        None => Ok(Command::LimitXfs { image: flags.required("image-path")?.into(), bytes }),
+        None => {
+            Ok(Command::LimitXfs { image: flags.required("image-path")?.into(), limit: limit_on_xfs(bytes, inodes) })
+        }
     }
 }
 
-/// A number of bytes that fits the signed 64 bits of the original, and is not negative.
+/// Callers who know nothing of inodes give bytes alone. 0 bytes mean no limit on them only where inodes are limited.
+fn limit_on_xfs(bytes: u64, inodes: Option<u64>) -> Limit {
+    let raised = bytes.max(MINIMUM_BYTES);
+    match inodes {
+        None => Limit::of_bytes(raised),
+        Some(inodes) if inodes > 0 && bytes == 0 => Limit { bytes, inodes },
+        Some(inodes) => Limit { bytes: raised, inodes },
+    }
+}
+
+fn number(flag: &str, unit: &str, given: &OsStr) -> Result<u64, HelperError> {
+    let refused = || HelperError::Usage(format!("--{flag}: `{}` is not a number of {unit}", given.display()));
+    given.to_str().and_then(size).ok_or_else(refused)
+}
+
+/// A number that fits the signed 64 bits of the original, and is not negative.
 fn size(text: &str) -> Option<u64> {
     u64::try_from(text.parse::<i64>().ok()?).ok()
 }
@@ -224,20 +245,38 @@ mod tests {
         Invocation::parse(words).map(|invocation| invocation.command).map_err(|error| error.to_string())
     }
 
-    fn limit(bytes: u64) -> Result<Command, String> {
-        Ok(Command::LimitXfs { image: "/s/images/x".into(), bytes })
+    /// A number of MiB, which is more than the least limit.
+    fn limit(mib: u64) -> Result<Command, String> {
+        Ok(Command::LimitXfs { image: "/s/images/x".into(), limit: Limit::of_bytes(mib << 20) })
+    }
+
+    #[test]
+    fn inodes_are_limited_as_wanted_or_as_goes_with_the_bytes() {
+        let limit = |flags: &str| match parse(&format!("limit --image-path /s/images/x {flags}")) {
+            Ok(Command::LimitXfs { limit, .. }) => Ok((limit.bytes, limit.inodes)),
+            other => Err(format!("{other:?}")),
+        };
+        assert_eq!(limit("--disk-limit-bytes 1073741824"), Ok((1 << 30, 262_144)));
+        assert_eq!(limit("--disk-limit-bytes 0"), Ok((MINIMUM_BYTES, 10_000)));
+        assert_eq!(limit("--disk-limit-bytes 1073741824 --disk-limit-inodes 500"), Ok((1 << 30, 500)));
+        assert_eq!(limit("--disk-limit-bytes 1073741824 --disk-limit-inodes 0"), Ok((1 << 30, 0)));
+        assert_eq!(limit("--disk-limit-bytes 0 --disk-limit-inodes 500"), Ok((0, 500)));
+        assert_eq!(limit("--disk-limit-bytes 0 --disk-limit-inodes 0"), Ok((MINIMUM_BYTES, 0)));
     }
 
     #[test]
     fn every_spelling_of_a_flag_is_understood() {
-        assert_eq!(parse("limit --disk-limit-bytes 5 --image-path /s/images/x"), limit(5));
-        assert_eq!(parse("limit -disk-limit-bytes=5 --image-path=/s/images/x"), limit(5));
-        assert_eq!(parse("limit --image-path /s/images/x -disk-limit-bytes 5 --disk-limit-bytes 6"), limit(6));
+        assert_eq!(parse("limit --disk-limit-bytes 5242880 --image-path /s/images/x"), limit(5));
+        assert_eq!(parse("limit -disk-limit-bytes=5242880 --image-path=/s/images/x"), limit(5));
+        assert_eq!(
+            parse("limit --image-path /s/images/x -disk-limit-bytes 5242880 --disk-limit-bytes 6291456"),
+            limit(6)
+        );
     }
 
     #[test]
     fn flags_before_the_command_are_passed_over_with_their_values() {
-        let command = "limit --disk-limit-bytes 5 --image-path /s/images/x";
+        let command = "limit --disk-limit-bytes 5242880 --image-path /s/images/x";
         for globals in [
             "--log-timestamp-format rfc3339",
             "--btrfs-bin=/bin/btrfs",
@@ -281,7 +320,7 @@ mod tests {
             ("--exclude-image-from-quota=false", false),
         ] {
             let line = format!("--btrfs-bin B limit --volume-path /s/images/x/rootfs --disk-limit-bytes 5 {switch}");
-            let limit = DiskLimit { bytes, is_exclusive };
+            let limit = DiskLimit { bytes, is_exclusive, inodes: InodeLimit::Proportional };
             assert_eq!(parse(&line), Ok(Command::LimitBtrfs { volume: volume.clone(), limit }), "{switch}");
         }
         for (switches, sync, form) in [("", false, Form::Table), ("--force-sync --json", true, Form::Json)] {
@@ -331,6 +370,10 @@ mod tests {
         }
         assert_eq!(super::size("0"), Some(0));
         assert_eq!(super::size("9223372036854775807"), Some(i64::MAX as u64));
+        let refusal = parse("limit --disk-limit-bytes 5 --disk-limit-inodes -5 --image-path /x");
+        assert_eq!(refusal, Err("--disk-limit-inodes: `-5` is not a number of inodes".to_owned()));
+        let refusal = parse("limit --disk-limit-bytes 5 --disk-limit-inodes 5 --volume-path /s/images/x/rootfs");
+        assert_eq!(refusal, Err("--disk-limit-inodes is for XFS: btrfs counts inodes as bytes".to_owned()));
         let refusal = parse("limit --disk-limit-bytes -5 --image-path /x");
         assert_eq!(refusal, Err("--disk-limit-bytes: `-5` is not a number of bytes".to_owned()));
     }

@@ -36,7 +36,7 @@ Sets and reads the disk quota of grootfs images, for users who may not do so the
 by root, with the setuid bit. Acts on stores that belong to the caller.
 
 Usage, on XFS:
-  drax limit --disk-limit-bytes <bytes> --image-path <store>/images/<id>
+  drax limit --disk-limit-bytes <bytes> [--disk-limit-inodes <inodes>] --image-path <store>/images/<id>
   drax stats --volume-path <store>/images/<id>
   drax handle-opqwhiteouts --opaque-path <store>/volumes/<layer>/<directory>...
 
@@ -95,7 +95,7 @@ fn perform(command: &Command, program: &str) -> Result<Vec<u8>, HelperError> {
     let text = match command {
         Command::Help => HELP.to_owned(),
         Command::Version => format!("{program} version {}\n", env!("CARGO_PKG_VERSION")),
-        Command::LimitXfs { image, bytes } => xfs::limit(&caller()?, image, *bytes)?,
+        Command::LimitXfs { image, limit } => xfs::limit(&caller()?, image, *limit)?,
         Command::LimitBtrfs { volume, limit } => btrfs::limit(&caller()?, volume, *limit)?,
         Command::Stats { path, sync, form } if StorePath::is_image_subvolume(path) => {
             btrfs::stats(&caller()?, path, *sync, *form)?

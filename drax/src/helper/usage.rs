@@ -4,10 +4,23 @@ use crate::btrfs::ImageUsage;
 
 /// One JSON object without a newline, its keys in the original's order.
 pub(super) fn json(usage: ImageUsage) -> String {
+    object(&bytes(usage))
+}
+
+/// The same where inodes are counted, too.
+pub(super) fn json_with_inodes(usage: ImageUsage, used: u64, limit: u64) -> String {
+    object(&format!(r#"{},"exclusive_inodes_used":{used},"quota_inodes":{limit}"#, bytes(usage)))
+}
+
+fn bytes(usage: ImageUsage) -> String {
     let ImageUsage { total, exclusive, quota, committed } = usage;
     format!(
-        r#"{{"disk_usage":{{"total_bytes_used":{total},"exclusive_bytes_used":{exclusive},"quota_size_bytes":{quota},"committed_space_bytes":{committed}}}}}"#
+        r#""total_bytes_used":{total},"exclusive_bytes_used":{exclusive},"quota_size_bytes":{quota},"committed_space_bytes":{committed}"#
     )
+}
+
+fn object(members: &str) -> String {
+    format!(r#"{{"disk_usage":{{{members}}}}}"#)
 }
 
 /// What `btrfs qgroup show --raw -F` of btrfs-progs 4 prints about one subvolume. Callers read the last two numbers of
@@ -32,6 +45,12 @@ mod tests {
             json(usage),
             "{\"disk_usage\":{\"total_bytes_used\":9445376,\"exclusive_bytes_used\":4202496,\
              \"quota_size_bytes\":47185920,\"committed_space_bytes\":52428800}}"
+        );
+        assert_eq!(
+            json_with_inodes(usage, 7, 11_520),
+            "{\"disk_usage\":{\"total_bytes_used\":9445376,\"exclusive_bytes_used\":4202496,\
+             \"quota_size_bytes\":47185920,\"committed_space_bytes\":52428800,\
+             \"exclusive_inodes_used\":7,\"quota_inodes\":11520}}"
         );
         assert_eq!(
             table(257, usage),

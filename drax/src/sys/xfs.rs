@@ -31,7 +31,7 @@ pub(crate) struct DiskQuota {
     id: u32,
     pub(crate) block_hard_limit: u64,
     block_soft_limit: u64,
-    inode_hard_limit: u64,
+    pub(crate) inode_hard_limit: u64,
     inode_soft_limit: u64,
     pub(crate) block_count: u64,
     pub(crate) inode_count: u64,
@@ -50,19 +50,23 @@ pub(crate) struct DiskQuota {
 const _: () = assert!(size_of::<DiskQuota>() == 112);
 
 impl DiskQuota {
-    /// A request to limit project `id` to `blocks` units of 512 bytes, soft and hard limit alike.
-    pub(crate) fn limit(id: u32, blocks: u64) -> Self {
+    /// A request to limit project `id` to `blocks` units of 512 bytes and to so many inodes, soft and hard limits alike.
+    pub(crate) fn limit(id: u32, blocks: u64, inodes: u64) -> Self {
         const VERSION: i8 = 1;
         const PROJECT: i8 = 2;
+        const INODE_SOFT: u16 = 1 << 0;
+        const INODE_HARD: u16 = 1 << 1;
         const BLOCK_SOFT: u16 = 1 << 2;
         const BLOCK_HARD: u16 = 1 << 3;
         Self {
             version: VERSION,
             flags: PROJECT,
-            field_mask: BLOCK_SOFT | BLOCK_HARD,
+            field_mask: INODE_SOFT | INODE_HARD | BLOCK_SOFT | BLOCK_HARD,
             id,
             block_hard_limit: blocks,
             block_soft_limit: blocks,
+            inode_hard_limit: inodes,
+            inode_soft_limit: inodes,
             ..Self::default()
         }
     }

@@ -1,6 +1,6 @@
 //! Giving out project ids, and taking them back.
 
-use super::{ProjectId, set_limit, set_project_id};
+use super::{Limit, ProjectId, set_limit, set_project_id};
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, DiskQuota, QuotaCommand};
 use std::ffi::CString;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-/// Gives `image`, an empty directory, a project of its own that is limited to `bytes`; returns its number.
+/// Gives `image`, an empty directory, a project of its own with `limit`; returns its number.
 ///
 /// Several stores may share a filesystem, and with it the numbers; any user may put files into any project. So the kernel
 /// is asked who bears a number: first a nameless file, which nobody else can reach, is put into the project, and then the
@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 /// Numbers are drawn at random from a range 16 times as large as the count in use, which doubles with each one that is
 /// taken, so the expected number of attempts is just above one however many images there are. They start at 2, as the
 /// original's do.
-pub fn allocate_project(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>, bytes: u64) -> Result<u32> {
+pub fn allocate_project(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>, limit: Limit) -> Result<u32> {
     const ATTEMPTS: u32 = 64;
 
     let stake = Stake::new(projectids)?;
@@ -31,7 +31,7 @@ pub fn allocate_project(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>, bytes
     for attempt in 0..ATTEMPTS {
         let id = candidate(in_use, attempt)?;
         if stake.claim(id)? && reserve(projectids, id)? {
-            if let Err(error) = limit_and_bind(image, projectids, id, bytes) {
+            if let Err(error) = limit_and_bind(image, projectids, id, limit) {
                 // What cannot be undone is left to the collector.
                 let _ = sys::remove_dir_at(projectids, &name(id));
                 return Err(error);
@@ -69,8 +69,8 @@ pub fn reclaim_project(projectids: BorrowedFd<'_>, id: u32) -> Result<()> {
     unreserve(projectids, id)
 }
 
-fn limit_and_bind(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>, id: u32, bytes: u64) -> Result<()> {
-    set_limit(projectids, id, bytes)?;
+fn limit_and_bind(image: BorrowedFd<'_>, projectids: BorrowedFd<'_>, id: u32, limit: Limit) -> Result<()> {
+    set_limit(projectids, id, limit)?;
     set_project_id(image, id)
 }
 
@@ -115,7 +115,7 @@ fn unreserve(projectids: BorrowedFd<'_>, id: u32) -> Result<()> {
 }
 
 fn take_limit_off(projectids: BorrowedFd<'_>, id: u32) -> Result<()> {
-    match set_limit(projectids, id, 0) {
+    match set_limit(projectids, id, Limit::NONE) {
         Err(error) if are_off(Some(error.errno())) || error.errno() == libc::EPERM => Ok(()),
         other => other,
     }

@@ -17,6 +17,7 @@ mod allocation;
 pub use allocation::{allocate_project, reclaim_project, release_project};
 
 use crate::error::{Error, Operation, Result};
+use crate::limit::proportional_inodes;
 use crate::sys::{self, DiskQuota, QuotaCommand, QuotaInfo, QuotaState};
 
 use std::os::fd::BorrowedFd;
@@ -40,8 +41,32 @@ pub struct ProjectId(pub u32);
 pub struct Usage {
     /// Bytes of disk space occupied.
     pub used_bytes: u64,
-    /// Bytes of disk space allowed; 0 is no limit.
-    pub limit_bytes: u64,
+    /// Inodes in the project.
+    pub used_inodes: u64,
+    /// What it may come to.
+    pub limit: Limit,
+}
+
+/// What a project may occupy.
+///
+/// Inodes need a limit of their own: an empty file takes no block that is counted, but XFS takes an inode for it out of the
+/// share of the filesystem that inodes may have, which all images need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Bytes of disk space; 0 is no limit.
+    pub bytes: u64,
+    /// Inodes; 0 is no limit.
+    pub inodes: u64,
+}
+
+impl Limit {
+    /// No limit.
+    pub const NONE: Self = Self { bytes: 0, inodes: 0 };
+
+    /// A limit on bytes, and on the inodes that go with it.
+    pub fn of_bytes(bytes: u64) -> Self {
+        Self { bytes, inodes: proportional_inodes(bytes) }
+    }
 }
 
 /// Whether project limits can be relied upon.
@@ -69,16 +94,16 @@ pub fn set_project_id(dir: BorrowedFd<'_>, id: u32) -> Result<()> {
     sys::set_inode_attributes(dir, &attributes).map_err(Error::during(Operation::SetAttributes))
 }
 
-/// Limits the disk space of project `id` on the filesystem of `store`. The kernel rounds `bytes` up to whole blocks;
-/// 0 removes the limit.
+/// Limits the disk space and the inodes of project `id` on the filesystem of `store`. The kernel rounds bytes up to whole
+/// blocks; [`Limit::NONE`] removes the limit.
 ///
 /// Project 0 is refused with `EINVAL`: what is set there becomes the default of every project without a limit.
-pub fn set_limit(store: BorrowedFd<'_>, id: u32, bytes: u64) -> Result<()> {
+pub fn set_limit(store: BorrowedFd<'_>, id: u32, limit: Limit) -> Result<()> {
     let failed = Error::during(Operation::SetLimit(ProjectId(id)));
     if id == 0 {
         return Err(failed(std::io::Error::from_raw_os_error(libc::EINVAL)));
     }
-    let mut quota = DiskQuota::limit(id, bytes.div_ceil(QUOTA_BLOCK));
+    let mut quota = DiskQuota::limit(id, limit.bytes.div_ceil(QUOTA_BLOCK), limit.inodes);
     sys::quotactl(store, QuotaCommand::SetLimit(&mut quota), id).map_err(failed)
 }
 
@@ -89,7 +114,8 @@ pub fn usage(store: BorrowedFd<'_>, id: u32) -> Result<Usage> {
     match sys::quotactl(store, QuotaCommand::Get(&mut quota), id) {
         Ok(()) => Ok(Usage {
             used_bytes: quota.block_count.saturating_mul(QUOTA_BLOCK),
-            limit_bytes: quota.block_hard_limit.saturating_mul(QUOTA_BLOCK),
+            used_inodes: quota.inode_count,
+            limit: Limit { bytes: quota.block_hard_limit.saturating_mul(QUOTA_BLOCK), inodes: quota.inode_hard_limit },
         }),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Usage::default()),
         Err(error) => Err(Error::during(Operation::GetUsage(ProjectId(id)))(error)),
@@ -132,7 +158,7 @@ mod tests {
     #[test]
     fn the_default_of_all_projects_cannot_be_limited_by_accident() {
         let root = File::open("/").unwrap();
-        let error = set_limit(root.as_fd(), 0, 4096).unwrap_err();
+        let error = set_limit(root.as_fd(), 0, Limit::of_bytes(4096)).unwrap_err();
         assert_eq!(error.errno(), libc::EINVAL);
     }
 
@@ -140,7 +166,7 @@ mod tests {
     fn a_filesystem_without_quotas_is_seen_as_such() {
         let proc = File::open("/proc").unwrap();
         assert_eq!(support(proc.as_fd()).unwrap(), QuotaSupport::KernelLacks);
-        let error = set_limit(proc.as_fd(), 7, 4096).unwrap_err();
+        let error = set_limit(proc.as_fd(), 7, Limit::of_bytes(4096)).unwrap_err();
         assert_eq!(error.to_string(), "setting quota limit for projid 7: function not implemented");
     }
 

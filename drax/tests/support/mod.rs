@@ -166,7 +166,7 @@ impl World {
         if self.kind == Kind::Xfs {
             return match drax::xfs::project_id(directory.as_fd()).unwrap() {
                 0 => 0,
-                id => drax::xfs::usage(directory.as_fd(), id).unwrap().limit_bytes,
+                id => drax::xfs::usage(directory.as_fd(), id).unwrap().limit.bytes,
             };
         }
         btrfs::usage(directory.as_fd()).unwrap().unwrap().limit.exclusive.unwrap_or(0)

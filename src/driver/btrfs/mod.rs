@@ -160,6 +160,10 @@ impl Driver for Btrfs {
         Err(super::Error::NoSharedLayers(reason.to_owned()))
     }
 
+    fn counts_inodes(&self) -> bool {
+        false
+    }
+
     fn layers_to_flatten(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
         Ok(0)
     }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use drax::btrfs::{self as quotas, Limit, LimitError, QuotaMode, QuotaState};
-use drax::{DiskLimit, SmallerThanLayers};
+use drax::{DiskLimit, InodeLimit, SmallerThanLayers};
 
 use super::rootfs_of;
 use crate::driver::filesystem::{open, open_store};
@@ -153,7 +153,11 @@ pub(super) fn limit_volume(
         return Ok(());
     }
     if let Some(helpers) = helpers {
-        return ask_for_limit(helpers, subvolume, DiskLimit { bytes, is_exclusive: true });
+        return ask_for_limit(
+            helpers,
+            subvolume,
+            DiskLimit { bytes, is_exclusive: true, inodes: InodeLimit::Proportional },
+        );
     }
     let id = quotas::subvolume_id(directory.as_fd()).map_err(QuotaError::Apply)?;
     quotas::set_limit(store.as_fd(), id, own(bytes)).map_err(QuotaError::Apply)
@@ -186,6 +190,7 @@ pub(super) fn usage(subvolume: &Path, layers: Option<u64>, helpers: Option<&Help
         exclusive: usage.exclusive,
         quota: usage.quota,
         committed: usage.committed,
+        inodes: None,
     }))
 }
 

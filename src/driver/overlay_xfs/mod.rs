@@ -19,10 +19,13 @@ mod shared;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use drax::xfs;
+
 use super::filesystem::FilesystemError;
 use super::unmount::unmount;
 use super::{
-    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files,
+    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, InodeLimit, InodeUsage, Mount, SharedLayers, Usage,
+    Volume, image_files,
 };
 use crate::image::ChainId;
 use crate::layout::Layout;
@@ -143,6 +146,10 @@ impl Driver for OverlayXfs {
         shared::check(shared).map_err(super::Error::NoSharedLayers)
     }
 
+    fn counts_inodes(&self) -> bool {
+        true
+    }
+
     fn layers_to_flatten(&self, layout: &Layout, layers: usize) -> Result<usize, super::Error> {
         Ok(mount::layers_to_flatten(layout, layers)?)
     }
@@ -190,7 +197,15 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     }
     image_files::write(&request.directory.join(image_files::INFO), base)?;
     // Before it is mounted: whose the upper directory is, his the root of the overlay is.
-    for name in ["diff", "workdir", "rootfs", image_files::INFO, image_files::QUOTA, image_files::COPIED] {
+    for name in [
+        "diff",
+        "workdir",
+        "rootfs",
+        image_files::INFO,
+        image_files::QUOTA,
+        image_files::COPIED,
+        image_files::INODE_QUOTA,
+    ] {
         request.owner.chown_if_exists(&request.directory.join(name))?;
     }
     if request.mount {
@@ -208,13 +223,26 @@ fn apply_limit(
     base: u64,
     helpers: Option<&Helpers>,
 ) -> Result<(), Error> {
-    let (directory, copied) = (request.directory, request.volume_bytes);
-    let bytes = limit.own(base).map_err(QuotaError::from)?;
-    quota::apply(layout, directory, bytes.saturating_add(copied), helpers)?;
-    if copied > 0 {
-        image_files::write(&directory.join(image_files::COPIED), copied)?;
+    let (directory, copied) = (request.directory, request.volume_size);
+    let bytes = if limit.bytes > 0 { limit.own(base).map_err(QuotaError::from)? } else { 0 };
+    let inodes = limit.own_inodes(bytes, || Ok::<_, QuotaError>(request.layer_inodes))?;
+    let directories = if limit.inodes == InodeLimit::Proportional { 0 } else { request.declared_volumes as u64 };
+    let of_volumes = copied.inodes.saturating_add(directories);
+    let limits = xfs::Limit { bytes: raise(bytes, copied.bytes), inodes: raise(inodes, of_volumes) };
+    quota::apply(layout, directory, limits, helpers)?;
+    if copied.bytes > 0 {
+        image_files::write(&directory.join(image_files::COPIED), copied.bytes)?;
     }
-    Ok(image_files::write(&directory.join(image_files::QUOTA), bytes)?)
+    image_files::write(&directory.join(image_files::QUOTA), bytes)?;
+    if limits.inodes != drax::proportional_inodes(bytes) {
+        image_files::write(&directory.join(image_files::INODE_QUOTA), limits.inodes)?;
+    }
+    Ok(())
+}
+
+/// Raises a limit; 0 is none.
+fn raise(limit: u64, by: u64) -> u64 {
+    if limit > 0 { limit.saturating_add(by) } else { 0 }
 }
 
 fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
@@ -242,11 +270,18 @@ fn own_project(image: &Path) -> Result<Option<u32>, Error> {
 }
 
 fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
-    let own = quota::usage(layout, image, helpers)?;
+    let counted = quota::usage(layout, image, helpers)?;
+    let own = counted.unwrap_or_default();
     let base = image_files::read(&image.join(image_files::INFO))?;
     let copied = image_files::read_if_there(&image.join(image_files::COPIED))?;
-    let (used, limit) = (own.used.saturating_sub(copied), own.limit.saturating_sub(copied));
-    Ok(Usage { total: base.saturating_add(used), exclusive: used, quota: limit, committed: base.saturating_add(limit) })
+    let (used, limit) = (own.used_bytes.saturating_sub(copied), own.limit.bytes.saturating_sub(copied));
+    Ok(Usage {
+        total: base.saturating_add(used),
+        exclusive: used,
+        quota: limit,
+        committed: base.saturating_add(limit),
+        inodes: counted.map(|own| InodeUsage { used: own.used_inodes, limit: own.limit.inodes }),
+    })
 }
 
 /// Makes a directory that everybody may search; the program's umask takes away no more than writing.

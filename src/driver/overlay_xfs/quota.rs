@@ -56,33 +56,38 @@ pub enum QuotaError {
     Path(#[from] PathError),
 }
 
-/// What an image's own data takes and may take, in bytes.
-pub(super) struct OwnUsage {
-    pub(super) used: u64,
-    pub(super) limit: u64,
-}
-
 /// Gives the directory of an image that is being made a project id with a limit.
-pub(super) fn apply(layout: &Layout, image: &Path, bytes: u64, helpers: Option<&Helpers>) -> Result<(), QuotaError> {
+pub(super) fn apply(
+    layout: &Layout,
+    image: &Path,
+    limit: xfs::Limit,
+    helpers: Option<&Helpers>,
+) -> Result<(), QuotaError> {
     let store = open_store(layout.root())?;
     if let Some(reason) = missing_support(&store)? {
         return Err(QuotaError::NotEnforced(layout.root().display().to_string(), reason));
     }
     if let Some(helpers) = helpers {
-        return ask_for_limit(helpers, image, bytes);
+        return ask_for_limit(helpers, image, limit);
     }
     // Shared among allocating processes, exclusive for `collect`: see there. The helper takes it, too.
     let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)?;
     let Some(_allocation) = allocation else { return Err(QuotaError::Busy) };
     let project_ids = open(&layout.project_ids())?;
-    xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd(), bytes).map_err(QuotaError::Apply)?;
+    xfs::allocate_project(open(image)?.as_fd(), project_ids.as_fd(), limit).map_err(QuotaError::Apply)?;
     Ok(())
 }
 
-fn ask_for_limit(helpers: &Helpers, image: &Path, bytes: u64) -> Result<(), QuotaError> {
-    let (bytes, image) = (bytes.to_string(), without_links(image)?);
-    let arguments = ["limit", "--disk-limit-bytes", &bytes, "--image-path"].map(OsStr::new);
-    helpers.tardis().run(arguments.into_iter().chain([image.as_os_str()])).map_err(QuotaError::ApplyByHelper)?;
+fn ask_for_limit(helpers: &Helpers, image: &Path, limit: xfs::Limit) -> Result<(), QuotaError> {
+    let (bytes, inodes, image) = (limit.bytes.to_string(), limit.inodes.to_string(), without_links(image)?);
+    let mut arguments = vec!["limit", "--disk-limit-bytes", &bytes];
+    // The helper knows what goes with the bytes; an older one knows no such flag.
+    if limit != xfs::Limit::of_bytes(limit.bytes) {
+        arguments.extend(["--disk-limit-inodes", &inodes]);
+    }
+    arguments.push("--image-path");
+    let arguments = arguments.into_iter().map(OsStr::new).chain([image.as_os_str()]);
+    helpers.tardis().run(arguments).map_err(QuotaError::ApplyByHelper)?;
     Ok(())
 }
 
@@ -107,17 +112,25 @@ pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
     xfs::release_project(project_ids.as_fd(), project).map_err(QuotaError::Apply)
 }
 
-/// What an image's own data uses; an image without a limit is not counted.
-pub(super) fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<OwnUsage, QuotaError> {
-    let Some(project) = project_of(image)? else { return Ok(OwnUsage { used: 0, limit: 0 }) };
+/// What an image's own data uses; `None` for an image without a limit, which is not counted.
+pub(super) fn usage(
+    layout: &Layout,
+    image: &Path,
+    helpers: Option<&Helpers>,
+) -> Result<Option<xfs::Usage>, QuotaError> {
+    let Some(project) = project_of(image)? else { return Ok(None) };
     if let Some(helpers) = helpers {
         let image = without_links(image)?;
         let arguments = ["stats", "--volume-path"].map(OsStr::new).into_iter().chain([image.as_os_str()]);
         let usage = helpers.tardis().usage(arguments).map_err(QuotaError::ReadByHelper)?;
-        return Ok(OwnUsage { used: usage.exclusive, limit: usage.quota });
+        let inodes = usage.inodes.unwrap_or_default();
+        return Ok(Some(xfs::Usage {
+            used_bytes: usage.exclusive,
+            used_inodes: inodes.used,
+            limit: xfs::Limit { bytes: usage.quota, inodes: inodes.limit },
+        }));
     }
-    let usage = xfs::usage(open_store(layout.root())?.as_fd(), project).map_err(QuotaError::Read)?;
-    Ok(OwnUsage { used: usage.used_bytes, limit: usage.limit_bytes })
+    xfs::usage(open_store(layout.root())?.as_fd(), project).map(Some).map_err(QuotaError::Read)
 }
 
 /// Gives back project ids whose images are gone: their makers or removers were killed.

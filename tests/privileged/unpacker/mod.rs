@@ -255,6 +255,7 @@ pub(crate) fn layer() -> Layer<'static> {
         privileged: Privileged::All,
         budget: None,
         cancel: &NOT_CANCELLED,
+        inode_budget: None,
     }
 }
 
