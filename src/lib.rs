@@ -13,6 +13,7 @@ pub mod idmap;
 pub mod image;
 pub mod layout;
 pub mod observe;
+pub mod panics;
 pub mod redact;
 pub mod store;
 pub mod sys;

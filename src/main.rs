@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;
 use grootfs::observe;
+use grootfs::panics::{self, Panicked};
 use grootfs::sys::{argv, signals};
 
 fn main() -> ExitCode {
-    match run() {
+    panics::note_instead_of_printing();
+    match panics::caught(run).unwrap_or_else(|panicked: Panicked| Err(panicked.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

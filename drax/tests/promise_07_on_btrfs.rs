@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use support::attacks::open_up;
 use support::{ALICE, BOB, Kind, MIB, ROOT, World, as_user, make_dir, succeed, write};
 
@@ -265,4 +266,14 @@ fn a_subvolume_that_its_owner_has_moved_away_is_out_of_reach() {
 
 fn usage(subvolume: &Path) -> btrfs::Usage {
     btrfs::usage(File::open(subvolume).unwrap().as_fd()).unwrap().unwrap()
+}
+
+/// The kernel claims to have written more of the help than there was.
+#[test]
+fn after_a_panic_nothing_is_done_but_say_so() {
+    let strace = ["-qq", "-o", "/dev/null", "-e", "inject=write:retval=1000000000:when=1", env!("CARGO_BIN_EXE_drax")];
+    let output = Command::new("strace").args(strace).arg("help").output().expect("the tests need strace");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), stdout.lines().count(), &*stderr), (Some(1), 1, ""), "{stdout}");
+    assert!(stdout.starts_with("internal error at ") && stdout.contains(".rs:"), "{stdout}");
 }

@@ -47,19 +47,32 @@ fn create(
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
     })?;
-    specification(&created, config.create.mount_destination)
-        .and_then(|text| output::line(&text))
-        .inspect_err(|_| rollback_unreported(store, id))?;
+    let unreported = UnreportedImage { store, id };
+    output::line(&specification(&created, config.create.mount_destination)?)?;
+    unreported.keep();
     if let Some(store) = &created.new_layers_in {
         spawn_flush(store, &config.driver);
     }
     Ok(())
 }
 
-/// A caller who was not told of an image cannot be expected to delete it.
-fn rollback_unreported(store: &Store, id: &str) {
-    if let Err(error) = store.delete(ImageSelector(id)) {
-        tracing::error!(%error, id, "deleting-image-failed");
+/// A caller who was not told of an image cannot be expected to delete it, so dropping this deletes it.
+struct UnreportedImage<'a> {
+    store: &'a Store,
+    id: &'a str,
+}
+
+impl UnreportedImage<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for UnreportedImage<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.store.delete(ImageSelector(self.id)) {
+            tracing::error!(%error, id = self.id, "deleting-image-failed");
+        }
     }
 }
 

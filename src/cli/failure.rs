@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::output;
+use crate::panics::Panicked;
 use crate::redact;
 
 /// The end of a command that did not succeed. `Display` gives the message on one line.
@@ -39,6 +40,12 @@ impl Failure {
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Failure { message, exit_code: 1 }
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(panicked: Panicked) -> Self {
+        Failure::from(panicked.to_string())
     }
 }
 

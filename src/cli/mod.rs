@@ -38,6 +38,7 @@ use crate::config::Config;
 use crate::driver::{self, Helpers};
 use crate::observe::Metrics;
 use crate::observe::metrics::End;
+use crate::panics;
 use crate::store::Store;
 use crate::sys::caller::Caller;
 
@@ -89,7 +90,9 @@ pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Fa
     let name = session.metadata().map_or("", Metadata::name);
     tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
     session.in_scope(|| {
-        let result = entered.and_then(|()| dispatch(command, config, metrics));
+        // Here too, so that a panic is logged and counted as any failure.
+        let dispatched = panics::caught(|| entered.and_then(|()| dispatch(command, config, metrics)));
+        let result = dispatched.unwrap_or_else(|panicked| Err(panicked.into()));
         if let Err(failure) = &result {
             tracing::error!(error = %failure, "failed");
         }

@@ -122,7 +122,7 @@ impl Store {
             created = creation.run(None);
         }
         if let Err(error) = &created {
-            creation.clean_up_after(error);
+            creation.clean_up(error.is_full());
         }
         created.map_err(|error| error.of_store(self))
     }
@@ -321,15 +321,24 @@ impl ImageCreation<'_> {
         true
     }
 
-    fn clean_up_after(&self, error: &Error) {
+    fn clean_up(&self, is_full: bool) {
         let _session = tracing::info_span!("create-failed-cleaning-up").entered();
         let mut cleaned = removal::discard_staging(self.store, &self.id);
-        if error.is_full() {
+        if is_full {
             // So that the next one, of a smaller image, finds the room that this one had taken.
             cleaned = cleaned.and(self.store.driver.wait_for_free_space(&self.store.layout).map_err(Error::from));
         }
         if let Err(error) = cleaned {
             tracing::error!(%error, "failed");
+        }
+    }
+}
+
+/// A panic leaves no more behind than an error. Errors are cleaned up after where a second attempt is decided on.
+impl Drop for ImageCreation<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.clean_up(false);
         }
     }
 }

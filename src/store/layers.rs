@@ -140,6 +140,7 @@ impl<'a> Pull<'a> {
     /// Takes layers bottom first. All workers wait only for lower layers, of this process or another, so that the
     /// lowest unfinished layer of all is always being worked on.
     fn run_worker(&self) {
+        let _stop = StopOnPanic(self);
         while let Some((index, permit)) = self.next_layer() {
             match self.session(index).in_scope(|| self.pull_layer(index, permit)) {
                 Ok(()) => self.publish(index),
@@ -275,11 +276,15 @@ impl<'a> Pull<'a> {
         if is_lowest {
             progress.failure = Some((index, error));
         }
+        self.cancel_from(index);
+        drop(progress);
+        self.changed.notify_all();
+    }
+
+    fn cancel_from(&self, index: usize) {
         for cancel in &self.cancel[index..] {
             cancel.store(true, Ordering::Relaxed);
         }
-        drop(progress);
-        self.changed.notify_all();
     }
 
     fn is_cancelled(&self, index: usize) -> bool {
@@ -299,6 +304,20 @@ impl Drop for ReadPermit<'_, '_> {
     fn drop(&mut self) {
         self.0.progress().reading -= 1;
         self.0.changed.notify_all();
+    }
+}
+
+/// Has the other workers stop when this one panics, rather than wait for its layer.
+struct StopOnPanic<'p, 'a>(&'p Pull<'a>);
+
+impl Drop for StopOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let progress = self.0.progress();
+            self.0.cancel_from(0);
+            drop(progress);
+            self.0.changed.notify_all();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! ImageCreation a volume: filled under a name of its own, published by one rename.
 
-use std::path::Path;
+use std::mem;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Store, durability, volumes};
 use crate::image::ChainId;
@@ -28,27 +29,32 @@ pub(super) fn publish_layer(
         return Ok(());
     }
     volumes::remove_leftovers(store, chain_id)?;
-    let name = volumes::incomplete_name(chain_id)?;
-    let built = make_and_publish(store, chain_id, &name, make);
-    if built.is_err()
-        && let Err(error) = volumes::remove(store, &layout.volume(&name))
-    {
-        tracing::error!(%error, volume = name, "removing-incomplete-volume-failed");
-    }
-    built
-}
-
-fn make_and_publish(
-    store: &Store,
-    chain_id: &ChainId,
-    name: &str,
-    make: impl FnOnce(&Path) -> Result<u64, Error>,
-) -> Result<(), Error> {
-    let layout = &store.layout;
-    let size = make(&layout.volume(name))?;
+    let staging = StagingVolume { store, path: layout.volume(&volumes::incomplete_name(chain_id)?) };
+    let size = make(&staging.path)?;
     volumes::record_size(layout, chain_id.as_str(), size)?;
     store.driver.prepare_volume(layout, chain_id)?;
     durability::mark(layout, chain_id)?;
-    let target = layout.volume(chain_id.as_str());
-    Ok(std::fs::rename(layout.volume(name), &target).on("rename", &target)?)
+    staging.publish(&layout.volume(chain_id.as_str()))
+}
+
+/// A volume being made, removed again unless it is published.
+struct StagingVolume<'a> {
+    store: &'a Store,
+    path: PathBuf,
+}
+
+impl StagingVolume<'_> {
+    fn publish(self, target: &Path) -> Result<(), Error> {
+        std::fs::rename(&self.path, target).on("rename", target)?;
+        mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Drop for StagingVolume<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = volumes::remove(self.store, &self.path) {
+            tracing::error!(%error, volume = %self.path.display(), "removing-incomplete-volume-failed");
+        }
+    }
 }

@@ -152,9 +152,6 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("unpacking was cancelled")]
     Cancelled,
-    /// A defect of this program.
-    #[error("unpacking stopped unexpectedly: {0}")]
-    Panicked(String),
 }
 
 impl Error {

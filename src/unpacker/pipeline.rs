@@ -5,10 +5,9 @@
 //! waits much for the other. Whichever fails first stops the other; what the caller hears is the cause, and a blob that
 //! is not the one the manifest names is the cause of whatever its content led to.
 
-use std::any::Any;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::resume_unwind;
 use std::thread;
 
 use super::channel::{Disconnected, Feed, pipe};
@@ -61,9 +60,8 @@ pub(super) fn run<E: Send>(
                 Ok((unpacked, stream.into_hasher()))
             })
             .map_err(Error::Start)?;
-        let fed = catch_unwind(AssertUnwindSafe(|| feed_layer(&mut blob, feed, layer)));
-        let fed = fed.unwrap_or_else(|payload| Err(Stop::Failed(panicked(payload))));
-        let extracted = extractor.join().unwrap_or_else(|payload| Err(panicked(payload).into()));
+        let fed = feed_layer(&mut blob, feed, layer);
+        let extracted = extractor.join().unwrap_or_else(|panic| resume_unwind(panic));
         Ok::<_, Error>((fed, extracted))
     })?;
     let error = match (fed, extracted) {
@@ -76,7 +74,7 @@ pub(super) fn run<E: Send>(
         }
         (_, Err(failure @ UnpackFailure::Volume(_))) => return Err(failure),
         (Err(Stop::Failed(error)), _) | (_, Err(UnpackFailure::Layer(error))) => error,
-        (Err(Stop::Unwanted), Ok(_)) => Error::Panicked("the archive was not read to its end".to_owned()),
+        (Err(Stop::Unwanted), Ok(_)) => unreachable!("the archive was not read to its end"),
     };
     Err(if error.accuses_content() { blob.blame(error) } else { error }.into())
 }
@@ -91,7 +89,7 @@ pub(super) fn in_volume<T: Send>(
         let worker = thread::Builder::new().name("unpack".to_owned());
         let worker =
             worker.spawn_scoped(scope, || session.in_scope(|| confined(volume, work))).map_err(Error::Start)?;
-        worker.join().unwrap_or_else(|payload| Err(panicked(payload)))
+        worker.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -122,11 +120,4 @@ fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, budget: Option
         }
         feed.send(buffer, length)?;
     }
-}
-
-/// What a thread that panicked leaves for the user.
-fn panicked(payload: Box<dyn Any + Send>) -> Error {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    Error::Panicked(text.unwrap_or_else(|| "no reason given".to_owned()))
 }

@@ -28,6 +28,7 @@ use caller::Caller;
 use error::HelperError;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use store_path::StorePath;
 
@@ -53,6 +54,7 @@ const LOGGING_NAME: &str = "tardis";
 
 /// Runs the helper on the arguments of this process.
 pub fn run() -> ExitCode {
+    std::panic::set_hook(Box::new(end_after_panic));
     let mut arguments = std::env::args_os();
     // Without this, argv[1] would be read from where the environment begins (CVE-2021-4034).
     let Some(program) = arguments.next() else {
@@ -73,6 +75,12 @@ pub fn run() -> ExitCode {
             fail(&error)
         }
     }
+}
+
+/// A defect of this program must not have it go on with its rights, so nothing is unwound.
+fn end_after_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+    sys::exit_with(&format!("internal error{place}; this is a defect of drax, please report it\n"));
 }
 
 /// Cuts the process off from whoever started it.

@@ -4,6 +4,7 @@
 //! or when it fails, is never passed on: nobody knows what is in it.
 
 use std::io::{self, Read, Write};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -91,7 +92,7 @@ fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
     if !talk.is_finished() {
         return Err(format!("no answer within {} s", TIMEOUT.as_secs()));
     }
-    let output = talk.join().map_err(|_| "reading its answer failed".to_owned())?;
+    let output = talk.join().unwrap_or_else(|panic| resume_unwind(panic));
     let output = output.map_err(|error| crate::sys::path_error::reason(&error))?;
     let status = child.wait_until(deadline)?;
     Ok((status, output))
