@@ -42,6 +42,26 @@ fn promise_01_limits_are_what_guardian_asks_for() {
     assert_eq!(names(&cell.stores()[0].join("images")), ["exclusive", "inclusive"]);
 }
 
+/// The thresholder's is about the store's size, which layers alone never reach: what is committed to containers does.
+#[test]
+fn promise_01_layers_go_when_containers_are_promised_their_room() {
+    let cell = Cell::new(STORES, true);
+    cell.rewrite(512 * MIB, 500 * MIB);
+    cell.start();
+    let guardian = cell.guardian();
+    let unused = cell.path("unused.tar");
+    fs::write(&unused, Archive::new().file("unused", 0o644, &[7; 1000]).bytes()).unwrap();
+    guardian.create(Rootfs { image: unused.to_str().unwrap(), ..Rootfs::default() }, "gone").unwrap();
+    guardian.destroy("gone").unwrap();
+    let image = rootfs_archive(&cell);
+    let volumes = || names(&cell.stores()[0].join("volumes")).len();
+    for (handle, left) in [("one", 2), ("two", 2), ("three", 1)] {
+        let rootfs = Rootfs { image: &image, limit: 200 * MIB, exclusive: true, ..Rootfs::default() };
+        guardian.create(rootfs, handle).unwrap();
+        assert_eq!(volumes(), left, "{handle}");
+    }
+}
+
 /// BOSH tries out the helper at every start on a directory that it removes itself.
 #[test]
 fn promise_01_the_helpers_trial_run_leaks_no_project_id_for_ever() {

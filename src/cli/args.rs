@@ -216,7 +216,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, help_heading = "Cleaning")]
     without_clean: bool,
 
-    /// Clean only if layers take at least this many bytes [default: 0, always]
+    /// Clean only if layers and the limits of images come to at least this many bytes [default: 0, always]
     #[arg(long, help_heading = "Cleaning", value_name = "BYTES", value_parser = int64)]
     threshold_bytes: Option<i64>,
 

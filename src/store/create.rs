@@ -61,7 +61,7 @@ pub struct CreateRequest<'a> {
 
 /// Cleaning ahead of a create, which it neither delays nor fails.
 pub struct CleanFirst<'a> {
-    /// Nothing is cleaned while the layers take fewer bytes than this.
+    /// Nothing is cleaned while the layers and the limits of images come to fewer bytes than this.
     pub threshold_bytes: u64,
     /// Calls what it is given, having arranged for logs of its own where those are wanted.
     pub with_own_log: &'a dyn Fn(&mut dyn FnMut()),
@@ -210,7 +210,8 @@ impl ImageCreation<'_> {
         let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
         (clean.with_own_log)(&mut || {
-            garbage::clean_before_create(self.store, clean.threshold_bytes, self.request.ignore_images);
+            let limit = self.request.limit.map_or(0, |limit| limit.bytes);
+            garbage::clean_before_create(self.store, clean.threshold_bytes, limit, self.request.ignore_images);
         });
         match claimed {
             Err(error) if error.is_full() => self.claim(),
@@ -313,7 +314,7 @@ impl ImageCreation<'_> {
             return false;
         }
         tracing::info!(%error, "store-is-full-cleaning");
-        (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, self.request.ignore_images));
+        (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, 0, self.request.ignore_images));
         // What was removed may take a moment to become room.
         if let Err(error) = self.layers_in().driver.wait_for_free_space(&self.layers_in().layout) {
             tracing::error!(%error, "waiting-for-room-failed");

@@ -39,16 +39,16 @@ impl Store {
             return Ok(Cleaned::AlreadyRunning);
         };
         match self.layer_store()? {
-            None => self.clean_locked(threshold, ignore_images),
+            None => self.clean_locked(Threshold::of_layers(threshold), ignore_images),
             Some(layer_store) => {
-                self.clean_locked(0, ignore_images)?;
+                self.clean_locked(Threshold::NONE, ignore_images)?;
                 layer_store.store.clean(threshold, ignore_images)
             }
         }
     }
 
-    fn clean_locked(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
-        if threshold > 0 && !self.has_reached(threshold)? {
+    fn clean_locked(&self, threshold: Threshold, ignore_images: &[String]) -> Result<Cleaned, Error> {
+        if threshold.bytes > 0 && !self.has_reached(threshold)? {
             return Ok(Cleaned::BelowThreshold);
         }
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
@@ -70,14 +70,39 @@ impl Store {
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
     }
 
-    /// Whether the layers take at least `threshold` bytes, or the store is nearly full.
+    /// Whether the layers, and what counts beside them, come to the threshold, or the store is nearly full.
     ///
     /// Deployments set thresholds that layers alone can never reach: as large as the file that the store is in, of which
     /// the filesystem needs some for itself and the images have their share.
-    fn has_reached(&self, threshold: u64) -> Result<bool, Error> {
+    fn has_reached(&self, threshold: Threshold) -> Result<bool, Error> {
         let space = self.space()?;
         let lacks_inodes = space.inodes.is_some_and(|inodes| inodes.available < inodes.total / NEARLY_FULL);
-        Ok(lacks_inodes || space.available < space.size / NEARLY_FULL || sizes::total(&self.layout)? >= threshold)
+        let is_nearly_full = lacks_inodes || space.available < space.size / NEARLY_FULL;
+        Ok(is_nearly_full || sizes::total(&self.layout)?.saturating_add(threshold.committed) >= threshold.bytes)
+    }
+}
+
+/// What a store has to come to before it is cleaned.
+#[derive(Clone, Copy)]
+struct Threshold {
+    /// Zero cleans always.
+    bytes: u64,
+    /// What counts beside the sizes of the layers: limits of images.
+    committed: u64,
+}
+
+impl Threshold {
+    const NONE: Threshold = Threshold { bytes: 0, committed: 0 };
+
+    fn of_layers(bytes: u64) -> Self {
+        Threshold { bytes, committed: 0 }
+    }
+
+    /// Counts what the images of `store` may come to take, too: what is committed to them is not there for layers.
+    fn and_limits_of(self, store: &Store) -> Result<Self, Error> {
+        // Nobody compares it with zero.
+        let limits = if self.bytes > 0 { store.committed_quota()? } else { 0 };
+        Ok(Threshold { committed: self.committed.saturating_add(limits), ..self })
     }
 }
 
@@ -85,21 +110,27 @@ fn session() -> tracing::span::EnteredSpan {
     tracing::info_span!("groot-cleaning").entered()
 }
 
-/// Cleans ahead of a create, which is never made to wait or to fail by it.
-pub(super) fn clean_before_create(store: &Store, threshold: u64, ignore_images: &[String]) {
+/// Cleans ahead of a create of an image with this limit, if the layers and the limits of all images come to `threshold`
+/// bytes. The create is never made to wait or to fail by it.
+pub(super) fn clean_before_create(store: &Store, threshold: u64, limit: u64, ignore_images: &[String]) {
     let _session = session();
-    let cleaned = match store.layer_store() {
-        Ok(None) => clean_unless_busy(store, threshold, ignore_images),
-        Ok(Some(layer_store)) => clean_unless_busy(store, 0, ignore_images)
-            .and_then(|()| clean_unless_busy(&layer_store.store, threshold, ignore_images)),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = cleaned {
+    if let Err(error) = clean_with_limits(store, Threshold { bytes: threshold, committed: limit }, ignore_images) {
         tracing::error!(%error, "failed-to-cleanup-store");
     }
 }
 
-fn clean_unless_busy(store: &Store, threshold: u64, ignore_images: &[String]) -> Result<(), Error> {
+fn clean_with_limits(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), Error> {
+    let threshold = threshold.and_limits_of(store)?;
+    match store.layer_store()? {
+        None => clean_unless_busy(store, threshold, ignore_images),
+        Some(layer_store) => {
+            clean_unless_busy(store, Threshold::NONE, ignore_images)?;
+            clean_unless_busy(&layer_store.store, threshold.and_limits_of(&layer_store.store)?, ignore_images)
+        }
+    }
+}
+
+fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), Error> {
     match lock::try_own(&store.layout.lock_file(), LOCK)? {
         Some(_lock) => store.clean_locked(threshold, ignore_images).map(drop),
         None => Ok(()),

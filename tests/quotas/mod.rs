@@ -150,6 +150,53 @@ fn what_a_volume_begins_with_counts_once() {
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
+/// Leaves a layer in the store that no image uses.
+fn add_unused_layer(store: &TempStore) {
+    let unused = Layer::new(Archive::new().file("unused", 0o644, b"unused").bytes());
+    store.create(&Image::new().layer(unused).write(&store.beside("unused"), "latest"), "gone");
+    store.ok(["delete", "gone"]);
+}
+
+/// What is committed to containers is not there for layers.
+#[test]
+fn limits_of_images_count_against_the_threshold_of_a_create_and_not_of_clean() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "cached");
+    add_unused_layer(&store);
+    let exclusive = ["create", "--exclude-image-from-quota", "--disk-limit-size-bytes"];
+    let limited = |id: &str| store.ok([&exclusive[..], &[&(50 * MIB).to_string(), &url, id]].concat());
+    let create = |threshold: u64, id: &str| {
+        store.ok(["create", "--with-clean", "--threshold-bytes", &threshold.to_string(), &url, id])
+    };
+    limited("x");
+    limited("y");
+    create(101 * MIB, "below");
+    assert_eq!(store.volumes().len(), 2);
+    assert_eq!(store.ok(["clean", "--threshold-bytes", &MIB.to_string()]), "threshold not reached: skipping clean\n");
+    create(100 * MIB, "above");
+    assert_eq!(store.volumes().len(), 1);
+    // What an image held that is gone no longer counts.
+    store.ok(["delete", "x"]);
+    add_unused_layer(&store);
+    create(100 * MIB, "less");
+    assert_eq!(store.volumes().len(), 2);
+}
+
+#[test]
+fn the_limit_of_the_image_that_is_made_counts_too() {
+    let store = TempStore::with_quota();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "cached");
+    add_unused_layer(&store);
+    let create = ["create", "--with-clean", "--threshold-bytes", "10485760", "--disk-limit-size-bytes"];
+    store.ok([&create[..], &["10000000", &url, "x"]].concat());
+    assert_eq!(store.volumes().len(), 2);
+    store.ok(["delete", "x"]);
+    store.ok([&create[..], &["10485760", &url, "y"]].concat());
+    assert_eq!(store.volumes().len(), 1);
+}
+
 #[test]
 fn sizes_measured_again_serve_an_inclusive_limit() {
     let store = TempStore::with_quota();
