@@ -36,16 +36,17 @@ fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
     around.max_by_key(|(point, _)| point.components().count()).map(|(_, options)| options)
 }
 
-/// The first mount point below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
-pub fn first_below(path: &Path) -> Result<Option<PathBuf>, PathError> {
+/// The mount points below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
+pub fn below(path: &Path) -> Result<Vec<PathBuf>, PathError> {
     // Mount points have no links in their paths.
     let path = &fs::canonicalize(path).on("resolve", path)?;
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
-    let mut points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
-    Ok(points.find_map(|point| {
+    let points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
+    let below = points.filter_map(|point| {
         let point = PathBuf::from(OsString::from_vec(unescape(point)));
         point.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty()).map(Path::to_owned)
-    }))
+    });
+    Ok(below.collect())
 }
 
 /// Spaces, tabs, newlines and backslashes stand as three octal digits behind a backslash.

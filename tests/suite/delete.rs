@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Archive, TempStore, small_image, write_archive};
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, TempStore, sha256_hex, small_image, succeed, write_archive,
+};
 
 fn with_image() -> TempStore {
     let store = TempStore::new();
@@ -168,6 +170,68 @@ fn something_mounted_in_the_rootfs_keeps_what_the_image_wrote() {
     crate::support::unmount_below(&inside);
     store.ok(["delete", "x"]);
     assert!(!store.image("x").exists());
+}
+
+/// Whatever is mounted in an image, at whatever depth, is somebody's data, and so is what the image has written.
+#[test]
+fn something_mounted_deep_in_the_image_leaves_it_whole_and_listed() {
+    let store = TempStore::new();
+    let layer = Layer::new(Archive::new().file("hello", 0o644, b"hello\n").directory("mnt", 0o755).bytes());
+    let url = Image::new().layer(layer).volume("/data").write(&store.beside("image"), "latest");
+    let volume = format!("vol-{}", sha256_hex(b"/data"));
+    let mounted = [store.own_files("x").join("sub/deep"), store.image("x").join(&volume).join("sub/deep")];
+    let unmounted = [
+        store.rootfs("y").join("mnt"),
+        store.rootfs("y").join("sub/deep/er"),
+        store.image("y").join(if DRIVER == Driver::Btrfs { "snapshot/sub" } else { "diff/sub" }),
+        store.image("y").join(&volume).join("sub"),
+    ];
+    store.ok(["create", &url, "x"]);
+    store.ok(["create", "--without-mount", &url, "y"]);
+    for (id, places) in [("x", &mounted[..]), ("y", &unmounted)] {
+        for place in places {
+            let writable = if id == "x" { store.rootfs("x") } else { store.image("y").join(&volume) };
+            fs::write(writable.join("mine"), "kept").unwrap();
+            fs::create_dir_all(place).unwrap();
+            crate::support::mount(Path::new("tmpfs"), place, "tmpfs", "size=1m");
+            fs::write(place.join("precious"), "kept").unwrap();
+            let mounts = store.mounted_images();
+            let message = store.fails(["delete", id]);
+            assert!(message.contains("deleting image path") && message.contains(place.to_str().unwrap()), "{message}");
+            assert!(store.ok(["list"]).contains(store.image(id).to_str().unwrap()), "{place:?}");
+            store.ok(["stats", id]);
+            for file in [writable.join("mine"), place.join("precious")] {
+                assert_eq!(fs::read_to_string(&file).unwrap(), "kept", "{file:?}");
+            }
+            if id == "x" {
+                assert_eq!(fs::read_to_string(store.rootfs(id).join("hello")).unwrap(), "hello\n");
+            }
+            assert_eq!(store.mounted_images(), mounts, "{place:?}");
+            assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+            crate::support::unmount_below(place);
+        }
+        store.ok(["delete", id]);
+        assert!(!store.image(id).exists() && store.leftovers().is_empty());
+    }
+}
+
+/// As a runtime binds `/etc/hosts` of a container.
+#[test]
+fn a_file_mounted_in_the_image_leaves_it_whole_too() {
+    let store = TempStore::new();
+    let layer = Layer::new(Archive::new().directory("etc", 0o755).file("etc/hosts", 0o644, b"hosts").bytes());
+    let url = Image::new().layer(layer).write(&store.beside("image"), "latest");
+    store.ok(["create", "--without-mount", &url, "x"]);
+    fs::create_dir_all(store.rootfs("x").join("etc")).unwrap();
+    let hosts = store.rootfs("x").join("etc/hosts");
+    fs::write(&hosts, "mine").unwrap();
+    fs::write(store.beside("hosts"), "kept").unwrap();
+    succeed("mount", ["--bind", store.beside("hosts").to_str().unwrap(), hosts.to_str().unwrap()]);
+    assert!(store.fails(["delete", "x"]).contains("etc/hosts"));
+    assert_eq!(fs::read_to_string(store.beside("hosts")).unwrap(), "kept");
+    succeed("umount", [hosts.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(&hosts).unwrap(), "mine");
+    store.ok(["delete", "x"]);
 }
 
 #[test]
