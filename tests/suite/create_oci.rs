@@ -341,6 +341,26 @@ fn files_and_folders_their_owner_cannot_write_are_unpacked() {
     assert_eq!(Node::read(&rootfs.join("test/hello")).mode, 0o400);
 }
 
+/// As tools leave layouts that edit a manifest and not the index.
+#[test]
+fn a_manifest_that_is_not_the_one_of_its_digest_is_refused_unless_validation_is_skipped() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(store.beside("image/index.json")).unwrap()).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    let manifest = store.beside("image/blobs/sha256").join(&digest);
+    let edited = format!("{} ", fs::read_to_string(&manifest).unwrap());
+    fs::write(&manifest, edited).unwrap();
+    let message = store.fails(["create", &url, "x"]);
+    assert!(message.contains(&digest), "{message}");
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+    store.ok(["create", "--skip-layer-validation", &url, "x"]);
+    let config = store.beside("config.yml");
+    fs::write(&config, "create: {skip_layer_validation: true}\n").unwrap();
+    store.ok(["--config", config.to_str().unwrap(), "create", &url, "y"]);
+}
+
 #[test]
 fn skipped_validation_takes_any_bytes() {
     let store = TempStore::new();
