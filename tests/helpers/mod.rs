@@ -239,8 +239,8 @@ fn root_never_runs_a_helper() {
     for arguments in [&create[..], &["stats", "x"], &["clean"], &["delete", "x"]] {
         let calls = system_calls(&store.store.command([&flags[..], arguments].concat()));
         // Of all that is started, the one process that writes new layers to disk may start a program: itself.
-        let own = if arguments[0] == "create" { 2 } else { 1 };
-        assert!(calls["execve"] <= own, "{arguments:?} {calls:?}");
+        let own = u64::from(arguments[0] == "create");
+        assert!(calls.get("execve").copied().unwrap_or_default() <= own, "{arguments:?} {calls:?}");
     }
     assert!(!note.exists());
 }
