@@ -1,0 +1,110 @@
+//! Which module knows which: the table of `docs/architecture.md` is the rule, and this reads it and the code.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a module may know: other modules, or single items of them (`unpacker::WhiteoutFormat`).
+type Rules = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Rows are `` | `src/<module>/` | what | knows | ``. What every module may know stands in the table's head.
+fn rules() -> Rules {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
+    let head = text.lines().find(|line| line.starts_with("| where |")).expect("the table of modules");
+    let everybody: BTreeSet<String> = quoted(&cells(head)[3]);
+    let rows = text.lines().filter(|line| line.starts_with("| `src/"));
+    rows.map(|row| {
+        let cells = cells(row);
+        let module = cells[1].trim_matches('`').trim_start_matches("src/").trim_end_matches('/');
+        let knows = quoted(&cells[3]).into_iter().chain(everybody.clone()).collect();
+        (module.trim_end_matches(".rs").to_owned(), knows)
+    })
+    .collect()
+}
+
+/// The parts of a text between backquotes.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+/// What follows `crate::` in the code of a file, two names deep, and whether it uses the package `drax`; tests and comments are not code.
+fn imports(path: &Path) -> BTreeSet<(String, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut found = BTreeSet::new();
+    for line in code {
+        if line.contains("drax::") {
+            found.insert(("drax".to_owned(), String::new()));
+        }
+        for rest in line.split("crate::").skip(1) {
+            let group = rest.strip_prefix('{').map(|rest| rest.split('}').next().unwrap());
+            for path in group.unwrap_or(rest.split([';', '}', ')']).next().unwrap()).split(", ") {
+                let mut names = path.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let module = names.next().unwrap().to_owned();
+                found.insert((module, names.find(|name| !name.is_empty()).unwrap_or_default().to_owned()));
+                if group.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The module that a file belongs to; `lib.rs` and `main.rs` belong to none.
+fn module_of(path: &Path) -> Option<String> {
+    let name = path.strip_prefix(root().join("src")).unwrap().iter().next().unwrap().to_str().unwrap();
+    let name = name.trim_end_matches(".rs");
+    (!matches!(name, "lib" | "main")).then(|| name.to_owned())
+}
+
+#[test]
+fn modules_know_what_the_table_says_and_no_more() {
+    let rules = rules();
+    let (mut modules, mut unused) = (BTreeSet::new(), rules.clone());
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        let Some(module) = module_of(&path) else { continue };
+        let Some(known) = rules.get(&module) else { panic!("{module} has no row in the table") };
+        for (import, item) in imports(&path) {
+            let (whole, single) = (import.clone(), format!("{import}::{item}"));
+            if import != module && !known.contains(&whole) && !known.contains(&single) {
+                wrong.push(format!("{}: {single}", path.display()));
+            }
+            unused.get_mut(&module).unwrap().retain(|known| *known != whole && *known != single);
+        }
+        modules.insert(module);
+    }
+    assert!(wrong.is_empty(), "not in the table of docs/architecture.md:\n{}", wrong.join("\n"));
+    assert!(rules.keys().eq(&modules), "the table has a row for a module that there is not");
+    let everybody = |name: &String| rules.values().all(|known| known.contains(name));
+    unused.values_mut().for_each(|known| known.retain(|name| !everybody(name)));
+    unused.retain(|_, known| !known.is_empty());
+    assert!(unused.is_empty(), "in the table of docs/architecture.md, but not so: {unused:?}");
+}
+
+#[test]
+fn unsafe_code_is_in_sys_alone() {
+    for directory in ["src", "drax/src"] {
+        for path in sources(&root().join(directory)) {
+            let is_sys = path.strip_prefix(root().join(directory)).unwrap().starts_with("sys");
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let has_unsafe = code.into_iter().any(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
+            assert!(is_sys || !has_unsafe, "{}", path.display());
+        }
+    }
+}
