@@ -1,9 +1,9 @@
 //! The program `drax`, which also answers to the name `tardis`.
 //!
-//! It carries the setuid bit, so it trusts nothing of its surroundings: [`harden`] comes before anything else, arguments
-//! are read by [`arguments`] and nothing else. Then it becomes the user who called in all that concerns files, keeping
-//! the one capability that quotas need ([`caller`]). A path is only the way to a descriptor ([`directory`]), which has to
-//! be of one of a few forms ([`place`]) and in a store of that user's ([`store`]). `docs/drax-security.md` has the
+//! It carries the setuid bit, so it trusts nothing of its surroundings: `harden` comes before anything else, arguments
+//! are read by `arguments` and nothing else. Then it becomes the user who called in all that concerns files, keeping
+//! the one capability that quotas need (`caller`). A path is only the way to a descriptor (`directory`), which has to
+//! be of one of a few forms (`store_path`) and in a store of that user's (`store`). `docs/drax-security.md` has the
 //! rules and the tests that pin them.
 //!
 //! Results go to stdout. So do errors, which is where grootfs reads them, and to stderr with `Error: ` before them,

@@ -1,7 +1,7 @@
 //! What one command is measured by: for the Metron agent of Cloud Foundry, and as a file for Prometheus.
 //!
 //! Code that does the work knows nothing of this. How long something takes is the life of its log session, timed by a
-//! `tracing` layer of its own ([`stopwatch`]); sizes are asked for by the command line when the work is done. Where
+//! `tracing` layer of its own (`stopwatch`); sizes are asked for by the command line when the work is done. Where
 //! nobody wants metrics there is no such layer, no clock is read and nothing is asked for. Everything is kept until the
 //! command ends, and handed on then.
 

@@ -1,17 +1,13 @@
 //! Which module knows which: the table of `docs/architecture.md` is the rule, and this reads it and the code.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::{files_below, root};
 
 /// What a module may know: other modules, or single items of them (`unpacker::WhiteoutFormat`).
 type Rules = BTreeMap<String, BTreeSet<String>>;
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Rows are `` | `src/<module>/` | what | knows | ``. What every module may know stands in the table's head.
 fn rules() -> Rules {
@@ -32,11 +28,6 @@ fn rules() -> Rules {
 /// The parts of a text between backquotes.
 fn quoted(text: &str) -> BTreeSet<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
 /// What follows `crate::` in the code of a file, two names deep, and whether it uses the package `drax`; tests and comments are not code.
@@ -76,7 +67,7 @@ fn modules_know_what_the_table_says_and_no_more() {
     let rules = rules();
     let (mut modules, mut unused) = (BTreeSet::new(), rules.clone());
     let mut wrong = Vec::new();
-    for path in sources(&root().join("src")) {
+    for path in files_below(&root().join("src")) {
         let Some(module) = module_of(&path) else { continue };
         let Some(known) = rules.get(&module) else { panic!("{module} has no row in the table") };
         for (import, item) in imports(&path) {
@@ -99,7 +90,7 @@ fn modules_know_what_the_table_says_and_no_more() {
 #[test]
 fn unsafe_code_is_in_sys_alone() {
     for directory in ["src", "drax/src"] {
-        for path in sources(&root().join(directory)) {
+        for path in files_below(&root().join(directory)) {
             let is_sys = path.strip_prefix(root().join(directory)).unwrap().starts_with("sys");
             let text = fs::read_to_string(&path).unwrap();
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
