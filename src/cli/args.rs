@@ -120,6 +120,10 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     Stats(StatsArgs),
     List(ListArgs),
+    /// Mounts the root filesystem of an image again, after a reboot for one
+    Mount(ImageArgs),
+    /// Unmounts the root filesystem of an image that nothing uses
+    Umount(ImageArgs),
     Clean(CleanArgs),
     Capacity(CapacityArgs),
     #[command(hide = true)]
@@ -250,6 +254,17 @@ pub(crate) struct DeleteArgs {
     extra: Vec<String>,
 }
 
+/// An image, and nothing else.
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// Id of the image, or its path <store>/images/<id>
+    #[arg(value_name = "id|image path")]
+    id: Option<String>,
+
+    #[arg(hide = true)]
+    extra: Vec<String>,
+}
+
 /// Return filesystem stats
 #[derive(Debug, Args)]
 #[command(
@@ -323,6 +338,10 @@ pub(crate) struct InitStoreArgs {
     /// Accept a filesystem without project quotas; creating with a limit will then fail
     #[arg(long)]
     without_quota: bool,
+
+    /// Mount the images of an existing store whose root filesystems are not mounted, after a reboot for one
+    #[arg(long)]
+    mount_images: bool,
 
     /// Use the layers of the store at this path, which has no mappings, with this one's ids [default: none, keep its own]
     #[arg(long, value_name = "PATH", value_parser = path())]
@@ -457,6 +476,19 @@ impl DeleteArgs {
     }
 }
 
+impl ImageArgs {
+    /// The id or image path.
+    ///
+    /// # Errors
+    /// When there is not exactly one operand.
+    pub(crate) fn id(&self) -> Result<&str, Failure> {
+        match (&self.id, self.extra.as_slice()) {
+            (Some(id), []) => Ok(id),
+            _ => Err(Failure::from("id was not specified".to_owned())),
+        }
+    }
+}
+
 impl StatsArgs {
     /// The id or image path.
     ///
@@ -481,6 +513,7 @@ impl InitStoreArgs {
         overrides.store_size_bytes = self.store_size_bytes;
         overrides.with_direct_io = self.with_direct_io;
         overrides.without_quota = self.without_quota;
+        overrides.mount_images = self.mount_images;
         overrides.shared_layers.clone_from(&self.shared_layers);
     }
 }

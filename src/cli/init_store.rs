@@ -1,7 +1,7 @@
 //! `grootfs init-store`.
 
 use super::args::InitStoreArgs;
-use super::{Failure, mappings, store};
+use super::{Failure, mappings, unmounted_store};
 use crate::config::Config;
 use crate::driver::FilesystemRequest;
 use crate::store::InitRequest;
@@ -9,7 +9,7 @@ use crate::store::InitRequest;
 /// Makes a store, or makes sure of one. Silent on success.
 pub(crate) fn run(config: &Config, args: &InitStoreArgs) -> Result<(), Failure> {
     args.no_operands()?;
-    let store = store(config)?;
+    let store = unmounted_store(config)?;
     store.check_may_be_initialised()?;
     store.init(&InitRequest {
         size_bytes: config.init.store_size_bytes,
@@ -21,5 +21,8 @@ pub(crate) fn run(config: &Config, args: &InitStoreArgs) -> Result<(), Failure> 
         mappings: mappings::of(args)?,
         shared_layers: config.init.shared_layers.clone(),
     })?;
+    if config.init.mount_images {
+        store.mount_all()?;
+    }
     Ok(())
 }

@@ -60,6 +60,8 @@ fn changes_files(command: &Command) -> bool {
         | Command::Delete(_)
         | Command::Clean(_)
         | Command::DeleteStore(_)
+        | Command::Mount(_)
+        | Command::Umount(_)
         | Command::GenerateVolumeSizeMetadata(_) => true,
         Command::InitStore(_)
         | Command::Stats(_)

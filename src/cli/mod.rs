@@ -20,6 +20,7 @@ mod list;
 mod mapped_user;
 mod mappings;
 mod measure;
+mod mount;
 pub mod output;
 mod progress;
 mod stats;
@@ -120,6 +121,8 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
         Command::Create(args) => create::run(config, args, metrics),
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
+        Command::Mount(args) => mount::mount(config, args),
+        Command::Umount(args) => mount::unmount(config, args),
         Command::Capacity(args) => capacity::run(config, args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
         Command::FlushVolumes => flush_volumes::run(config),
@@ -128,8 +131,16 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
     done.map(|()| Done::All)
 }
 
-/// The store that the configuration names, with its driver.
+/// The store that the configuration names, with its driver. What is below the mount point of a store that is not mounted
+/// is nobody's store.
 fn store(config: &Config) -> Result<Store, Failure> {
+    let store = unmounted_store(config)?;
+    store.check_mounted()?;
+    Ok(store)
+}
+
+/// The same, mounted or not.
+fn unmounted_store(config: &Config) -> Result<Store, Failure> {
     let caller = Caller::of_process();
     let options = driver::Options {
         btrfs_progs: config.btrfs_progs_path.clone(),
@@ -151,6 +162,8 @@ fn session(command: &Command) -> Span {
         Command::Delete(_) => tracing::debug_span!("delete"),
         Command::Stats(_) => tracing::debug_span!("stats"),
         Command::List(_) => tracing::debug_span!("list"),
+        Command::Mount(_) => tracing::debug_span!("mount"),
+        Command::Umount(_) => tracing::debug_span!("umount"),
         Command::Clean(_) => tracing::debug_span!("clean"),
         Command::Capacity(_) => tracing::debug_span!("capacity"),
         Command::GenerateVolumeSizeMetadata(_) => tracing::debug_span!("generate-metadata"),

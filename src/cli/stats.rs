@@ -10,6 +10,9 @@ use crate::store::{Error, ImageSelector};
 #[derive(Serialize)]
 struct Stats {
     disk_usage: DiskUsage,
+    /// For people: callers read the numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -41,7 +44,12 @@ pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
         not_found(&error)
     })?;
     let usage = store.usage(&id)?;
+    let warning = store.lacks_rootfs(&id)?.then(|| {
+        let image = store.layout().image(id.as_str());
+        format!("the root filesystem {} is not mounted: mount it with grootfs mount", image.join("rootfs").display())
+    });
     let stats = Stats {
+        warning,
         disk_usage: DiskUsage {
             total_bytes_used: usage.total,
             exclusive_bytes_used: usage.exclusive,

@@ -168,6 +168,7 @@ fn init(document: &ConfigFile, flags: &Overrides, store_size_bytes: u64) -> Init
         store_size_from_flag: flags.store_size_bytes.is_some(),
         with_direct_io: flags.with_direct_io || document.init.with_direct_io,
         without_quota: flags.without_quota || document.init.without_quota,
+        mount_images: flags.mount_images || document.init.mount_images,
         shared_layers: path(&flags.shared_layers, document.init.shared_layers.clone()),
     }
 }
@@ -242,7 +243,7 @@ mod tests {
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
              mount_destination: root, image_volumes: ignore, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
-             init: {store_size_bytes: 3, with_direct_io: true, without_quota: true, shared_layers: /l}}",
+             init: {store_size_bytes: 3, with_direct_io: true, without_quota: true, mount_images: true, shared_layers: /l}}",
         );
         let expected = Config {
             store: "/s".into(),
@@ -281,6 +282,7 @@ mod tests {
                 store_size_from_flag: false,
                 with_direct_io: true,
                 without_quota: true,
+                mount_images: true,
                 shared_layers: Some("/l".into()),
             },
         };

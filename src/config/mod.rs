@@ -155,6 +155,8 @@ pub struct InitConfig {
     pub with_direct_io: bool,
     /// Accept a filesystem that has no project quotas.
     pub without_quota: bool,
+    /// Mount images that are not mounted any more.
+    pub mount_images: bool,
     /// The store whose layers this one's images are made of; `None` is the store itself.
     pub shared_layers: Option<PathBuf>,
 }

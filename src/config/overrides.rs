@@ -38,5 +38,6 @@ pub struct Overrides {
     pub store_size_bytes: Option<i64>,
     pub with_direct_io: bool,
     pub without_quota: bool,
+    pub mount_images: bool,
     pub shared_layers: Option<PathBuf>,
 }

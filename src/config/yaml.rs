@@ -114,6 +114,8 @@ pub(super) struct Init {
     pub(super) with_direct_io: bool,
     #[serde(deserialize_with = "truth")]
     pub(super) without_quota: bool,
+    #[serde(deserialize_with = "truth")]
+    pub(super) mount_images: bool,
     #[serde(deserialize_with = "text")]
     pub(super) shared_layers: String,
 }

@@ -101,6 +101,17 @@ pub struct Mount {
     pub options: Vec<String>,
 }
 
+/// Whether an image's root filesystem can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootfsState {
+    /// It is there.
+    Present,
+    /// It was mounted by create and is not any more, as after a reboot.
+    Unmounted,
+    /// Whoever created the image mounts it, or create left no record that it did.
+    LeftToCaller,
+}
+
 /// Disk usage of an image, in bytes, as the kernel counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -175,6 +186,9 @@ pub enum Error {
         /// What is mounted.
         mount: String,
     },
+    /// A process uses a root filesystem that is to be unmounted.
+    #[error("{0} is in use: end the processes that fuser -vm {0} shows, then try again")]
+    InUse(String),
     /// The root filesystem could not be unmounted.
     #[error("deleting image path '{0}' failed: unmount rootfs path {1}")]
     Unmount(String, PathError),
@@ -245,6 +259,20 @@ pub trait Driver: Sync {
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
     fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
+    /// Whether root filesystems are mounts of their own, rather than directories of the store.
+    fn mounts_images(&self) -> bool;
+    /// Whether the root filesystem of the image at `path` is there.
+    fn rootfs_state(&self, path: &Path) -> Result<RootfsState, Error>;
+    /// Mounts the root filesystem of the finished image at `path`, of these layers, bottom first.
+    fn mount_image(
+        &self,
+        layout: &Layout,
+        path: &Path,
+        volumes: &[Volume],
+        shared: Option<&SharedLayers<'_>>,
+    ) -> Result<(), Error>;
+    /// Unmounts the root filesystem of the image at `path`, unless something uses it.
+    fn unmount_unused_image(&self, path: &Path) -> Result<(), Error>;
     /// Unmounts the root filesystem of the image at `path`, which messages call `shown`. Nothing is removed, and nothing
     /// is unmounted where anything else is mounted in the image.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error>;

@@ -17,11 +17,20 @@ use crate::sys::path_error::{OnPath, PathError};
 /// Where an image's root filesystem is mounted.
 const ROOTFS: &str = "rootfs";
 
-/// Unmounts the root filesystem of the image at `path`, detaching it where it is in use. What is no directory has nothing
+/// What becomes of a root filesystem that a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InUse {
+    /// It goes from the tree of directories; the process may keep it.
+    Detach,
+    /// It stays, and the unmount fails.
+    Refuse,
+}
+
+/// Unmounts the root filesystem of the image at `path`. What is no directory has nothing
 /// mounted in it: a link may lead to somebody else's.
 ///
 /// Whatever else is mounted below the image stays, and stops the removal: it is somebody's data.
-pub(super) fn unmount(path: &Path, shown: &Path) -> Result<(), Error> {
+pub(super) fn unmount(path: &Path, shown: &Path, in_use: InUse) -> Result<(), Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = match openat(CWD, path, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => return Ok(()),
@@ -41,6 +50,7 @@ pub(super) fn unmount(path: &Path, shown: &Path) -> Result<(), Error> {
         // Either a process uses it, which may keep it, or something is mounted in it.
         Err(Errno::BUSY) => match mount_point::below(&path.join(ROOTFS))?.into_iter().next() {
             Some(below) => Err(Error::mounted_below(shown, &Path::new(ROOTFS).join(below))),
+            None if in_use == InUse::Refuse => Err(Error::InUse(shown.join(ROOTFS).display().to_string())),
             None => umount2(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(failed),
         },
         Err(errno) => Err(failed(errno)),

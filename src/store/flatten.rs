@@ -21,7 +21,7 @@ pub(super) fn flatten(
 ) -> Result<Vec<Volume>, Error> {
     let (lowest, others) = volumes.split_at(count);
     let Some(top) = lowest.last() else { return Ok(volumes) };
-    let chain_id = ChainId::of_text(format!("flat {}", top.chain_id).as_bytes());
+    let chain_id = name(top.chain_id.as_str());
     if !claim(store, id, image_layers, &chain_id)? {
         publish::publish_layer(
             store,
@@ -41,6 +41,11 @@ pub(super) fn flatten(
     }
     let size = Volume::total_size(lowest);
     Ok(std::iter::once(Volume { chain_id, size }).chain(others.iter().cloned()).collect())
+}
+
+/// What the volume is called that stands for the layer `top` and those below it.
+pub(super) fn name(top: &str) -> ChainId {
+    ChainId::of_text(format!("flat {top}").as_bytes())
 }
 
 /// Puts the volume in use beside the layers, and tells whether it is there.

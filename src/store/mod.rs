@@ -48,6 +48,7 @@ mod init;
 mod layers;
 mod manifest_cache;
 mod measure;
+mod mounting;
 mod namespace;
 mod publish;
 mod removal;
@@ -67,6 +68,7 @@ pub use garbage::Cleaned;
 pub use id::{ImageId, ImageSelector};
 pub use init::InitRequest;
 pub use measure::LayerSizes;
+pub use mounting::Remounted;
 
 use crate::driver::{self, Driver, Usage};
 use crate::idmap::IdMappings;
@@ -90,6 +92,28 @@ pub enum Error {
     /// `init-store` by somebody else than root.
     #[error("store {0} can only be initialized by Root user")]
     NotRoot(String),
+    /// The filesystem that holds the store is not mounted.
+    #[error(
+        "the store {store} is not mounted: {backing} holds it. Mount it, as root, with \
+         `grootfs --driver {driver} --store {store} init-store`"
+    )]
+    NotMounted {
+        /// The store.
+        store: String,
+        /// The file that holds it.
+        backing: String,
+        /// The driver it was named with.
+        driver: &'static str,
+    },
+    /// An image's root filesystem could not be mounted.
+    #[error("mounting the image {0}: {1}")]
+    MountImage(String, #[source] Box<Error>),
+    /// A layer is not there that an image needs.
+    #[error("mounting the image {0}: its layer {path} is missing: delete the image and create it again", path = .1.display())]
+    LayerMissing(String, PathBuf),
+    /// It cannot be told which layers an image has.
+    #[error("mounting the image {0}: {1}: delete the image and create it again")]
+    UnreadableRecord(String, #[source] dependencies::Error),
     /// An image id with a slash, or one that cannot be a file name.
     #[error("id `{0}` contains invalid characters: `{1}`")]
     InvalidId(String, String),
@@ -372,6 +396,18 @@ impl Store {
             return Ok(());
         }
         Err(Error::Missing(self.layout.root().display().to_string()))
+    }
+
+    /// Checks that the filesystem that holds the store is mounted, if it has one of its own.
+    pub fn check_mounted(&self) -> Result<(), Error> {
+        let backing = self.layout.backing_file();
+        let is_hidden =
+            backing_file::exists(&backing)? && files::exists(self.layout.root())? && !self.is_mount_point()?;
+        if !is_hidden {
+            return Ok(());
+        }
+        let (store, backing) = (self.layout.root().display().to_string(), backing.display().to_string());
+        Err(Error::NotMounted { store, backing, driver: self.driver.name() })
     }
 
     /// Paths of all images.

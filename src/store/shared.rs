@@ -212,6 +212,7 @@ impl LayerStore {
                 "they show the right ids only as create mounts them: do without --without-mount",
             ));
         }
+        self.store.check_mounted()?;
         if !self.store.is_initialised()? {
             return Err(Error::LayerStoreMissing(self.store.layout.root().display().to_string()));
         }

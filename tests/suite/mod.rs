@@ -19,6 +19,7 @@ mod init_store;
 mod list;
 mod mappings;
 mod no_leaks;
+mod not_mounted;
 mod panics;
 mod promise_01_drop_in;
 mod promise_02_each_system_call;

@@ -24,8 +24,10 @@ use std::path::{Path, PathBuf};
 use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
 use super::filesystem::{self as common, FilesystemError, open};
-use super::unmount::unmount;
-use super::{Driver, FilesystemRequest, Helpers, ImageRequest, Mount, SharedLayers, Usage, Volume, image_files};
+use super::unmount::{InUse, unmount};
+use super::{
+    Driver, FilesystemRequest, Helpers, ImageRequest, Mount, RootfsState, SharedLayers, Usage, Volume, image_files,
+};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::descriptors;
@@ -175,9 +177,32 @@ impl Driver for Btrfs {
         Ok(create_image_volume(layout, image, path, self.helpers.as_ref())?)
     }
 
+    fn mounts_images(&self) -> bool {
+        false
+    }
+
+    fn rootfs_state(&self, path: &Path) -> Result<RootfsState, super::Error> {
+        let is_left_to_caller = files::exists(&path.join(SNAPSHOT))?;
+        Ok(if is_left_to_caller { RootfsState::LeftToCaller } else { RootfsState::Present })
+    }
+
+    fn mount_image(
+        &self,
+        _layout: &Layout,
+        _path: &Path,
+        _volumes: &[Volume],
+        _shared: Option<&SharedLayers<'_>>,
+    ) -> Result<(), super::Error> {
+        Ok(())
+    }
+
+    fn unmount_unused_image(&self, _path: &Path) -> Result<(), super::Error> {
+        Ok(())
+    }
+
     /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
-        unmount(path, shown)
+        unmount(path, shown, InUse::Detach)
     }
 
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {

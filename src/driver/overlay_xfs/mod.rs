@@ -22,13 +22,15 @@ use std::path::{Path, PathBuf};
 use drax::xfs;
 
 use super::filesystem::FilesystemError;
-use super::unmount::unmount;
+use super::filesystem::open;
+use super::unmount::{InUse, unmount};
 use super::{
-    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, InodeLimit, InodeUsage, Mount, SharedLayers, Usage,
-    Volume, image_files,
+    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, InodeLimit, InodeUsage, Mount, RootfsState,
+    SharedLayers, Usage, Volume, image_files,
 };
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
@@ -162,8 +164,32 @@ impl Driver for OverlayXfs {
         Ok(make_directory(path)?)
     }
 
+    fn mounts_images(&self) -> bool {
+        true
+    }
+
+    fn rootfs_state(&self, path: &Path) -> Result<RootfsState, super::Error> {
+        Ok(mount::state(path)?)
+    }
+
+    fn mount_image(
+        &self,
+        layout: &Layout,
+        path: &Path,
+        volumes: &[Volume],
+        shared: Option<&SharedLayers<'_>>,
+    ) -> Result<(), super::Error> {
+        // It leads to the same directory whatever its owner makes of the name.
+        let image = open(path)?;
+        Ok(mount::mount(layout, &descriptors::name_of(&image), volumes, shared)?)
+    }
+
+    fn unmount_unused_image(&self, path: &Path) -> Result<(), super::Error> {
+        unmount(path, path, InUse::Refuse)
+    }
+
     fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
-        unmount(path, shown)
+        unmount(path, shown, InUse::Detach)
     }
 
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
@@ -209,7 +235,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         request.owner.chown_if_exists(&request.directory.join(name))?;
     }
     if request.mount {
-        mount::mount(layout, request)?;
+        mount::mount(layout, request.directory, request.volumes, request.shared)?;
         return Ok(Vec::new());
     }
     Ok(vec![mount::entry_for_caller(layout, request)?])

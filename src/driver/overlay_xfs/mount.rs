@@ -4,7 +4,7 @@
 //! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many
 //! layers need the kernel's newer interface (`lowerdir+`, 6.8) or the short names of the volumes.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::path::Path;
 
 use rustix::fs::CWD;
@@ -15,11 +15,11 @@ use rustix::mount::{
 };
 use rustix::process::fchdir;
 
-use super::{Error, ImageRequest, Mount, Volume, links, shared};
+use super::{Error, ImageRequest, Mount, RootfsState, SharedLayers, Volume, links, shared};
 use crate::driver::filesystem::open;
 use crate::layout::Layout;
-use crate::sys::kernel;
-use crate::sys::path_error::OnPath;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::{descriptors, files, kernel, mount_point, xattr};
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
 const OPTIONS_LIMIT: usize = 4095;
@@ -52,14 +52,34 @@ pub(super) enum Failure {
     Failed(Errno),
 }
 
-/// Mounts the image's overlay on its `rootfs`.
-pub(super) fn mount(layout: &Layout, request: &ImageRequest<'_>) -> Result<(), Error> {
-    let (image, volumes) = (request.directory, request.volumes);
-    let layers_in = request.shared.map_or(layout, |shared| shared.layout);
-    let mounted = match request.shared {
+/// The attribute of an image whose root filesystem was mounted by this program. It is part of the directory, so that a power
+/// cut leaves both or neither.
+const MOUNTED: &str = "user.grootfs.mounted";
+
+/// Whether the root filesystem of the image at `path` is mounted.
+pub(super) fn state(path: &Path) -> Result<RootfsState, PathError> {
+    let image = open(path)?;
+    let rootfs = descriptors::name_of(&image).join("rootfs");
+    if files::is_directory(&rootfs)? && mount_point::is_mount_point(&rootfs)? {
+        return Ok(RootfsState::Present);
+    }
+    let is_marked = xattr::get(&image, OsStr::new(MOUNTED)).on("read attributes of", path)?.is_some();
+    Ok(if is_marked { RootfsState::Unmounted } else { RootfsState::LeftToCaller })
+}
+
+/// Mounts the image's overlay of `volumes`, bottom first, on its `rootfs`.
+pub(super) fn mount(
+    layout: &Layout,
+    image: &Path,
+    volumes: &[Volume],
+    shared: Option<&SharedLayers<'_>>,
+) -> Result<(), Error> {
+    let layers_in = shared.map_or(layout, |shared| shared.layout);
+    let mounted = match shared {
         Some(shared) => shared::mount(shared, image, volumes)?,
         None => mount_own(layout, image, volumes)?,
     };
+    xattr::set(open(image)?, OsStr::new(MOUNTED), b"1").on("mark as mounted", image)?;
     mounted.map_err(|failure| {
         Error::Mount(match failure {
             Failure::TooLong => {

@@ -1,0 +1,124 @@
+//! Mounting images again. After a reboot an image's files are there, and its root filesystem is not mounted.
+
+use super::{Error, ImageId, ImageSelector, Store, dependencies};
+use crate::driver::{RootfsState, SharedLayers, Volume};
+use crate::image::ChainId;
+use crate::sys::files;
+use crate::sys::lock::{self, Lock};
+use std::time::Duration;
+
+/// A create or delete of the image may be at work.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a mount or unmount came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remounted {
+    /// It is done.
+    Done,
+    /// It was so already.
+    Already,
+    /// Root filesystems of this driver are directories of the store.
+    Unneeded,
+}
+
+impl Store {
+    /// Whether create mounted the root filesystem of an image, and it is not mounted any more.
+    pub fn lacks_rootfs(&self, id: &ImageId) -> Result<bool, Error> {
+        Ok(self.driver.rootfs_state(&self.layout.image(id.as_str()))? == RootfsState::Unmounted)
+    }
+
+    /// Mounts the root filesystem of an image, as create did.
+    pub fn mount(&self, image: ImageSelector<'_>) -> Result<(ImageId, Remounted), Error> {
+        let (id, _lock) = self.lock_existing(image)?;
+        let mounted = self.mount_locked(&id)?;
+        Ok((id, mounted))
+    }
+
+    /// Unmounts the root filesystem of an image that nothing uses.
+    pub fn unmount(&self, image: ImageSelector<'_>) -> Result<(ImageId, Remounted), Error> {
+        let (id, _lock) = self.lock_existing(image)?;
+        let path = self.layout.image(id.as_str());
+        let unmounted = match self.driver.rootfs_state(&path)? {
+            _ if !self.driver.mounts_images() => Remounted::Unneeded,
+            RootfsState::Present => {
+                self.driver.unmount_unused_image(&path)?;
+                Remounted::Done
+            }
+            RootfsState::Unmounted | RootfsState::LeftToCaller => Remounted::Already,
+        };
+        Ok((id, unmounted))
+    }
+
+    /// Mounts all images that create mounted. One that cannot be mounted keeps no other from it; the error is the first.
+    pub fn mount_all(&self) -> Result<(), Error> {
+        let mut result = Ok(());
+        for name in files::names(&self.layout.images())? {
+            let Ok(id) = ImageId::new(&name) else { continue };
+            if let Err(error) = self.mount_if_lost(&id) {
+                tracing::error!(%error, imageID = %id, "mounting-image-failed");
+                result = result.and(Err(Error::MountImage(id.to_string(), Box::new(error))));
+            }
+        }
+        result
+    }
+
+    fn mount_if_lost(&self, id: &ImageId) -> Result<(), Error> {
+        if !files::is_directory(&self.layout.image(id.as_str()))? || !self.lacks_rootfs(id)? {
+            return Ok(());
+        }
+        // Whoever holds it creates or deletes the image.
+        match lock::try_own(&self.layout.lock_file(), &id.lock_name())? {
+            Some(_lock) => self.mount_locked(id).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn lock_existing(&self, image: ImageSelector<'_>) -> Result<(ImageId, Lock), Error> {
+        self.check_initialised()?;
+        let id = image.existing(self)?;
+        let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)?;
+        let lock = lock.ok_or_else(|| Error::Busy(id.to_string()))?;
+        let id = image.existing(self)?;
+        Ok((id, lock))
+    }
+
+    fn mount_locked(&self, id: &ImageId) -> Result<Remounted, Error> {
+        let path = self.layout.image(id.as_str());
+        if !self.driver.mounts_images() {
+            return Ok(Remounted::Unneeded);
+        }
+        if self.driver.rootfs_state(&path)? == RootfsState::Present {
+            return Ok(Remounted::Already);
+        }
+        let layer_store = self.layer_store()?;
+        let layers_in = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
+        let volumes = self.recorded_volumes(id)?;
+        for volume in &volumes {
+            let layer = layers_in.volume(volume.chain_id.as_str());
+            if !files::is_directory(&layer)? {
+                return Err(Error::LayerMissing(id.to_string(), layer));
+            }
+        }
+        let mappings = self.mappings()?;
+        let shared = layer_store.as_ref().map(|_| SharedLayers { layout: layers_in, mappings: &mappings });
+        self.driver.mount_image(&self.layout, &path, &volumes, shared.as_ref())?;
+        Ok(Remounted::Done)
+    }
+
+    /// The layers that an image has on record, bottom first, without the one that stands for several of them in the mount
+    /// options of a caller.
+    fn recorded_volumes(&self, id: &ImageId) -> Result<Vec<Volume>, Error> {
+        let recorded = dependencies::read(&self.layout, &dependencies::image_key(id.as_str()));
+        let recorded = recorded.map_err(|error| Error::UnreadableRecord(id.to_string(), error))?;
+        let is_flattened = |id: &String| recorded.iter().any(|top| super::flatten::name(top).as_str() == id);
+        let chain_ids = recorded.iter().filter(|id| !is_flattened(id)).map(|id| {
+            ChainId::new(id).map_err(|error| {
+                Error::UnreadableRecord(
+                    id.clone(),
+                    dependencies::Error::Damaged(self.layout.dependencies(), error.to_string()),
+                )
+            })
+        });
+        chain_ids.map(|chain_id| Ok(Volume { chain_id: chain_id?, size: 0 })).collect()
+    }
+}
