@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::image::{
-    BASE_DIRECTORY_ANNOTATION, ChainId, Descriptor, EMPTY_ARCHIVE, Image, Layer, ManifestOrIndex, Platform, chain_ids,
-    digest_hex, is_foreign_media_type, is_layer_media_type, parse_config, parse_manifest_or_index,
+    ChainId, Descriptor, EMPTY_ARCHIVE, Image, Layer, ManifestOrIndex, Platform, chain_ids, digest_hex,
+    is_foreign_media_type, is_layer_media_type, parse_config, parse_manifest_or_index,
 };
 
 /// How deep indexes may nest before they are taken for a loop.
@@ -32,7 +32,7 @@ pub(super) fn image(config: &[u8], mut layers: Vec<Descriptor>) -> Result<Image,
     }
     config.diff_ids.iter().try_for_each(|id| check_algorithm(id))?;
     let diff_ids: Vec<&str> = config.diff_ids.iter().map(|id| digest_hex(id)).collect();
-    let chain = chain_ids(diff_ids.iter().copied())?;
+    let chain = chain_ids(diff_ids.iter().copied().zip(layers.iter().map(Descriptor::base_directory)))?;
     let layers = layers
         .into_iter()
         .zip(diff_ids)
@@ -127,16 +127,11 @@ fn layer(descriptor: Descriptor, diff_id: &str, chain_id: ChainId) -> Result<Lay
         size: descriptor.known_size(),
         diff_id: Some(diff_id.to_owned()),
         chain_id,
-        base_directory: base_directory(&descriptor),
+        base_directory: descriptor.base_directory().map(PathBuf::from),
         is_foreign: is_foreign_media_type(&descriptor.media_type),
         blob_id: descriptor.digest,
         urls: descriptor.urls,
     })
-}
-
-fn base_directory(descriptor: &Descriptor) -> Option<PathBuf> {
-    let annotation = descriptor.annotations.get(BASE_DIRECTORY_ANNOTATION)?;
-    (!annotation.is_empty()).then(|| PathBuf::from(annotation))
 }
 
 fn platform_text(entry: &Descriptor) -> String {

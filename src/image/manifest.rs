@@ -38,6 +38,11 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// Directory of the image below which a layer's entries belong.
+    pub fn base_directory(&self) -> Option<&str> {
+        self.annotations.get(BASE_DIRECTORY_ANNOTATION).map(String::as_str).filter(|directory| !directory.is_empty())
+    }
+
     /// The blob's size, where one is stated.
     pub fn known_size(&self) -> Option<u64> {
         u64::try_from(self.size).ok().filter(|size| *size > 0)

@@ -233,9 +233,9 @@ fn needed(layout: &Layout, directory: &Directory, names: &[String]) -> Result<Ha
     let mut indexes = HashMap::new();
     for name in names {
         match directory.read(name).and_then(|bytes| parse_manifest_or_index(&bytes).ok()) {
-            Some(ManifestOrIndex::Manifest { config, .. }) if is_sha256(&config.digest) => {
+            Some(ManifestOrIndex::Manifest { config, layers }) if is_sha256(&config.digest) => {
                 let config = digest_hex(&config.digest);
-                if has_top_layer(layout, directory, config)? {
+                if has_top_layer(layout, directory, config, &layers)? {
                     needed.extend([name.clone(), config.to_owned()]);
                 }
             }
@@ -257,9 +257,16 @@ fn needed(layout: &Layout, directory: &Directory, names: &[String]) -> Result<Ha
     Ok(needed)
 }
 
-fn has_top_layer(layout: &Layout, directory: &Directory, config: &str) -> Result<bool, PathError> {
+fn has_top_layer(
+    layout: &Layout,
+    directory: &Directory,
+    config: &str,
+    layers: &[image::Descriptor],
+) -> Result<bool, PathError> {
     let Some(config) = directory.read(config).and_then(|bytes| parse_config(&bytes).ok()) else { return Ok(false) };
-    match chain_ids(config.diff_ids.iter().map(|id| digest_hex(id))) {
+    let diff_ids = config.diff_ids.iter().map(|id| digest_hex(id));
+    let base_directories = layers.iter().map(image::Descriptor::base_directory).chain(std::iter::repeat(None));
+    match chain_ids(diff_ids.zip(base_directories)) {
         Ok(chain) => chain.last().map_or(Ok(false), |top| volumes::is_present(layout, top)),
         Err(_) => Ok(false),
     }

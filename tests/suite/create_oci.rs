@@ -270,6 +270,32 @@ fn a_base_directory_moves_a_layer_with_its_hard_links() {
 }
 
 #[test]
+fn one_layer_with_several_base_directories_is_several_volumes() {
+    let store = TempStore::new();
+    let directories = Archive::new().directory("home", 0o755).directory("home/vcap", 0o755).directory("other", 0o755);
+    let lowest = Layer::new(directories.bytes());
+    let upper = Layer::new(Archive::new().file("app", 0o644, b"x").bytes());
+    let top = Layer::new(Archive::new().file("top", 0o644, b"x").bytes());
+    let create = |id: &str, upper: Layer| {
+        let image = Image::new().layer(lowest.clone()).layer(upper).layer(top.clone());
+        store.create(&image.write(&store.beside(id), "latest"), id)
+    };
+    for (id, base, file) in [
+        ("vcap", Some("/home/vcap"), "home/vcap/app"),
+        ("other", Some("/other"), "other/app"),
+        ("none", None, "app"),
+        ("root", Some("/"), "app"),
+        ("vcap-again", Some("/home/vcap/"), "home/vcap/app"),
+    ] {
+        let rootfs = create(id, base.map_or(upper.clone(), |base| upper.clone().base_directory(base)));
+        let found = ["home/vcap/app", "other/app", "app"].into_iter().filter(|path| rootfs.join(path).exists());
+        assert_eq!(found.collect::<Vec<_>>(), [file], "{id}");
+        assert!(rootfs.join("top").exists());
+    }
+    assert_eq!(store.volumes().len(), 1 + 3 + 3, "each directory has its own, and so has what is above");
+}
+
+#[test]
 fn a_base_directory_that_no_layer_has_is_an_error() {
     let store = TempStore::new();
     let url = Image::new()
