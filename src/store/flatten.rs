@@ -4,6 +4,7 @@
 
 use std::os::fd::AsFd;
 
+use super::volumes::VolumeRecord;
 use super::{Error, ImageId, Store, dependencies, layers, publish, volumes};
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
@@ -35,7 +36,7 @@ pub(super) fn flatten(
                 unpacker::flatten(&parents, target.as_fd(), whiteouts)
                     .map_err(|error| layers::unpack_error(chain_id.as_str(), error))?;
                 // Its files share their blocks with those of the layers, which are accounted for.
-                Ok(0)
+                Ok(VolumeRecord::of_size(0))
             },
         )?;
     }

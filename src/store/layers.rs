@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Error, Store, durability, publish, volumes};
+use super::volumes::{self, VolumeRecord};
+use super::{Error, Store, durability, publish};
 use crate::driver::Volume;
 use crate::fetcher::Fetcher;
 use crate::idmap::IdMappings;
@@ -188,8 +189,8 @@ impl<'a> Pull<'a> {
         })
     }
 
-    /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns the layer's size.
-    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<u64, Error> {
+    /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns what is to be on record.
+    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<VolumeRecord, Error> {
         let layer = &self.layers[index];
         // Sessions that overlap: a layer is unpacked while it is downloaded.
         let downloading = tracing::info_span!("downloading-layer");
@@ -206,9 +207,11 @@ impl<'a> Pull<'a> {
         let volume = open_directory(path)?;
         // Only a layer that leaves something open pays for looking at its parents.
         let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
+        let left_out = volumes::left_out(&self.store.layout, if unpacked.links_to_parents() { below } else { &[] })?;
         let parents = open_below(self.store, below)?;
         let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
-        unpacked.finish(volume.as_fd(), &parents).map_err(|error| unpack_error(&layer.blob_id, error))
+        let finished = unpacked.finish(volume.as_fd(), &parents, &left_out);
+        finished.map(|layer| VolumeRecord::of_layer(&layer)).map_err(|error| unpack_error(&layer.blob_id, error))
     }
 
     /// Makes the volume for a layer; where it is to be a copy of its parent, once that is there.

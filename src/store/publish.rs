@@ -1,22 +1,23 @@
-//! ImageCreation a volume: filled under a name of its own, published by one rename.
+//! Making a volume: filled under a name of its own, published by one rename.
 
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Store, durability, volumes};
+use super::volumes::{self, VolumeRecord};
+use super::{Error, Store, durability};
 use crate::image::ChainId;
 use crate::sys::lock;
 use crate::sys::path_error::OnPath;
 
 /// Makes the volume `chain_id`, unless it is there by the time its lock is had. `make` is given a path, makes a volume
-/// there, fills it and returns the size to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
+/// there, fills it and returns what is to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
 ///
 /// The caller has the volume on record, so that clean leaves it alone.
 pub(super) fn publish_layer(
     store: &Store,
     chain_id: &ChainId,
     keep_waiting: impl Fn() -> bool,
-    make: impl FnOnce(&Path) -> Result<u64, Error>,
+    make: impl FnOnce(&Path) -> Result<VolumeRecord, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
     let lock = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
@@ -30,8 +31,8 @@ pub(super) fn publish_layer(
     }
     volumes::remove_leftovers(store, chain_id)?;
     let staging = StagingVolume { store, path: layout.volume(&volumes::incomplete_name(chain_id)?) };
-    let size = make(&staging.path)?;
-    volumes::record_size(layout, chain_id.as_str(), size)?;
+    let record = make(&staging.path)?;
+    volumes::record(layout, chain_id.as_str(), &record)?;
     store.driver.prepare_volume(layout, chain_id)?;
     durability::mark(layout, chain_id)?;
     staging.publish(&layout.volume(chain_id.as_str()))

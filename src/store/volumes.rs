@@ -9,23 +9,51 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store, durability, sizes};
-use crate::image::ChainId;
+use crate::image::{ChainId, Layer};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
+use crate::unpacker::{Finished, LeftOut};
 
 const CONDEMNED: &str = "gc.";
 const INCOMPLETE: &str = "-incomplete-";
 
-#[derive(Deserialize, Serialize)]
+/// Most bytes of names of left out entries that are kept for a layer: more than the devices of any root filesystem take.
+const LEFT_OUT_BYTES: usize = 64 << 10;
+
+/// What is on record about a layer. The original knows the size alone, and reads over the rest.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct SizeRecord {
-    size: u64,
+pub(super) struct VolumeRecord {
+    /// Bytes of content.
+    pub(super) size: u64,
     /// Counted when a limit first includes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inodes: Option<u64>,
+    /// Entries of the archive that no file was made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<PathBuf>,
+}
+
+impl VolumeRecord {
+    /// The record of a layer of which no more is known than its size.
+    pub(super) fn of_size(size: u64) -> Self {
+        VolumeRecord { size, ..Self::default() }
+    }
+
+    /// The record of a layer that has been unpacked.
+    pub(super) fn of_layer(layer: &Finished) -> Self {
+        let mut room = LEFT_OUT_BYTES;
+        let fits = |path: &&Path| {
+            let length = path.as_os_str().len();
+            room = room.saturating_sub(length);
+            room > 0 && path.to_str().is_some()
+        };
+        let left_out = layer.left_out.paths().filter(fits).map(Path::to_owned).collect();
+        VolumeRecord { left_out, ..Self::of_size(layer.size) }
+    }
 }
 
 /// What the name of an entry of `volumes/` means.
@@ -113,12 +141,13 @@ pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     Ok(store.driver.forget_volume(&store.layout, name)?)
 }
 
-/// Records the size of a layer.
+/// Records the size of a layer of which nothing else is known.
 pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), PathError> {
-    record(layout, name, &SizeRecord { size, inodes: None })
+    record(layout, name, &VolumeRecord::of_size(size))
 }
 
-fn record(layout: &Layout, name: &str, record: &SizeRecord) -> Result<(), PathError> {
+/// Records what is known of a layer.
+pub(super) fn record(layout: &Layout, name: &str, record: &VolumeRecord) -> Result<(), PathError> {
     let path = layout.volume_size(name);
     let mut content = serde_json::to_vec(record).on("write", &path)?;
     content.push(b'\n');
@@ -142,11 +171,12 @@ pub(super) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
 pub(super) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
     let (layout, name) = (&store.layout, chain_id.as_str());
     let size = size(store, chain_id)?;
-    if let Some(SizeRecord { inodes: Some(inodes), .. }) = read_record(layout, name)? {
+    let known = read_record(layout, name)?.unwrap_or_else(|| VolumeRecord::of_size(size));
+    if let Some(inodes) = known.inodes {
         return Ok(inodes);
     }
     let inodes = count_inodes(&layout.volume(name))?;
-    record(layout, name, &SizeRecord { size, inodes: Some(inodes) })?;
+    record(layout, name, &VolumeRecord { inodes: Some(inodes), ..known })?;
     Ok(inodes)
 }
 
@@ -163,12 +193,21 @@ pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
-/// `None` also for a record that a power cut emptied.
 pub(super) fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
     Ok(read_record(layout, name)?.map(|record| record.size))
 }
 
-fn read_record(layout: &Layout, name: &str) -> Result<Option<SizeRecord>, PathError> {
+/// What these layers left out, as far as it is on record.
+pub(super) fn left_out(layout: &Layout, layers: &[Layer]) -> Result<LeftOut, PathError> {
+    let mut paths = Vec::new();
+    for layer in layers {
+        paths.extend(read_record(layout, layer.chain_id.as_str())?.unwrap_or_default().left_out);
+    }
+    Ok(paths.into_iter().collect())
+}
+
+/// `None` also for a record that a power cut emptied.
+fn read_record(layout: &Layout, name: &str) -> Result<Option<VolumeRecord>, PathError> {
     let path = layout.volume_size(name);
     match fs::read(&path) {
         Ok(content) => Ok(serde_json::from_slice(&content).ok()),

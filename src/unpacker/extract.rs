@@ -19,7 +19,7 @@ use super::portable;
 use super::privilege;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
-use super::{Layer, Privileged, Unpacked};
+use super::{Layer, LeftOut, Privileged, Unpacked, left_out};
 use crate::archive::{Archive, Entry, EntryKind, SparseMap, Xattr};
 use crate::idmap::IdMappings;
 use crate::sys::confine::Confinement;
@@ -40,7 +40,8 @@ pub(super) fn extract(
         owners,
         confinement,
         size: 0,
-        has_left_out: false,
+        left_out: LeftOut::default(),
+        has_dropped_xattr: false,
         inode_budget: layer.inode_budget,
     };
     if !extractor.base.as_os_str().is_empty() {
@@ -58,6 +59,7 @@ pub(super) fn extract(
     Ok(Unpacked {
         size: extractor.size,
         unsettled: extractor.tree.into_unsettled(),
+        left_out: extractor.left_out,
         base: extractor.base,
         implicit_owner,
         whiteouts: layer.whiteouts,
@@ -72,8 +74,10 @@ struct Extractor<'a, R> {
     owners: Owners<'a>,
     confinement: Confinement,
     size: u64,
+    /// Entries that no file was made of.
+    left_out: LeftOut,
     /// Some extended attribute was none that an image may bring.
-    has_left_out: bool,
+    has_dropped_xattr: bool,
     inode_budget: Option<&'a Budget>,
 }
 
@@ -110,6 +114,8 @@ impl<R: BufRead> Extractor<'_, R> {
             EntryKind::Fifo => self.make_fifo(entry, path),
             EntryKind::Device | EntryKind::Other(_) => {
                 debug!(path = %path.display(), kind = ?entry.kind, "skipping-entry");
+                let path = self.tree.locate(path);
+                self.left_out.add(path);
                 Ok(())
             }
         }
@@ -171,9 +177,17 @@ impl<R: BufRead> Extractor<'_, R> {
             other => other,
         })?;
         match found {
+            Whereabouts::Elsewhere(old) if self.left_out.contains(&old) => {
+                left_out::log_link(&old, new);
+                self.left_out.add(place.real.join(name));
+                Ok(())
+            }
             Whereabouts::Elsewhere(old) => self.tree.link_later(&place, name, old).map_err(failed),
-            // ImageCreation room for a link to itself would remove the file.
-            Whereabouts::Exists(target, target_name) if target.real == place.real && target_name == name => Ok(()),
+            // Making room for a link to itself would remove the file.
+            Whereabouts::Exists(target, target_name) if target.real == place.real && target_name == name => {
+                self.tree.claim(&place, Some(name));
+                Ok(())
+            }
             Whereabouts::Exists(target, target_name) => self
                 .tree
                 .create(&place, name, |directory, name| {
@@ -194,7 +208,7 @@ impl<R: BufRead> Extractor<'_, R> {
         xattrs.retain(|xattr| match objection(xattr) {
             None => true,
             Some(reason) => {
-                self.left_out(path, &xattr.name, reason);
+                self.log_dropped(path, &xattr.name, reason);
                 false
             }
         });
@@ -208,8 +222,8 @@ impl<R: BufRead> Extractor<'_, R> {
     }
 
     /// Logs the first where operators see it and the rest for who looks closer: there may be one for every few bytes.
-    fn left_out(&mut self, path: &Path, name: &OsStr, reason: &'static str) {
-        if std::mem::replace(&mut self.has_left_out, true) {
+    fn log_dropped(&mut self, path: &Path, name: &OsStr, reason: &'static str) {
+        if std::mem::replace(&mut self.has_dropped_xattr, true) {
             debug!(path = %path.display(), name = %name.display(), reason, "dropping-xattr");
         } else {
             info!(path = %path.display(), name = %name.display(), reason, "dropping-xattr");

@@ -16,22 +16,36 @@ use rustix::io::Errno;
 
 use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
+use super::left_out::log_link;
 use super::merged::{MergedFile, MergedView};
 use super::path::{directories, moved, split};
 use super::tree::{OpenDir, Tree, take_below};
 use super::whiteout::is_whiteout;
-use super::{Unpacked, WhiteoutFormat};
+use super::{Finished, LeftOut, Unpacked, WhiteoutFormat};
 use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
 
-/// Settles what `unpacked` left open in `volume`, with the lower volumes `parents`, topmost first. Returns the size of
-/// the layer.
+/// Leaves out the links of a layer in a volume that has all that its parent has: what they lead to was not there.
+pub(super) fn leave_out_links(unpacked: Unpacked, left_out_below: &LeftOut) -> Result<Finished, Error> {
+    let mut left_out = unpacked.left_out;
+    for (new, old) in unpacked.unsettled.links {
+        if !left_out_below.contains(&old) {
+            return Err(Error::link(&old, &new, Errno::NOENT));
+        }
+        log_link(&old, &new);
+        left_out.add(new);
+    }
+    Ok(Finished { size: unpacked.size, left_out })
+}
+
+/// Settles what `unpacked` left open in `volume`, with the lower volumes `parents`, topmost first.
 pub(super) fn finish(
     unpacked: Unpacked,
     volume: BorrowedFd<'_>,
     parents: &[BorrowedFd<'_>],
+    left_out_below: &LeftOut,
     confinement: Confinement,
-) -> Result<u64, Error> {
+) -> Result<Finished, Error> {
     let mut whole = vec![volume];
     whole.extend_from_slice(parents);
     let mut finisher = Finisher {
@@ -46,6 +60,8 @@ pub(super) fn finish(
         whiteouts: unpacked.unsettled.whiteouts,
         format: unpacked.whiteouts,
         size: unpacked.size,
+        left_out: unpacked.left_out,
+        left_out_below,
     };
     if unpacked.unsettled.root_is_opaque {
         finisher.opaque.insert(PathBuf::new(), ());
@@ -56,7 +72,7 @@ pub(super) fn finish(
     finisher.remove_idle_whiteouts()?;
     finisher.hide_without_marks()?;
     finisher.finish_implicit(found)?;
-    Ok(finisher.size)
+    Ok(Finished { size: finisher.size, left_out: finisher.left_out })
 }
 
 struct Finisher<'a> {
@@ -74,6 +90,9 @@ struct Finisher<'a> {
     whiteouts: BTreeMap<PathBuf, ()>,
     format: WhiteoutFormat,
     size: u64,
+    left_out: LeftOut,
+    /// What lower layers left out.
+    left_out_below: &'a LeftOut,
 }
 
 /// Implicit directories, each with what lower layers have in its place.
@@ -119,7 +138,7 @@ impl Finisher<'_> {
 
     /// What lower layers have at `path`, unless this layer hides it.
     fn lower(&mut self, path: &Path) -> Result<Option<MergedFile>, Error> {
-        if path.ancestors().skip(1).any(|above| self.opaque.contains_key(above)) {
+        if self.is_hidden(path) {
             return Ok(None);
         }
         self.parents.lookup(path).map_err(|error| Error::file("looking up", path, error))
@@ -211,7 +230,18 @@ impl Finisher<'_> {
         // Where the copy of a lower file is, once there is one.
         let mut copies: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
         for (new, old) in std::mem::take(&mut self.links) {
-            let source = self.lower_file(&old).map_err(|error| Error::link(&old, &new, error))?;
+            let source = match self.lower_file(&old) {
+                Ok(source) if source.path == new && !self.is_hidden(&new) => continue,
+                Err(error) if is_missing(&error) && self.left_out_below.contains(&old) => {
+                    log_link(&old, &new);
+                    self.left_out.add(new);
+                    continue;
+                }
+                source => source.map_err(|error| Error::link(&old, &new, error))?,
+            };
+            if is_directory(&source.stat) {
+                return Err(Error::link(&old, &new, Errno::PERM));
+            }
             let copy = match copies.get(&source.path) {
                 Some(copy) => copy.clone(),
                 None => self.copy_to(&source, &new)?,
@@ -224,20 +254,19 @@ impl Finisher<'_> {
         Ok(())
     }
 
-    /// The lower layers' file at `path`, through whatever symlinks lead to its directory.
+    /// The lower layers' file at `path`, through whatever symlinks lead to its directory. It may be hidden by what the
+    /// archive says further on.
     fn lower_file(&mut self, path: &Path) -> io::Result<MergedFile> {
         let (parent, name) = split(path).ok_or(Errno::PERM)?;
         // The volume changes with each copy, so what was seen of it before does not count.
         let directory = MergedView::new(&self.whole, self.format).resolve(parent)?.ok_or(Errno::NOENT)?;
-        let real = directory.path.join(name);
-        if real.ancestors().skip(1).any(|above| self.opaque.contains_key(above)) {
-            return Err(Errno::NOENT.into());
-        }
-        let file = self.parents.lookup(&real)?.ok_or(Errno::NOENT)?;
-        if is_directory(&file.stat) {
-            return Err(Errno::PERM.into());
-        }
-        Ok(file)
+        let file = self.parents.lookup(&directory.path.join(name))?;
+        Ok(file.ok_or(Errno::NOENT)?)
+    }
+
+    /// Whether the layer hides what lower ones have at `path`.
+    fn is_hidden(&self, path: &Path) -> bool {
+        path.ancestors().skip(1).any(|above| self.opaque.contains_key(above))
     }
 
     /// Copies `source` to its own name or, if a later entry of this layer took that, to `new`. Returns which.
@@ -343,6 +372,10 @@ fn rebased(path: &Path, from: &Path, to: &Path) -> PathBuf {
 /// takes its place, as it does where volumes begin as copies of their parents.
 fn leads_nowhere(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENAMETOOLONG))
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn is_directory(stat: &Stat) -> bool {

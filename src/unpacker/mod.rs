@@ -20,6 +20,7 @@ mod error;
 mod extract;
 mod finish;
 mod flatten;
+mod left_out;
 mod merged;
 mod path;
 mod pipeline;
@@ -38,6 +39,7 @@ pub use crate::archive::ArchiveError;
 pub use digest::{Budget, Expected};
 pub use error::Error;
 pub use flatten::{copy_directory, directory_size, flatten};
+pub use left_out::LeftOut;
 pub use merged::{MergedFile, MergedView};
 pub use privilege::Privileged;
 pub use whiteout::WhiteoutFormat;
@@ -106,12 +108,27 @@ pub struct Unpacked {
     /// Bytes of content that the layer brings: regular files without their holes; hard links count nothing.
     pub size: u64,
     unsettled: Unfinished,
+    left_out: LeftOut,
     base: PathBuf,
     implicit_owner: Option<Owner>,
     whiteouts: WhiteoutFormat,
 }
 
+/// What is to be remembered of a layer that is whole.
+#[derive(Debug)]
+pub struct Finished {
+    /// Bytes of content that the layer brings; files that had to be copied up for hard links count.
+    pub size: u64,
+    /// Entries that no file was made of.
+    pub left_out: LeftOut,
+}
+
 impl Unpacked {
+    /// Whether hard links lead out of this layer, so that [`Self::finish`] has to know what lower layers left out.
+    pub fn links_to_parents(&self) -> bool {
+        !self.unsettled.links.is_empty()
+    }
+
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
@@ -126,15 +143,22 @@ impl Unpacked {
             || !whiteouts.is_empty()
     }
 
-    /// Settles what depends on the lower layers, topmost first, all of them finished. Returns the final size: files
-    /// that had to be copied up for hard links count.
+    /// Settles what depends on the lower layers, topmost first, all of them finished, which left out `left_out`.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn finish(self, volume: BorrowedFd<'_>, parents: &[BorrowedFd<'_>]) -> Result<u64, Error> {
+    pub fn finish(
+        self,
+        volume: BorrowedFd<'_>,
+        parents: &[BorrowedFd<'_>],
+        left_out: &LeftOut,
+    ) -> Result<Finished, Error> {
         if !self.needs_parents() {
-            return Ok(self.size);
+            return Ok(Finished { size: self.size, left_out: self.left_out });
         }
-        pipeline::in_volume(volume, |confinement| finish::finish(self, volume, parents, confinement))
+        if self.whiteouts == WhiteoutFormat::Removal {
+            return finish::leave_out_links(self, left_out);
+        }
+        pipeline::in_volume(volume, |confinement| finish::finish(self, volume, parents, left_out, confinement))
     }
 }

@@ -234,6 +234,102 @@ fn hard_links_reach_into_earlier_layers() {
 }
 
 #[test]
+fn hard_links_to_devices_are_left_out_with_them() {
+    let store = TempStore::new();
+    let lowest = Archive::new()
+        .directory("dev", 0o755)
+        .character_device("dev/a")
+        .hard_link("dev/b", "dev/a")
+        .hard_link("dev/chained", "./dev/b")
+        .symlink("devices", "dev")
+        .hard_link("dev/through", "devices/a")
+        .block_device("devices/disk")
+        .hard_link("disk", "dev/disk")
+        .file("file", 0o644, b"x");
+    let middle = Archive::new()
+        .hard_link("dev/a", "dev/a")
+        .hard_link("dev/c", "dev/a")
+        .hard_link("dev/d", "dev/c")
+        .hard_link("other", "file");
+    let top = Archive::new().hard_link("dev/e", "dev/c").hard_link("e", "dev/d").file("dev/a", 0o644, b"a file now");
+    let over = Archive::new().hard_link("found", "dev/a");
+    let rootfs = create(&store, [lowest, middle, top, over].map(|layer| Layer::new(layer.bytes())).to_vec());
+    assert_eq!(names(&rootfs), ["dev", "devices", "file", "found", "other"]);
+    assert_eq!(names(&rootfs.join("dev")), ["a"]);
+    assert_eq!(fs::read_to_string(rootfs.join("found")).unwrap(), "a file now");
+
+    // What the lower layers left out is known when they are cached, too.
+    store.ok(["delete", "x"]);
+    let lowest = Layer::new(Archive::new().directory("dev", 0o755).character_device("dev/a").bytes());
+    let alone = Image::new().layer(lowest.clone()).write(&store.beside("alone"), "latest");
+    store.create(&alone, "alone");
+    let url = Image::new().layer(lowest).layer(Layer::new(Archive::new().hard_link("dev/c", "dev/a").bytes()));
+    let rootfs = store.create(&url.write(&store.beside("both"), "latest"), "both");
+    assert!(names(&rootfs.join("dev")).is_empty());
+}
+
+#[test]
+fn a_hard_link_to_what_no_layer_has_is_an_error() {
+    let store = TempStore::new();
+    let lowest = Layer::new(Archive::new().directory("dev", 0o755).character_device("dev/a").bytes());
+    for (number, target) in ["dev/other", "dev/a/b", "nothing"].into_iter().enumerate() {
+        let top = Layer::new(Archive::new().hard_link("link", target).bytes());
+        let image = Image::new().layer(lowest.clone()).layer(top);
+        let message = store.fails(["create", &image.write(&store.beside(&number.to_string()), "latest"), "x"]);
+        assert!(message.contains(&format!("link {target} link: ")), "{message}");
+    }
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+#[test]
+fn a_hard_link_to_itself_leaves_what_a_lower_layer_has() {
+    let store = TempStore::new();
+    let lowest = || {
+        Archive::new()
+            .owner(3, 4)
+            .directory("d", 0o750)
+            .file("d/self", 0o640, b"lower")
+            .symlink("link", "d/self")
+            .directory("directory", 0o711)
+            .fifo("pipe", 0o600)
+            .character_device("device")
+    };
+    type Case<'a> = (&'a str, Archive, &'a str);
+    let cases: [Case<'_>; 8] = [
+        ("plain", Archive::new().hard_link("d/self", "d/self"), "d/self"),
+        ("other spelling", Archive::new().hard_link("d/self", "/d/./x/../self"), "d/self"),
+        ("with another", Archive::new().hard_link("d/self", "d/self").hard_link("d/second", "d/self"), "d/self"),
+        ("then deleted", Archive::new().hard_link("d/self", "d/self").whiteout("d/self"), "d/self"),
+        ("then all hidden", Archive::new().hard_link("d/self", "d/self").opaque("d"), "d/self"),
+        ("symlink", Archive::new().hard_link("link", "link"), "link"),
+        ("directory", Archive::new().hard_link("directory", "directory"), "directory"),
+        ("pipe", Archive::new().hard_link("pipe", "pipe"), "pipe"),
+    ];
+    let expected = store
+        .create(&Image::new().layer(Layer::new(lowest().bytes())).write(&store.beside("lowest"), "latest"), "lowest");
+    for (number, (case, upper, path)) in cases.into_iter().enumerate() {
+        let image = Image::new().layer(Layer::new(lowest().bytes())).layer(Layer::new(upper.bytes()));
+        let id = format!("x{number}");
+        let rootfs = store.create(&image.write(&store.beside(&id), "latest"), &id);
+        let (mut found, expected) = (Node::read(&rootfs.join(path)), Node::read(&expected.join(path)));
+        found.links = expected.links;
+        assert_eq!(found, expected, "{case}");
+    }
+    for (number, upper) in [
+        Archive::new().hard_link("nothing", "nothing"),
+        Archive::new().whiteout("d/self").hard_link("d/self", "d/self"),
+        Archive::new().directory("d", 0o755).opaque("d").hard_link("d/self", "d/self"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let image = Image::new().layer(Layer::new(lowest().bytes())).layer(Layer::new(upper.bytes()));
+        let message = store.fails(["create", &image.write(&store.beside(&format!("y{number}")), "latest"), "y"]);
+        assert!(message.contains("no such file or directory"), "{number}: {message}");
+    }
+}
+
+#[test]
 fn a_base_directory_moves_a_layer_with_its_hard_links() {
     let store = TempStore::new();
     let rootfs = create(

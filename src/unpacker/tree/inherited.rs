@@ -24,7 +24,7 @@ use crate::unpacker::whiteout::{WhiteoutFormat, is_whiteout};
 impl Tree<'_> {
     /// Notes that `name` in `place`, or the place itself, is this layer's. Where the layer made the directory, all in it
     /// is.
-    pub(super) fn claim(&mut self, place: &OpenDir, name: Option<&OsStr>) {
+    pub(in crate::unpacker) fn claim(&mut self, place: &OpenDir, name: Option<&OsStr>) {
         if self.format == WhiteoutFormat::Removal && !place.pristine {
             self.own.insert(name.map_or_else(|| place.real.clone(), |name| place.real.join(name)), ());
         }

@@ -186,10 +186,19 @@ impl<'v> Tree<'v> {
         }
     }
 
+    /// `path` without symlinks, as far as this layer says where they lead.
+    pub(super) fn locate(&mut self, path: &Path) -> PathBuf {
+        match self.find(path) {
+            Ok(Whereabouts::Exists(place, name)) => place.real.join(name),
+            Ok(Whereabouts::Elsewhere(real)) => real,
+            Err(_) => path.to_owned(),
+        }
+    }
+
     /// A path that this layer does not have, unless the layer says that lower ones do not have it either.
     fn elsewhere(&self, real: PathBuf, named: &Path) -> Result<Whereabouts, Error> {
         let hides = |path: &Path| self.directories.get(path).is_some_and(|known| known.replaced || known.opaque);
-        if self.format == WhiteoutFormat::Removal || real.ancestors().skip(1).any(hides) {
+        if real.ancestors().skip(1).any(hides) {
             return Err(Error::file("stat", named, Errno::NOENT));
         }
         Ok(Whereabouts::Elsewhere(real))
@@ -291,9 +300,12 @@ impl<'v> Tree<'v> {
         Ok(())
     }
 
-    /// Notes a hard link to `old`, which is not in this layer.
+    /// Notes a hard link to `old`, which is not in this layer. Where the volume has all that the parent has, it is not
+    /// there either.
     pub(super) fn link_later(&mut self, place: &OpenDir, name: &OsStr, old: PathBuf) -> io::Result<()> {
-        self.vacate(place, name)?;
+        if self.format != WhiteoutFormat::Removal {
+            self.vacate(place, name)?;
+        }
         let old = self.links.get(&old).cloned().unwrap_or(old);
         self.links.insert(place.real.join(name), old);
         Ok(())
@@ -377,7 +389,7 @@ impl<'v> Tree<'v> {
     /// What remains to be done: nothing where the parent was there from the beginning.
     pub(super) fn into_unsettled(self) -> Unfinished {
         if self.format == WhiteoutFormat::Removal {
-            return Unfinished::default();
+            return Unfinished { links: self.links, ..Unfinished::default() };
         }
         let root = Path::new("");
         let mut implicit = Vec::new();

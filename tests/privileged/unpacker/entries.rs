@@ -353,7 +353,7 @@ fn entries_go_below_the_base_directory() {
         .end();
     let base = Layer { base_directory: Some(Path::new("/home/vcap")), ..layer() };
     let unpacked = volume.unpack_stream(&tar, &base).unwrap();
-    unpacked.finish(volume.fd(), &[parent.fd()]).unwrap();
+    unpacked.finish(volume.fd(), &[parent.fd()], &LeftOut::default()).unwrap();
     assert_eq!(volume.stat("home/vcap/app/f").ino(), volume.stat("home/vcap/link").ino());
     assert_eq!((volume.read("home/beside"), volume.read("root")), ("y".into(), "z".into()));
     assert_eq!((volume.mode("home"), volume.mode("home/vcap")), (0o711, 0o750));
@@ -367,7 +367,7 @@ fn a_base_directory_must_exist_below_and_be_absolute() {
     let unpacked = volume.unpack_stream(&Tar::new().directory("./", 0o755).end(), &base).unwrap();
     assert!(unpacked.needs_parents());
     assert_eq!(
-        text(unpacked.finish(volume.fd(), &[parent.fd()])),
+        text(unpacked.finish(volume.fd(), &[parent.fd()], &LeftOut::default())),
         "base directory not found in parent layer: stat /home/vcap: no such file or directory"
     );
     let relative = Layer { base_directory: Some(Path::new("home")), ..layer() };

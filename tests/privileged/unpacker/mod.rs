@@ -23,7 +23,7 @@ use tar::Header;
 use tempfile::TempDir;
 
 use grootfs::idmap::IdMappings;
-use grootfs::unpacker::{Error, Expected, Layer, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
+use grootfs::unpacker::{Error, Expected, Layer, LeftOut, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
 
 /// Modification time of all entries that do not ask for another, in seconds.
 const MTIME: i64 = 1_500_000_000;
@@ -168,7 +168,7 @@ impl Volume {
 
     pub(crate) fn finish(&self, tar: Tar, parents: &[&Volume]) -> Result<u64, Error> {
         let parents: Vec<BorrowedFd<'_>> = parents.iter().map(|parent| parent.fd()).collect();
-        self.unpack(tar)?.finish(self.fd(), &parents)
+        Ok(self.unpack(tar)?.finish(self.fd(), &parents, &LeftOut::default())?.size)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

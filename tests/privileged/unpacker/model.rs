@@ -302,7 +302,11 @@ fn new_volume(hands_down: bool) -> Volume {
 fn on_top_of(below: &[Volume], tar: Tar, whiteouts: WhiteoutFormat, hands_down: bool) -> Result<Volume, Error> {
     let parents: Vec<BorrowedFd<'_>> = below.iter().rev().map(Volume::fd).collect();
     let volume = new_volume(hands_down);
-    volume.unpack_stream(&tar.end(), &Layer { whiteouts, ..layer() })?.finish(volume.fd(), &parents)?;
+    volume.unpack_stream(&tar.end(), &Layer { whiteouts, ..layer() })?.finish(
+        volume.fd(),
+        &parents,
+        &LeftOut::default(),
+    )?;
     Ok(volume)
 }
 

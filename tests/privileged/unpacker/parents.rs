@@ -64,7 +64,7 @@ fn hard_links_to_lower_files_copy_them_up_once() {
     let volume = Volume::new();
     let unpacked = volume.unpack(tar).unwrap();
     assert_eq!(unpacked.size, 0);
-    assert_eq!(unpacked.finish(volume.fd(), &[bottom.fd()]).unwrap(), 4);
+    assert_eq!(unpacked.finish(volume.fd(), &[bottom.fd()], &LeftOut::default()).unwrap().size, 4);
     for name in ["bin/tool", "usr/one", "usr/two", "usr/three"] {
         let stat = volume.stat(name);
         assert_eq!((stat.ino(), stat.nlink()), (volume.stat("bin/tool").ino(), 4), "{name}");
@@ -273,7 +273,7 @@ fn a_bottom_layer_needs_nobody_to_finish() {
     let before = volume.stat("");
     let unpacked = volume.unpack(Tar::new().file("a/f", "x")).unwrap();
     assert!(unpacked.needs_parents());
-    assert_eq!(unpacked.finish(volume.fd(), &[]).unwrap(), 1);
+    assert_eq!(unpacked.finish(volume.fd(), &[], &LeftOut::default()).unwrap().size, 1);
     let after = volume.stat("");
     assert_eq!((after.mode(), after.uid(), after.mtime()), (before.mode(), before.uid(), 0));
     assert_eq!(volume.stat("a").mtime(), 0);

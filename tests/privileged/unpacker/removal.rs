@@ -14,7 +14,9 @@ fn stacked(layers: impl IntoIterator<Item = Tar>) -> Volume {
 }
 
 fn refused(layers: impl IntoIterator<Item = Tar>, last: Tar) -> String {
-    text(stacked(layers).unpack_stream(&last.end(), &removal()))
+    let volume = stacked(layers);
+    let unpacked = volume.unpack_stream(&last.end(), &removal());
+    text(unpacked.and_then(|unpacked| unpacked.finish(volume.fd(), &[], &LeftOut::default())))
 }
 
 fn attributes(volume: &Volume, name: &str) -> (u32, u32, u32, i64) {

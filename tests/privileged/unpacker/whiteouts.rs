@@ -69,7 +69,7 @@ fn without_marks_each_lower_entry_is_hidden_by_itself() {
     let tar = Tar::new().file("var/.wh..wh..opq", "").file("var/b/c/own", "").file("var/own", "");
     let unpacked = volume.unpack_stream(&tar.end(), &devices).unwrap();
     assert!(unpacked.needs_parents());
-    unpacked.finish(volume.fd(), &[bottom.fd()]).unwrap();
+    unpacked.finish(volume.fd(), &[bottom.fd()], &LeftOut::default()).unwrap();
     for hidden in ["var/a", "var/b/e", "var/b/c/d"] {
         assert!(volume.is_whiteout(hidden), "{hidden}");
     }
