@@ -410,6 +410,38 @@ fn a_realm_without_encryption_gets_no_password_of_a_registry_with() {
     assert!(create(&store, &registry.host(), &url, "x").failure().contains("the realm is not secure"));
 }
 
+/// What GitHub Packages, JFrog and others do: whoever does not say who he is sees nothing, and is told so.
+#[test]
+fn a_registry_that_asks_only_at_its_root() {
+    let store = TempStore::new();
+    let tokens = TokenServer::start(LONG, true);
+    let realm = tokens.realm();
+    for status in [403, 404, 401] {
+        for scheme in ["Basic", "Bearer"] {
+            let challenge = format!("{scheme} realm=\"{realm}\",service=\"caf\u{e9}\"");
+            let server = ScriptedRegistry::start(&layout(&store), move |asked| {
+                let is_known = asked.header("authorization").starts_with(scheme);
+                match asked.path.as_str() {
+                    "/v2/" => Answer::Status(401, vec![("www-authenticate", challenge.clone())], String::new()),
+                    _ if is_known => Answer::Serve,
+                    _ => Answer::Status(status, vec![], String::new()),
+                }
+            });
+            let (host, url) = (server.host(), server.url());
+            let login = ["create", "--insecure-registry", &host, "--username", USER, "--password", PASSWORD, &url, "x"];
+            store.ok(login);
+            assert_whole(&store.rootfs("x"));
+            forget(&store, "x");
+            assert_eq!(server.asked().iter().filter(|asked| asked.path == "/v2/").count(), 1);
+        }
+        // Nothing there for anybody.
+        let server = ScriptedRegistry::start(&layout(&store), move |_| Answer::Status(status, vec![], String::new()));
+        let message = fails(&store, &server.host(), &server.url());
+        assert!(message.contains("requested access to the resource is denied"), "{message}");
+        assert_eq!(server.asked().len(), 2);
+    }
+}
+
 #[test]
 fn a_missing_helper_and_nulls_do_not_stop_a_public_pull() {
     let store = TempStore::new();

@@ -9,8 +9,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use support::{
-    Answer, Archive, Asked, INSECURE, Image, Layer, Registry, ScriptedRegistry, Setup, TempStore, fails, forget, image,
-    large_layer, noise, run, succeeds, wait_for,
+    Answer, Archive, Asked, INSECURE, Image, Layer, Outcome, Registry, ScriptedRegistry, Setup, TempStore, fails,
+    forget, image, large_layer, noise, run, succeeds, wait_for,
 };
 
 /// A store, and a registry that has the image.
@@ -243,13 +243,14 @@ fn what_does_not_get_better_is_told_with_registry_reference_and_reason() {
         (502, 5, "502 Bad Gateway"),
         (418, 1, "418"),
         (
+            // Its root is asked too, which may ask who we are.
             403,
-            1,
+            2,
             "does not exist or you do not have permissions to see it. (requested access to the resource is denied)",
         ),
         (
             404,
-            1,
+            2,
             "does not exist or you do not have permissions to see it. (requested access to the resource is denied)",
         ),
     ] {
@@ -393,4 +394,137 @@ fn an_image_that_cannot_be_mounted_is_not_downloaded() {
     let message = fails(&store, &server.host(), &server.url());
     assert!(message.contains("the image has 501 layers and the kernel takes at most 500"), "{message}");
     assert_eq!(server.blobs_asked(), 1, "only the configuration");
+}
+
+/// A create with limits of a second each.
+fn impatient(scene: &Scene, server: &ScriptedRegistry, flags: &[&str]) -> (Outcome, Duration) {
+    let (host, url) = (server.host(), server.url());
+    let begin = Instant::now();
+    let outcome = scene.store.run([&["create", "--insecure-registry", &host][..], flags, &[&url, "x"]].concat());
+    (outcome, begin.elapsed())
+}
+
+#[test]
+fn a_manifest_that_drips_is_given_up() {
+    let scene = Scene::new();
+    let server = scene.behind(|asked| match asked.path.contains("/manifests/") {
+        true => Answer::Drip(1, Duration::from_millis(100)),
+        false => Answer::Serve,
+    });
+    let (outcome, time) = impatient(&scene, &server, &["--stall-timeout-seconds", "1"]);
+    let message = outcome.failure();
+    assert!(message.contains("fewer than 1024 a second count as a stall"), "{message}");
+    assert!(message.contains("create.limits.min_bytes_per_second") && message.contains(&server.url()), "{message}");
+    assert!(time < Duration::from_secs(10), "{time:?}");
+    // Fast enough to be no stall, and yet too long.
+    let flags = ["--min-bytes-per-second", "1", "--manifest-timeout-seconds", "1"];
+    let (outcome, time) = impatient(&scene, &server, &flags);
+    let message = outcome.failure();
+    assert!(message.contains("no whole answer within 1 s (create.limits.manifest_timeout_seconds)"), "{message}");
+    assert!(time < Duration::from_secs(10), "{time:?}");
+}
+
+#[test]
+fn a_layer_that_drips_is_given_up() {
+    let scene = Scene::new();
+    let server = scene.behind(|asked| match is_large(asked) {
+        true => Answer::Drip(100, Duration::from_millis(100)),
+        false => Answer::Serve,
+    });
+    let config = scene.store.beside("config.yml");
+    std::fs::write(&config, "create: {limits: {stall_timeout_seconds: 1, min_bytes_per_second: 2000}}").unwrap();
+    let begin = Instant::now();
+    let (host, url) = (server.host(), server.url());
+    let message =
+        scene.store.fails(["--config", config.to_str().unwrap(), "create", "--insecure-registry", &host, &url, "x"]);
+    assert!(message.contains("fewer than 2000 a second count as a stall"), "{message}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert_eq!(scene.store.leftovers(), [""; 0]);
+}
+
+/// A slow connection that is replaced by a fast one costs nothing but its time.
+#[test]
+fn a_layer_that_drips_once_is_resumed() {
+    let scene = Scene::new();
+    let server = scene.behind(|asked| match asked.before {
+        0 if is_large(asked) => Answer::Drip(100, Duration::from_millis(100)),
+        _ => Answer::Serve,
+    });
+    let (outcome, _) = impatient(&scene, &server, &["--stall-timeout-seconds", "1"]);
+    outcome.success();
+    support::assert_whole(&scene.store.rootfs("x"));
+    assert!(server.asked().iter().any(|asked| is_large(asked) && !asked.header("range").is_empty()));
+}
+
+#[test]
+fn an_endless_header_is_given_up() {
+    let scene = Scene::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || drip_header(stream));
+        }
+    });
+    let begin = Instant::now();
+    let url = format!("docker://{host}/some/image");
+    let flags = ["create", "--insecure-registry", &host, "--manifest-timeout-seconds", "1", &url, "x"];
+    let message = scene.store.fails(flags);
+    assert!(message.contains("no whole answer within 1 s"), "{message}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+fn drip_header(mut stream: std::net::TcpStream) {
+    use std::io::Write;
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nx: ");
+    while stream.write_all(b"x").is_ok() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_refused_connection_fails_at_once() {
+    let store = TempStore::new();
+    let begin = Instant::now();
+    fails(&store, "", "docker://127.0.0.1:1/name:tag");
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+/// A document as a server sends it that is set up oddly.
+fn oddly(body: &[u8], headers: Vec<(&'static str, String)>) -> Answer {
+    Answer::Status(200, headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[test]
+fn odd_headers_and_compressed_documents_are_read() {
+    let store = TempStore::new();
+    let layout = support::layout(&store);
+    let cases: [fn(&[u8]) -> Answer; 4] = [
+        |body| oddly(body, vec![("x-line", "x".repeat(20)); 150]),
+        |body| oddly(body, vec![("x-folded", "one\r\n two\r\n\tthree".into())]),
+        |body| oddly(body, vec![("x-latin", "caf\u{e9}".into())]),
+        |body| Answer::Body(support::gzip(body)),
+    ];
+    for odd in cases {
+        let served = layout.clone();
+        let server = ScriptedRegistry::start(&layout, move |asked| {
+            let document = support::scripted_document(&served, &asked.path).filter(|body| body.starts_with(b"{"));
+            document.map_or(Answer::Serve, |body| odd(&body))
+        });
+        succeeds(&store, &server.host(), &server.url(), "x");
+        forget(&store, "x");
+    }
+    let bomb = support::gzip(&vec![b' '; 9 * 1024 * 1024]);
+    let server = ScriptedRegistry::start(&layout, move |_| Answer::Body(bomb.clone()));
+    assert!(fails(&store, &server.host(), &server.url()).contains("larger than any image document"));
+}
+
+#[test]
+fn each_media_type_is_accepted_on_a_line_of_its_own() {
+    let scene = Scene::new();
+    let server = scene.behind(|_| Answer::Serve);
+    scene.copes(&server);
+    let asked = server.asked();
+    let lines = asked.iter().find(|asked| asked.path.contains("/manifests/")).unwrap().lines("accept");
+    assert!(lines.len() == 6 && lines.iter().all(|line| !line.contains([',', ';'])), "{lines:?}");
 }

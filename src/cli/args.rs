@@ -116,7 +116,7 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     InitStore(InitStoreArgs),
     DeleteStore(DeleteStoreArgs),
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     Delete(DeleteArgs),
     Stats(StatsArgs),
     List(ListArgs),
@@ -207,6 +207,18 @@ pub(crate) struct CreateArgs {
     #[arg(long, help_heading = "Image source", value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     offline: Option<bool>,
+
+    /// Give up a server that sends nothing for so long [default: 30; 0: never]
+    #[arg(long, help_heading = "Image source", value_name = "SECONDS", value_parser = count)]
+    stall_timeout_seconds: Option<i64>,
+
+    /// Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]
+    #[arg(long, help_heading = "Image source", value_name = "BYTES", value_parser = count)]
+    min_bytes_per_second: Option<i64>,
+
+    /// Give up a manifest or configuration that takes longer in all [default: 60; 0: never]
+    #[arg(long, help_heading = "Image source", value_name = "SECONDS", value_parser = count)]
+    manifest_timeout_seconds: Option<i64>,
 
     /// Show no progress, not even on a terminal
     #[arg(long, help_heading = "Image source")]
@@ -453,6 +465,9 @@ impl CreateArgs {
         }
         overrides.concurrent_downloads = self.concurrent_downloads;
         overrides.offline = self.offline;
+        overrides.stall_timeout_seconds = self.stall_timeout_seconds;
+        overrides.min_bytes_per_second = self.min_bytes_per_second;
+        overrides.manifest_timeout_seconds = self.manifest_timeout_seconds;
         overrides.with_clean = self.with_clean;
         overrides.without_clean = self.without_clean;
         overrides.threshold_bytes = self.threshold_bytes;

@@ -3,14 +3,15 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::args::CreateArgs;
 use super::{Failure, credentials, measure, output, progress, store};
-use crate::config::{Config, ImageVolumes, MountDestination};
+use crate::config::{Config, ImageVolumes, Limits, MountDestination};
 use crate::driver::{DiskLimit, InodeLimit, Mount};
-use crate::fetcher::Options;
+use crate::fetcher::{Options, Patience};
 use crate::observe::{self, Metrics};
 use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
 use crate::sys::descriptors;
@@ -95,8 +96,18 @@ fn source(config: &Config, args: &CreateArgs) -> Result<Options, Failure> {
         mirrors: config.create.registry_mirrors.clone(),
         offline: config.create.offline,
         certificates: config.create.remote_layer_client_certificates_path.clone(),
+        patience: patience(&config.create.limits),
         observer: progress::observer(&config.log, args.no_progress),
     })
+}
+
+fn patience(limits: &Limits) -> Patience {
+    let time = |seconds| (seconds > 0).then_some(Duration::from_secs(seconds));
+    Patience {
+        stall_timeout: time(limits.stall_timeout_seconds),
+        min_rate: limits.min_bytes_per_second,
+        manifest_timeout: time(limits.manifest_timeout_seconds),
+    }
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::yaml::{self, ConfigFile};
 use super::{
-    CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, LogConfig, LogLevel, MountDestination,
+    CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, Limits, LogConfig, LogLevel, MountDestination,
     Overrides, TimestampFormat,
 };
 
@@ -53,6 +53,26 @@ impl Sizes {
             downloads: size("concurrent downloads", flags.concurrent_downloads, downloads)?,
         })
     }
+}
+
+fn limits(file: &yaml::Limits, flags: &Overrides) -> Result<Limits, Error> {
+    let of = |setting, flag: Option<i64>, file: Option<i64>, default| match flag.or(file) {
+        Some(number) => size(setting, Some(number), 0),
+        None => Ok(default),
+    };
+    let usual = Limits::default();
+    let (stall, rate, manifest) =
+        (file.stall_timeout_seconds, file.min_bytes_per_second, file.manifest_timeout_seconds);
+    Ok(Limits {
+        stall_timeout_seconds: of("stall timeout", flags.stall_timeout_seconds, stall, usual.stall_timeout_seconds)?,
+        min_bytes_per_second: of("minimum rate", flags.min_bytes_per_second, rate, usual.min_bytes_per_second)?,
+        manifest_timeout_seconds: of(
+            "manifest timeout",
+            flags.manifest_timeout_seconds,
+            manifest,
+            usual.manifest_timeout_seconds,
+        )?,
+    })
 }
 
 fn size(setting: &'static str, flag: Option<i64>, file: i64) -> Result<u64, Error> {
@@ -123,6 +143,7 @@ fn create(document: &ConfigFile, flags: &Overrides, sizes: &Sizes) -> Result<Cre
         with_clean: flags.with_clean || (file.with_clean && !flags.without_clean),
         // Both mount flags are no conflict: the one that does less wins.
         without_mount: flags.without_mount || (file.without_mount && !flags.with_mount),
+        limits: limits(&file.limits, flags)?,
         mount_destination: mount_destination(&file.mount_destination)?,
         image_volumes: image_volumes(text(&flags.image_volumes, file.image_volumes.clone()))?,
         clean_log_file: path(&flags.clean_log_file, file.clean_log_file.clone()),
@@ -241,6 +262,7 @@ mod tests {
              log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
              with_clean: true, without_mount: true, disk_limit_size_bytes: 1, disk_limit_inodes: 0, insecure_registries: [a, 'b:2'], \
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
+             limits: {stall_timeout_seconds: 5, min_bytes_per_second: 6, manifest_timeout_seconds: 7}, \
              mount_destination: root, image_volumes: ignore, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
              init: {store_size_bytes: 3, with_direct_io: true, without_quota: true, mount_images: true, shared_layers: /l}}",
@@ -269,6 +291,7 @@ mod tests {
                 registry_mirrors: mirrors(&[("h", &["m", "n:1"]), ("i", &["k"])]),
                 concurrent_downloads: 4,
                 offline: true,
+                limits: Limits { stall_timeout_seconds: 5, min_bytes_per_second: 6, manifest_timeout_seconds: 7 },
                 with_clean: true,
                 without_mount: true,
                 mount_destination: MountDestination::Root,

@@ -105,6 +105,8 @@ pub struct CreateConfig {
     pub with_clean: bool,
     /// Leave the mount to the caller.
     pub without_mount: bool,
+    /// What an image may ask of this machine.
+    pub limits: Limits,
     /// Destination of the mount that is left to the caller.
     pub mount_destination: MountDestination,
     /// What becomes of the volumes that an image declares.
@@ -113,6 +115,23 @@ pub struct CreateConfig {
     pub clean_log_file: Option<PathBuf>,
     /// Directory of client certificates for layers that are fetched from `urls`.
     pub remote_layer_client_certificates_path: Option<PathBuf>,
+}
+
+/// What an image, or the server that it comes from, may ask of this machine. 0 is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a server may send nothing, and over how long its rate is measured.
+    pub stall_timeout_seconds: u64,
+    /// The rate that a server must keep.
+    pub min_bytes_per_second: u64,
+    /// How long a manifest or configuration may take.
+    pub manifest_timeout_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { stall_timeout_seconds: 30, min_bytes_per_second: 1024, manifest_timeout_seconds: 60 }
+    }
 }
 
 /// Where the caller is told to mount the root filesystem.

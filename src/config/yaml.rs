@@ -82,6 +82,8 @@ pub(super) struct Create {
     pub(super) concurrent_downloads: i64,
     #[serde(deserialize_with = "truth")]
     pub(super) offline: bool,
+    #[serde(deserialize_with = "section")]
+    pub(super) limits: Limits,
     #[serde(deserialize_with = "text")]
     pub(super) mount_destination: String,
     #[serde(deserialize_with = "text")]
@@ -90,6 +92,19 @@ pub(super) struct Create {
     pub(super) clean_log_file: String,
     #[serde(deserialize_with = "text")]
     pub(super) remote_layer_client_certificates_path: String,
+}
+
+/// The section `create.limits`. What is not set has a default that is not 0.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default)]
+pub(super) struct Limits {
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) stall_timeout_seconds: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) min_bytes_per_second: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) manifest_timeout_seconds: Option<i64>,
 }
 
 /// The section `clean`.
@@ -176,6 +191,10 @@ fn optional_int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i
 
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     deserializer.deserialize_any(Int64Visitor)
+}
+
+fn some_int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    int64(deserializer).map(Some)
 }
 
 /// A string, or any other scalar as it is written.

@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 
 use docker::Registry;
 pub use docker::{Credentials, RegistryError};
-pub use http::Reason;
+pub use http::{Patience, Reason};
 use oci::OciLayout;
 pub use progress::{Progress, ProgressReporter};
 pub use remote::{Failures, RemoteError};
@@ -54,6 +54,8 @@ pub struct Options {
     pub offline: bool,
     /// Directory of certificates for layers that a layout keeps elsewhere.
     pub certificates: Option<PathBuf>,
+    /// How slow servers may be.
+    pub patience: Patience,
     /// Is told how layers come along.
     pub observer: Option<Arc<dyn ProgressReporter>>,
 }

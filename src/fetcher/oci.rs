@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use super::http::{Reach, Zone};
 use super::metadata::{self, INDEX_DEPTH, choose_by_platform, parse};
 use super::remote::{self, RemoteError, RemoteLayers};
 use super::{Error, Options};
@@ -15,6 +16,10 @@ use crate::sys::path_error::{OnPath, PathError};
 
 /// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
 const DOCUMENT_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// Whoever puts a layout on this machine may keep its layers on a server of this machine, but not among the secrets of
+/// its cloud.
+const REACH: Reach = Reach::NetworkAnd(Zone::Loopback);
 
 /// A layout directory and the image asked for in it.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ impl OciLayout {
             name: name.map(str::to_owned),
             verify: !options.skip_validation,
             offline: options.offline,
-            remote: RemoteLayers::new(options.certificates.as_deref()),
+            remote: RemoteLayers::new(options.certificates.as_deref(), options.patience),
         }
     }
 
@@ -54,7 +59,8 @@ impl OciLayout {
     pub(super) fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {
         let urls = remote::supported(layer);
         if !urls.is_empty() {
-            let opened = if self.offline { Err(RemoteError::Offline) } else { self.remote.open(urls, layer, cancel) };
+            let opened =
+                if self.offline { Err(RemoteError::Offline) } else { self.remote.open(urls, REACH, layer, cancel) };
             return opened.map_err(|error| Error::RemoteLayer(layer.blob_id.clone(), error));
         }
         let file = self.blob_path(&layer.blob_id).map(|path| open_blob(&path))?;

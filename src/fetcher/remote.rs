@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::{Response, StatusCode, Url};
 
 use super::http::{
-    ATTEMPTS, BlobSource, BlobStream, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, Reason, Trust,
-    successful, with_retries,
+    ATTEMPTS, BlobSource, BlobStream, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, Patience, Reach,
+    Reason, Trust, successful, with_retries,
 };
 use crate::image::Layer;
 
@@ -21,6 +21,7 @@ use crate::image::Layer;
 #[derive(Debug, Default)]
 pub(super) struct RemoteLayers {
     certificates: Option<std::path::PathBuf>,
+    patience: Patience,
     client: Mutex<Option<Arc<Client>>>,
 }
 
@@ -59,21 +60,23 @@ pub(super) fn supported(layer: &Layer) -> Vec<Url> {
 
 impl RemoteLayers {
     /// `certificates` is a directory of further authorities and client certificates.
-    pub(super) fn new(certificates: Option<&Path>) -> Self {
-        RemoteLayers { certificates: certificates.map(Path::to_owned), client: Mutex::default() }
+    pub(super) fn new(certificates: Option<&Path>, patience: Patience) -> Self {
+        RemoteLayers { certificates: certificates.map(Path::to_owned), patience, client: Mutex::default() }
     }
 
-    /// Opens a layer at the first of `urls` that has it.
+    /// Opens a layer at the first of `urls` that has it. The image chose them, so whoever the image is from says how far
+    /// they may lead.
     pub(super) fn open<'a>(
         &self,
         urls: Vec<Url>,
+        reach: Reach,
         layer: &Layer,
         cancel: &'a AtomicBool,
     ) -> Result<Box<dyn Read + Send + 'a>, RemoteError> {
         let client = self.client().map_err(RemoteError::NoRequest)?;
         let network = Arc::clone(&client.network);
-        let source = LayerUrls { client, urls, position: 0, failures: Failures::default(), cancel };
-        Ok(Box::new(BlobStream::open(source, network, layer.size, cancel)?))
+        let source = LayerUrls { client, urls, reach, position: 0, failures: Failures::default(), cancel };
+        Ok(Box::new(BlobStream::open(source, network, layer.size, self.patience, cancel)?))
     }
 
     fn client(&self) -> Result<Arc<Client>, Reason> {
@@ -81,7 +84,7 @@ impl RemoteLayers {
         if let Some(client) = &*slot {
             return Ok(Arc::clone(client));
         }
-        let client = Client::new(self.certificates.as_deref())?;
+        let client = Client::new(self.certificates.as_deref(), self.patience)?;
         Ok(Arc::clone(slot.insert(Arc::new(client))))
     }
 }
@@ -94,14 +97,14 @@ struct Client {
 }
 
 impl Client {
-    fn new(certificates: Option<&Path>) -> Result<Self, Reason> {
+    fn new(certificates: Option<&Path>, patience: Patience) -> Result<Self, Reason> {
         let read = certificates.map_or_else(|| Ok(Certificates::default()), Certificates::read);
         let count = read.map_err(|error| Reason::Setup(error.to_string()))?.identities();
         let trust = |identity| Trust { certificates: certificates.map(Path::to_owned), identity, ..Trust::default() };
         let network = Network::start().map_err(|error| Reason::Setup(error.to_string()))?;
         Ok(Client {
             network: Arc::new(network),
-            identities: (0..count.max(1)).map(|identity| Http::new(trust(identity))).collect(),
+            identities: (0..count.max(1)).map(|identity| Http::new(trust(identity), patience)).collect(),
         })
     }
 }
@@ -110,6 +113,7 @@ impl Client {
 struct LayerUrls<'a> {
     client: Arc<Client>,
     urls: Vec<Url>,
+    reach: Reach,
     /// The URL and identity that are being asked; those before have failed.
     position: usize,
     failures: Failures,
@@ -123,7 +127,7 @@ impl LayerUrls<'_> {
     }
 
     fn request(&self, url: &Url, http: &Http, offset: u64) -> Result<Response, Failure> {
-        let request = HttpRequest { offset, ..HttpRequest::new(url.clone()) };
+        let request = HttpRequest { offset, ..HttpRequest::new(url.clone(), self.reach) };
         let is_last = self.position + 1 >= self.urls.len() * self.client.identities.len();
         let attempts = if is_last { ATTEMPTS } else { FEW_ATTEMPTS };
         with_retries(&self.client.network, self.cancel, attempts, || async {

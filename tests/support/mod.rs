@@ -41,6 +41,7 @@ pub(crate) use pull::{
     INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
 };
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
+pub(crate) use scripted_registry::document as scripted_document;
 pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub(crate) use store::{
     DRIVER, Driver, IS_CLASSIC, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem,

@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     /// Headers by name in lower case.
     pub(crate) headers: HashMap<String, String>,
+    /// Their lines.
+    lines: Vec<(String, String)>,
     /// How many requests for the same path came before.
     pub(crate) before: usize,
     /// What was sent along.
@@ -29,6 +31,11 @@ impl Asked {
     /// A header's value, empty without it.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The values of the lines of one header.
+    pub(crate) fn lines(&self, name: &str) -> Vec<&str> {
+        self.lines.iter().filter(|line| line.0 == name).map(|line| line.1.as_str()).collect()
     }
 
     /// Whether it is for a blob.
@@ -225,9 +232,14 @@ impl Server {
         // A client that takes this for a proxy names the host as well.
         let path = target.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| rest[at..].to_owned()));
         let path = path.unwrap_or(target);
-        let headers = lines.filter_map(|line| line.split_once(": "));
-        let headers: HashMap<String, String> =
-            headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let lines = lines.filter_map(|line| line.split_once(": "));
+        let lines: Vec<_> = lines.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let mut headers: HashMap<String, String> = HashMap::new();
+        for (name, value) in &lines {
+            // Lines of one name are one list (RFC 9110, 5.3).
+            let values = headers.entry(name.clone()).or_default();
+            *values += &format!("{}{value}", if values.is_empty() { "" } else { ", " });
+        }
         let mut body = Vec::new();
         if let Some(length) = headers.get("content-length").and_then(|length| length.parse::<usize>().ok()) {
             body.resize(length + 1, 0);
@@ -236,7 +248,7 @@ impl Server {
         let body = String::from_utf8_lossy(&body).trim_start().to_owned();
         let mut all = self.asked.lock().unwrap();
         let before = all.iter().filter(|asked| asked.path == path).count();
-        let asked = Asked { path, headers, before, body };
+        let asked = Asked { path, headers, lines, before, body };
         all.push(asked.clone());
         Some(asked)
     }
@@ -302,7 +314,7 @@ fn forward(host: &str, asked: &Asked) -> Option<Reply> {
 }
 
 /// A blob or manifest of a layout by its digest; the layout's first manifest by any tag.
-fn document(layout: &Path, path: &str) -> Option<Vec<u8>> {
+pub(crate) fn document(layout: &Path, path: &str) -> Option<Vec<u8>> {
     let (_, version) = path.split('?').next()?.rsplit_once('/')?;
     let hex = match version.strip_prefix("sha256:") {
         Some(hex) => hex.to_owned(),

@@ -1,7 +1,7 @@
 //! How a registry wants to know who asks (RFC 7235, and the token protocol of the distribution project).
 
 use reqwest::Url;
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 
 /// What a registry asks for.
@@ -16,8 +16,10 @@ pub(super) enum Challenge {
 impl Challenge {
     /// The challenge to meet: a token if it can be had, else name and password.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let mut challenges: Vec<Self> = values.flat_map(parse).collect();
+        // The bytes of a header are Latin-1 (RFC 9110, 5.5), in a realm for people for example.
+        let text = |value: &HeaderValue| value.as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().map(text);
+        let mut challenges: Vec<Self> = values.flat_map(|value| parse(&value)).collect();
         let bearer = challenges.iter().position(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         (!challenges.is_empty()).then(|| challenges.swap_remove(bearer.unwrap_or(0)))
     }
@@ -135,6 +137,8 @@ mod tests {
         headers.append(WWW_AUTHENTICATE, "Bearer realm=y".parse().unwrap());
         assert_eq!(Challenge::of(&headers), Some(bearer("y", None, None)));
         assert_eq!(Challenge::of(&HeaderMap::new()), None);
+        let latin = HeaderValue::from_bytes(b"Basic realm=\"caf\xe9\", Bearer realm=\"z\"").unwrap();
+        assert_eq!(Challenge::of(&[(WWW_AUTHENTICATE, latin)].into_iter().collect()), Some(bearer("z", None, None)));
     }
 
     #[test]

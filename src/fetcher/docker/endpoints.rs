@@ -13,7 +13,7 @@ use super::endpoint::endpoints;
 use super::error::Error;
 use super::session::{Session, Transport};
 use crate::fetcher::Options;
-use crate::fetcher::http::{BlobSource, Failure, Http, Network, Reason, Trust};
+use crate::fetcher::http::{BlobSource, Failure, Http, Network, Reach, Reason, Trust};
 use crate::image::DockerReference;
 
 /// Where engines keep certificates for registries, a directory for each (`containers-certs.d(5)`).
@@ -46,7 +46,7 @@ impl Endpoints {
             ..Trust::default()
         };
         let network = Network::start().map_err(|error| setup(error.to_string()))?;
-        let transport = Arc::new(Transport { network: Arc::new(network), http: Http::new(trust) });
+        let transport = Arc::new(Transport { network: Arc::new(network), http: Http::new(trust, options.patience) });
         let session = |endpoint, given: Option<Credentials>| Session::new(Arc::clone(&transport), endpoint, given);
         let origin = endpoints.pop().ok_or_else(|| setup("no registry".to_owned()))?;
         Ok(Endpoints {
@@ -59,6 +59,11 @@ impl Endpoints {
                 .collect(),
             transport,
         })
+    }
+
+    /// How far the image may lead.
+    pub(super) fn reach(&self) -> Reach {
+        self.origin.reach()
     }
 
     /// What drives the connections.

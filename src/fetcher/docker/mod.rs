@@ -34,10 +34,14 @@ use super::{Error, MetadataCache, Options, Tag, metadata};
 use crate::image::{Descriptor, DockerReference, Image, Layer, ManifestOrIndex, is_sha256, parse_manifest_or_index};
 
 /// What manifests are understood. The last two, of schema 1, are asked for only to be refused by name.
-const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
-    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, \
-    application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.1, \
-    application/vnd.docker.distribution.manifest.v1+json;q=0.1";
+const MANIFESTS: &[&str] = &[
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.docker.distribution.manifest.v1+json",
+];
 
 /// What a document is to the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +59,8 @@ impl ManifestKind {
         format!("{}/{version}", if self == ManifestKind::Config { "blobs" } else { "manifests" })
     }
 
-    fn accept(self) -> &'static str {
-        if self == ManifestKind::Config { "" } else { MANIFESTS }
+    fn accept(self) -> &'static [&'static str] {
+        if self == ManifestKind::Config { &[] } else { MANIFESTS }
     }
 
     /// Only of what the user has named a refusal means that there is no such image for this user.
@@ -84,7 +88,7 @@ impl Registry {
             options: options.clone(),
             endpoints: Mutex::default(),
             // The client certificates are for what layouts keep elsewhere.
-            remote: RemoteLayers::default(),
+            remote: RemoteLayers::new(None, options.patience),
         }
     }
 
@@ -113,8 +117,9 @@ impl Registry {
             return self.open_elsewhere(urls, layer, cancel);
         }
         let opened = self.endpoints(&layer.blob_id).and_then(|endpoints| {
-            let network = endpoints.network();
-            BlobStream::open(endpoints::Blob::new(endpoints, &layer.blob_id, cancel), network, layer.size, cancel)
+            let (network, patience) = (endpoints.network(), self.options.patience);
+            let blob = endpoints::Blob::new(endpoints, &layer.blob_id, cancel);
+            BlobStream::open(blob, network, layer.size, patience, cancel)
         });
         match opened {
             Ok(stream) => Ok(Box::new(stream)),
@@ -129,9 +134,12 @@ impl Registry {
         layer: &Layer,
         cancel: &'a AtomicBool,
     ) -> Result<Box<dyn Read + Send + 'a>, Error> {
-        let opened =
-            if self.options.offline { Err(RemoteError::Offline) } else { self.remote.open(urls, layer, cancel) };
-        opened.map_err(|error| Error::RemoteLayer(layer.blob_id.clone(), error).of_image(&self.text))
+        let of_layer = |error| Error::RemoteLayer(layer.blob_id.clone(), error).of_image(&self.text);
+        if self.options.offline {
+            return Err(of_layer(RemoteError::Offline));
+        }
+        let reach = self.endpoints(&layer.blob_id).map_err(Error::Registry)?.reach();
+        self.remote.open(urls, reach, layer, cancel).map_err(of_layer)
     }
 
     /// Asks no mirror any more. Whether there are any, one of which may be to blame for wrong bytes.

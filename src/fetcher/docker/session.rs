@@ -1,7 +1,7 @@
 //! A conversation with one registry or mirror about one image: schemes, credentials, retries.
 
 use std::future::Future;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::ETAG;
@@ -11,8 +11,8 @@ use super::auth::{Challenge, parse_token, token_url};
 use super::credentials::{self, Credentials, Found, Secret, Wanted};
 use super::endpoint::Endpoint;
 use crate::fetcher::http::{
-    ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, HttpRequest, NOT_CANCELLED, Network, Reason, document,
-    successful, with_retries,
+    ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, HttpRequest, NOT_CANCELLED, Network, Reach, Reason, Zone,
+    document, in_time, successful, with_retries,
 };
 
 /// Who says to a token server that it is asking (OAuth 2.0, `client_id`).
@@ -37,13 +37,15 @@ pub(super) struct Session {
     /// The scheme that the registry is known to speak.
     scheme: Mutex<Option<&'static str>>,
     authorization: Mutex<Option<Authorization>>,
+    /// Whether the registry was asked at its root how it wants to know who asks.
+    was_pinged: AtomicBool,
 }
 
 /// What is asked for, below the repository.
 #[derive(Clone, Copy, Debug, Default)]
 struct RegistryRequest<'a> {
     path: &'a str,
-    accept: &'static str,
+    accept: &'static [&'static str],
     offset: u64,
     if_none_match: &'a [String],
 }
@@ -69,7 +71,20 @@ impl Session {
     /// Sends nothing yet.
     pub(super) fn new(transport: Arc<Transport>, endpoint: Endpoint, given: Option<Credentials>) -> Self {
         let scheme = Mutex::new(endpoint.scheme);
-        Session { transport, endpoint, given, found: Mutex::default(), scheme, authorization: Mutex::default() }
+        Session {
+            transport,
+            endpoint,
+            given,
+            found: Mutex::default(),
+            scheme,
+            authorization: Mutex::default(),
+            was_pinged: AtomicBool::new(false),
+        }
+    }
+
+    /// How far the registry may send its clients.
+    pub(super) fn reach(&self) -> Reach {
+        self.url(self.scheme(), "").map_or(Reach::NetworkAnd(Zone::Network), |url| self.transport.http.reach_from(&url))
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -77,7 +92,7 @@ impl Session {
     }
 
     /// A manifest or another small document.
-    pub(super) fn document(&self, path: &str, accept: &'static str) -> Result<FetchedManifest, Failure> {
+    pub(super) fn document(&self, path: &str, accept: &'static [&'static str]) -> Result<FetchedManifest, Failure> {
         let unasked =
             || Failure { url: path.to_owned(), reason: Reason::ManifestOrIndex("there is nothing new".to_owned()) };
         self.changed_document(path, accept, &[])?.ok_or_else(unasked)
@@ -87,21 +102,24 @@ impl Session {
     pub(super) fn changed_document(
         &self,
         path: &str,
-        accept: &'static str,
+        accept: &'static [&'static str],
         if_none_match: &[String],
     ) -> Result<Option<FetchedManifest>, Failure> {
         let request = RegistryRequest { path, accept, if_none_match, ..RegistryRequest::default() };
-        self.with_retries(&NOT_CANCELLED, || async {
-            let response = self.ask(request).await?;
-            match response.status() {
-                StatusCode::NOT_MODIFIED if !if_none_match.is_empty() => Ok(None),
-                _ => {
-                    let response = successful(response)?;
-                    let (url, tag) = (response.url().clone(), response.headers().get(ETAG).cloned());
-                    let tag = tag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
-                    Ok(Some(FetchedManifest { bytes: document(response).await?, tag, url }))
+        let patience = self.transport.http.patience();
+        self.with_retries(&NOT_CANCELLED, || {
+            in_time(path, patience, async {
+                let response = self.ask(request).await?;
+                match response.status() {
+                    StatusCode::NOT_MODIFIED if !if_none_match.is_empty() => Ok(None),
+                    _ => {
+                        let response = successful(response)?;
+                        let (url, tag) = (response.url().clone(), response.headers().get(ETAG).cloned());
+                        let tag = tag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
+                        Ok(Some(FetchedManifest { bytes: document(response, patience).await?, tag, url }))
+                    }
                 }
-            }
+            })
         })
     }
 
@@ -129,8 +147,15 @@ impl Session {
             let response = self.send(request, authorization.as_ref()).await?;
             // Only the registry's own word counts: a host that it redirects to has no say in who we are.
             let is_challenge = response.status() == StatusCode::UNAUTHORIZED && self.is_registry(response.url());
-            if !is_challenge {
-                return Ok(response);
+            let says_how = authorization.is_some() || Challenge::of(response.headers()).is_some();
+            if !(is_challenge && says_how) {
+                match self.authorize_by_ping(&response, authorization.as_ref()).await? {
+                    Some(fresh) => authorization = Some(fresh),
+                    None if is_challenge => return self.refused(response),
+                    None => return Ok(response),
+                }
+                is_new = true;
+                continue;
             }
             if is_new {
                 return match (&authorization, self.credentials(response.url())?) {
@@ -143,6 +168,37 @@ impl Session {
             let Some(fresh) = self.authorize(&response, authorization).await? else { return self.refused(response) };
             authorization = Some(fresh);
             is_new = true;
+        }
+    }
+
+    /// Some registries say only at their root that they want to know who asks, and hide from strangers what there is: for
+    /// them, asks there, once.
+    async fn authorize_by_ping(
+        &self,
+        response: &Response,
+        authorization: Option<&Authorization>,
+    ) -> Result<Option<Authorization>, Failure> {
+        let is_hiding = matches!(response.status().as_u16(), 401 | 403 | 404);
+        if !is_hiding || authorization.is_some() || !self.is_registry(response.url()) {
+            return Ok(None);
+        }
+        // Another layer's request may have been faster.
+        let current = self.authorization().clone();
+        if current.is_some() { Ok(current) } else { self.ping().await }
+    }
+
+    async fn ping(&self) -> Result<Option<Authorization>, Failure> {
+        if self.was_pinged.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let root = format!("{}://{}/v2/", self.scheme(), self.endpoint.server);
+        let Ok(root) = Url::parse(&root) else { return Ok(None) };
+        match self.transport.http.get(&HttpRequest::new(root, Reach::Anywhere), None).await {
+            Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED && self.is_registry(answer.url()) => {
+                self.authorize(&answer, None).await
+            }
+            // What was answered before says more.
+            _ => Ok(None),
         }
     }
 
@@ -165,8 +221,13 @@ impl Session {
         let http = &self.transport.http;
         let settled = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let scheme = settled.unwrap_or("https");
-        let request =
-            HttpRequest { url: self.url(scheme, path)?, accept, offset, if_none_match: if_none_match.to_vec() };
+        let request = HttpRequest {
+            url: self.url(scheme, path)?,
+            accept,
+            offset,
+            reach: Reach::Anywhere,
+            if_none_match: if_none_match.to_vec(),
+        };
         let sent = http.get(&request, authorization).await;
         let (response, spoken) = match sent {
             Err(failure) if settled.is_none() && is_unreachable(&failure) && http.is_insecure(&request.url) => {
@@ -202,7 +263,8 @@ impl Session {
             (Some(Challenge::Bearer { realm, service, scope }), credentials) => {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.endpoint.repository));
                 let realm = Realm { url: realm, service: service.unwrap_or_default(), scope };
-                self.token(response.url(), &realm, credentials).await?
+                let patience = self.transport.http.patience();
+                in_time(response.url().as_str(), patience, self.token(response.url(), &realm, credentials)).await?
             }
             (Some(Challenge::Basic), Some(Credentials { secret: Secret::Password { username, password }, .. })) => {
                 Some(Authorization::Basic { username, password })
@@ -230,7 +292,8 @@ impl Session {
         if !is_allowed {
             return Err(refused("the realm is not secure"));
         }
-        let response = self.ask_for_token(url, realm, credentials.as_ref()).await?;
+        let http = &self.transport.http;
+        let response = self.ask_for_token(url, http.reach_from(registry), realm, credentials.as_ref()).await?;
         match (response.status(), credentials) {
             // Some answer 400 to an identity token that has expired (RFC 6749, 5.2).
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST, Some(credentials)) => {
@@ -239,7 +302,7 @@ impl Session {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None) => Ok(None),
             _ => {
                 let url = response.url().clone();
-                let token = parse_token(&document(successful(response)?).await?);
+                let token = parse_token(&document(successful(response)?, http.patience()).await?);
                 let token = token.ok_or_else(|| Failure::new(&url, Reason::Token("no token".into())))?;
                 Ok(Some(Authorization::Bearer(token)))
             }
@@ -249,6 +312,7 @@ impl Session {
     async fn ask_for_token(
         &self,
         url: Url,
+        reach: Reach,
         realm: &Realm,
         credentials: Option<&Credentials>,
     ) -> Result<Response, Failure> {
@@ -262,7 +326,7 @@ impl Session {
                     ("client_id", CLIENT),
                     ("refresh_token", token),
                 ];
-                return http.post_form(&url, &fields).await;
+                return http.post_form(&url, reach, &fields).await;
             }
             Some(Secret::Password { username, password }) => {
                 Some(Authorization::Basic { username: username.clone(), password: password.clone() })
@@ -270,7 +334,7 @@ impl Session {
             None => None,
         };
         let url = token_url(url, &realm.service, &realm.scope);
-        http.get(&HttpRequest::new(url), authorization.as_ref()).await
+        http.get(&HttpRequest::new(url, reach), authorization.as_ref()).await
     }
 
     /// Who we are to this registry. Looked up once, when it first asks.
@@ -293,6 +357,10 @@ impl Session {
         Url::parse(&url).map_err(|error| Failure { url, reason: Reason::Setup(error.to_string()) })
     }
 
+    fn scheme(&self) -> &'static str {
+        self.scheme.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or("https")
+    }
+
     fn is_registry(&self, url: &Url) -> bool {
         self.url(url.scheme(), "").is_ok_and(|own| own.origin() == url.origin())
     }
@@ -311,5 +379,5 @@ struct Realm {
 
 /// Whether nobody was there, or nobody who speaks TLS.
 fn is_unreachable(failure: &Failure) -> bool {
-    matches!(failure.reason, Reason::Tls(_) | Reason::Transport(_))
+    matches!(failure.reason, Reason::Tls(_) | Reason::Transport(_) | Reason::Refused(_))
 }

@@ -1,8 +1,12 @@
 //! What can come of a request.
 
+use std::io;
 use std::time::Duration;
 
 use reqwest::Url;
+
+use super::addresses::OutOfReach;
+use super::retry::{ATTEMPTS, FEW_ATTEMPTS};
 
 /// A request that did not bring what was asked for.
 #[derive(Debug)]
@@ -43,6 +47,9 @@ pub enum Reason {
     /// No answer, or half of one.
     #[error("{0}")]
     Transport(String),
+    /// Nobody listens there.
+    #[error("cannot connect: {0}")]
+    Refused(String),
     /// The certificate cannot be verified, or what answers does not speak TLS.
     #[error("the connection is not secure: {0}")]
     Tls(String),
@@ -52,6 +59,25 @@ pub enum Reason {
     /// A redirect to nowhere, or to where no request may go.
     #[error("redirected to {0}, which is not a place to go to")]
     Redirect(String),
+    /// Where only the user may send a request.
+    #[error("sent to an address that it may not send anybody to: {0}")]
+    OutOfReach(String),
+    /// Hardly anything came.
+    #[error(
+        "only {bytes} bytes came in {seconds} s: fewer than {min_rate} a second count as a stall \
+         (create.limits.min_bytes_per_second)"
+    )]
+    TooSlow {
+        /// What came.
+        bytes: u64,
+        /// While it was waited for.
+        seconds: u64,
+        /// Bytes a second that should have come.
+        min_rate: u64,
+    },
+    /// A document took too long in all.
+    #[error("no whole answer within {0} s (create.limits.manifest_timeout_seconds)")]
+    TooLong(u64),
     /// A document larger than any should be.
     #[error("the answer is larger than any image document")]
     TooLarge,
@@ -86,8 +112,17 @@ impl Reason {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Reason::Status { status, .. } => matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
-            Reason::Transport(_) => true,
+            Reason::Transport(_) | Reason::Refused(_) | Reason::TooSlow { .. } | Reason::TooLong(_) => true,
             _ => false,
+        }
+    }
+
+    /// The most tries that may be worth it. What is slow is given up sooner, since each try takes long,
+    /// and so is a port at which nobody listens.
+    pub(super) fn attempts(&self) -> u32 {
+        match self {
+            Reason::TooSlow { .. } | Reason::TooLong(_) | Reason::Refused(_) => FEW_ATTEMPTS,
+            _ => ATTEMPTS,
         }
     }
 
@@ -103,10 +138,19 @@ impl Reason {
     /// kept.
     pub(in crate::fetcher) fn of(error: &reqwest::Error) -> Self {
         let causes = causes(error);
+        if let Some(out) = causes.iter().find_map(|cause| cause.downcast_ref::<OutOfReach>()) {
+            return Reason::OutOfReach(out.to_string());
+        }
         if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>())
             && is_insecure(tls)
         {
             return Reason::Tls(tls.to_string());
+        }
+        let is_refused = |cause: &&(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if let Some(refused) = causes.iter().find(|cause| is_refused(cause)) {
+            return Reason::Refused(refused.to_string());
         }
         let last = causes.last().map(|cause| cause.to_string());
         Reason::Transport(match last {
@@ -116,6 +160,14 @@ impl Reason {
             None => "the connection broke".to_owned(),
         })
     }
+}
+
+/// Whether the connection ended without saying so.
+pub(super) fn is_unexpected_end(error: &reqwest::Error) -> bool {
+    let is_end = |cause: &&(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+    };
+    causes(error).iter().any(is_end)
 }
 
 /// Told only where the server asks for more patience than there is.

@@ -2,70 +2,91 @@
 //!
 //! ```text
 //! mod          one request: which hosts are verified, what a redirect may do
+//! addresses    where whom the user did not name may send a request
 //! certificates authorities and client certificates of a directory
 //! failure      what can come of a request
 //! network      the thread that connections live in
+//! pace         how slow a server may be
+//! proxies      what the environment says of proxies, as far as the client does not read it
 //! retry        how often, how soon
 //! stream       a blob's bytes, resumed when the connection breaks
 //! tls          whom to believe who they are
 //! ```
 
+mod addresses;
 mod certificates;
 mod failure;
 mod network;
+mod pace;
+mod proxies;
 mod retry;
 mod stream;
 mod tls;
 
 use std::collections::HashMap;
-use std::env;
 use std::fmt;
+use std::future::Future;
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, RANGE, RETRY_AFTER};
+use flate2::read::MultiGzDecoder;
+
+use self::addresses::{Resolver, SeenZones};
+use self::pace::Pace;
+use reqwest::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, RANGE, RETRY_AFTER,
+    TRANSFER_ENCODING,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 
+pub(super) use addresses::{Reach, Zone};
 pub(super) use certificates::Certificates;
 pub(super) use failure::Failure;
 pub use failure::Reason;
 pub(super) use network::{NOT_CANCELLED, Network};
+pub use pace::Patience;
 pub(super) use retry::{ATTEMPTS, FEW_ATTEMPTS, with_retries};
 pub(super) use stream::{BlobSource, BlobStream};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a server may be silent. A download as a whole may take as long as it takes.
-const IDLE_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(30) };
 const REDIRECTS: usize = 10;
+/// Lines of a header; some gateways are talkative.
+const HEADERS: usize = 1000;
 const USER_AGENT: &str = concat!("grootfs/", env!("CARGO_PKG_VERSION"));
 /// Manifests and configurations are a few kilobytes; whatever is larger than this is not one.
 const DOCUMENT_LIMIT: usize = 8 * 1024 * 1024;
+/// How gzip begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct HttpRequest {
     pub(super) url: Url,
     /// Media types that are understood; empty for any.
-    pub(super) accept: &'static str,
+    pub(super) accept: &'static [&'static str],
     /// Bytes to leave out from the beginning.
     pub(super) offset: u64,
+    /// How far it may go. Redirects may go only where the first host itself is.
+    pub(super) reach: Reach,
     /// Entity tags of what is there already and need not be sent.
     pub(super) if_none_match: Vec<String>,
 }
 
 impl HttpRequest {
     /// Asks for anything at `url`.
-    pub(super) fn new(url: Url) -> Self {
-        HttpRequest { url, accept: "", offset: 0, if_none_match: Vec::new() }
+    pub(super) fn new(url: Url, reach: Reach) -> Self {
+        HttpRequest { url, accept: &[], offset: 0, reach, if_none_match: Vec::new() }
     }
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        if !self.accept.is_empty() {
-            headers.insert(ACCEPT, HeaderValue::from_static(self.accept));
+        // A line for each, as other clients send them: some registries read no further than the first comma.
+        for media_type in self.accept {
+            headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
         if let (true, Ok(range)) = (self.offset > 0, HeaderValue::try_from(format!("bytes={}-", self.offset))) {
             headers.insert(RANGE, range);
@@ -118,6 +139,7 @@ pub(super) struct Trust {
 struct ClientKind {
     is_insecure: bool,
     is_direct: bool,
+    reach: Reach,
     certificates: Option<PathBuf>,
 }
 
@@ -126,21 +148,33 @@ struct ClientKind {
 #[derive(Debug)]
 pub(super) struct Http {
     trust: Trust,
+    patience: Patience,
+    seen: SeenZones,
     clients: Mutex<HashMap<ClientKind, Client>>,
 }
 
 impl Http {
     /// Builds nothing yet.
-    pub(super) fn new(trust: Trust) -> Self {
+    pub(super) fn new(trust: Trust, patience: Patience) -> Self {
         // An error means that there is a provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Http { trust, clients: Mutex::default() }
+        Http { trust, patience, seen: SeenZones::default(), clients: Mutex::default() }
     }
 
     /// Whether the user named this very host and port. A name without a port means the scheme's own.
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
         let names = host_names(url);
         self.trust.insecure_hosts.iter().any(|named| names.iter().any(|name| name.eq_ignore_ascii_case(named)))
+    }
+
+    /// How slow servers may be.
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// How far a server may send its clients, by a redirect, a challenge or a manifest.
+    pub(super) fn reach_from(&self, url: &Url) -> Reach {
+        self.seen.reach_from(url)
     }
 
     /// Sends the request and follows redirects; any answer that is no redirect is a success here.
@@ -153,8 +187,9 @@ impl Http {
     ) -> Result<Response, Failure> {
         let mut url = request.url.clone();
         let mut authorization = authorization;
+        let mut reach = request.reach;
         for _ in 0..=REDIRECTS {
-            let mut builder = self.client(&url)?.get(url.clone()).headers(request.headers());
+            let mut builder = self.client(&url, reach)?.get(url.clone()).headers(request.headers());
             if let Some(authorization) = authorization {
                 builder = authorization.add_to(builder);
             }
@@ -165,17 +200,26 @@ impl Http {
                 // Once away from the registry, nobody is sent its credentials again.
                 authorization = None;
             }
+            if request.reach == Reach::Anywhere {
+                reach = self.reach_from(&request.url);
+            }
             url = next;
         }
         Err(Failure::new(&request.url, Reason::RedirectLoop))
     }
 
     /// Sends a form. What it holds may be secret, so that redirects are not followed.
-    pub(super) async fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Response, Failure> {
+    pub(super) async fn post_form(
+        &self,
+        url: &Url,
+        reach: Reach,
+        fields: &[(&str, &str)],
+    ) -> Result<Response, Failure> {
         let mut form = url.clone();
         form.query_pairs_mut().clear().extend_pairs(fields);
         let body = form.query().unwrap_or_default().to_owned();
-        let request = self.client(url)?.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request =
+            self.client(url, reach)?.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         request.body(body).send().await.map_err(|error| Failure::new(url, Reason::of(&error)))
     }
 
@@ -190,18 +234,48 @@ impl Http {
         if is_allowed { Ok(next) } else { Err(refused(&failure::shown(&next))) }
     }
 
-    fn client(&self, url: &Url) -> Result<Client, Failure> {
+    fn client(&self, url: &Url, reach: Reach) -> Result<Client, Failure> {
+        reach.check(url).map_err(|out| Failure::new(url, Reason::OutOfReach(out.to_string())))?;
         let kind = ClientKind {
             is_insecure: self.is_insecure(url),
-            is_direct: is_loopback(url) || is_excepted(url, &no_proxy()),
+            is_direct: is_loopback(url) || proxies::is_excepted(url),
+            reach,
             certificates: self.certificates_for(url),
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&kind) {
             return Ok(client.clone());
         }
-        let client = build(&kind, self.trust.identity).map_err(|reason| Failure::new(url, reason))?;
+        let client = self.build(&kind).map_err(|reason| Failure::new(url, reason))?;
         Ok(clients.entry(kind).or_insert(client).clone())
+    }
+
+    /// No automatic decompression: digests are of the bytes as they are sent. The proxies are those of the environment,
+    /// but for this machine itself, which no proxy is asked for by the programs that the variables were made for.
+    fn build(&self, kind: &ClientKind) -> Result<Client, Reason> {
+        let proxies = proxies::names();
+        let resolver = Resolver { reach: kind.reach, seen: self.seen.clone(), proxies };
+        let mut builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .dns_resolver(Arc::new(resolver))
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_max_headers(HEADERS);
+        if let Some(timeout) = self.patience.stall_timeout {
+            builder = builder.read_timeout(timeout);
+        }
+        if kind.is_direct {
+            builder = builder.no_proxy();
+        }
+        builder = if kind.is_insecure {
+            builder.tls_danger_accept_invalid_certs(true)
+        } else {
+            let read = kind.certificates.as_deref().map_or_else(|| Ok(Certificates::default()), Certificates::read);
+            let certificates = read.map_err(|error| Reason::Setup(error.to_string()))?;
+            builder.tls_backend_preconfigured(tls::config(certificates, self.trust.identity)?)
+        };
+        builder.build().map_err(|error| Reason::Setup(setup_message(&error)))
     }
 
     fn certificates_for(&self, url: &Url) -> Option<PathBuf> {
@@ -223,38 +297,6 @@ fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn no_proxy() -> String {
-    env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default()
-}
-
-/// Whether `NO_PROXY` has an entry for this URL of a kind that the client does not know: `*` for addresses too, or
-/// `host:port`. The client knows names, domains, addresses and blocks of them.
-fn is_excepted(url: &Url, no_proxy: &str) -> bool {
-    let names = host_names(url);
-    no_proxy.split(',').map(str::trim).any(|entry| entry == "*" || names.iter().any(|name| name == entry))
-}
-
-/// No automatic decompression: digests are of the bytes as they are sent. The proxies are those of the environment, but
-/// for this machine itself, which no proxy is asked for by the programs that the variables were made for.
-fn build(kind: &ClientKind, identity: usize) -> Result<Client, Reason> {
-    let mut builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .redirect(Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(IDLE_TIMEOUT);
-    if kind.is_direct {
-        builder = builder.no_proxy();
-    }
-    builder = if kind.is_insecure {
-        builder.tls_danger_accept_invalid_certs(true)
-    } else {
-        let read = kind.certificates.as_deref().map_or_else(|| Ok(Certificates::default()), Certificates::read);
-        let certificates = read.map_err(|error| Reason::Setup(error.to_string()))?;
-        builder.tls_backend_preconfigured(tls::config(certificates, identity)?)
-    };
-    builder.build().map_err(|error| Reason::Setup(setup_message(&error)))
 }
 
 fn setup_message(error: &reqwest::Error) -> String {
@@ -283,17 +325,52 @@ pub(super) fn successful(response: Response) -> Result<Response, Failure> {
     Err(Failure::new(response.url(), Reason::Status { status: response.status(), retry_after }))
 }
 
-/// The whole body of an answer that is a document.
-pub(super) async fn document(mut response: Response) -> Result<Vec<u8>, Failure> {
+/// The whole body of an answer that is a document. Some gateways compress it unasked; no document begins like that.
+pub(super) async fn document(mut response: Response, patience: Patience) -> Result<Vec<u8>, Failure> {
     let url = response.url().clone();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::new(&url, Reason::of(&error)))? {
+    let failed = |reason| Failure::new(&url, reason);
+    let (mut body, mut pace) = (Vec::new(), Pace::new(patience));
+    loop {
+        let begin = Instant::now();
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) if is_unannounced_end(&response, &error) => break,
+            Err(error) => return Err(failed(Reason::of(&error))),
+        };
+        pace.add(chunk.len(), begin).map_err(failed)?;
         if body.len() + chunk.len() > DOCUMENT_LIMIT {
-            return Err(Failure::new(&url, Reason::TooLarge));
+            return Err(failed(Reason::TooLarge));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    if body.starts_with(&GZIP) { inflated(&body).map_err(failed) } else { Ok(body) }
+}
+
+fn inflated(body: &[u8]) -> Result<Vec<u8>, Reason> {
+    let mut document = Vec::new();
+    let read = MultiGzDecoder::new(body).take(DOCUMENT_LIMIT as u64 + 1).read_to_end(&mut document);
+    read.map_err(|error| Reason::ManifestOrIndex(format!("it is compressed, and cannot be read: {error}")))?;
+    if document.len() > DOCUMENT_LIMIT { Err(Reason::TooLarge) } else { Ok(document) }
+}
+
+/// Whether the connection ended where nothing said how long the body is, so that its end is the body's. Over TLS the end
+/// should be announced; some servers do not. A body that was cut short has another digest, or is no JSON.
+fn is_unannounced_end(response: &Response, error: &reqwest::Error) -> bool {
+    let headers = response.headers();
+    let is_framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    !is_framed && failure::is_unexpected_end(error)
+}
+
+/// Has a document, headers, redirects and all, come in time. `url` is what is asked for.
+pub(super) async fn in_time<T>(
+    url: &str,
+    patience: Patience,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = patience.manifest_timeout else { return work.await };
+    let too_long = |_| Failure { url: url.to_owned(), reason: Reason::TooLong(limit.as_secs()) };
+    tokio::time::timeout(limit, work).await.map_err(too_long)?
 }
 
 #[cfg(test)]
@@ -302,7 +379,7 @@ mod tests {
 
     fn http(insecure: &[&str]) -> Http {
         let insecure_hosts = insecure.iter().map(|host| (*host).to_owned()).collect();
-        Http::new(Trust { insecure_hosts, ..Trust::default() })
+        Http::new(Trust { insecure_hosts, ..Trust::default() }, Patience::default())
     }
 
     #[test]
@@ -344,18 +421,11 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_from_proxies() {
-        let is = |list: &str| is_excepted(&Url::parse("http://192.0.2.1:5000/v2/").unwrap(), list);
-        assert!(is("*") && is("a.example, *") && is("192.0.2.1:5000"));
-        assert!(!is("") && !is("192.0.2.1:5001") && !is("*.example"));
-    }
-
-    #[test]
     fn a_host_with_a_directory_of_certificates_gets_them() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("a.example:5000")).unwrap();
         let certificates_by_host = vec!["/no/such/directory".into(), directory.path().to_owned()];
-        let http = Http::new(Trust { certificates_by_host, ..Trust::default() });
+        let http = Http::new(Trust { certificates_by_host, ..Trust::default() }, Patience::default());
         let certificates = |url: &str| http.certificates_for(&Url::parse(url).unwrap());
         assert_eq!(certificates("https://a.example:5000/"), Some(directory.path().join("a.example:5000")));
         assert_eq!(certificates("https://a.example/"), None);

@@ -37,7 +37,7 @@ pub(in crate::fetcher) fn with_retries<T, F: Future<Output = Result<T, Failure>>
         };
         failures += 1;
         let pause = match pause(failures, &failure.reason) {
-            Some(pause) if failures < attempts => pause,
+            Some(pause) if failures < attempts.min(failure.reason.attempts()) => pause,
             _ => return Err(failure),
         };
         tracing::info!(url = failure.url, reason = %failure.reason, failures, "retrying");

@@ -3,14 +3,17 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 
 use super::failure::{Failure, Reason, shown};
+use super::is_unannounced_end;
 use super::network::Network;
-use super::retry::{self, ATTEMPTS};
+use super::pace::{Pace, Patience};
+use super::retry;
 
 /// A connection that brought this much was worth making: the count of failures starts anew.
 const PROGRESS: u64 = 1024 * 1024;
@@ -48,6 +51,9 @@ pub(in crate::fetcher) struct BlobStream<'a, S> {
     /// Where the current connection began.
     resumed_at: u64,
     failures: u32,
+    patience: Patience,
+    /// Of the current connection.
+    pace: Pace,
 }
 
 impl<'a, S: BlobSource> BlobStream<'a, S> {
@@ -56,27 +62,49 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         mut source: S,
         network: Arc<Network>,
         size: Option<u64>,
+        patience: Patience,
         cancel: &'a AtomicBool,
     ) -> Result<Self, S::Error> {
         let response = source.ask(0)?;
         let (chunk, position, skip, resumed_at, failures) = (Bytes::new(), 0, 0, 0, 0);
-        Ok(BlobStream { source, network, cancel, size, response, chunk, position, skip, resumed_at, failures })
+        let pace = Pace::new(patience);
+        Ok(BlobStream {
+            source,
+            network,
+            cancel,
+            size,
+            response,
+            chunk,
+            position,
+            skip,
+            resumed_at,
+            failures,
+            patience,
+            pace,
+        })
     }
 
     /// Receives something to read. `false` at the end.
     fn receive(&mut self) -> Result<bool, S::Error> {
         loop {
+            let begin = Instant::now();
             let received = self.network.wait(self.cancel, self.response.chunk());
+            let is_end = matches!(&received, Ok(Err(error)) if is_unannounced_end(&self.response, error));
             match received.map(|received| received.map_err(|error| Reason::of(&error))) {
                 Ok(Ok(None)) => return Ok(false),
                 Ok(Ok(Some(chunk))) => {
+                    let pace = self.pace.add(chunk.len(), begin);
                     self.accept(chunk);
+                    if let Some(reason) = pace.err().filter(|_| self.size != Some(self.position)) {
+                        self.resume(reason)?;
+                    }
                     if self.chunk.has_remaining() {
                         return Ok(true);
                     }
                 }
                 // The end of a chunked body may be lost when all of the blob is here.
                 Ok(Err(_)) if self.size == Some(self.position) => return Ok(false),
+                Ok(Err(_)) if is_end && self.size.is_none() => return Ok(false),
                 Ok(Err(reason)) => self.resume(reason)?,
                 Err(cancelled) => return Err(self.error(cancelled)),
             }
@@ -98,7 +126,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         self.failures += 1;
         tracing::info!(url = shown(self.response.url()), position = self.position, %reason, "resuming");
         match retry::pause(self.failures, &reason) {
-            Some(pause) if self.failures < ATTEMPTS => {
+            Some(pause) if self.failures < reason.attempts() => {
                 self.network.pause(self.cancel, pause).map_err(|cancelled| self.error(cancelled))?;
             }
             _ => self.disable(reason)?,
@@ -110,6 +138,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         loop {
             self.response = self.source.ask(self.position)?;
             self.resumed_at = self.position;
+            self.pace = Pace::new(self.patience);
             match skip(&self.response, self.position) {
                 Ok(skip) => {
                     self.skip = skip;
@@ -160,7 +189,7 @@ mod tests {
 
     use reqwest::Url;
 
-    use super::super::{Http, HttpRequest, NOT_CANCELLED, Trust, successful};
+    use super::super::{Http, HttpRequest, NOT_CANCELLED, Reach, Trust, successful};
     use super::*;
 
     const LENGTH: usize = 1000;
@@ -176,7 +205,7 @@ mod tests {
         type Error = Reason;
 
         fn ask(&mut self, offset: u64) -> Result<Response, Reason> {
-            let request = HttpRequest { offset, ..HttpRequest::new(self.url.clone()) };
+            let request = HttpRequest { offset, ..HttpRequest::new(self.url.clone(), Reach::Anywhere) };
             let asked =
                 self.network.wait(&NOT_CANCELLED, async { successful(self.http.get(&request, None).await?) })?;
             asked.map_err(|failure| failure.reason)
@@ -194,7 +223,7 @@ mod tests {
     fn place(listener: &TcpListener) -> Place {
         let url = format!("http://{}/blob", listener.local_addr().unwrap());
         let network = Arc::new(Network::start().unwrap());
-        Place { network, http: Http::new(Trust::default()), url: Url::parse(&url).unwrap() }
+        Place { network, http: Http::new(Trust::default(), Patience::default()), url: Url::parse(&url).unwrap() }
     }
 
     fn head(stream: &mut TcpStream) -> String {
@@ -230,7 +259,7 @@ mod tests {
         let server = thread::spawn(move || serve(&listener));
         let network = Arc::clone(&place.network);
         let mut bytes = Vec::new();
-        let stream = BlobStream::open(place, network, Some(LENGTH as u64), &NOT_CANCELLED);
+        let stream = BlobStream::open(place, network, Some(LENGTH as u64), Patience::default(), &NOT_CANCELLED);
         stream.unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, [[1; LENGTH / 2], [2; LENGTH / 2]].concat());
         server.join().unwrap();
