@@ -101,3 +101,18 @@ fn other_commands_leave_nothing_running() {
         support::wait_for("the end of everything", || !ended.is_something_left_running());
     }
 }
+
+/// What a command opens itself must not become its standard error.
+#[test]
+fn a_command_without_standard_error_logs_nowhere() {
+    let store = TempStore::new();
+    let create = store.command(["--log-level", "debug", "create", &small_image(&store.beside("image")), "x"]);
+    let mut closed = std::process::Command::new("sh");
+    closed.args(["-c", r#"exec "$0" "$@" <&- >/dev/null 2>&-"#]).arg(create.get_program()).args(create.get_args());
+    assert!(closed.status().unwrap().success());
+    for file in ["locks/global-groot-lock.lock", "meta/dependencies/image:x.json", "images/x/image_info"] {
+        let content = fs::read_to_string(store.path().join(file)).unwrap();
+        assert!(!content.contains("groot-creating"), "{file}: {content}");
+    }
+    store.stats("x");
+}

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -27,12 +26,12 @@ impl Failure {
     }
 
     /// Prints the message and turns the rest into the program's status.
-    pub fn report(&self) -> ExitCode {
+    pub fn report(&self) -> i32 {
         if !self.message.is_empty() {
             // A failure to tell of the failure can be told nowhere.
             let _ = output::line(&self.to_string());
         }
-        ExitCode::from(self.exit_code)
+        i32::from(self.exit_code)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use crate::observe::Metrics;
 use crate::observe::metrics::Size;
-use crate::store::{Error, Store};
+use crate::store::{Error, Store, StoreSizes};
 
 /// Notes how large the layers are, by whether an image needs them.
 pub(super) fn layers(store: &Store, metrics: &Metrics) {
     note(metrics, || {
-        let layers = store.layer_sizes()?;
+        let layers = store.sizes()?.layers;
         Ok(vec![(Size::UnusedLayers, layers.unused), (Size::UsedLayers, layers.used)])
     });
 }
@@ -20,13 +20,13 @@ pub(super) fn space(store: &Store, metrics: &Metrics) {
 /// Notes everything about a store that has a new image.
 pub(super) fn all(store: &Store, metrics: &Metrics) {
     note(metrics, || {
-        let (layers, used) = (store.layer_sizes()?, store.space()?.used);
+        let (StoreSizes { layers, committed_quota }, used) = (store.sizes()?, store.space()?.used);
         Ok(vec![
             (Size::StoreUsage, used),
             (Size::UnusedLayers, layers.unused),
             (Size::UsedLayers, layers.used),
             (Size::DownloadedLayers, layers.used.saturating_add(layers.unused)),
-            (Size::CommittedQuota, store.committed_quota()?),
+            (Size::CommittedQuota, committed_quota),
             (Size::UsedBackingStore, used),
         ])
     });

@@ -12,6 +12,7 @@ use super::metadata::{self, INDEX_DEPTH, choose_by_platform, parse};
 use super::remote::{self, RemoteError, RemoteLayers};
 use super::{Error, Options};
 use crate::image::{Descriptor, Image, Layer, ManifestOrIndex, REFERENCE_NAME_ANNOTATION};
+use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
@@ -143,11 +144,12 @@ fn one(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
 fn read_document(path: &Path) -> Result<Vec<u8>, PathError> {
     // A FIFO that nobody writes to must not stall the look at what it is.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).on("open", path)?;
-    if !file.metadata().on("stat", path)?.is_file() {
+    let metadata = file.metadata().on("stat", path)?;
+    if !metadata.is_file() {
         return Err(PathError::new("read", path, std::io::Error::other("not a regular file")));
     }
-    let mut bytes = Vec::new();
-    file.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes).on("read", path)?;
+    let length = metadata.len().min(DOCUMENT_LIMIT);
+    let bytes = files::read_whole(file.take(DOCUMENT_LIMIT + 1), length).on("read", path)?;
     if bytes.len() as u64 > DOCUMENT_LIMIT {
         return Err(PathError::new("read", path, std::io::Error::other("larger than any image document")));
     }

@@ -67,6 +67,8 @@ impl Store {
                 totals::with_added(&self.layout, id.as_str(), &deleting, put_back)?;
                 return Err(Error::DeleteImage(error));
             }
+            self.driver.remove_image(&self.layout, &deleting).map_err(Error::DeleteImage)?;
+            return removal::forget_layers(self, id);
         }
         removal::discard_staging(self, id)
     }

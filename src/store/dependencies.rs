@@ -3,8 +3,6 @@
 //! `meta/dependencies/image:<id>.json` holds a bare JSON array of chain ids, bottom first. It is written before the
 //! image's first layer is looked for and removed after the image is gone, so whatever a record names is in use.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::image::ChainId;
@@ -12,6 +10,9 @@ use crate::layout::Layout;
 use crate::redact;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
+
+/// Bytes of the largest record that is read: some ten thousand layers.
+const LARGEST: u64 = 1 << 20;
 
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +62,8 @@ pub(super) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
 
 /// The same of a record somewhere else; `None` if there is none.
 pub(super) fn read_at(path: &Path) -> Result<Option<Vec<String>>, Error> {
-    match fs::read(path) {
-        Ok(content) => serde_json::from_slice(&content).map_err(|e| Error::Damaged(path.to_owned(), e.to_string())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(PathError::new("open", path, e).into()),
-    }
+    let Some((content, _)) = files::read_up_to(LARGEST, path)? else { return Ok(None) };
+    serde_json::from_slice(&content).map_err(|e| Error::Damaged(path.to_owned(), e.to_string()))
 }
 
 /// Ids of all images that have a record, finished or not.
@@ -84,6 +82,8 @@ fn file_stem(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn store() -> (tempfile::TempDir, Layout) {

@@ -16,14 +16,33 @@ pub struct LayerSizes {
     pub unused: u64,
 }
 
+/// Sizes of everything in a store, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreSizes {
+    /// Its layers; where they are another store's, all of that one's.
+    pub layers: LayerSizes,
+    /// Sum of the limits of all images.
+    pub committed_quota: u64,
+}
+
 impl Store {
-    /// How large the layers are, by whether an image needs them; where they are another store's, all of that.
-    pub fn layer_sizes(&self) -> Result<LayerSizes, Error> {
+    /// What all images and layers come to.
+    pub fn sizes(&self) -> Result<StoreSizes, Error> {
         self.check_initialised()?;
-        if let Some(layer_store) = self.layer_store()? {
-            return layer_store.store.layer_sizes();
-        }
         let totals = Totals::of(self)?;
+        let layers = match self.layer_store()? {
+            Some(layer_store) => layer_store.store.sizes()?.layers,
+            None => self.layer_sizes(&totals)?,
+        };
+        Ok(StoreSizes { layers, committed_quota: totals.committed })
+    }
+
+    /// Sum of the limits of all images, at a cost that does not grow with their number.
+    pub fn committed_quota(&self) -> Result<u64, Error> {
+        Ok(Totals::of(self)?.committed)
+    }
+
+    fn layer_sizes(&self, totals: &Totals) -> Result<LayerSizes, Error> {
         let others: HashSet<String> = if totals.knows_all_layers() {
             self.registered_layers()?.into_iter().collect()
         } else {
@@ -52,10 +71,5 @@ impl Store {
     /// The filesystem that the store is on.
     pub fn space(&self) -> Result<Space, PathError> {
         space_of(self.layout.root())
-    }
-
-    /// Sum of the limits of all images, at a cost that does not grow with their number.
-    pub fn committed_quota(&self) -> Result<u64, Error> {
-        Ok(Totals::of(self)?.committed)
     }
 }

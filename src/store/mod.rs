@@ -60,6 +60,7 @@ mod volumes;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use create::{CleanFirst, CreateRequest, Created};
 pub use delete::Deleted;
@@ -67,7 +68,7 @@ pub use durability::flush;
 pub use garbage::Cleaned;
 pub use id::{ImageId, ImageSelector};
 pub use init::InitRequest;
-pub use measure::LayerSizes;
+pub use measure::{LayerSizes, StoreSizes};
 pub use mounting::Remounted;
 
 use crate::driver::{self, Driver, Usage};
@@ -328,12 +329,14 @@ pub struct Store {
     layout: Layout,
     driver: Box<dyn Driver>,
     caller: Caller,
+    /// Set once the store was found to be initialised.
+    is_checked: OnceLock<()>,
 }
 
 impl Store {
     /// Names a store; nothing is looked at yet.
     pub fn new(path: &Path, driver: Box<dyn Driver>, caller: Caller) -> Result<Self, Error> {
-        Ok(Store { layout: Layout::new(absolute(path)?), driver, caller })
+        Ok(Store { layout: Layout::new(absolute(path)?), driver, caller, is_checked: OnceLock::new() })
     }
 
     /// The store's paths.
@@ -341,12 +344,17 @@ impl Store {
         &self.layout
     }
 
-    /// Checks that the store has been initialised, for a driver of its kind.
+    /// Checks that the store has been initialised, for a driver of its kind. Looks only once.
     pub fn check_initialised(&self) -> Result<(), Error> {
+        if self.is_checked.get().is_some() {
+            return Ok(());
+        }
         if !self.is_initialised()? {
             return Err(Error::NotInitialised);
         }
-        Ok(self.driver.validate(self.layout.root())?)
+        self.driver.validate(self.layout.root())?;
+        let _ = self.is_checked.set(());
+        Ok(())
     }
 
     /// Whom to give what is made in a store with these mappings. Root alone makes things that are not its own.

@@ -6,12 +6,14 @@ use crate::sys::files;
 /// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
 pub(super) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
     for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
-        if files::exists(&path)? && !files::is_directory(&path)? {
+        match files::file_type(&path)? {
+            None => {}
+            Some(found) if found.is_dir() => {
+                store.driver.unmount_image(&path, &path).map_err(Error::DeleteImage)?;
+                store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
+            }
             // No image, and none of this program's making: a link may lead to somebody else's.
-            files::remove_if_there(&path)?;
-        } else if files::exists(&path)? {
-            store.driver.unmount_image(&path, &path).map_err(Error::DeleteImage)?;
-            store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
+            Some(_) => files::remove_if_there(&path)?,
         }
     }
     Ok(files::remove_if_there(&store.layout.recording(id.as_str()))?)
@@ -24,6 +26,11 @@ pub(super) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), Error> 
     if files::exists(&store.layout.image(id.as_str()))? {
         return Ok(());
     }
+    forget_layers(store, id)
+}
+
+/// Forgets which layers an image needs that is gone. The caller holds its lock.
+pub(super) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), Error> {
     if let Some(layer_store) = store.layer_store()? {
         layer_store.release(id)?;
     }

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -234,6 +234,8 @@ pub(super) fn forget(layout: &Layout) {
 /// The file, locked.
 struct TotalsFile<'a> {
     file: File,
+    /// Its length when it was opened.
+    length: u64,
     layout: &'a Layout,
 }
 
@@ -243,7 +245,7 @@ impl<'a> TotalsFile<'a> {
         // It may be removed between being opened and being locked.
         for _ in 0..3 {
             match Self::open_once(layout, create) {
-                Ok(Some(file)) => return Some(TotalsFile { file, layout }),
+                Ok(Some((file, length))) => return Some(TotalsFile { file, length, layout }),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
                 Err(error) => {
@@ -257,7 +259,7 @@ impl<'a> TotalsFile<'a> {
         None
     }
 
-    fn open_once(layout: &Layout, create: bool) -> Result<Option<File>, PathError> {
+    fn open_once(layout: &Layout, create: bool) -> Result<Option<(File, u64)>, PathError> {
         let path = layout.totals_file();
         let mut options = File::options();
         options.read(true).write(true).create(create).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -269,14 +271,12 @@ impl<'a> TotalsFile<'a> {
         if !stat.is_file() || stat.len() > LARGEST {
             return Err(PathError::new("read", &path, io::Error::other("it is no file of totals")));
         }
-        Ok((stat.nlink() > 0).then_some(file))
+        Ok((stat.nlink() > 0).then_some((file, stat.len())))
     }
 
     /// What is in the file, if it is whole.
     fn read(&self) -> Option<Totals> {
-        let mut content = Vec::with_capacity(4 << 10);
-        (&self.file).take(LARGEST).read_to_end(&mut content).ok()?;
-        serde_json::from_slice(&content).ok()
+        serde_json::from_slice(&files::read_whole((&self.file).take(LARGEST), self.length).ok()?).ok()
     }
 
     fn recompute(&self, store: &Store) -> Result<Totals, Error> {

@@ -18,6 +18,8 @@ use crate::sys::random::random_number;
 use crate::unpacker::{Finished, LeftOut};
 
 const CONDEMNED: &str = "gc.";
+/// What a layer left out can make its record long.
+const LARGEST_RECORD: u64 = 16 << 20;
 const INCOMPLETE: &str = "-incomplete-";
 
 /// Most bytes of names of left out entries that are kept for a layer: more than the devices of any root filesystem take.
@@ -208,12 +210,8 @@ pub(super) fn left_out(layout: &Layout, layers: &[Layer]) -> Result<LeftOut, Pat
 
 /// `None` also for a record that a power cut emptied.
 fn read_record(layout: &Layout, name: &str) -> Result<Option<VolumeRecord>, PathError> {
-    let path = layout.volume_size(name);
-    match fs::read(&path) {
-        Ok(content) => Ok(serde_json::from_slice(&content).ok()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(PathError::new("open", path, e)),
-    }
+    let content = files::read_up_to(LARGEST_RECORD, &layout.volume_size(name))?;
+    Ok(content.and_then(|(content, _)| serde_json::from_slice(&content).ok()))
 }
 
 /// Bytes of the contents of all files that a layer brought.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 /// What the kernel lets this process do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +17,21 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The caller of this process.
+    /// The caller of this process. Whoever is root stays so; a user may enter a namespace.
     pub fn of_process() -> Self {
-        match (rustix::process::geteuid().is_root(), is_in_first_namespace()) {
+        static IS_ROOT: OnceLock<()> = OnceLock::new();
+        if IS_ROOT.get().is_some() {
+            return Caller::Root;
+        }
+        let caller = match (rustix::process::geteuid().is_root(), is_in_first_namespace()) {
             (true, true) => Caller::Root,
             (true, false) => Caller::MappedUser,
             (false, _) => Caller::User,
+        };
+        if caller == Caller::Root {
+            let _ = IS_ROOT.set(());
         }
+        caller
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat2, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, openat2, readlinkat, statat};
 use rustix::io::Errno;
 
 /// How often an `openat2` that raced with a rename elsewhere in the filesystem is tried again.
@@ -57,13 +58,15 @@ pub fn read_link(directory: impl AsFd, name: &OsStr) -> io::Result<OsString> {
     Ok(OsStr::from_bytes(text.as_bytes()).to_owned())
 }
 
-/// The names in `directory`, without `.` and `..`, in the filesystem's order.
+/// The names in `directory`, freshly opened for reading, without `.` and `..`, in the filesystem's order.
 ///
 /// # Errors
-/// Those of openat(2) and getdents(2).
+/// Those of getdents(2).
 pub fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name != "." && name != ".." {

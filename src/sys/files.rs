@@ -1,7 +1,7 @@
 //! Small files and directories, with errors that name their path.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -58,9 +58,21 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<(Vec<u8>, u32)>, Pat
     if !metadata.is_file() || metadata.len() > limit {
         return Err(PathError::new("read", path, io::Error::other("it is no small file")));
     }
-    let mut content = Vec::new();
-    file.take(limit).read_to_end(&mut content).on("read", path)?;
+    let content = read_whole(file.take(limit), metadata.len()).on("read", path)?;
     Ok(Some((content, metadata.uid())))
+}
+
+/// Reads to the end what is `length` bytes long as far as is known. Where that is right, one call does: room for one more
+/// byte shows that there is none.
+pub fn read_whole(mut source: impl Read, length: u64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let mut content = vec![0; length + 1];
+    let count = source.read(&mut content)?;
+    content.truncate(count);
+    if count != length {
+        source.read_to_end(&mut content)?;
+    }
+    Ok(content)
 }
 
 /// Removes a file that may be gone already.
@@ -88,22 +100,23 @@ pub fn settle_directory(path: &Path, mode: u32, owner: Owner) -> Result<(), Path
     directory.set_permissions(Permissions::from_mode(mode)).on("chmod", path)
 }
 
-/// Whether there is a directory at `path` itself: a link to one is none.
-pub fn is_directory(path: &Path) -> Result<bool, PathError> {
+/// What there is at `path` itself; `None` if nothing.
+pub fn file_type(path: &Path) -> Result<Option<FileType>, PathError> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(metadata.is_dir()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(metadata) => Ok(Some(metadata.file_type())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(PathError::new("stat", path, e)),
     }
 }
 
+/// Whether there is a directory at `path` itself: a link to one is none.
+pub fn is_directory(path: &Path) -> Result<bool, PathError> {
+    Ok(file_type(path)?.is_some_and(|found| found.is_dir()))
+}
+
 /// Whether there is anything at `path`, a dangling symbolic link included.
 pub fn exists(path: &Path) -> Result<bool, PathError> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(PathError::new("stat", path, e)),
-    }
+    Ok(file_type(path)?.is_some())
 }
 
 /// Names of all entries of a directory that exists. A link to one is not followed.

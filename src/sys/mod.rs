@@ -20,6 +20,7 @@ pub mod random;
 pub mod remove_tree;
 pub mod signals;
 pub mod space;
+pub mod start;
 pub mod stdout;
 pub mod subordinate_ids;
 pub mod userns;

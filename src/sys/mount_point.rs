@@ -37,7 +37,12 @@ fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// The mount points below `path` in this mount namespace, relative to it (proc_pid_mountinfo(5), field 5).
+///
+/// The table of all mounts, which may be thousands, is read only where there may be one.
 pub fn below(path: &Path) -> Result<Vec<PathBuf>, PathError> {
+    if !may_have_children(path) {
+        return Ok(Vec::new());
+    }
     // Mount points have no links in their paths.
     let path = &fs::canonicalize(path).on("resolve", path)?;
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
@@ -47,6 +52,30 @@ pub fn below(path: &Path) -> Result<Vec<PathBuf>, PathError> {
         point.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty()).map(Path::to_owned)
     });
     Ok(below.collect())
+}
+
+/// Whether anything is mounted on a place in the mount that `path` is in. It may be where the kernel cannot tell
+/// (listmount(2), kernel 6.8).
+fn may_have_children(path: &Path) -> bool {
+    // `STATX_MNT_ID_UNIQUE` and `struct mnt_id_req` of <linux/mount.h>.
+    const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    const SYS_LISTMOUNT: libc::c_long = 458;
+    #[repr(C)]
+    struct MntIdReq {
+        size: u32,
+        spare: u32,
+        mnt_id: u64,
+        param: u64,
+    }
+    let Ok(status) = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, MNT_ID_UNIQUE) else { return true };
+    if status.stx_mask & MNT_ID_UNIQUE.bits() == 0 {
+        return true;
+    }
+    let request = MntIdReq { size: size_of::<MntIdReq>() as u32, spare: 0, mnt_id: status.stx_mnt_id, param: 0 };
+    let mut first = 0_u64;
+    // SAFETY: the kernel reads `request`, whose size is in it, and writes at most the one number that there is room for.
+    let count = unsafe { libc::syscall(SYS_LISTMOUNT, &raw const request, &raw mut first, 1_usize, 0_u32) };
+    count != 0
 }
 
 /// Spaces, tabs, newlines and backslashes stand as three octal digits behind a backslash.
@@ -83,6 +112,12 @@ mod tests {
         assert_eq!(options("/s/x"), "rw,two");
         assert_eq!(options("/s/d e"), "rw,three");
         assert_eq!(options("/sx"), "rw");
+    }
+
+    #[test]
+    fn the_root_has_something_mounted_in_it() {
+        assert!(may_have_children(Path::new("/")));
+        assert!(!below(Path::new("/")).unwrap().is_empty());
     }
 
     #[test]

@@ -17,20 +17,33 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::descriptors;
 use super::path_error::{OnPath, PathError};
+use super::{descriptors, dirfd};
 
 /// Removes `path` and everything below it. A path that does not exist is no error.
 pub fn remove_tree(path: &Path) -> Result<(), PathError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(PathError::new("remove", path, io::Error::from(io::ErrorKind::InvalidInput)));
     };
-    let flags = if descriptors::is_name(parent) { DIRECTORY - OFlags::NOFOLLOW } else { DIRECTORY };
-    match openat(rustix::fs::CWD, parent, flags, Mode::empty()) {
+    match open(parent) {
         Err(Errno::NOENT) => Ok(()),
         Err(e) => Err(PathError::new("open", parent, e)),
         Ok(parent) => remove(parent.as_fd(), name, path),
     }
+}
+
+fn open(directory: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = if descriptors::is_name(directory) { DIRECTORY - OFlags::NOFOLLOW } else { DIRECTORY };
+    openat(rustix::fs::CWD, directory, flags, Mode::empty())
+}
+
+/// Removes everything in the directory `path`, which exists and stays.
+pub fn remove_all_in(path: &Path) -> Result<(), PathError> {
+    let directory = open(path).on("open", path)?;
+    for name in dirfd::names(&directory).on("read", path)? {
+        remove(directory.as_fd(), &name, &path.join(&name))?;
+    }
+    Ok(())
 }
 
 /// Removes the entry `name` of `parent` and everything below it. An entry that does not exist is no error.

@@ -34,7 +34,7 @@ use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::sys::remove_tree::remove_tree;
+use crate::sys::remove_tree::{remove_all_in, remove_tree};
 use crate::unpacker::WhiteoutFormat;
 
 pub use filesystem::XfsError;
@@ -273,9 +273,7 @@ fn raise(limit: u64, by: u64) -> u64 {
 
 fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
     let project = own_project(image)?;
-    for name in files::entry_names(image)? {
-        remove_tree(&image.join(name))?;
-    }
+    remove_all_in(image)?;
     if let Some(project) = project {
         quota::release(layout, project)?;
     }
