@@ -127,6 +127,7 @@ fn layer(descriptor: Descriptor, diff_id: &str, chain_id: ChainId) -> Result<Lay
         size: descriptor.known_size(),
         diff_id: Some(diff_id.to_owned()),
         chain_id,
+        source: None,
         base_directory: descriptor.base_directory().map(PathBuf::from),
         is_foreign: is_foreign_media_type(&descriptor.media_type),
         blob_id: descriptor.digest,

@@ -229,7 +229,7 @@ impl Fetcher {
         }
         let stream = match &self.source {
             Source::Oci(layout) => layout.open(layer, cancel),
-            Source::Tar(tar) => tar.open(),
+            Source::Tar(tar) => tar.open(layer),
             Source::Docker(registry) => registry.open(layer, cancel),
         }?;
         Ok(match &self.observer {

@@ -183,6 +183,7 @@ mod tests {
             size: None,
             diff_id: None,
             chain_id: ChainId::of_text(b""),
+            source: None,
             urls: urls.map(str::to_owned).to_vec(),
             is_foreign: false,
             base_directory: None,

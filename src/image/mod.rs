@@ -9,6 +9,8 @@ mod reference;
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use chain_id::{ChainId, InvalidChainId, chain_ids};
 pub use config::{ImageConfig, parse_config};
 pub use docker_reference::{DockerReference, is_sha256};
@@ -43,12 +45,34 @@ pub struct Layer {
     pub diff_id: Option<String>,
     /// Name of the unpacked layer in the store.
     pub chain_id: ChainId,
+    /// The file that the layer is made of, where no digest tells what is in it.
+    pub source: Option<FileIdentity>,
     /// Places to fetch the blob from instead of the image's own source.
     pub urls: Vec<String>,
     /// Whether the media type says that the image's own source may not have the blob.
     pub is_foreign: bool,
     /// Directory of the image below which the layer's entries belong.
     pub base_directory: Option<PathBuf>,
+}
+
+/// What tells a file from another one that takes its path and its time of modification.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FileIdentity {
+    /// Bytes.
+    pub size: u64,
+    /// Number of the inode.
+    pub inode: u64,
+    /// Time of the last change of content or attributes: seconds, nanoseconds.
+    pub changed: (i64, i64),
+}
+
+impl Layer {
+    /// The name that the layer has where another file's layer has its usual one.
+    pub fn chain_id_of_source(&self) -> Option<ChainId> {
+        let FileIdentity { size, inode, changed: (seconds, nanoseconds) } = self.source?;
+        Some(ChainId::of_text(format!("{} {size} {inode} {seconds}.{nanoseconds:09}", self.chain_id).as_bytes()))
+    }
 }
 
 impl Image {

@@ -19,7 +19,7 @@ use rustix::process::geteuid;
 use super::image_volumes::{ImageVolumes, Place};
 use super::layers::{self, PullOptions};
 use super::shared::LayerStore;
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal, totals};
+use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal, totals, volumes};
 use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
@@ -104,7 +104,9 @@ impl Store {
                 layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout),
             ),
         };
-        let image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.cache))?;
+        let mut image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.cache))?;
+        let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
+        volumes::name_by_source(&layers_in.layout, &mut image.layers)?;
         self.check_image(&image, request)?;
         let volumes = ImageVolumes::of(if request.ignore_volumes { &[] } else { &image.volumes })?;
 

@@ -48,8 +48,10 @@ pub(super) struct PullOptions<'a> {
 /// The caller has written the image's record and holds the claims lock: what is found here stays.
 pub(super) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
     let unflushed = durability::UnflushedLayers::read(layout)?;
-    let is_usable =
-        |layer: &Layer| Ok(!unflushed.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?);
+    let is_usable = |layer: &Layer| {
+        let is_whole = !unflushed.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?;
+        Ok(is_whole && volumes::is_of_source(layout, layer)?)
+    };
     image.layers.iter().map(is_usable).collect()
 }
 
@@ -184,9 +186,13 @@ impl<'a> Pull<'a> {
 
     fn pull_layer_once(&self, index: usize, permit: Option<ReadPermit<'_, '_>>) -> Result<(), Error> {
         let keep_waiting = || !self.is_cancelled(index);
-        publish::publish_layer(self.store, &self.layers[index].chain_id, keep_waiting, |path| {
-            self.unpack(index, path, permit)
-        })
+        let layer = &self.layers[index];
+        publish::publish_layer(self.store, &layer.chain_id, keep_waiting, |path| self.unpack(index, path, permit))?;
+        // Another process may have published the layer of a file that was there before.
+        match volumes::is_of_source(&self.store.layout, layer)? {
+            true => Ok(()),
+            false => Err(Error::SourceReplaced(layer.blob_id.clone())),
+        }
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns what is to be on record.
@@ -211,7 +217,9 @@ impl<'a> Pull<'a> {
         let parents = open_below(self.store, below)?;
         let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
         let finished = unpacked.finish(volume.as_fd(), &parents, &left_out);
-        finished.map(|layer| VolumeRecord::of_layer(&layer)).map_err(|error| unpack_error(&layer.blob_id, error))
+        finished
+            .map(|layer| VolumeRecord::of_layer(&layer, self.layers[index].source))
+            .map_err(|error| unpack_error(&layer.blob_id, error))
     }
 
     /// Makes the volume for a layer; where it is to be a copy of its parent, once that is there.

@@ -84,6 +84,9 @@ use crate::{fetcher, unpacker};
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A local archive was replaced while two creates read it.
+    #[error("`{0}` was replaced while images were created from it; create the image again")]
+    SourceReplaced(String),
     /// The directory is no store.
     #[error("Store path is not initialized. Please run init-store.")]
     NotInitialised,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store, durability, sizes};
-use crate::image::{ChainId, Layer};
+use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::lock;
@@ -37,6 +37,9 @@ pub(super) struct VolumeRecord {
     /// Entries of the archive that no file was made of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<PathBuf>,
+    /// The file that the layer was unpacked from, where no digest tells what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<FileIdentity>,
 }
 
 impl VolumeRecord {
@@ -46,7 +49,7 @@ impl VolumeRecord {
     }
 
     /// The record of a layer that has been unpacked.
-    pub(super) fn of_layer(layer: &Finished) -> Self {
+    pub(super) fn of_layer(layer: &Finished, source: Option<FileIdentity>) -> Self {
         let mut room = LEFT_OUT_BYTES;
         let fits = |path: &&Path| {
             let length = path.as_os_str().len();
@@ -54,7 +57,7 @@ impl VolumeRecord {
             room > 0 && path.to_str().is_some()
         };
         let left_out = layer.left_out.paths().filter(fits).map(Path::to_owned).collect();
-        VolumeRecord { left_out, ..Self::of_size(layer.size) }
+        VolumeRecord { left_out, source, ..Self::of_size(layer.size) }
     }
 }
 
@@ -85,6 +88,26 @@ impl Entry {
 /// Whether a layer is there under its final name, and so whole.
 pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
     files::is_directory(&layout.volume(chain_id.as_str()))
+}
+
+/// Whether the volume under a layer's name is that layer: not another file's that had the same path and time. A volume
+/// of which nothing is on record, such as the original's, is taken at its name.
+pub(super) fn is_of_source(layout: &Layout, layer: &Layer) -> Result<bool, PathError> {
+    let Some(source) = layer.source else { return Ok(true) };
+    let recorded = read_record(layout, layer.chain_id.as_str())?.and_then(|record| record.source);
+    Ok(recorded.is_none_or(|recorded| recorded == source))
+}
+
+/// Gives layers whose usual name is another file's a name of their own.
+pub(super) fn name_by_source(layout: &Layout, layers: &mut [Layer]) -> Result<(), PathError> {
+    for layer in layers {
+        let Some(own) = layer.chain_id_of_source() else { continue };
+        let is_taken = is_present(layout, &layer.chain_id)? && !is_of_source(layout, layer)?;
+        if is_taken || is_present(layout, &own)? {
+            layer.chain_id = own;
+        }
+    }
+    Ok(())
 }
 
 /// A name for a layer while it is unpacked, which nobody has had before.

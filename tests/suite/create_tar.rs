@@ -344,6 +344,91 @@ fn a_changed_archive_is_unpacked_anew() {
 }
 
 #[test]
+fn an_archive_that_takes_the_place_and_time_of_another_is_unpacked_anew() {
+    let store = TempStore::new();
+    let path = store.beside("base.tar");
+    let name = path.to_str().unwrap();
+    let write = |content: &str| {
+        let fresh = store.beside("fresh.tar");
+        fs::write(&fresh, Archive::new().file("foo", 0o644, content.as_bytes()).bytes()).unwrap();
+        touch(&fresh, 1_000_000);
+        fs::rename(&fresh, &path).unwrap();
+    };
+    let content = |id: &str| fs::read_to_string(store.create(name, id).join("foo")).unwrap();
+    write("one");
+    assert_eq!(content("a"), "one");
+    let usual = store.volumes();
+    write("two");
+    assert_eq!(content("b"), "two");
+    assert_eq!(content("c"), "two");
+    assert_eq!(store.volumes().len(), 2, "cached under a name of its own");
+    // The same inode and size, written to in place.
+    fs::write(&path, Archive::new().file("foo", 0o644, b"tri").bytes()).unwrap();
+    touch(&path, 1_000_000);
+    assert_eq!(content("d"), "tri");
+    assert_eq!(fs::read_to_string(store.rootfs("a").join("foo")).unwrap(), "one");
+
+    // The usual name is free again once nobody uses it.
+    for id in ["a", "b", "c", "d"] {
+        store.ok(["delete", id]);
+    }
+    store.ok(["clean"]);
+    write("four");
+    assert_eq!(content("e"), "four");
+    assert_eq!(store.volumes(), usual);
+
+    // A volume that says nothing of its source, as one that the original made, is taken at its name.
+    let record = store.path().join("meta").join(format!("volume-{}", usual[0]));
+    assert!(fs::read_to_string(&record).unwrap().contains("Source"));
+    fs::write(&record, "{\"Size\":4}\n").unwrap();
+    write("five");
+    assert_eq!(content("f"), "four");
+}
+
+#[test]
+fn what_is_read_once_is_cached_under_no_name() {
+    let store = TempStore::new();
+    let archive = |content: &str| Archive::new().file("foo", 0o644, content.as_bytes()).bytes();
+    let from = |image: &str, stdin: std::process::Stdio, id: &str| {
+        let mut command = store.command(["create", image, id]);
+        crate::support::run(command.stdin(stdin)).success();
+        fs::read_to_string(store.rootfs(id).join("foo")).unwrap()
+    };
+    let file = store.beside("stdin.tar");
+    for (number, image) in ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].into_iter().enumerate() {
+        for content in ["one", "two"] {
+            fs::write(&file, archive(content)).unwrap();
+            touch(&file, 1_000_000);
+            let stdin = File::open(&file).unwrap();
+            assert_eq!(from(image, stdin.into(), &format!("file-{content}-{number}")), content, "{image}");
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(move || writer.write_all(&gzip(&archive(content))).unwrap());
+                assert_eq!(from(image, reader.into(), &format!("pipe-{content}-{number}")), content, "{image}");
+            });
+        }
+    }
+    let fifo = store.beside("fifo");
+    succeed("mkfifo", [&fifo]);
+    for content in ["one", "two"] {
+        touch_path(&fifo);
+        std::thread::scope(|scope| {
+            scope.spawn(|| fs::write(&fifo, archive(content)).unwrap());
+            assert_eq!(from(fifo.to_str().unwrap(), std::process::Stdio::null(), content), content);
+        });
+    }
+    let message = store.fails(["create", "-", "x"]);
+    assert!(message.contains("device"), "{message}");
+    store.ok(["delete", "one"]);
+    assert_eq!(store.volumes().len(), 18, "each create has its own");
+}
+
+/// Gives a file that cannot be opened the time that it had.
+fn touch_path(path: &Path) {
+    succeed("touch", ["-d", "@1000000", path.to_str().unwrap()]);
+}
+
+#[test]
 fn cleaning_creates_of_a_touched_archive_leave_one_volume() {
     let store = TempStore::new();
     let path =
