@@ -161,12 +161,12 @@ fn make(store: &Store, backing: &Path, bytes: u64) -> Result<(), Error> {
     }
     finish_removal(backing)?;
     let unfinished = unfinished(backing, &random_number()?.to_string());
-    let made = make_unfinished(store, &unfinished, bytes);
+    let made = make_unfinished(store, &unfinished, bytes)
+        .and_then(|()| Ok(fs::rename(&unfinished, backing).on("rename", backing)?));
     if made.is_err() {
         files::remove_if_there(&unfinished)?;
     }
-    made?;
-    Ok(fs::rename(&unfinished, backing).on("rename", backing)?)
+    made
 }
 
 /// Files of runs that were killed. Each run has a name of its own, so that a mkfs which outlives its run formats none

@@ -216,7 +216,10 @@ impl ImageCreation<'_> {
             garbage::clean_before_create(self.store, clean.threshold_bytes, limit, self.request.ignore_images);
         });
         match claimed {
-            Err(error) if error.is_full() => self.claim(),
+            Err(error) if error.is_full() => {
+                self.wait_for_room();
+                self.claim()
+            }
             claimed => claimed,
         }
     }
@@ -317,11 +320,16 @@ impl ImageCreation<'_> {
         }
         tracing::info!(%error, "store-is-full-cleaning");
         (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, 0, self.request.ignore_images));
-        // What was removed may take a moment to become room.
+        self.wait_for_room();
+        true
+    }
+
+    /// What was removed may take a moment to become room.
+    fn wait_for_room(&self) {
+        let _session = tracing::info_span!("waiting-for-deleted-layers-to-be-freed").entered();
         if let Err(error) = self.layers_in().driver.wait_for_free_space(&self.layers_in().layout) {
             tracing::error!(%error, "waiting-for-room-failed");
         }
-        true
     }
 
     fn clean_up(&self, is_full: bool) {

@@ -39,15 +39,15 @@ impl Store {
             return Ok(Cleaned::AlreadyRunning);
         };
         match self.layer_store()? {
-            None => self.clean_locked(Threshold::of_layers(threshold), ignore_images),
+            None => self.clean_locked(Threshold::of_layers(threshold), ignore_images, Freed::Awaited),
             Some(layer_store) => {
-                self.clean_locked(Threshold::NONE, ignore_images)?;
+                self.clean_locked(Threshold::NONE, ignore_images, Freed::Awaited)?;
                 layer_store.store.clean(threshold, ignore_images)
             }
         }
     }
 
-    fn clean_locked(&self, threshold: Threshold, ignore_images: &[String]) -> Result<Cleaned, Error> {
+    fn clean_locked(&self, threshold: Threshold, ignore_images: &[String], freed: Freed) -> Result<Cleaned, Error> {
         if threshold.bytes > 0 && !self.has_reached(threshold)? {
             return Ok(Cleaned::BelowThreshold);
         }
@@ -63,11 +63,18 @@ impl Store {
             manifest_cache::forget_unneeded(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),
-            self.driver.wait_for_free_space(&self.layout).map_err(Error::from),
+            self.wait_for_space_freed(freed),
             // What quotas keep of layers and images can be given back when those are gone for good.
             self.driver.reclaim_quotas(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
+    }
+
+    fn wait_for_space_freed(&self, freed: Freed) -> Result<(), Error> {
+        match freed {
+            Freed::Awaited => Ok(self.driver.wait_for_free_space(&self.layout)?),
+            Freed::Later => Ok(()),
+        }
     }
 
     /// Whether the layers, and what counts beside them, come to the threshold, or the store is nearly full.
@@ -80,6 +87,13 @@ impl Store {
         let is_nearly_full = lacks_inodes || space.available < space.size / NEARLY_FULL;
         Ok(is_nearly_full || sizes::total(&self.layout)?.saturating_add(threshold.committed) >= threshold.bytes)
     }
+}
+
+/// Whether a clean ends before the kernel has freed what was deleted, by whomever.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freed {
+    Awaited,
+    Later,
 }
 
 /// What a store has to come to before it is cleaned.
@@ -132,7 +146,7 @@ fn clean_with_limits(store: &Store, threshold: Threshold, ignore_images: &[Strin
 
 fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), Error> {
     match lock::try_own(&store.layout.lock_file(), LOCK)? {
-        Some(_lock) => store.clean_locked(threshold, ignore_images).map(drop),
+        Some(_lock) => store.clean_locked(threshold, ignore_images, Freed::Later).map(drop),
         None => Ok(()),
     }
 }

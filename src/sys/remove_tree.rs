@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, fstat, openat, openat2, removexattr, unlinkat,
@@ -81,13 +82,18 @@ struct Removal {
     levels: Vec<Level>,
     current: OwnedFd,
     top: PathBuf,
+    /// When to give up on directories that somebody goes on filling; set when that is first seen.
+    deadline: Option<Instant>,
 }
+
+/// How long whoever writes into the tree is kept up with.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Removal {
     fn begin(parent: BorrowedFd<'_>, name: &CStr, top: &Path) -> Result<Self, PathError> {
         let current = descend(parent, name).on("open", top)?;
         let level = level_of(current.as_fd(), name).on("stat", top)?;
-        Ok(Removal { levels: vec![level], current, top: top.to_owned() })
+        Ok(Removal { levels: vec![level], current, top: top.to_owned(), deadline: None })
     }
 
     fn run(mut self, parent: BorrowedFd<'_>) -> Result<(), PathError> {
@@ -105,10 +111,35 @@ impl Removal {
                 true => remove_directory(parent, &done.name),
                 false => self.ascend().and_then(|()| remove_directory(self.current.as_fd(), &done.name)),
             };
-            let entry = (!self.levels.is_empty()).then_some(done.name.as_c_str());
-            removed.map_err(|e| self.failed("remove", entry, e))?;
+            match removed {
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => self.descend_again(parent, done)?,
+                removed => {
+                    let entry = (!self.levels.is_empty()).then_some(done.name.as_c_str());
+                    removed.map_err(|e| self.failed("remove", entry, e))?;
+                }
+            }
             if self.levels.is_empty() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Goes back into a directory that was empty and is not any more: a process still writes into the tree.
+    fn descend_again(&mut self, parent: BorrowedFd<'_>, filled: Level) -> Result<(), PathError> {
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + WRITER_TIMEOUT);
+        if Instant::now() > deadline {
+            let reason = "a process goes on writing there: the next delete or clean removes what is left";
+            let entry = (!self.levels.is_empty()).then_some(filled.name.as_c_str());
+            return Err(self.failed("remove", entry, io::Error::other(reason)));
+        }
+        let around = if self.levels.is_empty() { parent } else { self.current.as_fd() };
+        match descend(around, &filled.name).and_then(|opened| Ok((level_of(opened.as_fd(), &filled.name)?, opened))) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(self.failed("open", Some(&filled.name), e)),
+            Ok((level, opened)) => {
+                self.levels.push(level);
+                self.current = opened;
+                Ok(())
             }
         }
     }
@@ -170,6 +201,8 @@ impl Removal {
 fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
+        // What XFS says.
+        Err(Errno::EXIST) => Err(Errno::NOTEMPTY.into()),
         Err(e) => Err(e.into()),
     }
 }

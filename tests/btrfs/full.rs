@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 use crate::support::{MIB, TempStore, five_mebibytes, names, small_image, succeed};
 
@@ -68,4 +69,22 @@ fn a_store_is_deleted() {
     fill(&store, "x");
     store.ok(["delete-store"]);
     assert!(!store.path().exists() || names(store.path()).is_empty());
+}
+
+/// What is open in a deleted image keeps the kernel from freeing it.
+#[test]
+fn a_create_with_clean_does_not_wait_for_what_others_deleted() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    store.create(&url, "other");
+    fs::write(store.rootfs("other").join("kept"), "content").unwrap();
+    let kept = File::open(store.rootfs("other").join("kept")).unwrap();
+    store.ok(["delete", "other"]);
+    let start = Instant::now();
+    store.ok(["create", "--with-clean", &url, "y"]);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(kept);
+    store.ok(["clean"]);
 }

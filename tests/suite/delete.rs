@@ -2,6 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, openat};
 
 use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, TempStore, sha256_hex, small_image, succeed, write_archive,
@@ -243,4 +248,65 @@ fn a_busy_rootfs_is_detached() {
     assert!(!store.image("x").exists());
     assert!(store.mounted_images().is_empty());
     drop(held);
+}
+
+/// Makes files in directories of an image until it is told to stop, or the directories are gone, while `work` is done.
+fn while_written_into<T>(store: &TempStore, id: &str, pause: Duration, work: impl FnOnce() -> T) -> T {
+    let make = |n: u32| {
+        let directory = store.own_files(id).join(n.to_string());
+        fs::create_dir(&directory).unwrap();
+        fs::File::open(directory).unwrap()
+    };
+    let directories: Vec<fs::File> = (0..4).map(make).collect();
+    let is_over = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        for directory in &directories {
+            scope.spawn(move || {
+                let flags = OFlags::CREATE | OFlags::WRONLY;
+                let mut names = (0u64..).take_while(|_| !is_over.load(Ordering::Relaxed));
+                // In a directory that has been removed nothing can be made.
+                while let Some(name) = names.next()
+                    && openat(directory, name.to_string(), flags, Mode::RWXU).is_ok()
+                {
+                    thread::sleep(pause);
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(20));
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        done
+    })
+}
+
+/// As a container's process does that is on its way out.
+#[test]
+fn an_image_is_deleted_while_something_still_writes_into_it() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    for n in 0..25 {
+        let id = format!("x-{n}");
+        store.create(&url, &id);
+        let deleted = while_written_into(&store, &id, Duration::from_micros(300), || store.ok(["delete", &id]));
+        assert_eq!(deleted, format!("Image {id} deleted\n"));
+    }
+    assert_eq!(store.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_writer_that_never_ends_is_named_and_the_next_delete_or_clean_finishes() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    for next in [["delete", "x"].as_slice(), &["clean"]] {
+        store.create(&url, "x");
+        let outcome = while_written_into(&store, "x", Duration::ZERO, || store.run(["delete", "x"]));
+        // The writer may lose the race, and has when the image goes in one step.
+        if outcome.code != Some(0) {
+            let message = outcome.failure();
+            assert!(message.contains("tmp/delete.x") && message.contains("a process goes on writing"), "{message}");
+            assert!(!store.image("x").exists());
+            store.ok(next);
+        }
+        assert_eq!(store.leftovers(), [""; 0]);
+    }
 }

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::support::{DRIVER, Driver, MIB, TempStore, loops_below, mount, mount_points_below, succeed};
+use crate::support::{
+    DRIVER, Driver, MIB, TempStore, loops_below, mount, mount_points_below, names, succeed, with_fault,
+};
 use rustix::fs::SeekFrom;
 use sha2::{Digest, Sha256};
 
@@ -154,4 +156,15 @@ fn promise_03_a_file_that_is_no_file_is_refused() {
     let before = fingerprint(&precious);
     store.fails(["init-store", "--store-size-bytes", &SIZE.to_string(), "--without-quota"]);
     assert!(fingerprint(&precious) == before, "the file behind a link was changed");
+}
+
+#[test]
+fn promise_03_a_backing_file_that_cannot_get_its_name_leaves_nothing() {
+    let store = TempStore::uninitialised();
+    let init = store.command(["init-store", "--store-size-bytes", &SIZE.to_string(), "--without-quota"]);
+    let (outcome, is_struck) = with_fault(&init, "rename:error=EIO:when=1");
+    assert!(is_struck);
+    let message = outcome.failure();
+    assert!(message.starts_with("rename ") && message.contains("store.backing-store"), "{message}");
+    assert_eq!(names(store.path().parent().unwrap()), [""; 0]);
 }
