@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod helpers;
+mod inherited_projects;
 mod quotas;
 mod support;
 

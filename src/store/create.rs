@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -30,6 +30,7 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::rename::rename_with_project;
 use crate::unpacker::WhiteoutFormat;
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
@@ -415,7 +416,7 @@ impl PrivateDirectory {
 }
 
 fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {
-    match renameat_with(CWD, directory, CWD, published, RenameFlags::NOREPLACE) {
+    match rename_with_project(directory, published) {
         Err(Errno::EXIST) => Err(Error::AlreadyExists(id.to_string())),
         renamed => Ok(renamed.on("rename", published)?),
     }

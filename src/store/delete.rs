@@ -11,6 +11,7 @@ use super::{Error, ImageId, ImageSelector, Store, removal, totals};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::OnPath;
+use crate::sys::rename::{rename, rename_with_project};
 
 /// Another delete of the same image may take its time with a large one.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -54,8 +55,10 @@ impl Store {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
             removal::finish_removal(self, id)?;
-            match totals::with_removed(&self.layout, id.as_str(), || std::fs::rename(&image, &deleting)) {
-                Err(e) if e.kind() == ErrorKind::StorageFull => return self.destroy_in_place(id, &image),
+            match totals::with_removed(&self.layout, id.as_str(), || rename(&image, &deleting)) {
+                Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::CrossesDevices) => {
+                    return self.destroy_in_place(id, &image);
+                }
                 renamed => renamed.on("rename", &image)?,
             }
             if !files::is_directory(&deleting)? {
@@ -63,7 +66,7 @@ impl Store {
             }
             if let Err(error) = self.driver.unmount_image(&deleting, &image) {
                 // It is whole still, and in somebody's use.
-                let put_back = || std::fs::rename(&deleting, &image).on("rename", &image);
+                let put_back = || rename_with_project(&deleting, &image).on("rename", &image);
                 totals::with_added(&self.layout, id.as_str(), &deleting, put_back)?;
                 return Err(Error::DeleteImage(error));
             }
@@ -73,7 +76,7 @@ impl Store {
         removal::discard_staging(self, id)
     }
 
-    /// A full btrfs has room for removals alone. What a kill leaves of the image is removed by the next delete.
+    /// A full btrfs has room for removals alone, and in a user namespace no project of XFS can be changed. What a kill leaves of the image is removed by the next delete.
     fn destroy_in_place(&self, id: &ImageId, image: &Path) -> Result<(), Error> {
         totals::forget(&self.layout);
         if files::is_directory(image)? {

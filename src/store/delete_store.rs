@@ -16,6 +16,7 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
+use crate::sys::rename::rename;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,7 +75,7 @@ impl Store {
         let (namespace, aside) = (self.layout.namespace_file(), self.layout.tmp().join("namespace.json"));
         let is_initialised = files::exists(&namespace)?;
         if is_initialised {
-            match fs::rename(&namespace, &aside) {
+            match rename(&namespace, &aside) {
                 Err(e) if e.kind() == io::ErrorKind::StorageFull => return self.end_creates_for_good(&namespace),
                 renamed => renamed.on("rename", &namespace)?,
             }
@@ -82,7 +83,7 @@ impl Store {
         // Some store may have been lent layers since that was looked at first.
         let ended = self.wait_for_creates().and_then(|()| self.check_no_client_needs_layers());
         if ended.is_err() && is_initialised {
-            fs::rename(&aside, &namespace).on("rename", &aside)?;
+            rename(&aside, &namespace).on("rename", &aside)?;
         }
         ended
     }

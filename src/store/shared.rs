@@ -39,6 +39,7 @@ use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 use crate::sys::remove_tree::remove_tree;
+use crate::sys::rename::rename;
 
 const CLIENT_PATH: &str = "store";
 const STAGING: &str = "new.";
@@ -202,7 +203,7 @@ impl LayerStore {
         fs::create_dir(&making).on("mkdir", &making)?;
         let content = path.as_os_str().as_encoded_bytes();
         files::replace_flushed(&making.join(CLIENT_PATH), &making.join("new"), content, 0o644)?;
-        Ok(fs::rename(&making, &records).on("rename", &making)?)
+        Ok(rename(&making, &records).on("rename", &making)?)
     }
 
     /// Refuses what borrowed layers cannot be used for.

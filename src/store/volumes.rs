@@ -15,6 +15,7 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
+use crate::sys::rename::rename;
 use crate::unpacker::{Finished, LeftOut};
 
 const CONDEMNED: &str = "gc.";
@@ -140,11 +141,11 @@ pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
 /// has room for none at all, but for removing a volume in one step.
 pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
     let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
-    let renamed = match fs::rename(volume, &dead) {
+    let renamed = match rename(volume, &dead) {
         // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied && files::is_directory(volume)? => {
             fs::set_permissions(volume, Permissions::from_mode(0o700)).on("chmod", volume)?;
-            fs::rename(volume, &dead)
+            rename(volume, &dead)
         }
         renamed => renamed,
     };

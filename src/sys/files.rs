@@ -11,13 +11,14 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::owner::Owner;
 use super::path_error::{OnPath, PathError};
+use super::rename::rename;
 use super::{descriptors, dirfd};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
 /// Nothing is flushed: a power cut can leave the file empty.
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
     write(temporary, content)?;
-    fs::rename(temporary, path).on("rename", path)
+    rename(temporary, path).on("rename", path)
 }
 
 /// Writes a file in place. A link there is not followed: it may be somebody else's.
@@ -35,7 +36,7 @@ pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8], mode: u32)
     file.write_all(content).on("write", temporary)?;
     file.set_permissions(Permissions::from_mode(mode)).on("chmod", temporary)?;
     file.sync_all().on("fsync", temporary)?;
-    fs::rename(temporary, path).on("rename", path)
+    rename(temporary, path).on("rename", path)
 }
 
 /// The most that [`read_small`] reads, in bytes.

@@ -18,6 +18,7 @@ pub mod path_error;
 pub mod program;
 pub mod random;
 pub mod remove_tree;
+pub mod rename;
 pub mod signals;
 pub mod space;
 pub mod start;

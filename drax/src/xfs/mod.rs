@@ -94,6 +94,30 @@ pub fn set_project_id(dir: BorrowedFd<'_>, id: u32) -> Result<()> {
     sys::set_inode_attributes(dir, &attributes).map_err(Error::during(Operation::SetAttributes))
 }
 
+/// Puts a file or directory into the project that `directory` hands to what is made in it, so that it can be moved there.
+/// Returns whether that changed anything.
+pub fn join_project(file: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> Result<bool> {
+    let around = sys::inode_attributes(directory).map_err(Error::during(Operation::GetAttributes))?;
+    let mut attributes = sys::inode_attributes(file).map_err(Error::during(Operation::GetAttributes))?;
+    if around.flags & INHERIT_PROJECT == 0 || around.project_id == attributes.project_id {
+        return Ok(false);
+    }
+    attributes.project_id = around.project_id;
+    sys::set_inode_attributes(file, &attributes).map_err(Error::during(Operation::SetAttributes))?;
+    Ok(true)
+}
+
+/// Has what is made in a directory no longer take over its project. Returns whether that changed anything.
+pub fn stop_handing_down(dir: BorrowedFd<'_>) -> Result<bool> {
+    let mut attributes = sys::inode_attributes(dir).map_err(Error::during(Operation::GetAttributes))?;
+    if attributes.flags & INHERIT_PROJECT == 0 {
+        return Ok(false);
+    }
+    attributes.flags &= !INHERIT_PROJECT;
+    sys::set_inode_attributes(dir, &attributes).map_err(Error::during(Operation::SetAttributes))?;
+    Ok(true)
+}
+
 /// Limits the disk space and the inodes of project `id` on the filesystem of `store`. The kernel rounds bytes up to whole
 /// blocks; [`Limit::NONE`] removes the limit.
 ///

@@ -272,7 +272,7 @@ fn raise(limit: u64, by: u64) -> u64 {
 }
 
 fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
-    let project = own_project(image)?;
+    let project = own_project(layout, image)?;
     remove_all_in(image)?;
     if let Some(project) = project {
         quota::release(layout, project)?;
@@ -286,15 +286,23 @@ fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
 /// id taken, or its remover after the id was given back. Releasing that one would take the limit off a living image.
 /// `image_quota` tells: it is written once the id is reserved and gone before it is released. Ids that are nobody's are
 /// left to [`quota::collect`].
-fn own_project(image: &Path) -> Result<Option<u32>, Error> {
+fn own_project(layout: &Layout, image: &Path) -> Result<Option<u32>, Error> {
     if !files::exists(&image.join(image_files::QUOTA))? {
         return Ok(None);
     }
-    Ok(quota::project_of(image)?)
+    // The image's directory bears another one if it had to be moved where that is handed down.
+    let diff = image.join("diff");
+    if files::exists(&diff)? {
+        return Ok(quota::project_of(&diff)?);
+    }
+    let Some(project) = quota::project_of(image)? else { return Ok(None) };
+    let is_reserved = files::exists(&layout.project_ids().join(project.to_string()))?;
+    Ok(is_reserved.then_some(project))
 }
 
 fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
-    let counted = quota::usage(layout, image, helpers)?;
+    let project = own_project(layout, image)?;
+    let counted = project.map(|project| quota::usage(layout, image, project, helpers)).transpose()?;
     let own = counted.unwrap_or_default();
     let base = image_files::read(&image.join(image_files::INFO))?;
     let copied = image_files::read_if_there(&image.join(image_files::COPIED))?;

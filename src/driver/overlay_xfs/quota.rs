@@ -112,25 +112,25 @@ pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
     xfs::release_project(project_ids.as_fd(), project).map_err(QuotaError::Apply)
 }
 
-/// What an image's own data uses; `None` for an image without a limit, which is not counted.
+/// What the data of an image uses whose project is `project`.
 pub(super) fn usage(
     layout: &Layout,
     image: &Path,
+    project: u32,
     helpers: Option<&Helpers>,
-) -> Result<Option<xfs::Usage>, QuotaError> {
-    let Some(project) = project_of(image)? else { return Ok(None) };
+) -> Result<xfs::Usage, QuotaError> {
     if let Some(helpers) = helpers {
         let image = without_links(image)?;
         let arguments = ["stats", "--volume-path"].map(OsStr::new).into_iter().chain([image.as_os_str()]);
         let usage = helpers.tardis().usage(arguments).map_err(QuotaError::ReadByHelper)?;
         let inodes = usage.inodes.unwrap_or_default();
-        return Ok(Some(xfs::Usage {
+        return Ok(xfs::Usage {
             used_bytes: usage.exclusive,
             used_inodes: inodes.used,
             limit: xfs::Limit { bytes: usage.quota, inodes: inodes.limit },
-        }));
+        });
     }
-    xfs::usage(open_store(layout.root())?.as_fd(), project).map(Some).map_err(QuotaError::Read)
+    xfs::usage(open_store(layout.root())?.as_fd(), project).map_err(QuotaError::Read)
 }
 
 /// Gives back project ids whose images are gone: their makers or removers were killed.
@@ -147,10 +147,14 @@ pub(super) fn reclaim(layout: &Layout) -> Result<(), QuotaError> {
     // An image moves from `tmp/` when it is finished and back when it is deleted: looked at in this order, none is missed.
     for directory in [layout.tmp(), layout.images(), layout.tmp()] {
         for name in files::names(&directory)? {
-            match project_of(&directory.join(name)) {
-                Ok(project) => borne.extend(project),
-                Err(QuotaError::Path(e)) if is_no_directory(&e) => {}
-                Err(e) => return Err(e),
+            // What is in an image bears its project still when it had to be moved where another one is handed down.
+            let image = directory.join(name);
+            for bearer in [image.join("diff"), image] {
+                match project_of(&bearer) {
+                    Ok(project) => borne.extend(project),
+                    Err(QuotaError::Path(e)) if is_no_directory(&e) => {}
+                    Err(e) => return Err(e),
+                }
             }
         }
     }
