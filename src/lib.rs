@@ -2,7 +2,7 @@
 //!
 //! Data goes one way: [`cli`] parses and prints, [`store`] keeps what is on disk and carries out the transactions,
 //! [`fetcher`] says where layers come from, [`unpacker`] turns their streams into files, and [`driver`] knows the
-//! filesystem underneath. [`archive`], [`image`], [`idmap`], [`redact`] and [`sys`] know nobody else.
+//! filesystem underneath. [`archive`], [`image`], [`idmap`], [`limits`], [`redact`] and [`sys`] know nobody else.
 
 pub mod archive;
 pub mod cli;
@@ -12,6 +12,7 @@ pub mod fetcher;
 pub mod idmap;
 pub mod image;
 pub mod layout;
+pub mod limits;
 pub mod observe;
 pub mod panics;
 pub mod redact;

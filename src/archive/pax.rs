@@ -18,6 +18,13 @@ pub(crate) struct Xattr {
     pub(crate) value: Vec<u8>,
 }
 
+impl Xattr {
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.value.len() + 32
+    }
+}
+
 /// What an extended header says of its entry; `None` where it says nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {
@@ -27,6 +34,7 @@ pub(crate) struct Overrides {
     pub(crate) uid: Option<i64>,
     pub(crate) gid: Option<i64>,
     pub(crate) mtime: Option<Timespec>,
+    /// One of a name, sorted by name.
     pub(crate) xattrs: Vec<Xattr>,
     pub(crate) sparse: SparseRecords,
 }
@@ -40,6 +48,7 @@ impl Overrides {
             overrides.set(key, value)?;
             body = rest;
         }
+        overrides.keep_last_xattrs();
         Ok(overrides)
     }
 
@@ -55,7 +64,6 @@ impl Overrides {
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     let name = OsStr::from_bytes(name).to_owned();
-                    self.xattrs.retain(|xattr| xattr.name != name);
                     self.xattrs.push(Xattr { name, value: value.to_vec() });
                 } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse.set(key, value)?;
@@ -63,6 +71,15 @@ impl Overrides {
             }
         }
         Ok(())
+    }
+}
+
+impl Overrides {
+    /// Of attributes of one name the last counts. Sorts them by name.
+    fn keep_last_xattrs(&mut self) {
+        self.xattrs.reverse();
+        self.xattrs.sort_by(|one, other| one.name.cmp(&other.name));
+        self.xattrs.dedup_by(|later, kept| later.name == kept.name);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::volumes::{self, VolumeRecord};
@@ -17,6 +17,7 @@ use crate::fetcher::Fetcher;
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
+use crate::limits::{self, MemoryBudget};
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::unpacker::{self, Budget, Expected, Privileged, UnpackFailure, WhiteoutFormat};
@@ -74,6 +75,7 @@ struct Pull<'a> {
     verify: bool,
     budget: Option<Budget>,
     inode_budget: Option<Budget>,
+    memory: Arc<MemoryBudget>,
     /// The most layers to read side by side.
     readers: usize,
     /// One flag a layer: stop unpacking it.
@@ -110,6 +112,7 @@ impl<'a> Pull<'a> {
             verify: options.verify,
             budget: options.budget.map(Budget::new),
             inode_budget: options.inode_budget.map(Budget::new),
+            memory: MemoryBudget::new(limits::MEMORY),
             readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
@@ -258,6 +261,7 @@ impl<'a> Pull<'a> {
             privileged: self.privileged,
             budget: self.budget.as_ref(),
             inode_budget: self.inode_budget.as_ref(),
+            memory: &self.memory,
             cancel: &self.cancel[index],
         }
     }

@@ -76,6 +76,27 @@ pub fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// Calls `each` for every name in the open directory but `.` and `..`, in the filesystem's order. It holds a few names at
+/// a time, however many there are; `each` may remove the one it is given.
+///
+/// # Errors
+/// Those of getdents(2), and of `each`.
+pub fn each_name<E: From<io::Error>>(
+    directory: impl AsFd,
+    mut each: impl FnMut(&OsStr) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut buffer = vec![MaybeUninit::uninit(); 16 << 10];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(io::Error::from)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            each(name)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

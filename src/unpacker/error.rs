@@ -10,6 +10,7 @@ use super::attribute_ids::Id;
 use super::merged::Unreadable;
 use crate::archive::ArchiveError;
 use crate::idmap::IdError;
+use crate::limits::Exceeded;
 use crate::sys::path_error::reason;
 
 /// Why a layer could not be unpacked. The text is one line and complete: it repeats what the source says.
@@ -131,6 +132,9 @@ pub enum Error {
         /// Path of the file in the layer.
         path: PathBuf,
     },
+    /// The image asks for more than a limit allows.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// A whiteout that names nothing.
     #[error("invalid whiteout `{}`: no name follows `.wh.`", .0.display())]
     NamelessWhiteout(PathBuf),
@@ -161,8 +165,8 @@ impl Error {
         source: impl Into<io::Error>,
     ) -> Self {
         let source = source.into();
-        let unreadable = Self::unreadable(&source);
-        unreadable.unwrap_or_else(|| Self::File { operation: operation.into(), path: path.into(), source })
+        let told = Self::of_source(source);
+        told.unwrap_or_else(|source| Self::File { operation: operation.into(), path: path.into(), source })
     }
 
     /// An error of making `path`. Where the directory refuses, the user is told what that means.
@@ -181,14 +185,15 @@ impl Error {
 
     pub(super) fn link(old: &Path, new: &Path, source: impl Into<io::Error>) -> Self {
         let source = source.into();
-        let unreadable = Self::unreadable(&source);
-        unreadable.unwrap_or_else(|| Self::Link { old: old.to_owned(), new: new.to_owned(), source })
+        let told = Self::of_source(source);
+        told.unwrap_or_else(|source| Self::Link { old: old.to_owned(), new: new.to_owned(), source })
     }
 
-    /// Where a lower layer's file could not be read, the user is told what that means.
-    fn unreadable(error: &io::Error) -> Option<Self> {
-        let Unreadable(path) = error.get_ref()?.downcast_ref()?;
-        Some(Self::Unreadable(path.clone()))
+    /// An error that says all by itself, whatever was being done: one of these, a limit, or a lower layer's file that could
+    /// not be read. Others are given back.
+    fn of_source(error: io::Error) -> Result<Self, io::Error> {
+        let error = error.downcast::<Self>().or_else(|error| error.downcast::<Exceeded>().map(Self::Limit));
+        error.or_else(|error| error.downcast::<Unreadable>().map(|Unreadable(path)| Self::Unreadable(path)))
     }
 
     /// Whether a corrupt blob may be the cause.

@@ -35,7 +35,7 @@ pub(super) fn extract(
     let implicit_owner = owners.translate(0, 0, Path::new(""))?;
     let mut extractor = Extractor {
         archive: Archive::new(stream),
-        tree: Tree::new(volume, confinement, implicit_owner, layer.whiteouts),
+        tree: Tree::new(volume, confinement, implicit_owner, layer.whiteouts, layer.memory),
         base: clean(layer.base_directory.unwrap_or(Path::new("")), b""),
         owners,
         confinement,
@@ -58,7 +58,7 @@ pub(super) fn extract(
     extractor.tree.finish_directories()?;
     Ok(Unpacked {
         size: extractor.size,
-        unsettled: extractor.tree.into_unsettled(),
+        unsettled: extractor.tree.into_unsettled()?,
         left_out: extractor.left_out,
         base: extractor.base,
         implicit_owner,
@@ -83,6 +83,7 @@ struct Extractor<'a, R> {
 
 impl<R: BufRead> Extractor<'_, R> {
     fn unpack(&mut self, entry: Entry) -> Result<(), Error> {
+        self.tree.allow_entry();
         let path = clean(&self.base, &entry.name);
         let parents = path.parent().into_iter().flatten();
         if parents.into_iter().any(|component| whiteout::is_metadata(component.as_bytes())) {
@@ -182,10 +183,10 @@ impl<R: BufRead> Extractor<'_, R> {
                 self.left_out.add(place.real.join(name));
                 Ok(())
             }
-            Whereabouts::Elsewhere(old) => self.tree.link_later(&place, name, old).map_err(failed),
+            Whereabouts::Elsewhere(old) => self.tree.link_later(&place, name, &old).map_err(failed),
             // Making room for a link to itself would remove the file.
             Whereabouts::Exists(target, target_name) if target.real == place.real && target_name == name => {
-                self.tree.claim(&place, Some(name));
+                self.tree.claim(&place, Some(name))?;
                 Ok(())
             }
             Whereabouts::Exists(target, target_name) => self

@@ -5,7 +5,7 @@
 //! lower volumes at hand, they are settled in the volume itself, so that the overlay of all of them shows what
 //! extracting the layers one into the other would have made.
 
-use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -17,9 +17,10 @@ use rustix::io::Errno;
 use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
 use super::left_out::log_link;
-use super::merged::{MergedFile, MergedView};
-use super::path::{directories, moved, split};
-use super::tree::{OpenDir, Tree, take_below};
+use super::merged::{MergedFile, MergedView, leads_nowhere};
+use super::path::{directories, split};
+use super::path_map::{PathId, PathMap};
+use super::tree::{Open, OpenDir, Tree, Unfinished};
 use super::whiteout::is_whiteout;
 use super::{Finished, LeftOut, Unpacked, WhiteoutFormat};
 use crate::sys::confine::Confinement;
@@ -28,7 +29,10 @@ use crate::sys::dirfd;
 /// Leaves out the links of a layer in a volume that has all that its parent has: what they lead to was not there.
 pub(super) fn leave_out_links(unpacked: Unpacked, left_out_below: &LeftOut) -> Result<Finished, Error> {
     let mut left_out = unpacked.left_out;
-    for (new, old) in unpacked.unsettled.links {
+    let Unfinished { paths, targets, .. } = unpacked.unsettled;
+    for id in paths.top_down() {
+        let Some(link) = paths.at(id).and_then(|open| open.link) else { continue };
+        let (new, old) = (paths.path(id), targets.path(link));
         if !left_out_below.contains(&old) {
             return Err(Error::link(&old, &new, Errno::NOENT));
         }
@@ -48,55 +52,48 @@ pub(super) fn finish(
 ) -> Result<Finished, Error> {
     let mut whole = vec![volume];
     whole.extend_from_slice(parents);
+    let Unfinished { paths, targets, detours } = unpacked.unsettled;
+    let memory = targets.budget().clone();
     let mut finisher = Finisher {
         parents: MergedView::new(parents, unpacked.whiteouts),
-        whole,
-        tree: Tree::new(volume, confinement, unpacked.implicit_owner, unpacked.whiteouts),
+        whole: MergedView::new(&whole, unpacked.whiteouts),
+        tree: Tree::new(volume, confinement, unpacked.implicit_owner, unpacked.whiteouts, &memory),
         volume,
         confinement,
-        opaque: unpacked.unsettled.opaque.into_iter().map(|path| (path, ())).collect(),
-        implicit: unpacked.unsettled.implicit.into_iter().map(|path| (path, ())).collect(),
-        links: unpacked.unsettled.links,
-        whiteouts: unpacked.unsettled.whiteouts,
+        paths,
+        targets,
         format: unpacked.whiteouts,
         size: unpacked.size,
         left_out: unpacked.left_out,
         left_out_below,
     };
-    if unpacked.unsettled.root_is_opaque {
-        finisher.opaque.insert(PathBuf::new(), ());
-    }
+    finisher.tree.take_made();
+    finisher.tree.continue_detours(detours);
     finisher.check_base(&unpacked.base)?;
-    let found = finisher.follow_lower_symlinks()?;
+    finisher.follow_lower_symlinks()?;
     finisher.make_links()?;
     finisher.remove_idle_whiteouts()?;
     finisher.hide_without_marks()?;
-    finisher.finish_implicit(found)?;
+    finisher.finish_implicit()?;
     Ok(Finished { size: finisher.size, left_out: finisher.left_out })
 }
 
 struct Finisher<'a> {
     parents: MergedView<'a>,
     /// The volume itself and its parents.
-    whole: Vec<BorrowedFd<'a>>,
+    whole: MergedView<'a>,
     tree: Tree<'a>,
     volume: BorrowedFd<'a>,
     confinement: Confinement,
-    /// Directories that show nothing of lower layers.
-    opaque: BTreeMap<PathBuf, ()>,
-    /// Directories to be settled.
-    implicit: BTreeMap<PathBuf, ()>,
-    links: BTreeMap<PathBuf, PathBuf>,
-    whiteouts: BTreeMap<PathBuf, ()>,
+    paths: PathMap<Open>,
+    /// Files that there are to be links to.
+    targets: PathMap<()>,
     format: WhiteoutFormat,
     size: u64,
     left_out: LeftOut,
     /// What lower layers left out.
     left_out_below: &'a LeftOut,
 }
-
-/// Implicit directories, each with what lower layers have in its place.
-type Found = BTreeMap<PathBuf, Option<MergedFile>>;
 
 impl Finisher<'_> {
     fn check_base(&mut self, base: &Path) -> Result<(), Error> {
@@ -113,27 +110,40 @@ impl Finisher<'_> {
 
     /// Looks up all implicit directories. Where lower layers have a symlink to a directory, what this layer has moves
     /// to where that leads, as it would have been extracted there.
-    fn follow_lower_symlinks(&mut self) -> Result<Found, Error> {
-        let mut found = Found::new();
-        while let Some((path, ())) = self.implicit.pop_first() {
-            let file = self.lower(&path)?;
-            let is_symlink = file.as_ref().is_some_and(|file| dirfd::file_type(&file.stat).is_symlink());
-            if !is_symlink {
-                found.insert(path, file);
+    fn follow_lower_symlinks(&mut self) -> Result<(), Error> {
+        let mut ahead = vec![PathMap::<Open>::root()];
+        while let Some(id) = ahead.pop() {
+            let Some(open) = self.paths.at_mut(id) else {
+                ahead.extend(self.paths.children(id));
                 continue;
-            }
-            let target = match self.parents.resolve(&path) {
-                Err(error) if leads_nowhere(&error) => None,
-                target => target.map_err(|error| Error::file("following", &path, error))?,
             };
-            match target.filter(|target| is_directory(&target.stat)) {
-                Some(target) => self.relocate(&path, &target.path, &mut found)?,
-                None => {
-                    found.insert(path, None);
+            let is_implicit = open.is_implicit;
+            if std::mem::replace(&mut open.is_looked_up, true) {
+                self.tree.spend_detour().map_err(|error| Error::file("following", self.paths.path(id), error))?;
+            }
+            if is_implicit {
+                let path = self.paths.path(id);
+                if let Some(target) = self.lower_symlink_to_directory(&path)? {
+                    ahead.extend(self.relocate(&path, &target)?);
+                    continue;
                 }
             }
+            ahead.extend(self.paths.children(id));
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Where lower layers' symlink at `path` leads, if they have one and that is a directory.
+    fn lower_symlink_to_directory(&mut self, path: &Path) -> Result<Option<PathBuf>, Error> {
+        let file = self.lower(path)?;
+        if !file.is_some_and(|file| dirfd::file_type(&file.stat).is_symlink()) {
+            return Ok(None);
+        }
+        let target = match self.parents.resolve(path) {
+            Err(error) if leads_nowhere(&error) => None,
+            target => target.map_err(|error| Error::file("following", path, error))?,
+        };
+        Ok(target.filter(|target| is_directory(&target.stat)).map(|target| target.path))
     }
 
     /// What lower layers have at `path`, unless this layer hides it.
@@ -144,75 +154,76 @@ impl Finisher<'_> {
         self.parents.lookup(path).map_err(|error| Error::file("looking up", path, error))
     }
 
-    /// Moves what is in the directory `from` of this volume to `to`, and removes `from`.
-    fn relocate(&mut self, from: &Path, to: &Path, found: &mut Found) -> Result<(), Error> {
+    /// Moves what is in the directory `from` of this volume to `to`, and removes `from`. Returns the directories whose
+    /// content is to be looked up now.
+    fn relocate(&mut self, from: &Path, to: &Path) -> Result<Vec<PathId>, Error> {
+        self.tree.spend_detour().map_err(|error| Error::file("moving", from, error))?;
         let to = self.tree.enter(to)?.real.clone();
         if to.starts_with(from) {
             // A symlink of this layer leads back: it has its own idea of the two.
-            found.insert(from.to_owned(), None);
-            return Ok(());
+            return Ok(self.paths.find_id(from).map_or(Vec::new(), |id| self.paths.children(id)));
         }
         self.merge(from, &to).map_err(|error| Error::file("moving", from, error))?;
-        for (new, old) in take_below(&mut self.links, from) {
-            self.links.insert(rebased(&new, from, &to), old);
+        // What was to be done about the directory itself is done, but for what it hides.
+        let open = self.paths.find_id(from).and_then(|id| self.paths.take(id));
+        let mut ahead = self.paths.move_below(from, &to, Open::with)?;
+        if open.is_some_and(|open| open.is_opaque) {
+            self.hide_content(&to).map_err(|error| Error::file("hiding the content of", &to, error))?;
         }
-        for (path, ()) in take_below(&mut self.implicit, from) {
-            self.implicit.insert(rebased(&path, from, &to), ());
-        }
-        for (path, ()) in take_below(&mut self.whiteouts, from) {
-            self.whiteouts.insert(rebased(&path, from, &to), ());
-        }
-        for (path, _) in take_below(found, from) {
-            self.implicit.insert(rebased(&path, from, &to), ());
-        }
-        for (path, ()) in take_below(&mut self.opaque, from) {
-            let path = rebased(&path, from, &to);
-            if path == to {
-                self.hide_content(&to).map_err(|error| Error::file("hiding the content of", &to, error))?;
-            }
-            self.opaque.insert(path, ());
-        }
-        self.adopt_made();
-        Ok(())
+        ahead.extend(self.adopt_made()?);
+        Ok(ahead)
     }
 
-    /// Where both directories have a name, directories are merged and otherwise the one from `from` stays; but what the
-    /// layer adds stays where it is also deleted.
+    /// Moves what is in `from` to `to`, and removes `from`. Where both directories have a name, directories are merged and
+    /// otherwise the one from `from` stays; but what the layer adds stays where it is also deleted.
     fn merge(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let (parent, from_name) = split(from).ok_or(Errno::INVAL)?;
-        let source = self.enter(from)?;
-        let target = self.enter(to)?;
-        for name in dirfd::names(dirfd::open_beneath(self.volume, from, OFlags::RDONLY | OFlags::DIRECTORY)?)? {
-            match (dirfd::stat_name(&source.fd, &name)?, dirfd::stat_name(&target.fd, &name)?) {
-                (None, _) | (_, None) => {}
-                (Some(old), Some(there)) if is_directory(&old) && is_directory(&there) => {
-                    self.merge(&from.join(&name), &to.join(&name))?;
-                    continue;
+        // Directories that both have, and that are worked on one after the other.
+        let mut both: PathMap<()> = PathMap::new(self.paths.budget());
+        let mut ahead = vec![both.id(Path::new(""))?];
+        while let Some(id) = ahead.pop() {
+            let within = both.path(id);
+            let (from, to) = (from.join(&within), to.join(&within));
+            let source = self.enter(&from)?;
+            let target = self.enter(&to)?;
+            let listed = dirfd::open_beneath(self.volume, &from, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            dirfd::each_name(&listed, |name| {
+                if self.move_entry(name, &source, &target)? {
+                    ahead.push(both.set_in(id, name, ())?);
                 }
-                (Some(old), Some(there)) if is_whiteout(&old) => {
-                    if is_directory(&there) {
-                        self.hide_content(&to.join(&name))?;
-                    }
-                    continue;
-                }
-                (Some(old), Some(there)) if is_directory(&old) && is_whiteout(&there) => {
-                    self.hide_content(&from.join(&name))?;
-                    self.tree.vacate(&target, &name)?;
-                }
-                (Some(_), Some(_)) => self.tree.vacate(&target, &name)?,
-            }
-            self.tree.rename(&source, &target, &name)?;
+                Ok::<_, io::Error>(())
+            })?;
         }
         let parent = self.enter(parent)?;
         self.tree.vacate(&parent, from_name)
     }
 
+    /// Returns whether both directories have a directory of that name.
+    fn move_entry(&mut self, name: &OsStr, source: &OpenDir, target: &OpenDir) -> io::Result<bool> {
+        self.tree.spend_detour()?;
+        match (dirfd::stat_name(&source.fd, name)?, dirfd::stat_name(&target.fd, name)?) {
+            (None, _) | (_, None) => {}
+            (Some(old), Some(there)) if is_directory(&old) && is_directory(&there) => return Ok(true),
+            (Some(old), Some(there)) if is_whiteout(&old) => {
+                if is_directory(&there) {
+                    self.hide_content(&target.real.join(name))?;
+                }
+                return Ok(false);
+            }
+            (Some(old), Some(there)) if is_directory(&old) && is_whiteout(&there) => {
+                self.hide_content(&source.real.join(name))?;
+                self.tree.vacate(target, name)?;
+            }
+            (Some(_), Some(_)) => self.tree.vacate(target, name)?,
+        }
+        self.tree.rename(source, target, name)?;
+        Ok(false)
+    }
+
     /// Makes the directory `path` of this volume opaque.
     fn hide_content(&mut self, path: &Path) -> io::Result<()> {
-        if self.format.has_opaque_mark() {
-            self.format.mark_opaque(dirfd::open_beneath(self.volume, path, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
-        }
-        self.opaque.insert(path.to_owned(), ());
+        mark_opaque(self.format, self.volume, path)?;
+        self.paths.entry(path)?.is_opaque = true;
         Ok(())
     }
 
@@ -220,16 +231,23 @@ impl Finisher<'_> {
         self.tree.enter(path).map_err(io::Error::other)
     }
 
-    /// Directories that were made on the way to something are implicit like those of the extraction.
-    fn adopt_made(&mut self) {
-        self.implicit.extend(self.tree.made().map(|path| (path.to_owned(), ())));
+    /// Directories that were made on the way to something are implicit like those of the extraction. Returns them.
+    fn adopt_made(&mut self) -> Result<Vec<PathId>, Error> {
+        let mut made = Vec::new();
+        for path in self.tree.take_made() {
+            self.paths.entry(&path)?.is_implicit = true;
+            made.extend(self.paths.find_id(&path));
+        }
+        Ok(made)
     }
 
     /// Makes the hard links to files of lower layers.
     fn make_links(&mut self) -> Result<(), Error> {
-        // Where the copy of a lower file is, once there is one.
-        let mut copies: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-        for (new, old) in std::mem::take(&mut self.links) {
+        // Which lower files have been copied, and for which link, if not to their own name.
+        let mut copies: PathMap<Option<PathId>> = PathMap::new(self.paths.budget());
+        for id in self.paths.top_down() {
+            let Some(link) = self.paths.at(id).and_then(|open| open.link) else { continue };
+            let (new, old) = (self.paths.path(id), self.targets.path(link));
             let source = match self.lower_file(&old) {
                 Ok(source) if source.path == new && !self.is_hidden(&new) => continue,
                 Err(error) if is_missing(&error) && self.left_out_below.contains(&old) => {
@@ -243,13 +261,17 @@ impl Finisher<'_> {
                 return Err(Error::link(&old, &new, Errno::PERM));
             }
             let copy = match copies.get(&source.path) {
-                Some(copy) => copy.clone(),
-                None => self.copy_to(&source, &new)?,
+                Some(Some(copy)) => self.paths.path(*copy),
+                Some(None) => source.path,
+                None => {
+                    let is_at_own_name = self.copy_to(&source, &new)?;
+                    *copies.entry(&source.path)? = (!is_at_own_name).then_some(id);
+                    if is_at_own_name { source.path } else { new.clone() }
+                }
             };
             if copy != new {
                 self.link(&copy, &new)?;
             }
-            copies.insert(source.path, copy);
         }
         Ok(())
     }
@@ -259,18 +281,20 @@ impl Finisher<'_> {
     fn lower_file(&mut self, path: &Path) -> io::Result<MergedFile> {
         let (parent, name) = split(path).ok_or(Errno::PERM)?;
         // The volume changes with each copy, so what was seen of it before does not count.
-        let directory = MergedView::new(&self.whole, self.format).resolve(parent)?.ok_or(Errno::NOENT)?;
+        self.whole.forget();
+        let directory = self.whole.resolve(parent)?.ok_or(Errno::NOENT)?;
         let file = self.parents.lookup(&directory.path.join(name))?;
         Ok(file.ok_or(Errno::NOENT)?)
     }
 
     /// Whether the layer hides what lower ones have at `path`.
     fn is_hidden(&self, path: &Path) -> bool {
-        path.ancestors().skip(1).any(|above| self.opaque.contains_key(above))
+        self.paths.any_above(path, |open| open.is_opaque)
     }
 
-    /// Copies `source` to its own name or, if a later entry of this layer took that, to `new`. Returns which.
-    fn copy_to(&mut self, source: &MergedFile, new: &Path) -> Result<PathBuf, Error> {
+    /// Copies `source` to its own name or, if a later entry of this layer took that, to `new`. Returns whether it is its
+    /// own name.
+    fn copy_to(&mut self, source: &MergedFile, new: &Path) -> Result<bool, Error> {
         let own = &source.path;
         let there = match split(own) {
             Some((parent, name)) => {
@@ -284,8 +308,8 @@ impl Finisher<'_> {
             let size = copy_up(&self.parents, source, place.fd.as_fd(), name, path, self.confinement)?;
             self.size = self.size.saturating_add(size);
         }
-        self.adopt_made();
-        Ok(path.to_owned())
+        self.adopt_made()?;
+        Ok(there.is_none())
     }
 
     fn link(&mut self, old: &Path, new: &Path) -> Result<(), Error> {
@@ -303,7 +327,11 @@ impl Finisher<'_> {
     /// Removes whiteouts of what no lower layer has. In a directory that only one layer has, an overlay would list them
     /// as names that cannot be opened.
     fn remove_idle_whiteouts(&mut self) -> Result<(), Error> {
-        for (path, ()) in std::mem::take(&mut self.whiteouts) {
+        for id in self.paths.top_down() {
+            if self.paths.at(id).is_none_or(|open| !open.is_whiteout) {
+                continue;
+            }
+            let path = self.paths.path(id);
             if self.lower(&path)?.is_some() {
                 continue;
             }
@@ -319,59 +347,71 @@ impl Finisher<'_> {
     /// Hides each entry of lower layers by itself in opaque directories that cannot be marked as such: the root, which an
     /// overlay does not ask, and all of them in formats without such marks.
     fn hide_without_marks(&mut self) -> Result<(), Error> {
-        let has_mark = |path: &Path| self.format.has_opaque_mark() && !path.as_os_str().is_empty();
-        let unmarked: Vec<PathBuf> = self.opaque.keys().filter(|path| !has_mark(path)).cloned().collect();
-        for path in unmarked {
-            self.hide_lower_entries(&path)?;
-        }
-        Ok(())
-    }
-
-    fn hide_lower_entries(&mut self, path: &Path) -> Result<(), Error> {
-        let failed = |error: io::Error| Error::file("hiding the content of", path, error);
-        let place = self.tree.enter(path)?;
-        for (name, _) in self.parents.read_dir(path).map_err(failed)? {
-            match dirfd::stat_name(&place.fd, &name).map_err(failed)? {
-                None => self.format.hide(&place.fd, &name).map_err(failed)?,
-                Some(stat) if is_directory(&stat) && self.format.has_opaque_mark() => {
-                    self.hide_content(&path.join(name)).map_err(failed)?;
-                }
-                Some(stat) if is_directory(&stat) => self.hide_lower_entries(&path.join(name))?,
-                Some(_) => {}
+        let root = PathMap::<Open>::root();
+        for id in self.paths.top_down() {
+            let is_opaque = self.paths.at(id).is_some_and(|open| open.is_opaque);
+            if is_opaque && (id == root || !self.format.has_opaque_mark()) {
+                self.hide_lower_entries(self.paths.path(id))?;
             }
         }
         Ok(())
     }
 
+    fn hide_lower_entries(&mut self, top: PathBuf) -> Result<(), Error> {
+        // Directories of both, which are worked on one after the other.
+        let mut both: PathMap<()> = PathMap::new(self.paths.budget());
+        let mut ahead = vec![both.id(&top)?];
+        while let Some(id) = ahead.pop() {
+            let path = &both.path(id);
+            let failed = |error: io::Error| Error::file("hiding the content of", path, error);
+            let place = self.tree.enter(path)?;
+            let Self { parents, paths, format, volume, .. } = self;
+            let hidden = parents.each_file(path, |_, name, _| {
+                match dirfd::stat_name(&place.fd, name)? {
+                    None => format.hide(&place.fd, name)?,
+                    Some(stat) if is_directory(&stat) && format.has_opaque_mark() => {
+                        mark_opaque(*format, *volume, &path.join(name))?;
+                        paths.entry(&path.join(name))?.is_opaque = true;
+                    }
+                    Some(stat) if is_directory(&stat) => ahead.push(both.set_in(id, name, ())?),
+                    Some(_) => {}
+                }
+                Ok::<_, io::Error>(())
+            });
+            hidden.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Gives implicit directories the attributes of the lower layers' directories that they continue.
-    fn finish_implicit(&mut self, mut found: Found) -> Result<(), Error> {
-        while let Some((path, ())) = self.implicit.pop_first() {
-            let file = self.lower(&path)?;
-            found.insert(path, file);
-        }
-        if found.get(Path::new("")).is_some_and(Option::is_none) {
-            self.tree.set_time(Path::new(""));
-        }
-        for (path, file) in found.iter().rev() {
-            let Some(file) = file.as_ref().filter(|file| is_directory(&file.stat)) else {
+    fn finish_implicit(&mut self) -> Result<(), Error> {
+        for id in self.paths.top_down() {
+            if self.paths.at(id).is_none_or(|open| !open.is_implicit) {
+                continue;
+            }
+            let path = self.paths.path(id);
+            let Some(file) = self.lower(&path)? else {
+                if path.as_os_str().is_empty() {
+                    self.tree.set_time(&path)?;
+                }
                 continue;
             };
-            let failed = |error| Error::file("settling directory", path, error);
-            let attributes = directory_attributes(&self.parents, file).map_err(failed)?;
-            self.tree.set_attributes(path, attributes);
+            if is_directory(&file.stat) {
+                let failed = |error| Error::file("settling directory", &path, error);
+                let attributes = directory_attributes(&self.parents, &file).map_err(failed)?;
+                self.tree.set_attributes(&path, attributes)?;
+            }
         }
         self.tree.finish_directories()
     }
 }
 
-fn rebased(path: &Path, from: &Path, to: &Path) -> PathBuf {
-    moved(path, from, to).unwrap_or_else(|| path.to_owned())
-}
-
-/// Whether a symlink of a lower layer leads to nothing, rather than that following it failed. Where it does, a directory
-/// takes its place, as it does where volumes begin as copies of their parents.
-fn leads_nowhere(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENAMETOOLONG))
+/// Makes the directory `path` of `volume` opaque where a mark does that.
+fn mark_opaque(format: WhiteoutFormat, volume: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    if format.has_opaque_mark() {
+        format.mark_opaque(dirfd::open_beneath(volume, path, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
+    }
+    Ok(())
 }
 
 fn is_missing(error: &io::Error) -> bool {

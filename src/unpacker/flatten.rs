@@ -6,16 +6,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat};
+use rustix::io::Errno;
 
 use super::attributes::{AlreadySet, Target};
-use super::copyup::{attributes_of, copy_up};
+use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
-use super::merged::{MergedFile, MergedView};
+use super::merged::{MergedFile, MergedView, leads_nowhere};
+use super::path::split;
+use super::path_map::{PathId, PathMap};
 use super::{WhiteoutFormat, pipeline};
+use crate::limits::{self, MemoryBudget};
 use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
 
@@ -41,9 +46,19 @@ pub fn copy_directory(
 ) -> Result<(), Error> {
     pipeline::in_volume(target, |confinement| {
         let mut view = MergedView::new(volumes, whiteouts);
-        let Some(root) = directory_at(&mut view, path)? else { return Ok(()) };
-        let top = root.path.clone();
-        Copying { view, top, target, confinement, links: HashMap::new() }.fill(&root, target)
+        let Some(top) = directory_at(&mut view, path)? else { return Ok(()) };
+        let memory = MemoryBudget::new(limits::MEMORY);
+        let mut copying = Copying {
+            view,
+            top: top.path,
+            target,
+            confinement,
+            directories: PathMap::new(&memory),
+            linked: PathMap::new(&memory),
+            links: HashMap::new(),
+        };
+        copying.copy_all()?;
+        copying.finish_directories()
     })
 }
 
@@ -58,19 +73,28 @@ pub fn directory_size(
     whiteouts: WhiteoutFormat,
 ) -> Result<Option<(u64, u64)>, Error> {
     let mut view = MergedView::new(volumes, whiteouts);
-    let Some(root) = directory_at(&mut view, path)? else { return Ok(None) };
-    let mut directories = vec![root.path];
+    let Some(top) = directory_at(&mut view, path)? else { return Ok(None) };
+    let mut directories: PathMap<()> = PathMap::new(&MemoryBudget::new(limits::MEMORY));
+    let mut ahead = vec![directories.id(&top.path)?];
     let (mut bytes, mut inodes, mut counted) = (0u64, 0u64, HashSet::new());
-    while let Some(directory) = directories.pop() {
-        for (_, file) in view.read_dir(&directory).map_err(|e| Error::file("reading", &directory, e))? {
+    while let Some(directory) = ahead.pop() {
+        let path = directories.path(directory);
+        let listed = view.each_file(&path, |_, name, file| {
             if dirfd::file_type(&file.stat).is_dir() {
                 inodes += 1;
-                directories.push(file.path);
-            } else if file.stat.st_nlink == 1 || counted.insert((file.layer, file.stat.st_ino)) {
+                ahead.push(directories.set_in(directory, name, ())?);
+                return Ok(());
+            }
+            if file.stat.st_nlink > 1 {
+                directories.reserve(LINK)?;
+            }
+            if file.stat.st_nlink == 1 || counted.insert((file.layer, file.stat.st_ino)) {
                 inodes += 1;
                 bytes = bytes.saturating_add(file.stat.st_blocks.unsigned_abs().saturating_mul(512));
             }
-        }
+            Ok::<_, io::Error>(())
+        });
+        listed.map_err(|error| Error::file("reading", &path, error))?;
     }
     Ok(Some((bytes, inodes)))
 }
@@ -78,8 +102,7 @@ pub fn directory_size(
 /// The directory that `path` leads to in the view.
 fn directory_at(view: &mut MergedView<'_>, path: &Path) -> Result<Option<MergedFile>, Error> {
     let found = match view.resolve(path) {
-        // Symlinks that lead nowhere.
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => None,
+        Err(error) if leads_nowhere(&error) => None,
         found => found.map_err(|e| Error::file("reading", path, e))?,
     };
     Ok(found.filter(|found| dirfd::file_type(&found.stat).is_dir()))
@@ -91,45 +114,72 @@ struct Copying<'a> {
     top: PathBuf,
     target: BorrowedFd<'a>,
     confinement: Confinement,
-    /// Files with several names, by volume and inode: where the first of them was copied to.
-    links: HashMap<(usize, u64), PathBuf>,
+    /// The directories in it.
+    directories: PathMap<()>,
+    linked: PathMap<()>,
+    /// Files with several names, by volume and inode: where in the copy the first of them is.
+    links: HashMap<(usize, u64), PathId>,
 }
 
 impl Copying<'_> {
-    fn fill(&mut self, directory: &MergedFile, copy: BorrowedFd<'_>) -> Result<(), Error> {
-        let path = &directory.path;
-        for (name, file) in self.view.read_dir(path).map_err(|e| Error::file("reading", path, e))? {
-            if dirfd::file_type(&file.stat).is_dir() {
-                let failed = |errno| Error::file("creating directory", &file.path, errno);
-                mkdirat(copy, &name, Mode::RWXU).map_err(failed)?;
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let child = openat(copy, &name, flags, Mode::empty()).map_err(failed)?;
-                self.fill(&file, child.as_fd())?;
-            } else {
-                self.copy(&file, copy, &name)?;
-            }
+    /// Copies one directory after the other, so that none is open while those in it are worked on.
+    fn copy_all(&mut self) -> Result<(), Error> {
+        let mut ahead = vec![self.directories.id(Path::new(""))?];
+        while let Some(directory) = ahead.pop() {
+            let within = self.directories.path(directory);
+            let path = self.top.join(&within);
+            let failed = |error: io::Error| Error::file("reading", &path, error);
+            let copy = dirfd::open_beneath(self.target, &within, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+            let Self { view, target, confinement, directories, linked, links, .. } = self;
+            let copied = view.each_file(&path, |view, name, file| {
+                if dirfd::file_type(&file.stat).is_dir() {
+                    mkdirat(&copy, name, Mode::RWXU)
+                        .map_err(|errno| io::Error::other(Error::file("creating directory", &file.path, errno)))?;
+                    ahead.push(directories.set_in(directory, name, ())?);
+                    return Ok(());
+                }
+                let key = (file.layer, file.stat.st_ino);
+                if let Some(first) = links.get(&key) {
+                    return link(*target, &linked.path(*first), copy.as_fd(), name, &file.path);
+                }
+                copy_up(view, &file, copy.as_fd(), name, &file.path, *confinement).map_err(io::Error::other)?;
+                if file.stat.st_nlink > 1 {
+                    linked.reserve(LINK)?;
+                    links.insert(key, linked.id(&within.join(name))?);
+                }
+                Ok(())
+            });
+            copied.map_err(failed)?;
         }
-        // After its entries, which would change its times.
-        let shown = self.view.open(directory, OFlags::RDONLY | OFlags::DIRECTORY);
-        let attributes = shown.and_then(|shown| attributes_of(shown, &directory.stat));
-        let attributes = attributes.map_err(|e| Error::file("reading", path, e))?;
-        attributes.apply(&Target::Open { file: copy, noun: "directory", path }, AlreadySet::default())
+        Ok(())
     }
 
-    fn copy(&mut self, file: &MergedFile, directory: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
-        let key = (file.layer, file.stat.st_ino);
-        if let Some(first) = self.links.get(&key) {
-            let linked = linkat(self.target, first, directory, name, AtFlags::empty());
-            return linked.map_err(|errno| Error::link(first, &file.path, errno));
-        }
-        copy_up(&self.view, file, directory, name, &file.path, self.confinement)?;
-        if file.stat.st_nlink > 1 {
-            let below = file.path.strip_prefix(&self.top).unwrap_or(&file.path);
-            self.links.insert(key, below.to_owned());
+    /// After all entries, which would change their times, and the deepest first, which may not be reached later.
+    fn finish_directories(&mut self) -> Result<(), Error> {
+        for directory in self.directories.top_down().into_iter().rev() {
+            let within = self.directories.path(directory);
+            let path = &self.top.join(&within);
+            let failed = |error: io::Error| Error::file("reading", path, error);
+            let Some(shown) = self.view.lookup(path).map_err(failed)? else { continue };
+            let attributes = directory_attributes(&self.view, &shown).map_err(failed)?;
+            let copy = dirfd::open_beneath(self.target, &within, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+            let copy = Target::Open { file: copy.as_fd(), noun: "directory", path };
+            attributes.apply(&copy, AlreadySet::default())?;
         }
         Ok(())
     }
 }
+
+/// Links `first`, a path in `target`, as `name`.
+fn link(target: BorrowedFd<'_>, first: &Path, copy: BorrowedFd<'_>, name: &OsStr, path: &Path) -> io::Result<()> {
+    let failed = |error: io::Error| io::Error::other(Error::link(first, path, error));
+    let (parent, first_name) = split(first).ok_or(Errno::PERM)?;
+    let parent = dirfd::open_beneath(target, parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+    linkat(parent, first_name, copy, name, AtFlags::empty()).map_err(|errno| failed(errno.into()))
+}
+
+/// Bytes that an entry of a table of files with several names takes.
+const LINK: usize = 48;
 
 #[cfg(test)]
 mod tests {

@@ -6,30 +6,36 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Most paths that are remembered. Whole root filesystems have a few hundred devices; an archive of nothing else packs
+/// Most bytes of paths that are remembered. Whole root filesystems have a few hundred devices; an archive of nothing else packs
 /// millions into a few kilobytes. A link to one that is forgotten is an error.
-const LIMIT: usize = 1 << 14;
+const LIMIT: usize = 1 << 20;
+/// Bytes that each takes beside its name.
+const COST: usize = 64;
 
 /// Paths, relative to the volume's root, of entries that no file was made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut(BTreeSet<PathBuf>);
+pub struct LeftOut {
+    paths: BTreeSet<PathBuf>,
+    bytes: usize,
+}
 
 impl LeftOut {
     /// Remembers a path, unless there are too many.
     pub fn add(&mut self, path: PathBuf) {
-        if self.0.len() < LIMIT {
-            self.0.insert(path);
+        let bytes = path.as_os_str().len() + COST;
+        if self.bytes + bytes <= LIMIT && self.paths.insert(path) {
+            self.bytes += bytes;
         }
     }
 
     /// Whether the entry at `path` was left out.
     pub fn contains(&self, path: &Path) -> bool {
-        self.0.contains(path)
+        self.paths.contains(path)
     }
 
     /// The paths, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(PathBuf::as_path)
+        self.paths.iter().map(PathBuf::as_path)
     }
 }
 
@@ -52,8 +58,9 @@ mod tests {
 
     #[test]
     fn an_archive_of_devices_alone_takes_no_memory_without_end() {
-        let left_out: LeftOut = (0..LIMIT + 10).map(|number| PathBuf::from(number.to_string())).collect();
-        assert_eq!(left_out.paths().count(), LIMIT);
+        let left_out: LeftOut = (0..LIMIT / COST).map(|number| PathBuf::from(number.to_string())).collect();
+        let bytes: usize = left_out.paths().map(|path| path.as_os_str().len() + COST).sum();
+        assert!((LIMIT - 2 * COST..=LIMIT).contains(&bytes), "{bytes}");
         assert!(left_out.contains(Path::new("0")) && !left_out.contains(Path::new("x")));
     }
 }

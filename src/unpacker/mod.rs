@@ -15,6 +15,7 @@ mod attribute_ids;
 mod attributes;
 mod channel;
 mod copyup;
+mod detours;
 mod digest;
 mod error;
 mod extract;
@@ -23,6 +24,7 @@ mod flatten;
 mod left_out;
 mod merged;
 mod path;
+mod path_map;
 mod pipeline;
 mod portable;
 mod privilege;
@@ -33,6 +35,7 @@ mod whiteout;
 use std::io::Read;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use crate::archive::ArchiveError;
@@ -45,6 +48,7 @@ pub use privilege::Privileged;
 pub use whiteout::WhiteoutFormat;
 
 use crate::idmap::IdMappings;
+use crate::limits::MemoryBudget;
 use attributes::Owner;
 use tree::Unfinished;
 
@@ -66,6 +70,8 @@ pub struct Layer<'a> {
     pub budget: Option<&'a Budget>,
     /// Limit on the inodes, shared with other layers.
     pub inode_budget: Option<&'a Budget>,
+    /// Memory for what waits to be finished, shared with other layers.
+    pub memory: &'a Arc<MemoryBudget>,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.
     pub cancel: &'a AtomicBool,
 }
@@ -126,21 +132,14 @@ pub struct Finished {
 impl Unpacked {
     /// Whether hard links lead out of this layer, so that [`Self::finish`] has to know what lower layers left out.
     pub fn links_to_parents(&self) -> bool {
-        !self.unsettled.links.is_empty()
+        self.unsettled.has_links()
     }
 
     /// Whether the volume cannot be finished without looking at lower layers. True for most layers that have some:
     /// few describe every directory that they put something into, the root among them.
     pub fn needs_parents(&self) -> bool {
-        let Unfinished { implicit, opaque, root_is_opaque, links, whiteouts } = &self.unsettled;
         let based = !self.base.as_os_str().is_empty();
-        let unmarked = !opaque.is_empty() && !self.whiteouts.has_opaque_mark();
-        self.whiteouts != WhiteoutFormat::Removal && based
-            || !implicit.is_empty()
-            || *root_is_opaque
-            || unmarked
-            || !links.is_empty()
-            || !whiteouts.is_empty()
+        self.whiteouts != WhiteoutFormat::Removal && based || self.unsettled.needs_parents(self.whiteouts)
     }
 
     /// Settles what depends on the lower layers, topmost first, all of them finished, which left out `left_out`.

@@ -32,12 +32,6 @@ pub(super) fn directories(path: &Path) -> Vec<&Path> {
     directories
 }
 
-/// `path` after the directory `from` was moved to `to`, if that concerns it.
-pub(super) fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
-    let below = path.strip_prefix(from).ok()?;
-    Some(if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,13 +55,5 @@ mod tests {
         for (base, name, expected) in cases {
             assert_eq!(clean(Path::new(base), name.as_bytes()), Path::new(expected), "{base} {name}");
         }
-    }
-
-    #[test]
-    fn moving() {
-        let moved = |path: &str| moved(Path::new(path), Path::new("lib"), Path::new("usr/lib"));
-        assert_eq!(moved("lib"), Some("usr/lib".into()));
-        assert_eq!(moved("lib/x"), Some("usr/lib/x".into()));
-        assert_eq!(moved("lib64/x"), None);
     }
 }

@@ -17,11 +17,13 @@ pub(super) struct Route {
     /// The way so far, without symlinks.
     real: PathBuf,
     symlinks: usize,
+    /// The way has led elsewhere than down since it was last asked.
+    has_jumped: bool,
 }
 
 impl Route {
     pub(super) fn new(path: &Path) -> Self {
-        Self { ahead: steps(path), real: PathBuf::new(), symlinks: 0 }
+        Self { ahead: steps(path), real: PathBuf::new(), symlinks: 0, has_jumped: false }
     }
 
     /// The directory come to.
@@ -37,6 +39,29 @@ impl Route {
                 return Some(step);
             }
             self.real.pop();
+            self.has_jumped = true;
+        }
+    }
+
+    /// Whether the directory come to is another one than a step down from the one before led to.
+    pub(super) fn take_jump(&mut self) -> bool {
+        std::mem::take(&mut self.has_jumped)
+    }
+
+    /// The names ahead that lead down, up to the next `..`; `None` at the end of the way.
+    pub(super) fn straight_ahead(&mut self) -> Option<PathBuf> {
+        while self.ahead.last()? == ".." {
+            self.ahead.pop();
+            self.real.pop();
+            self.has_jumped = true;
+        }
+        Some(self.ahead.iter().rev().take_while(|step| *step != "..").collect())
+    }
+
+    /// Goes on below the next `count` names, none of which is a symlink.
+    pub(super) fn pass(&mut self, count: usize) {
+        for _ in 0..count {
+            self.real.extend(self.ahead.pop());
         }
     }
 
@@ -45,20 +70,23 @@ impl Route {
         self.real.push(step);
     }
 
-    /// Goes on where a symlink leads whose text is `text`.
+    /// Goes on where a symlink leads whose text is `text`. Returns how many names that adds to the way.
     ///
     /// # Errors
     /// `ELOOP` when there have been too many.
-    pub(super) fn follow(&mut self, text: &Path) -> Result<(), Errno> {
+    pub(super) fn follow(&mut self, text: &Path) -> Result<usize, Errno> {
         self.symlinks += 1;
         if self.symlinks > MAX_SYMLINKS {
             return Err(Errno::LOOP);
         }
         if text.has_root() {
             self.real.clear();
+            self.has_jumped = true;
         }
-        self.ahead.extend(steps(text));
-        Ok(())
+        let steps = steps(text);
+        let names = steps.len() + 1;
+        self.ahead.extend(steps);
+        Ok(names)
     }
 
     /// The end of the walk.

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use nix::mount::{MntFlags, umount2};
 use rustix::fs::{XattrFlags, setxattr};
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, Node, TempStore, layers, mount, small_image, wait_for};
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, Node, TempStore, layers, mount, peak_memory_of, run, small_image, wait_for,
+    wrapped, write_archive,
+};
 
 fn image(store: &TempStore, name: &str, archives: impl IntoIterator<Item = Archive>) -> String {
     let image = archives.into_iter().fold(Image::new(), |image, archive| image.layer(Layer::new(archive.bytes())));
@@ -98,4 +101,110 @@ fn a_symlink_that_leads_nowhere_gives_way_to_a_directory() {
         assert_eq!(fs::read_to_string(rootfs.join("self/x")).unwrap(), "inside", "{target}");
     }
     store.create(&small_image(&store.beside("small")), "small");
+}
+
+/// What a create of an image with these layers has the kernel do, whether it succeeds or not: system calls, and names that
+/// it looks up for their paths.
+fn steps(name: &str, archives: Vec<Archive>) -> usize {
+    let store = TempStore::new();
+    let url = image(&store, name, archives);
+    let trace = store.beside("trace");
+    let command = store.command(["create", &url, "x"]);
+    run(&mut wrapped(&["strace", "-f", "-s", "5000", "-o", trace.to_str().unwrap()], &command));
+    // What is written and read has no part in it.
+    let trace = fs::read(trace).unwrap();
+    let calls = trace.split(|byte| *byte == b'\n');
+    let calls = calls.filter(|call| {
+        ![&b" write("[..], b" read("].iter().any(|name| call.windows(name.len()).any(|part| part == *name))
+    });
+    calls.map(|call| 1 + call.iter().filter(|byte| **byte == b'/').count()).sum()
+}
+
+/// Names below each other.
+fn deep(depth: usize) -> String {
+    vec!["d"; depth].join("/")
+}
+
+/// What it takes to make an image grows with the image, whatever is in it.
+#[test]
+fn no_small_image_makes_much_work() {
+    let base = |depth: usize| Archive::new().file(&format!("{}/f", deep(depth)), 0o644, b"");
+    let many = |archive: Archive, count: usize, add: &dyn Fn(Archive, usize) -> Archive| (0..count).fold(archive, add);
+    type Layers<'a> = &'a dyn Fn(usize) -> Vec<Archive>;
+    let images: [(&str, Layers<'_>); 9] = [
+        ("files that lie deep", &|size| vec![base(size)]),
+        ("hard links to nothing, deep", &|size| {
+            vec![many(base(size / 2), 10, &|archive, n| {
+                archive.hard_link(&n.to_string(), &format!("{}/{n}", deep(size)))
+            })]
+        }),
+        ("hard links to lower files, deep", &|size| {
+            let link = |archive: Archive, n: usize| archive.hard_link(&n.to_string(), &format!("{}/f", deep(size)));
+            vec![base(size), many(Archive::new(), 10, &link)]
+        }),
+        ("directories of lower layers, deep", &|size| {
+            vec![base(size), base(size).file(&format!("{}/g", deep(size)), 0o644, b"")]
+        }),
+        ("deletions in deep directories", &|size| {
+            vec![base(size), many(Archive::new(), 10, &|archive, n| archive.whiteout(&format!("{}/{n}", deep(size))))]
+        }),
+        ("deletion of a deep tree with something new in it", &|size| {
+            vec![base(size), Archive::new().file(&format!("{}/g", deep(size)), 0o644, b"").whiteout("d")]
+        }),
+        ("an opaque directory with much below it", &|size| {
+            let file = |archive: Archive, n: usize| archive.file(&format!("d/{n}"), 0o644, b"");
+            vec![many(Archive::new(), size, &file), Archive::new().opaque("d").file("d/0", 0o644, b"")]
+        }),
+        ("directories that become files and back again", &|size| {
+            let there_and_back = |archive: Archive, n: usize| {
+                archive.file(&format!("{}/{n}", deep(size)), 0o644, b"").file("d", 0o644, b"")
+            };
+            vec![many(Archive::new(), 5, &there_and_back)]
+        }),
+        ("symlinks behind each other", &|size| {
+            let link = |archive: Archive, n: usize| archive.symlink(&format!("l{n}"), &"x/../".repeat(size / 10));
+            let file = |archive: Archive, n: usize| archive.file(&format!("l{n}/f{n}"), 0o644, b"");
+            vec![many(many(Archive::new().directory("x", 0o755), 5, &link), 5, &file)]
+        }),
+    ];
+    for (name, layers) in images {
+        let (small, large) = (steps("small", layers(150)), steps("large", layers(300)));
+        assert!(large < small * 5 / 2, "{name}: {small} steps, for twice as much {large}");
+    }
+}
+
+/// The largest resident set of a create, in KiB, whether it succeeds or not.
+fn peak(name: &str, archive: Archive) -> u64 {
+    let store = TempStore::new();
+    let path = write_archive(store.path().parent().unwrap(), name, &archive.bytes());
+    let mut command = store.command(["create".as_ref(), path.as_os_str(), "x".as_ref()]);
+    peak_memory_of(&mut command).0
+}
+
+#[test]
+fn no_image_takes_much_memory() {
+    const MANY: usize = 20_000;
+    let long = vec!["x".repeat(200); 19].join("/");
+    let images: [(&str, &dyn Fn(Archive, usize) -> Archive); 4] = [
+        ("links", &|archive, n| archive.hard_link(&n.to_string(), &format!("{long}/{n}"))),
+        ("directories", &|archive, n| archive.file(&format!("{long}/{n}/f"), 0o644, b"")),
+        ("named", &|archive, n| archive.directory(&format!("{long}/{n}"), 0o755)),
+        ("whiteouts", &|archive, n| archive.whiteout(&format!("{long}/{n}"))),
+    ];
+    for (name, add) in images {
+        let peak = peak(name, (0..MANY).fold(Archive::new(), add));
+        assert!(peak < 64 * 1024, "{name}: {peak} KiB");
+    }
+}
+
+#[test]
+fn an_image_that_would_take_much_memory_is_refused_by_name_of_the_limit() {
+    let store = TempStore::new();
+    let attribute = vec![b'x'; 3000];
+    let archive = (0..12_000)
+        .fold(Archive::new(), |archive, n| archive.xattr("user.a", &attribute).directory(&n.to_string(), 0o755));
+    let path = write_archive(store.path().parent().unwrap(), "archive", &archive.bytes());
+    let message = store.fails(["create", path.to_str().unwrap(), "x"]);
+    assert!(message.contains("raise create.limits.memory_bytes (now 25165824)"), "{message}");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }

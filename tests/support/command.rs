@@ -89,6 +89,14 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
 /// Runs a prepared command, which must succeed, to its end, and returns its largest resident set in KiB.
 #[track_caller]
 pub(crate) fn peak_memory(command: &mut Command) -> u64 {
+    let (peak, is_success) = peak_memory_of(command);
+    assert!(is_success);
+    peak
+}
+
+/// Runs a prepared command to its end, and returns its largest resident set in KiB and whether it succeeded.
+#[track_caller]
+pub(crate) fn peak_memory_of(command: &mut Command) -> (u64, bool) {
     let mut child = command.stdout(Stdio::null()).spawn().expect("started");
     // The kernel's own record of the peak, read until the process is gone.
     let status = format!("/proc/{}/status", child.id());
@@ -99,8 +107,7 @@ pub(crate) fn peak_memory(command: &mut Command) -> u64 {
         peak = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(peak);
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    assert!(child.wait().expect("waited for").success());
-    peak
+    (peak, child.wait().expect("waited for").success())
 }
 
 /// Runs another program, which must succeed, and returns its standard output.

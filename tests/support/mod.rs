@@ -30,7 +30,7 @@ mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use bosh::{Cell, Stores};
-pub(crate) use command::{Outcome, grootfs, peak_memory, program, run, succeed, wrapped};
+pub(crate) use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};

@@ -4,36 +4,39 @@
 //! so do the directories that lead to it; but of those the parent's part goes, attributes included. That makes the same
 //! of a layer as an overlay shows of it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::descent::Descent;
 use super::{DIRECTORY, OpenDir, Tree, Walk};
+use crate::limits::Exceeded;
 use crate::sys::{dirfd, xattr};
 use crate::unpacker::attributes::Attributes;
 use crate::unpacker::error::Error;
 use crate::unpacker::path;
+use crate::unpacker::path_map::PathId;
 use crate::unpacker::portable::is_portable;
 use crate::unpacker::whiteout::{WhiteoutFormat, is_whiteout};
 
 impl Tree<'_> {
     /// Notes that `name` in `place`, or the place itself, is this layer's. Where the layer made the directory, all in it
     /// is.
-    pub(in crate::unpacker) fn claim(&mut self, place: &OpenDir, name: Option<&OsStr>) {
+    pub(in crate::unpacker) fn claim(&mut self, place: &OpenDir, name: Option<&OsStr>) -> Result<(), Exceeded> {
         if self.format == WhiteoutFormat::Removal && !place.pristine {
-            self.own.insert(name.map_or_else(|| place.real.clone(), |name| place.real.join(name)), ());
+            let path = name.map_or_else(|| place.real.clone(), |name| place.real.join(name));
+            self.notes.entry(&path)?.is_own = true;
         }
+        Ok(())
     }
 
     /// Whether this layer has something at `path` or below it.
     fn is_own(&self, path: &Path) -> bool {
-        let is_in_made = path.parent().is_some_and(|parent| self.is_made(parent));
-        is_in_made || has_below(&self.own, path) || has_below(&self.directories, path)
+        path.parent().is_some_and(|parent| self.is_made(parent)) || self.notes.has_below(path)
     }
 
     /// Whether what is at `path`, no directory, makes room for a directory that an entry needs there.
@@ -55,38 +58,81 @@ impl Tree<'_> {
         if place.pristine {
             return Ok(());
         }
-        let path = place.real.join(name);
-        match dirfd::stat_name(&place.fd, name)?.as_ref().map(dirfd::file_type) {
+        match self.remove_unless_own(place, name)? {
+            Some(directory) => {
+                let path = self.notes.path(directory);
+                self.disinherit(&path)?;
+                self.remove_inherited_content(&path)
+            }
             None => Ok(()),
-            Some(_) if !self.is_own(&path) => self.vacate(place, name),
-            Some(FileType::Directory) => self.disinherit(&path),
-            Some(_) => Ok(()),
         }
     }
 
-    /// Removes all that the parent has in the directory `path`.
+    /// Removes all that the parent has in the directory `path`. Each directory in it that this layer needs is entered from
+    /// the one it is in, so that none is too deep.
     pub(super) fn remove_inherited_content(&mut self, path: &Path) -> io::Result<()> {
         if self.is_made(path) {
             return Ok(());
         }
-        let fd = self.open(path)?;
-        let place = self.place(path, path.to_owned(), fd)?;
-        let names = dirfd::names(dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY)?)?;
-        names.iter().try_for_each(|name| self.remove_inherited(&place, name))
+        let mut path = path.to_owned();
+        let mut descent = Descent::from(self.open(&path)?);
+        let mut ahead = vec![self.remove_inherited_in(&path, descent.current()?)?];
+        while let Some(within) = ahead.last_mut() {
+            let Some(directory) = within.pop() else {
+                ahead.pop();
+                path.pop();
+                descent.leave()?;
+                continue;
+            };
+            let name = self.notes.last_name(directory).to_owned();
+            path.push(&name);
+            if self.is_made(&path) {
+                path.pop();
+                continue;
+            }
+            self.disinherit(&path)?;
+            descent
+                .enter(&name, |above, name| dirfd::open_beneath(above, Path::new(name), OFlags::PATH | DIRECTORY))?;
+            ahead.push(self.remove_inherited_in(&path, descent.current()?)?);
+        }
+        Ok(())
     }
 
     /// Makes the parent's directory `path` look as if this layer had made it on the way to what it has in there.
     fn disinherit(&mut self, path: &Path) -> io::Result<()> {
-        if self.is_made(path) {
-            return Ok(());
+        if !self.is_made(path) {
+            let implicit = self.implicit.clone();
+            self.directory(path)?.named.get_or_insert(implicit);
         }
-        let implicit = self.implicit.clone();
-        self.directories.entry(path.to_owned()).or_default().named.get_or_insert(implicit);
-        self.remove_inherited_content(path)
+        Ok(())
+    }
+
+    /// Removes what the parent has in the open directory `path`, and returns the directories in it that this layer needs.
+    fn remove_inherited_in(&mut self, path: &Path, directory: &OwnedFd) -> io::Result<Vec<PathId>> {
+        let mut within = Vec::new();
+        let place = self.place(path, path.to_owned(), directory.try_clone()?)?;
+        let listed = dirfd::open_beneath(directory, Path::new(""), OFlags::RDONLY | DIRECTORY)?;
+        dirfd::each_name(&listed, |name| {
+            within.extend(self.remove_unless_own(&place, name)?);
+            Ok::<_, io::Error>(())
+        })?;
+        Ok(within)
+    }
+
+    /// Removes `name` in `place` with all below it, unless this layer has something there. Returns it if it is a directory
+    /// with both in it.
+    fn remove_unless_own(&mut self, place: &OpenDir, name: &OsStr) -> io::Result<Option<PathId>> {
+        let path = place.real.join(name);
+        match dirfd::stat_name(&place.fd, name)?.as_ref().map(dirfd::file_type) {
+            None => Ok(None),
+            Some(_) if !self.is_own(&path) => self.vacate(place, name).map(|()| None),
+            Some(FileType::Directory) => Ok(Some(self.notes.id(&path)?)),
+            Some(_) => Ok(None),
+        }
     }
 
     pub(super) fn is_made(&self, path: &Path) -> bool {
-        self.directories.get(path).is_some_and(|directory| directory.made.is_some())
+        self.notes.get(path).and_then(|note| note.directory.as_ref()).is_some_and(|directory| directory.made.is_some())
     }
 
     /// Checks that the parent has the layer's base directory.
@@ -106,15 +152,10 @@ impl Tree<'_> {
 /// directory's entry replaces all that a lower layer said of it.
 pub(super) fn remove_other_xattrs(directory: impl AsFd, attributes: &Attributes) -> io::Result<()> {
     for name in xattr::list(directory.as_fd())? {
-        let is_wanted = attributes.xattrs.iter().any(|xattr| xattr.name == name);
+        let is_wanted = attributes.xattrs.binary_search_by(|xattr| xattr.name.cmp(&name)).is_ok();
         if is_portable(&name) && !is_wanted {
             xattr::remove(directory.as_fd(), &name)?;
         }
     }
     Ok(())
-}
-
-/// Paths sort by component, so what is below a path follows it at once.
-fn has_below<T>(map: &BTreeMap<PathBuf, T>, path: &Path) -> bool {
-    map.range(path.to_owned()..).next().is_some_and(|(key, _)| key.starts_with(path))
 }

@@ -9,23 +9,29 @@
 //! not even let its owner write.
 
 mod before;
+mod descent;
+mod finish;
 mod inherited;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, mkdirat, renameat};
 use rustix::io::Errno;
 
-use super::attributes::{AlreadySet, Attributes, Owner, Target};
+use super::attributes::{AlreadySet, Attributes, Owner};
+use super::detours::Detours;
 use super::error::Error;
 use super::path;
+use super::path_map::{PathId, PathMap};
 use super::route::Route;
 use super::whiteout::{WhiteoutFormat, is_whiteout};
+use crate::archive::Xattr;
+use crate::limits::{Exceeded, MemoryBudget};
 use crate::sys::confine::Confinement;
 use crate::sys::dirfd;
 use crate::sys::path_error::PathError;
@@ -44,12 +50,15 @@ pub(super) struct OpenDir {
     pub(super) fd: OwnedFd,
     /// Made by this process in this run: what is created in it gets exactly the owner and mode asked for.
     pub(super) pristine: bool,
+    /// What is noted of it, where that is at hand.
+    id: Option<PathId>,
 }
 
 /// What is known of a directory that this layer made, named or marked.
 #[derive(Default)]
 pub(super) struct Directory {
-    made: Option<Made>,
+    /// This layer made it, and so it has these attributes.
+    made: Option<AlreadySet>,
     /// What an entry of its own says.
     named: Option<Attributes>,
     /// It took the place of something else, or its name was whited out: lower layers' directory is gone.
@@ -58,13 +67,9 @@ pub(super) struct Directory {
     opaque: bool,
 }
 
-struct Made {
-    known: AlreadySet,
-}
-
 /// Where a path leads that may not exist.
 pub(super) enum Whereabouts {
-    Exists(Rc<OpenDir>, OsString),
+    Exists(OpenDir, OsString),
     /// Not in this layer; this is its path as far as the layer's symlinks say.
     Elsewhere(PathBuf),
 }
@@ -84,28 +89,83 @@ pub(super) struct Tree<'v> {
     /// Attributes of directories that no entry names.
     implicit: Attributes,
     current: Option<Rc<OpenDir>>,
-    directories: BTreeMap<PathBuf, Directory>,
+    notes: PathMap<Note>,
     /// Directories that were there before.
-    before: BTreeMap<PathBuf, Before>,
-    /// Hard links to files that this layer does not have: the link and the file.
-    links: BTreeMap<PathBuf, PathBuf>,
-    whiteouts: BTreeMap<PathBuf, ()>,
-    /// In a volume that began as a copy of its parent: what this layer put there or went through, where it did not make
-    /// the directory.
-    own: BTreeMap<PathBuf, ()>,
+    before: PathMap<Box<Before>>,
+    /// Files that this layer has hard links to and does not have.
+    targets: PathMap<()>,
+    has_links: bool,
+    detours: Detours,
+    /// Directories made since they were last asked for, if anybody asks.
+    made: Option<Vec<PathBuf>>,
+}
+
+/// What is known of a path that this layer has something to say of.
+#[derive(Default)]
+struct Note {
+    directory: Option<Box<Directory>>,
+    /// It is a hard link to one of [`Tree::targets`].
+    link: Option<PathId>,
+    /// Lower layers' file of this name is hidden.
+    is_whiteout: bool,
+    /// In a volume that began as a copy of its parent: this layer put it there or went through it, and did not make the
+    /// directory it is in.
+    is_own: bool,
+}
+
+impl Note {
+    fn directory(&mut self) -> &mut Directory {
+        self.directory.get_or_insert_default()
+    }
+
+    fn hides_lower(&self) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.hides_lower())
+    }
 }
 
 /// What a tree leaves to be settled with the lower layers at hand.
-#[derive(Default)]
 pub(super) struct Unfinished {
-    /// Directories that were made because something in them was, the root included unless it is named.
-    pub(super) implicit: Vec<PathBuf>,
-    /// Directories that show nothing of lower layers, the root not among them.
-    pub(super) opaque: Vec<PathBuf>,
-    pub(super) root_is_opaque: bool,
-    pub(super) links: BTreeMap<PathBuf, PathBuf>,
-    /// Names of lower layers that are hidden.
-    pub(super) whiteouts: BTreeMap<PathBuf, ()>,
+    pub(super) paths: PathMap<Open>,
+    /// Files of lower layers that the layer has hard links to.
+    pub(super) targets: PathMap<()>,
+    /// What is left of them.
+    pub(super) detours: Detours,
+}
+
+impl Unfinished {
+    /// Whether there are hard links to files that the layer does not have.
+    pub(super) fn has_links(&self) -> bool {
+        self.targets.has_below(Path::new(""))
+    }
+
+    /// Whether there is anything that only a look at lower layers can settle.
+    pub(super) fn needs_parents(&self, format: WhiteoutFormat) -> bool {
+        let root = PathMap::<Open>::root();
+        // An overlay sees the mark of an opaque directory, but not that of the root.
+        let is_marked = |id: PathId| format.has_opaque_mark() && id != root;
+        let settles_itself = |id: PathId| {
+            let open = self.paths.at(id);
+            open.is_none_or(|open| {
+                !open.is_implicit && !open.is_whiteout && open.link.is_none() && (!open.is_opaque || is_marked(id))
+            })
+        };
+        !self.paths.top_down().into_iter().all(settles_itself)
+    }
+}
+
+/// What is still to be done about a path. Nothing is noted of others.
+#[derive(Default)]
+pub(super) struct Open {
+    /// A directory that was made because something in it was, or the root, if it is not named.
+    pub(super) is_implicit: bool,
+    /// A directory that shows nothing of lower layers.
+    pub(super) is_opaque: bool,
+    /// It hides what lower layers have.
+    pub(super) is_whiteout: bool,
+    /// A hard link to a file of lower layers.
+    pub(super) link: Option<PathId>,
+    /// An implicit directory that has been looked up in lower layers.
+    pub(super) is_looked_up: bool,
 }
 
 impl<'v> Tree<'v> {
@@ -114,6 +174,7 @@ impl<'v> Tree<'v> {
         confinement: Confinement,
         implicit_owner: Option<Owner>,
         format: WhiteoutFormat,
+        memory: &Arc<MemoryBudget>,
     ) -> Self {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -124,12 +185,33 @@ impl<'v> Tree<'v> {
             maker: Owner { uid, gid },
             implicit: Attributes { owner: implicit_owner, mode: 0o755, xattrs: Vec::new(), mtime: epoch },
             current: None,
-            directories: BTreeMap::new(),
-            before: BTreeMap::new(),
-            links: BTreeMap::new(),
-            whiteouts: BTreeMap::new(),
-            own: BTreeMap::new(),
+            notes: PathMap::new(memory),
+            before: PathMap::new(memory),
+            targets: PathMap::new(memory),
+            has_links: false,
+            detours: Detours::default(),
+            made: None,
         }
+    }
+
+    /// The directories made since the last call, on the way to something; at first none.
+    pub(super) fn take_made(&mut self) -> Vec<PathBuf> {
+        self.made.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Goes on with what another tree left.
+    pub(super) fn continue_detours(&mut self, detours: Detours) {
+        self.detours = detours;
+    }
+
+    /// Counts one more thing that is only done for where a symlink leads.
+    pub(super) fn spend_detour(&mut self) -> io::Result<()> {
+        Ok(self.detours.spend(1)?)
+    }
+
+    /// Counts one more entry of the layer, which may go its ways.
+    pub(super) fn allow_entry(&mut self) {
+        self.detours.allow_entry();
     }
 
     /// The open parent directory of `path` and its name in there; missing directories are made. `None` for the root.
@@ -156,7 +238,7 @@ impl<'v> Tree<'v> {
             Err(error) => Err(error),
         };
         let place = Rc::new(place.map_err(failed)?);
-        self.claim(&place, None);
+        self.claim(&place, None)?;
         self.current = Some(place.clone());
         Ok(place)
     }
@@ -180,7 +262,7 @@ impl<'v> Tree<'v> {
             Some(stat) if is_whiteout(&stat) => Err(missing(Errno::NOENT)),
             Some(_) => {
                 let place = self.place(parent, real, fd).map_err(|error| Error::file("stat", path, error))?;
-                Ok(Whereabouts::Exists(Rc::new(place), name.to_owned()))
+                Ok(Whereabouts::Exists(place, name.to_owned()))
             }
             None => self.elsewhere(real.join(name), path),
         }
@@ -197,8 +279,7 @@ impl<'v> Tree<'v> {
 
     /// A path that this layer does not have, unless the layer says that lower ones do not have it either.
     fn elsewhere(&self, real: PathBuf, named: &Path) -> Result<Whereabouts, Error> {
-        let hides = |path: &Path| self.directories.get(path).is_some_and(|known| known.replaced || known.opaque);
-        if real.ancestors().skip(1).any(hides) {
+        if self.notes.any_above(&real, Note::hides_lower) {
             return Err(Error::file("stat", named, Errno::NOENT));
         }
         Ok(Whereabouts::Elsewhere(real))
@@ -211,8 +292,8 @@ impl<'v> Tree<'v> {
         name: &OsStr,
         make: impl Fn(BorrowedFd<'_>, &OsStr) -> rustix::io::Result<T>,
     ) -> io::Result<T> {
-        if !self.links.is_empty() {
-            self.links.remove(&place.real.join(name));
+        if self.has_links {
+            self.forget_link(&place.real.join(name));
         }
         let made = match make(place.fd.as_fd(), name) {
             Err(Errno::EXIST) => {
@@ -221,8 +302,18 @@ impl<'v> Tree<'v> {
             }
             result => result?,
         };
-        self.claim(place, Some(name));
+        self.claim(place, Some(name))?;
         Ok(made)
+    }
+
+    /// Returns whether there was to be a link.
+    fn forget_link(&mut self, path: &Path) -> bool {
+        let is_link = self.notes.get(path).is_some_and(|note| note.link.is_some());
+        if is_link {
+            // A link is no directory, nor anything else that is noted.
+            self.notes.remove(path);
+        }
+        is_link
     }
 
     /// Removes `name` with all below it.
@@ -231,11 +322,8 @@ impl<'v> Tree<'v> {
         self.current = None;
         remove_entry(place.fd.as_fd(), name).map_err(PathError::into_source)?;
         let path = place.real.join(name);
-        remove_below(&mut self.directories, &path);
-        remove_below(&mut self.before, &path);
-        remove_below(&mut self.links, &path);
-        remove_below(&mut self.whiteouts, &path);
-        remove_below(&mut self.own, &path);
+        self.notes.remove_below(&path);
+        self.before.remove_below(&path);
         Ok(())
     }
 
@@ -244,8 +332,8 @@ impl<'v> Tree<'v> {
         self.current = None;
         renameat(&from.fd, name, &to.fd, name)?;
         let (from, to) = (from.real.join(name), to.real.join(name));
-        move_below(&mut self.directories, &from, &to);
-        move_below(&mut self.before, &from, &to);
+        self.notes.move_below(&from, &to, |from, _| from)?;
+        self.before.move_below(&from, &to, |from, _| from)?;
         Ok(())
     }
 
@@ -258,8 +346,7 @@ impl<'v> Tree<'v> {
             self.make(&place, name, mode).map_err(|error| Error::creating("creating directory", path, error))?;
             real = place.real.join(name);
         }
-        self.directories.entry(real).or_default().named = Some(attributes);
-        Ok(())
+        self.set_attributes(&real, attributes)
     }
 
     /// Hides `path` of lower layers; what this layer has under the name stays.
@@ -270,13 +357,13 @@ impl<'v> Tree<'v> {
             return removed.map_err(|error| Error::file("deleting whiteout file", path, error));
         }
         let real = place.real.join(name);
-        if self.links.contains_key(&real) {
+        if self.has_links && self.notes.get(&real).is_some_and(|note| note.link.is_some()) {
             return Ok(());
         }
         let failed = |error| Error::file("failed to create whiteout node:", path, error);
         match self.format.hide(&place.fd, name) {
             Ok(()) => {
-                self.whiteouts.insert(real, ());
+                self.notes.entry(&real)?.is_whiteout = true;
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -284,7 +371,7 @@ impl<'v> Tree<'v> {
         }
         let there = dirfd::stat_name(&place.fd, name).map_err(failed)?;
         if there.is_some_and(|stat| dirfd::file_type(&stat).is_dir()) {
-            self.directories.entry(real).or_default().replaced = true;
+            self.directory(&real)?.replaced = true;
         }
         Ok(())
     }
@@ -296,18 +383,23 @@ impl<'v> Tree<'v> {
             let removed = self.remove_inherited_content(&real);
             return removed.map_err(|error| Error::file("cleaning up whiteout directory", path, error));
         }
-        self.directories.entry(real).or_default().opaque = true;
+        self.directory(&real)?.opaque = true;
         Ok(())
     }
 
     /// Notes a hard link to `old`, which is not in this layer. Where the volume has all that the parent has, it is not
     /// there either.
-    pub(super) fn link_later(&mut self, place: &OpenDir, name: &OsStr, old: PathBuf) -> io::Result<()> {
+    pub(super) fn link_later(&mut self, place: &OpenDir, name: &OsStr, old: &Path) -> io::Result<()> {
         if self.format != WhiteoutFormat::Removal {
             self.vacate(place, name)?;
         }
-        let old = self.links.get(&old).cloned().unwrap_or(old);
-        self.links.insert(place.real.join(name), old);
+        // It may be a link itself.
+        let link = match self.notes.get(old).and_then(|note| note.link) {
+            Some(first) => first,
+            None => self.targets.id(old)?,
+        };
+        self.notes.entry(&place.real.join(name))?.link = Some(link);
+        self.has_links = true;
         Ok(())
     }
 
@@ -319,123 +411,96 @@ impl<'v> Tree<'v> {
         AlreadySet { owner: Some(self.maker), mode: self.confinement.own_filesystem_context.then_some(mode) }
     }
 
-    /// Gives all directories their attributes, the deepest first, and puts back what changed of those that have none to
-    /// get.
-    pub(super) fn finish_directories(&mut self) -> Result<(), Error> {
-        self.current = None;
-        let before = std::mem::take(&mut self.before);
-        let paths: BTreeSet<&Path> = self.directories.keys().chain(before.keys()).map(PathBuf::as_path).collect();
-        for path in paths.into_iter().rev() {
-            let failed = |error| Error::file("settling directory", path, error);
-            let fd = self.open_to_settle(path).map_err(failed)?;
-            let gets_attributes = match self.directories.get(path) {
-                Some(directory) => self.apply_directory_metadata(fd.as_fd(), path, directory)?,
-                None => false,
-            };
-            if let Some(before) = before.get(path).filter(|_| !gets_attributes) {
-                before.restore(fd.as_fd()).map_err(failed)?;
-            }
+    /// Sets the attributes that the directory `path` is to get in the end.
+    pub(super) fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), Error> {
+        let held: usize = attributes.xattrs.iter().map(Xattr::memory).sum();
+        if held > 0 {
+            self.notes.reserve(held)?;
         }
+        self.directory(path)?.named = Some(attributes);
         Ok(())
     }
 
-    fn open_to_settle(&self, path: &Path) -> io::Result<OwnedFd> {
-        match dirfd::open_beneath(self.root, path, OFlags::RDONLY | DIRECTORY) {
-            // Of an inherited directory an entry may say what it has and nothing else, so nobody has been let in yet.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let directory = dirfd::open_beneath(self.root, path, OFlags::PATH | DIRECTORY)?;
-                before::open_closed(&directory, self.maker.uid)
-            }
-            opened => opened,
+    fn directory(&mut self, path: &Path) -> Result<&mut Directory, Exceeded> {
+        if self.notes.get(path).is_none_or(|note| note.directory.is_none()) {
+            self.notes.reserve(size_of::<Directory>())?;
         }
-    }
-
-    /// Returns whether this layer says what attributes the directory has.
-    fn apply_directory_metadata(&self, fd: BorrowedFd<'_>, path: &Path, directory: &Directory) -> Result<bool, Error> {
-        let failed = |error| Error::file("settling directory", path, error);
-        if directory.hides_lower() && !path.as_os_str().is_empty() {
-            self.format.mark_opaque(fd).map_err(failed)?;
-        }
-        let made = directory.made.as_ref();
-        let Some(attributes) = directory.named.as_ref().or(made.map(|_| &self.implicit)) else { return Ok(false) };
-        if made.is_none() {
-            inherited::remove_other_xattrs(fd, attributes).map_err(failed)?;
-        }
-        let target = Target::Open { file: fd, noun: "directory", path };
-        attributes.apply(&target, made.map(|made| made.known).unwrap_or_default())?;
-        Ok(true)
-    }
-
-    /// Directories made on the way to something and still there.
-    pub(super) fn made(&self) -> impl Iterator<Item = &Path> {
-        self.directories.iter().filter(|(_, known)| known.made.is_some()).map(|(path, _)| path.as_path())
-    }
-
-    /// Sets the attributes that the directory `path` is to get in the end.
-    pub(super) fn set_attributes(&mut self, path: &Path, attributes: Attributes) {
-        self.directories.entry(path.to_owned()).or_default().named = Some(attributes);
+        Ok(self.notes.entry(path)?.directory())
     }
 
     /// Makes the directory `path`, which was there before, as old as directories that no entry names.
-    pub(super) fn set_time(&mut self, path: &Path) {
+    pub(super) fn set_time(&mut self, path: &Path) -> Result<(), Error> {
         let mtime = self.implicit.mtime;
         let times = Timestamps { last_access: mtime, last_modification: mtime };
         match self.before.get_mut(path) {
             Some(before) => before.times = times,
-            None => drop(self.before.insert(path.to_owned(), Before::of_times(times))),
+            None => drop(self.before.set(path, Box::new(Before::of_times(times)))?),
         }
+        Ok(())
     }
 
     /// What remains to be done: nothing where the parent was there from the beginning.
-    pub(super) fn into_unsettled(self) -> Unfinished {
-        if self.format == WhiteoutFormat::Removal {
-            return Unfinished { links: self.links, ..Unfinished::default() };
-        }
-        let root = Path::new("");
-        let mut implicit = Vec::new();
-        if self.directories.get(root).is_none_or(|known| known.named.is_none()) {
-            implicit.push(PathBuf::new());
-        }
-        let mut opaque = Vec::new();
-        let mut root_is_opaque = false;
-        for (path, directory) in self.directories {
-            if path == root {
-                root_is_opaque = directory.hides_lower();
-                continue;
+    pub(super) fn into_unsettled(self) -> Result<Unfinished, Error> {
+        let Self { mut notes, targets, format, detours, .. } = self;
+        let mut paths: PathMap<Open> = PathMap::new(targets.budget());
+        if format == WhiteoutFormat::Removal {
+            for id in notes.top_down() {
+                if let Some(link) = notes.at(id).and_then(|note| note.link) {
+                    paths.entry(&notes.path(id))?.link = Some(link);
+                }
             }
-            if directory.made.is_some() && directory.named.is_none() && !directory.replaced {
-                implicit.push(path.clone());
-            }
-            if directory.hides_lower() {
-                opaque.push(path);
+            return Ok(Unfinished { paths, targets, detours });
+        }
+        if notes.get(Path::new("")).is_none_or(|note| !note.is_named()) {
+            paths.entry(Path::new(""))?.is_implicit = true;
+        }
+        for id in notes.top_down() {
+            let Some(note) = notes.take(id) else { continue };
+            let open = note.open(id == PathMap::<Note>::root());
+            if open.is_implicit || open.is_opaque || open.is_whiteout || open.link.is_some() {
+                let path = notes.path(id);
+                let is_implicit = open.is_implicit || paths.get(&path).is_some_and(|open| open.is_implicit);
+                *paths.entry(&path)? = Open { is_implicit, ..open };
             }
         }
-        Unfinished { implicit, opaque, root_is_opaque, links: self.links, whiteouts: self.whiteouts }
+        Ok(Unfinished { paths, targets, detours })
     }
 
     fn open(&mut self, real: &Path) -> io::Result<OwnedFd> {
         match dirfd::open_beneath(self.root, real, OFlags::PATH | DIRECTORY) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                for directory in path::directories(real.parent().unwrap_or(real)) {
-                    let fd = dirfd::open_beneath(self.root, directory, OFlags::PATH | DIRECTORY)?;
-                    self.place(directory, directory.to_owned(), fd)?;
-                }
-                dirfd::open_beneath(self.root, real, OFlags::PATH | DIRECTORY)
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.open_closed(real),
             opened => opened,
         }
     }
 
+    /// Opens a directory behind others that do not let their owner through.
+    fn open_closed(&mut self, real: &Path) -> io::Result<OwnedFd> {
+        let mut here = dirfd::open_beneath(self.root, Path::new(""), OFlags::PATH | DIRECTORY)?;
+        let mut way = PathBuf::new();
+        for name in real.iter() {
+            here = match dirfd::open_beneath(&here, Path::new(name), OFlags::PATH | DIRECTORY) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.take_over(&way, &here)?;
+                    dirfd::open_beneath(&here, Path::new(name), OFlags::PATH | DIRECTORY)?
+                }
+                opened => opened?,
+            };
+            way.push(name);
+        }
+        Ok(here)
+    }
+
     fn place(&mut self, named: &Path, real: PathBuf, fd: OwnedFd) -> io::Result<OpenDir> {
         let pristine = self.take_over(&real, &fd)?;
-        Ok(OpenDir { named: named.to_owned(), real, fd, pristine })
+        Ok(OpenDir { named: named.to_owned(), real, fd, pristine, id: None })
     }
 
     /// Gets a directory ready to be worked in. Returns whether it was made by this layer.
     fn take_over(&mut self, real: &Path, fd: &OwnedFd) -> io::Result<bool> {
         let pristine = self.is_made(real);
-        if !pristine && !self.before.contains_key(real) {
-            self.before.insert(real.to_owned(), Before::take_over(fd, self.maker.uid)?);
+        if !pristine && self.before.get(real).is_none() {
+            self.before.reserve(size_of::<Before>())?;
+            self.before.set(real, Box::new(Before::take_over(fd, self.maker.uid)?))?;
         }
         Ok(pristine)
     }
@@ -451,15 +516,14 @@ impl<'v> Tree<'v> {
         }
     }
 
-    /// Makes the directory `name` in `place` unless there is one.
-    fn make(&mut self, place: &OpenDir, name: &OsStr, mode: u32) -> io::Result<()> {
-        let path = place.real.join(name);
-        let mut replaced = self.links.remove(&path).is_some();
+    /// Makes the directory `name` in `place` unless there is one. Returns what is noted of it, if it was made.
+    fn make(&mut self, place: &OpenDir, name: &OsStr, mode: u32) -> io::Result<Option<PathId>> {
+        let mut replaced = self.has_links && self.forget_link(&place.real.join(name));
         match mkdirat(&place.fd, name, Mode::from_raw_mode(mode)) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
                 if dirfd::stat_name(&place.fd, name)?.is_some_and(|stat| dirfd::file_type(&stat).is_dir()) {
-                    return Ok(());
+                    return Ok(None);
                 }
                 self.vacate(place, name)?;
                 replaced = true;
@@ -467,37 +531,99 @@ impl<'v> Tree<'v> {
             }
             Err(errno) => return Err(errno.into()),
         }
-        let made = Some(Made { known: self.known(place, mode) });
-        self.directories.insert(path, Directory { made, replaced, ..Directory::default() });
-        Ok(())
+        let directory = Directory { made: Some(self.known(place, mode)), replaced, ..Directory::default() };
+        let note = Note { directory: Some(Box::new(directory)), ..Note::default() };
+        self.notes.reserve(size_of::<Directory>())?;
+        let id = match place.id {
+            Some(parent) => self.notes.set_in(parent, name, note)?,
+            None => self.notes.set(&place.real.join(name), note)?,
+        };
+        if let Some(made) = &mut self.made {
+            made.push(place.real.join(name));
+        }
+        Ok(Some(id))
     }
 
     /// Follows `named` step by step, through symlinks too, as a process would whose root is the volume. With `make`,
-    /// missing directories are made and the walk always arrives.
+    /// missing directories are made and the walk always arrives. Each step is taken from the directory before it.
     fn walk(&mut self, named: &Path, make: bool) -> Result<Walk, Error> {
         let failed = |error: io::Error| Error::creating("creating parent dir", named, error);
         let mut route = Route::new(named);
+        let mut here = self.open(Path::new("")).map_err(failed)?;
+        // Of a directory that the walk itself made.
+        let mut here_made: Option<PathId> = None;
         while let Some(step) = route.next() {
-            let fd = self.open(route.real()).map_err(failed)?;
-            let stat = self.look(route.real(), &fd, &step).map_err(failed)?;
+            if route.take_jump() {
+                (here, here_made) = (self.open(route.real()).map_err(failed)?, None);
+            }
+            if let Ok(next) = dirfd::open_beneath(&here, Path::new(&step), OFlags::PATH | DIRECTORY) {
+                (here, here_made) = (next, None);
+                route.enter(step);
+                continue;
+            }
+            let stat = self.look(route.real(), &here, &step).map_err(failed)?;
             match stat.as_ref().map(dirfd::file_type) {
-                Some(FileType::Directory) => route.enter(step),
+                Some(FileType::Directory) => {
+                    here = dirfd::open_beneath(&here, Path::new(&step), OFlags::PATH | DIRECTORY).map_err(failed)?;
+                    here_made = None;
+                    route.enter(step);
+                }
                 Some(FileType::Symlink) if !make || self.leads_to_a_directory(&route.real().join(&step)) => {
-                    let text = dirfd::read_link(&fd, &step).map_err(failed)?;
-                    route.follow(Path::new(&text)).map_err(|errno| failed(errno.into()))?;
+                    let text = dirfd::read_link(&here, &step).map_err(failed)?;
+                    let names = route.follow(Path::new(&text)).map_err(|errno| failed(errno.into()))?;
+                    self.detours.spend(names).map_err(|errno| failed(errno.into()))?;
                 }
                 None if !make => return Ok(Walk::Missing(route.missing(step))),
                 Some(_) if !make || !self.gives_way(stat.as_ref(), &route.real().join(&step)) => {
                     return Err(failed(Errno::NOTDIR.into()));
                 }
                 None | Some(_) => {
-                    let place = self.place(route.real(), route.real().to_owned(), fd).map_err(failed)?;
-                    self.make(&place, &step, 0o755).map_err(failed)?;
+                    let real = route.real().to_owned();
+                    let pristine =
+                        if here_made.is_some() { true } else { self.take_over(&real, &here).map_err(failed)? };
+                    let place = OpenDir { named: PathBuf::new(), real, fd: here, pristine, id: here_made };
+                    here_made = self.make(&place, &step, 0o755).map_err(failed)?;
+                    let made = dirfd::open_beneath(&place.fd, Path::new(&step), OFlags::PATH | DIRECTORY);
+                    here = made.map_err(failed)?;
                     route.enter(step);
                 }
             }
         }
         Ok(Walk::Arrived(route.arrived()))
+    }
+}
+
+impl Note {
+    fn is_named(&self) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.named.is_some())
+    }
+
+    /// What is to be done about it with the lower layers at hand.
+    fn open(&self, is_root: bool) -> Open {
+        let directory = self.directory.as_ref();
+        let is_implicit = |directory: &Directory| {
+            !is_root && directory.made.is_some() && directory.named.is_none() && !directory.replaced
+        };
+        Open {
+            is_implicit: directory.is_some_and(|directory| is_implicit(directory)),
+            is_opaque: self.hides_lower(),
+            is_whiteout: self.is_whiteout,
+            link: self.link,
+            is_looked_up: false,
+        }
+    }
+}
+
+impl Open {
+    /// Both, where one path comes to another.
+    pub(super) fn with(self, there: Self) -> Self {
+        Self {
+            is_implicit: self.is_implicit || there.is_implicit,
+            is_opaque: self.is_opaque || there.is_opaque,
+            is_whiteout: self.is_whiteout || there.is_whiteout,
+            link: self.link.or(there.link),
+            is_looked_up: self.is_looked_up,
+        }
     }
 }
 
@@ -510,23 +636,4 @@ impl Directory {
 /// Whether a path may lead somewhere although it cannot be opened as it is.
 fn is_detour(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ELOOP | libc::ENOTDIR))
-}
-
-/// Paths sort by component, so all that is below a path follows it.
-fn remove_below<T>(map: &mut BTreeMap<PathBuf, T>, path: &Path) {
-    take_below(map, path);
-}
-
-/// Has the map say of what is below `to` what it says of what is below `from`, `from` itself included.
-fn move_below<T>(map: &mut BTreeMap<PathBuf, T>, from: &Path, to: &Path) {
-    for (path, value) in take_below(map, from) {
-        map.insert(path::moved(&path, from, to).unwrap_or(path), value);
-    }
-}
-
-/// Removes and returns what the map has for `path` and all below it.
-pub(super) fn take_below<T>(map: &mut BTreeMap<PathBuf, T>, path: &Path) -> Vec<(PathBuf, T)> {
-    let below: Vec<PathBuf> =
-        map.range(path.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(path)).cloned().collect();
-    below.into_iter().filter_map(|key| map.remove_entry(&key)).collect()
 }

@@ -23,6 +23,7 @@ use tar::Header;
 use tempfile::TempDir;
 
 use grootfs::idmap::IdMappings;
+use grootfs::limits::MemoryBudget;
 use grootfs::unpacker::{Error, Expected, Layer, LeftOut, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
 
 /// Modification time of all entries that do not ask for another, in seconds.
@@ -241,6 +242,8 @@ pub(crate) fn unpack_into(
     })
 }
 
+static MEMORY: std::sync::LazyLock<std::sync::Arc<MemoryBudget>> =
+    std::sync::LazyLock::new(|| MemoryBudget::new(24 << 20));
 static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// A layer that nothing special is known of.
@@ -254,6 +257,7 @@ pub(crate) fn layer() -> Layer<'static> {
         ids: &IDENTITY,
         privileged: Privileged::All,
         budget: None,
+        memory: &MEMORY,
         cancel: &NOT_CANCELLED,
         inode_budget: None,
     }

@@ -246,7 +246,13 @@ fn merged(layers: &[&Volume]) -> Shown {
     let mut found = Shown::new();
     let mut ahead = vec![PathBuf::new()];
     while let Some(directory) = ahead.pop() {
-        for (_, file) in view.read_dir(&directory).unwrap() {
+        let mut files = Vec::new();
+        let listed = view.each_file(&directory, |_, _, file| {
+            files.push(file);
+            Ok::<_, std::io::Error>(())
+        });
+        listed.unwrap();
+        for file in files {
             let name = file.path.to_str().unwrap().to_owned();
             let seen = seen(&layers[file.layer].path(&name));
             if seen.0.is_none() {
