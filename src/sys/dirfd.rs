@@ -64,15 +64,10 @@ pub fn read_link(directory: impl AsFd, name: &OsStr) -> io::Result<OsString> {
 /// Those of getdents(2).
 pub fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
-    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
-    let mut entries = RawDir::new(directory, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
-            names.push(name.to_owned());
-        }
-    }
+    each_name(directory, |name| {
+        names.push(name.to_owned());
+        Ok::<_, io::Error>(())
+    })?;
     Ok(names)
 }
 
@@ -85,7 +80,7 @@ pub fn each_name<E: From<io::Error>>(
     directory: impl AsFd,
     mut each: impl FnMut(&OsStr) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut buffer = vec![MaybeUninit::uninit(); 16 << 10];
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(io::Error::from)?;

@@ -125,13 +125,17 @@ fn deep(depth: usize) -> String {
     vec!["d"; depth].join("/")
 }
 
+/// A name, and what makes the layers of an image of the size that it is given.
+type Case<'a> = (&'a str, &'a dyn Fn(usize) -> Vec<Archive>);
+/// A name, and what adds an entry of a number.
+type Many<'a> = (&'a str, &'a dyn Fn(Archive, usize) -> Archive);
+
 /// What it takes to make an image grows with the image, whatever is in it.
 #[test]
 fn no_small_image_makes_much_work() {
     let base = |depth: usize| Archive::new().file(&format!("{}/f", deep(depth)), 0o644, b"");
     let many = |archive: Archive, count: usize, add: &dyn Fn(Archive, usize) -> Archive| (0..count).fold(archive, add);
-    type Layers<'a> = &'a dyn Fn(usize) -> Vec<Archive>;
-    let images: [(&str, Layers<'_>); 9] = [
+    let images: [Case<'_>; 9] = [
         ("files that lie deep", &|size| vec![base(size)]),
         ("hard links to nothing, deep", &|size| {
             vec![many(base(size / 2), 10, &|archive, n| {
@@ -185,7 +189,7 @@ fn peak(name: &str, archive: Archive) -> u64 {
 fn no_image_takes_much_memory() {
     const MANY: usize = 20_000;
     let long = vec!["x".repeat(200); 19].join("/");
-    let images: [(&str, &dyn Fn(Archive, usize) -> Archive); 4] = [
+    let images: [Many<'_>; 4] = [
         ("links", &|archive, n| archive.hard_link(&n.to_string(), &format!("{long}/{n}"))),
         ("directories", &|archive, n| archive.file(&format!("{long}/{n}/f"), 0o644, b"")),
         ("named", &|archive, n| archive.directory(&format!("{long}/{n}"), 0o755)),
