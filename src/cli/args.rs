@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     Stats(StatsArgs),
     List(ListArgs),
+    /// Shows who uses the store: images, layers, what can be freed
+    Usage(ReportArgs),
     /// Mounts the root filesystem of an image again, after a reboot for one
     Mount(ImageArgs),
     /// Unmounts the root filesystem of an image that nothing uses
@@ -266,6 +268,14 @@ pub(crate) struct DeleteArgs {
     extra: Vec<String>,
 }
 
+/// How to print a report.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Print one JSON document; docs/operations.md describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// An image, and nothing else.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
@@ -309,6 +319,10 @@ pub(crate) struct CleanArgs {
 #[derive(Debug, Args)]
 #[command(override_usage = "grootfs [global options] list")]
 pub(crate) struct ListArgs {
+    /// Print a table: size, limit, age and mount of each image
+    #[arg(long, short = 'l')]
+    pub(crate) long: bool,
+
     #[arg(hide = true)]
     ignored: Vec<OsString>,
 }

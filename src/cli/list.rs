@@ -1,13 +1,16 @@
 //! `grootfs list`.
 
 use super::args::ListArgs;
-use super::{Failure, output, store};
+use super::{Failure, output, store, usage};
 use crate::config::Config;
 
 /// Prints the path of every image, one a line.
-pub(crate) fn run(config: &Config, _args: &ListArgs) -> Result<(), Failure> {
+pub(crate) fn run(config: &Config, args: &ListArgs) -> Result<(), Failure> {
     let store = store(config)?;
     store.check_exists()?;
+    if args.long {
+        return output::line(&usage::images(store.report()?.images));
+    }
     let images = store
         .images()
         .map_err(|e| Failure::from(format!("Failed to retrieve list of images: failed to list store path: {e}")))?;

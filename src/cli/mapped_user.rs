@@ -66,6 +66,7 @@ fn changes_files(command: &Command) -> bool {
         Command::InitStore(_)
         | Command::Stats(_)
         | Command::List(_)
+        | Command::Usage(_)
         | Command::Capacity(_)
         | Command::FlushVolumes
         | Command::Unknown(_) => false,

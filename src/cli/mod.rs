@@ -24,6 +24,8 @@ mod mount;
 pub mod output;
 mod progress;
 mod stats;
+mod table;
+mod usage;
 
 use std::ffi::OsString;
 
@@ -121,6 +123,7 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
         Command::Create(args) => create::run(config, args, metrics),
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
+        Command::Usage(args) => usage::run(config, args),
         Command::Mount(args) => mount::mount(config, args),
         Command::Umount(args) => mount::unmount(config, args),
         Command::Capacity(args) => capacity::run(config, args),
@@ -162,6 +165,7 @@ fn session(command: &Command) -> Span {
         Command::Delete(_) => tracing::debug_span!("delete"),
         Command::Stats(_) => tracing::debug_span!("stats"),
         Command::List(_) => tracing::debug_span!("list"),
+        Command::Usage(_) => tracing::debug_span!("usage"),
         Command::Mount(_) => tracing::debug_span!("mount"),
         Command::Umount(_) => tracing::debug_span!("umount"),
         Command::Clean(_) => tracing::debug_span!("clean"),

@@ -52,6 +52,7 @@ mod mounting;
 mod namespace;
 mod publish;
 mod removal;
+mod scan;
 mod seal;
 mod shared;
 mod sizes;
@@ -70,6 +71,7 @@ pub use id::{ImageId, ImageSelector};
 pub use init::InitRequest;
 pub use measure::{LayerSizes, StoreSizes};
 pub use mounting::Remounted;
+pub use scan::{BackingFile, ImageReport, LayerReport, ReportTotals, StoreReport};
 
 use crate::driver::{self, Driver, Usage};
 use crate::idmap::IdMappings;

@@ -33,3 +33,4 @@ mod promise_10_one_line;
 mod registry;
 mod runtimes;
 mod stats;
+mod usage;

@@ -1,0 +1,234 @@
+//! `grootfs usage`: who uses the store, and what can be freed.
+
+use serde::Serialize;
+
+use super::args::ReportArgs;
+use super::table::{Table, human_age, human_bytes};
+use super::{Failure, output, store};
+use crate::config::Config;
+use crate::store::{ImageReport, LayerReport, StoreReport};
+
+/// The version of the JSON. A key that is added does not change it.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    store: String,
+    driver: &'a str,
+    filesystem: Filesystem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backing_file: Option<Backing>,
+    totals: Totals,
+    images: Vec<Image<'a>>,
+    layers: Vec<Layer<'a>>,
+}
+
+#[derive(Serialize)]
+struct Filesystem {
+    size_bytes: u64,
+    used_bytes: u64,
+    available_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_inodes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_inodes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Backing {
+    path: String,
+    logical_bytes: u64,
+    physical_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    images: usize,
+    layers: usize,
+    layer_bytes: u64,
+    layers_in_use_bytes: u64,
+    reclaimable_bytes: u64,
+    exclusive_bytes: u64,
+    limit_bytes: u64,
+    committed_bytes: u64,
+    overhead_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    id: &'a str,
+    created: u64,
+    mounted: Option<bool>,
+    exclusive_bytes: u64,
+    total_bytes: u64,
+    limit_bytes: u64,
+    committed_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exclusive_inodes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_inodes: Option<u64>,
+    layers: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Layer<'a> {
+    chain_id: &'a str,
+    bytes: u64,
+    unpacked: u64,
+    used_by: &'a [String],
+    used_by_other_stores: bool,
+    reclaimable: bool,
+}
+
+/// Prints the use of a store as tables, or as one JSON document.
+pub(super) fn run(config: &Config, args: &ReportArgs) -> Result<(), Failure> {
+    let store = store(config)?;
+    store.check_exists()?;
+    let report = store.report()?;
+    let root = store.layout().root().display().to_string();
+    if args.json {
+        let document = Document::of(&report, root, &config.driver);
+        let json = serde_json::to_string(&document).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
+        return output::line(&json);
+    }
+    output::line(&format!("{}\n\n{}\n\n{}", totals(&report), images(report.images.clone()), layers(&report.layers)))
+}
+
+impl<'a> Document<'a> {
+    fn of(report: &'a StoreReport, store: String, driver: &'a str) -> Self {
+        let (space, sums) = (&report.space, report.totals());
+        Document {
+            schema: SCHEMA,
+            store,
+            driver,
+            filesystem: Filesystem {
+                size_bytes: space.size,
+                used_bytes: space.used,
+                available_bytes: space.available,
+                used_inodes: space.inodes.map(|inodes| inodes.used),
+                available_inodes: space.inodes.map(|inodes| inodes.available),
+            },
+            backing_file: report.backing_file.as_ref().map(|file| Backing {
+                path: file.path.display().to_string(),
+                logical_bytes: file.logical_bytes,
+                physical_bytes: file.physical_bytes,
+            }),
+            totals: Totals {
+                images: report.images.len(),
+                layers: report.layers.len(),
+                layer_bytes: sums.layers,
+                layers_in_use_bytes: sums.layers_in_use,
+                reclaimable_bytes: sums.reclaimable,
+                exclusive_bytes: sums.exclusive,
+                limit_bytes: sums.limits,
+                committed_bytes: sums.layers_in_use.saturating_add(sums.limits),
+                overhead_bytes: sums.overhead,
+            },
+            images: report.images.iter().map(Image::of).collect(),
+            layers: report.layers.iter().map(Layer::of).collect(),
+        }
+    }
+}
+
+impl<'a> Image<'a> {
+    fn of(image: &'a ImageReport) -> Self {
+        Image {
+            id: &image.id,
+            created: image.created,
+            mounted: image.is_mounted,
+            exclusive_bytes: image.usage.exclusive,
+            total_bytes: image.usage.total,
+            limit_bytes: image.usage.quota,
+            committed_bytes: image.usage.committed,
+            exclusive_inodes: image.usage.inodes.map(|inodes| inodes.used),
+            limit_inodes: image.usage.inodes.map(|inodes| inodes.limit),
+            layers: &image.layers,
+            problem: image.problem.as_deref(),
+        }
+    }
+}
+
+impl<'a> Layer<'a> {
+    fn of(layer: &'a LayerReport) -> Self {
+        Layer {
+            chain_id: &layer.chain_id,
+            bytes: layer.bytes,
+            unpacked: layer.unpacked,
+            used_by: &layer.images,
+            used_by_other_stores: layer.is_registered,
+            reclaimable: layer.is_reclaimable(),
+        }
+    }
+}
+
+fn totals(report: &StoreReport) -> String {
+    let (space, sums) = (&report.space, report.totals());
+    let mut table = Table::new(&["TOTALS", "SIZE"]);
+    let mut row = |name: &str, bytes: u64| table.row([name.to_owned(), human_bytes(bytes)]);
+    row("filesystem", space.size);
+    row("used", space.used);
+    row("free", space.available);
+    row("layers in use", sums.layers_in_use);
+    row("reclaimable (clean)", sums.reclaimable);
+    row("written by images", sums.exclusive);
+    row("limits of images", sums.limits);
+    row("overhead", sums.overhead);
+    if let Some(file) = &report.backing_file {
+        row("backing file, logical", file.logical_bytes);
+        row("backing file, physical", file.physical_bytes);
+    }
+    if let Some(inodes) = space.inodes {
+        table.row(["inodes used".to_owned(), inodes.used.to_string()]);
+        table.row(["inodes free".to_owned(), inodes.available.to_string()]);
+    }
+    table.text()
+}
+
+/// Images, those first whose removal frees most.
+pub(super) fn images(mut images: Vec<ImageReport>) -> String {
+    images.sort_by_key(|image| std::cmp::Reverse(image.usage.exclusive));
+    let mut table = Table::new(&["IMAGE", "EXCLUSIVE", "LIMIT", "INODES", "INODE LIMIT", "AGE", "MOUNTED", "LAYERS"]);
+    for image in &images {
+        let limit = |limit: u64, shown: String| if limit > 0 { shown } else { "-".to_owned() };
+        let inodes = image.usage.inodes;
+        let mounted = match (&image.problem, image.is_mounted) {
+            (Some(problem), _) => format!("unknown: {problem}"),
+            (None, Some(true)) => "yes".to_owned(),
+            (None, Some(false)) => "no".to_owned(),
+            (None, None) => "by caller".to_owned(),
+        };
+        table.row([
+            image.id.clone(),
+            human_bytes(image.usage.exclusive),
+            limit(image.usage.quota, human_bytes(image.usage.quota)),
+            inodes.map_or("-".to_owned(), |inodes| inodes.used.to_string()),
+            inodes.map_or("-".to_owned(), |inodes| limit(inodes.limit, inodes.limit.to_string())),
+            human_age(image.created),
+            mounted,
+            image.layers.len().to_string(),
+        ]);
+    }
+    table.text()
+}
+
+/// Layers, those first that clean removes, then the largest.
+fn layers(layers: &[LayerReport]) -> String {
+    const SHOWN: usize = 16;
+    let mut table = Table::new(&["LAYER", "SIZE", "AGE", "USED BY"]);
+    let mut sorted: Vec<&LayerReport> = layers.iter().collect();
+    sorted.sort_by_key(|layer| !layer.is_reclaimable());
+    for layer in sorted {
+        let users = match (layer.images.len(), layer.is_registered) {
+            (0, false) => "nobody: clean removes it".to_owned(),
+            (0, true) => "other stores".to_owned(),
+            (1, _) => layer.images[0].clone(),
+            (count, _) => format!("{count} images"),
+        };
+        let short: String = layer.chain_id.chars().take(SHOWN).collect();
+        table.row([short, human_bytes(layer.bytes), human_age(layer.unpacked), users]);
+    }
+    table.text()
+}
