@@ -76,7 +76,8 @@ impl Store {
         removal::discard_staging(self, id)
     }
 
-    /// A full btrfs has room for removals alone, and in a user namespace no project of XFS can be changed. What a kill leaves of the image is removed by the next delete.
+    /// A full btrfs has room for removals alone, and in a user namespace no project of XFS can be changed. What a kill leaves
+    /// of the image is removed by the next delete.
     fn destroy_in_place(&self, id: &ImageId, image: &Path) -> Result<(), Error> {
         totals::forget(&self.layout);
         if files::is_directory(image)? {

@@ -40,11 +40,11 @@ fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
 ///
 /// The table of all mounts, which may be thousands, is read only where there may be one.
 pub fn below(path: &Path) -> Result<Vec<PathBuf>, PathError> {
+    // Mount points have no links in their paths, and what is asked of a link is not asked of what it leads to.
+    let path = &fs::canonicalize(path).on("resolve", path)?;
     if !may_have_children(path) {
         return Ok(Vec::new());
     }
-    // Mount points have no links in their paths.
-    let path = &fs::canonicalize(path).on("resolve", path)?;
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
     let points = mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
     let below = points.filter_map(|point| {
