@@ -37,15 +37,21 @@ const SIGNATURES: [(u64, &[u8], &str); 8] = [
 pub(super) fn exists(backing: &Path) -> Result<bool, PathError> {
     match fs::metadata(backing) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => files::exists(backing),
-        Ok(metadata) if metadata.is_file() && (metadata.uid() != 0 || metadata.mode() & 0o022 != 0) => {
-            let reason = "others than root can write to it, and the kernel would read what they write: if you trust what \
-                          is in it, chown it to root and chmod it to 600";
-            Err(PathError::new("open", backing, io::Error::other(reason)))
-        }
         Ok(metadata) if metadata.is_file() || metadata.file_type().is_block_device() => Ok(true),
         Ok(_) => Err(PathError::new("open", backing, io::Error::other("it is no file: move it away"))),
         Err(e) => Err(PathError::new("stat", backing, e)),
     }
+}
+
+/// Refuses a file that others can write to, for the kernel would read what they write.
+fn check_is_root_s_own(backing: &Path) -> Result<(), PathError> {
+    const REASON: &str = "others than root can write to it, and the kernel would read what they write: if you trust what \
+                          is in it, chown it to root and chmod it to 600";
+    let metadata = fs::metadata(backing).on("stat", backing)?;
+    if !metadata.is_file() || metadata.uid() == 0 && metadata.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(PathError::new("open", backing, io::Error::other(REASON)))
 }
 
 /// Mounts the store's backing file, which is made first if there is none.
@@ -54,6 +60,7 @@ pub(super) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -
     match content(&backing)? {
         Content::Nothing => make_and_mount(store, &backing, wanted, request),
         Content::Found(found) if found == store.driver.signature() => {
+            check_is_root_s_own(&backing)?;
             wanted.check_against(&backing)?;
             mount_made(store, &backing, request)
         }
