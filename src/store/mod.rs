@@ -414,8 +414,8 @@ impl Store {
     /// Checks that the filesystem that holds the store is mounted, if it has one of its own.
     pub fn check_mounted(&self) -> Result<(), Error> {
         let backing = self.layout.backing_file();
-        let is_hidden =
-            backing_file::exists(&backing)? && files::exists(self.layout.root())? && !self.is_mount_point()?;
+        // Whose the file is matters to whoever mounts it: an ordinary user's namespace shows root's as nobody's.
+        let is_hidden = files::exists(&backing)? && files::exists(self.layout.root())? && !self.is_mount_point()?;
         if !is_hidden {
             return Ok(());
         }
