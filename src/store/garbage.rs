@@ -59,7 +59,6 @@ impl Store {
             remove_retired(self),
             forget_missing_volumes(self),
             release_unknown(self),
-            totals::recompute(self),
             manifest_cache::forget_unneeded(&self.layout).map_err(Error::from),
             // For layers whose create was killed before it could see to that.
             durability::flush(&self.layout).map_err(Error::from),
@@ -154,6 +153,9 @@ fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[Strin
 /// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
 pub(super) fn remove_dead_images(store: &Store) -> Result<(), Error> {
     let mut ids = dependencies::recorded_images(&store.layout)?;
+    // Read after the records: an image that has both is whole, unless something of it is in `tmp/`.
+    let published: HashSet<String> = files::names(&store.layout.images())?.into_iter().collect();
+    ids.retain(|id| !published.contains(id));
     for name in files::names(&store.layout.tmp())? {
         let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
         ids.extend(unfinished.map(str::to_owned));
@@ -216,13 +218,20 @@ fn remove_incomplete(store: &Store) -> Result<(), Error> {
     })
 }
 
-/// Chain ids that some image needs, or that are to be spared.
+/// Chain ids that some image needs, or that are to be spared. The totals over all images, where they are kept, are computed
+/// anew from the same records.
 pub(super) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
-    let recorded = dependencies::recorded_images(&store.layout)?;
-    let mut ids: HashSet<String> = recorded.into_iter().collect();
-    // An image without a record, which an original that crashed can leave, may need any layer.
-    ids.extend(files::names(&store.layout.images())?);
     let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
+    let mut ids: HashSet<String> = dependencies::recorded_images(&store.layout)?.into_iter().collect();
+    match totals::recompute(store)?.filter(|(totals, _)| totals.knows_all_layers()) {
+        // Their records have just been read. One that is being deleted is not among them: it may be put back.
+        Some((totals, counted)) => {
+            counted.iter().for_each(|id| _ = ids.remove(id));
+            in_use.extend(totals.into_needed_layers());
+        }
+        // An image without a record, which an original that crashed can leave, may need any layer.
+        None => ids.extend(files::names(&store.layout.images())?),
+    }
     for id in ids {
         match dependencies::read(&store.layout, &dependencies::image_key(&id)) {
             Ok(layers) => in_use.extend(layers),

@@ -89,11 +89,13 @@ impl State {
 impl Totals {
     /// The totals of a store: those that are kept, if they are right, or else computed, and kept from then on.
     pub(super) fn of(store: &Store) -> Result<Self, Error> {
-        let Some(file) = TotalsFile::open(&store.layout, true) else { return Self::compute(store) };
+        let Some(file) = TotalsFile::open(&store.layout, true) else {
+            return Ok(Self::compute(store)?.0);
+        };
         if let Some(kept) = file.read().filter(|kept| kept.is_current(&store.layout)) {
             return Ok(kept);
         }
-        file.recompute(store)
+        Ok(file.recompute(store)?.0)
     }
 
     /// Whether an image needs the layer.
@@ -101,21 +103,30 @@ impl Totals {
         self.layers.contains_key(layer)
     }
 
+    /// Chain ids of all layers that some image needs.
+    pub(super) fn into_needed_layers(self) -> impl Iterator<Item = String> {
+        self.layers.into_keys()
+    }
+
     /// Whether the layers of every image are known.
     pub(super) fn knows_all_layers(&self) -> bool {
         self.unreadable == 0
     }
 
-    fn compute(store: &Store) -> Result<Self, Error> {
+    /// Reads two records of each image, and returns their ids as well.
+    fn compute(store: &Store) -> Result<(Self, Vec<String>), Error> {
         let images = store.layout.images();
         let mut totals = Totals { images: State::of(&images)?, ..Totals::default() };
-        for id in files::names(&images)? {
-            totals.add(&Share {
-                limit: recorded_limit(&images.join(&id))?,
-                layers: dependencies::read(&store.layout, &image_key(&id)).ok(),
+        let ids = files::names(&images)?;
+        for id in &ids {
+            // One that is damaged is no reason to know nothing of the others.
+            let limit = recorded_limit(&images.join(id)).unwrap_or_else(|error| {
+                tracing::error!(%error, image = id, "limit-of-image-is-not-counted");
+                0
             });
+            totals.add(&Share { limit, layers: dependencies::read(&store.layout, &image_key(id)).ok() });
         }
-        Ok(totals)
+        Ok((totals, ids))
     }
 
     fn is_current(&self, layout: &Layout) -> bool {
@@ -213,15 +224,16 @@ fn with_change<T, E>(
     done
 }
 
-/// Computes the totals anew, where they are kept, and tells the log if they were wrong.
-pub(super) fn recompute(store: &Store) -> Result<(), Error> {
-    let Some(file) = TotalsFile::open(&store.layout, false) else { return Ok(()) };
+/// Computes the totals anew, where they are kept, and tells the log if they were wrong. Returns them and the ids of the
+/// images that are in them.
+pub(super) fn recompute(store: &Store) -> Result<Option<(Totals, Vec<String>)>, Error> {
+    let Some(file) = TotalsFile::open(&store.layout, false) else { return Ok(None) };
     let kept = file.read().filter(|kept| kept.is_current(&store.layout));
-    let computed = file.recompute(store)?;
+    let (computed, ids) = file.recompute(store)?;
     if kept.is_some_and(|kept| kept != computed) {
         tracing::error!(error = "they are computed anew", "totals-of-images-were-wrong");
     }
-    Ok(())
+    Ok(Some((computed, ids)))
 }
 
 /// Has the totals computed anew by whoever asks next.
@@ -279,13 +291,13 @@ impl<'a> TotalsFile<'a> {
         serde_json::from_slice(&files::read_whole((&self.file).take(LARGEST), self.length).ok()?).ok()
     }
 
-    fn recompute(&self, store: &Store) -> Result<Totals, Error> {
+    fn recompute(&self, store: &Store) -> Result<(Totals, Vec<String>), Error> {
         self.tear();
-        let totals = Totals::compute(store).inspect_err(|_| self.remove())?;
-        if !self.write(&totals) {
+        let computed = Totals::compute(store).inspect_err(|_| self.remove())?;
+        if !self.write(&computed.0) {
             self.remove();
         }
-        Ok(totals)
+        Ok(computed)
     }
 
     /// Makes the file unreadable.
@@ -309,6 +321,7 @@ impl<'a> TotalsFile<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::garbage::layers_in_use;
     use super::*;
     use crate::driver::overlay_xfs::OverlayXfs;
     use crate::image::ChainId;
@@ -375,7 +388,7 @@ mod tests {
         let totals = kept(&store).unwrap();
         assert_eq!(totals.committed, 7);
         assert!(!totals.needs("a") && totals.needs("b"));
-        assert_eq!(totals, Totals::compute(&store).unwrap());
+        assert_eq!(totals, Totals::compute(&store).unwrap().0);
     }
 
     #[test]
@@ -451,6 +464,27 @@ mod tests {
     }
 
     #[test]
+    fn clean_spares_the_layers_of_images_that_are_being_made_or_deleted() {
+        let (_directory, store) = store();
+        add(&store, "x", 5, &["a"]);
+        add(&store, "y", 5, &["b"]);
+        prepare(&store, "z", 5, &["c"]);
+        for is_kept in [false, true] {
+            if is_kept {
+                Totals::of(&store).unwrap();
+            }
+            // It may be put back.
+            remove(&store, "y");
+            let mut layers: Vec<_> = layers_in_use(&store, &[]).unwrap().into_iter().collect();
+            layers.sort();
+            assert_eq!(layers, ["a", "b", "c"], "{is_kept}");
+            let layout = &store.layout;
+            with_added(layout, "y", &layout.deleting("y"), || fs::rename(layout.deleting("y"), layout.image("y")))
+                .unwrap();
+        }
+    }
+
+    #[test]
     fn an_image_whose_record_is_damaged_has_a_limit_all_the_same() {
         let (_directory, store) = store();
         add(&store, "x", 5, &["a"]);
@@ -494,7 +528,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(Totals::of(&store).unwrap(), Totals::compute(&store).unwrap());
+        assert_eq!(Totals::of(&store).unwrap(), Totals::compute(&store).unwrap().0);
         assert_eq!(Totals::of(&store).unwrap().committed, 48);
     }
 }
