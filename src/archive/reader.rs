@@ -14,11 +14,9 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 use super::header::{self, numeric};
 use super::pax::{Overrides, Xattr};
 use super::sparse::{Encoding, SegmentList, SparseMap};
+use crate::limits::{Exceeded, Limits};
 
 const BLOCK: u64 = 512;
-
-/// Longest long name, long link or extended header, in bytes; Go's reader has the same limit.
-const MAX_EXTENSION: u64 = 1 << 20;
 
 /// Type flag of a directory with a list of its content as body, from incremental archives of GNU tar.
 const GNU_DUMP_DIRECTORY: u8 = b'D';
@@ -53,9 +51,9 @@ pub enum ArchiveError {
     /// A PAX extended header that cannot be parsed.
     #[error("invalid tar extended header")]
     ExtendedHeader,
-    /// A long name or extended header larger than any real one.
-    #[error("tar extended header of {0} bytes is too long")]
-    ExtensionTooLong(u64),
+    /// A long name or extended header that is longer than the image may have.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// A map of a sparse file that contradicts itself or the entry.
     #[error("invalid map of a sparse file")]
     SparseMap,
@@ -102,6 +100,7 @@ pub(crate) struct Entry {
 /// A tar archive that is read once, front to back.
 pub(crate) struct Archive<R> {
     stream: R,
+    limits: Limits,
     /// Bytes of the current entry's body not yet read.
     body: u64,
     /// Bytes from there to the next header.
@@ -117,8 +116,8 @@ struct Extensions {
 }
 
 impl<R: BufRead> Archive<R> {
-    pub(crate) fn new(stream: R) -> Self {
-        Self { stream, body: 0, padding: 0 }
+    pub(crate) fn new(stream: R, limits: Limits) -> Self {
+        Self { stream, limits, body: 0, padding: 0 }
     }
 
     /// The next entry, or `None` at the end of the archive. What is left of the body before is skipped.
@@ -309,9 +308,7 @@ impl<R: BufRead> Archive<R> {
     /// The body of an extension header.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
         let size = size_field(header)?;
-        if size > MAX_EXTENSION {
-            return Err(ArchiveError::ExtensionTooLong(size));
-        }
+        self.limits.check_extended_header(size)?;
         self.begin_body(size);
         let mut content = Vec::new();
         self.read_body::<ArchiveError>(size, |bytes| {

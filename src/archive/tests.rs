@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rustix::fs::Timespec;
 
 use super::*;
+use crate::limits::Limits;
 
 /// The fields of a header, as bytes, and the body behind it.
 #[derive(Clone)]
@@ -73,7 +74,7 @@ fn archive(blocks: impl IntoIterator<Item = Block>) -> Vec<u8> {
 
 /// All entries with the content that they have in the archive.
 fn read(mut bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, ArchiveError> {
-    let mut archive = Archive::new(&mut bytes);
+    let mut archive = Archive::new(&mut bytes, Limits::default());
     let mut entries = Vec::new();
     while let Some(entry) = archive.next_entry()? {
         let mut content = Vec::new();

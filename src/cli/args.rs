@@ -205,6 +205,10 @@ pub(crate) struct CreateArgs {
     #[arg(long, help_heading = "Image source", value_name = "N", value_parser = count)]
     concurrent_downloads: Option<i64>,
 
+    /// Limit on what an image may have, as in the section create.limits of the configuration; may be given again
+    #[arg(long, help_heading = "Image source", value_name = "NAME=NUMBER", value_delimiter = ',', value_parser = limit)]
+    limit: Vec<(String, i64)>,
+
     /// Use no network, only what the store has
     #[arg(long, help_heading = "Image source", value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
@@ -478,6 +482,7 @@ impl CreateArgs {
             overrides.registry_mirrors.entry(registry.clone()).or_default().push(endpoint.clone());
         }
         overrides.concurrent_downloads = self.concurrent_downloads;
+        overrides.limits.extend(self.limit.iter().cloned());
         overrides.offline = self.offline;
         overrides.stall_timeout_seconds = self.stall_timeout_seconds;
         overrides.min_bytes_per_second = self.min_bytes_per_second;
@@ -590,6 +595,14 @@ fn mirror(text: &str) -> Result<(String, String), &'static str> {
     let parts = text.split_once('=').map(|(registry, endpoint)| (registry.trim(), endpoint.trim()));
     let parts = parts.filter(|(registry, endpoint)| !registry.is_empty() && !endpoint.is_empty());
     parts.map(|(registry, endpoint)| (registry.to_owned(), endpoint.to_owned())).ok_or("must be HOST=ENDPOINT")
+}
+
+fn limit(text: &str) -> Result<(String, i64), &'static str> {
+    let parts = text.split_once('=').map(|(name, value)| (name.trim().replace('-', "_"), int64(value.trim())));
+    match parts {
+        Some((name, Ok(value))) if !name.is_empty() => Ok((name, value)),
+        _ => Err("must be NAME=NUMBER"),
+    }
 }
 
 fn secret(text: &str) -> Result<Secret, Infallible> {

@@ -43,6 +43,7 @@ fn create(
         limit: limit(config),
         source: source(config, args)?,
         concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
+        limits: &config.create.limits.image,
         mount: !config.create.without_mount,
         ignore_volumes: config.create.image_volumes == ImageVolumes::Ignore,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),

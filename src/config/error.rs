@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration.
 
+use crate::limits::Limits;
 use crate::sys::path_error::PathError;
 
 /// Why there is no valid configuration. The texts are for the user, and scripts match some of them.
@@ -27,6 +28,9 @@ pub enum Error {
     /// A mirror's address has a user in it, and perhaps a password, which configurations are not kept secret for.
     #[error("invalid argument: a mirror of {0} is named with a user: log in to it instead")]
     MirrorWithUser(String),
+    /// A limit that there is none of.
+    #[error("invalid argument: there is no limit `{0}`; there are {names}", names = Limits::names().join(", "))]
+    UnknownLimit(String),
     /// Both `--with-clean` and `--without-clean`.
     #[error("with-clean and without-clean cannot be used together")]
     CleanConflict,

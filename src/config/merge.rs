@@ -8,6 +8,7 @@ use super::{
     CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, Limits, LogConfig, LogLevel, MountDestination,
     Overrides, TimestampFormat,
 };
+use crate::limits::Limits as ImageLimits;
 
 pub(super) fn merge(document: ConfigFile, flags: &Overrides) -> Result<Config, Error> {
     let defaults = Config::default();
@@ -72,7 +73,21 @@ fn limits(file: &yaml::Limits, flags: &Overrides) -> Result<Limits, Error> {
             manifest,
             usual.manifest_timeout_seconds,
         )?,
+        image: image_limits(file, flags)?,
     })
+}
+
+fn image_limits(file: &yaml::Limits, flags: &Overrides) -> Result<ImageLimits, Error> {
+    let mut limits = ImageLimits::default();
+    for (name, number) in file.of_image() {
+        limits.set(name, size("a limit", Some(number), 0)?);
+    }
+    for (name, number) in &flags.limits {
+        if !limits.set(name, size("a limit", Some(*number), 0)?) {
+            return Err(Error::UnknownLimit(name.clone()));
+        }
+    }
+    Ok(limits)
 }
 
 fn size(setting: &'static str, flag: Option<i64>, file: i64) -> Result<u64, Error> {
@@ -291,7 +306,12 @@ mod tests {
                 registry_mirrors: mirrors(&[("h", &["m", "n:1"]), ("i", &["k"])]),
                 concurrent_downloads: 4,
                 offline: true,
-                limits: Limits { stall_timeout_seconds: 5, min_bytes_per_second: 6, manifest_timeout_seconds: 7 },
+                limits: Limits {
+                    stall_timeout_seconds: 5,
+                    min_bytes_per_second: 6,
+                    manifest_timeout_seconds: 7,
+                    image: ImageLimits::default(),
+                },
                 with_clean: true,
                 without_mount: true,
                 mount_destination: MountDestination::Root,

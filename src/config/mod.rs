@@ -12,6 +12,8 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::limits::Limits as ImageLimits;
+
 pub use self::error::Error;
 pub use self::number::parse_int64;
 pub use self::overrides::Overrides;
@@ -126,11 +128,18 @@ pub struct Limits {
     pub min_bytes_per_second: u64,
     /// How long a manifest or configuration may take.
     pub manifest_timeout_seconds: u64,
+    /// What the image itself may have.
+    pub image: ImageLimits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { stall_timeout_seconds: 30, min_bytes_per_second: 1024, manifest_timeout_seconds: 60 }
+        Limits {
+            stall_timeout_seconds: 30,
+            min_bytes_per_second: 1024,
+            manifest_timeout_seconds: 60,
+            image: ImageLimits::default(),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Overrides {
     pub insecure_registries: Vec<String>,
     pub registry_mirrors: BTreeMap<String, Vec<String>>,
     pub concurrent_downloads: Option<i64>,
+    pub limits: BTreeMap<String, i64>,
     pub offline: Option<bool>,
     pub stall_timeout_seconds: Option<i64>,
     pub min_bytes_per_second: Option<i64>,

@@ -105,6 +105,45 @@ pub(super) struct Limits {
     pub(super) min_bytes_per_second: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) manifest_timeout_seconds: Option<i64>,
+    #[serde(deserialize_with = "optional_int64")]
+    pub(super) unpacked_bytes: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) entries: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) layers: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) path_bytes: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) path_depth: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) xattr_bytes: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) pax_bytes: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) compression_ratio: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) memory_bytes: Option<i64>,
+    #[serde(deserialize_with = "some_int64")]
+    pub(super) create_seconds: Option<i64>,
+}
+
+impl Limits {
+    /// Those of the image itself, by name.
+    pub(super) fn of_image(&self) -> Vec<(&'static str, i64)> {
+        let all = [
+            ("unpacked_bytes", self.unpacked_bytes),
+            ("entries", self.entries),
+            ("layers", self.layers),
+            ("path_bytes", self.path_bytes),
+            ("path_depth", self.path_depth),
+            ("xattr_bytes", self.xattr_bytes),
+            ("pax_bytes", self.pax_bytes),
+            ("compression_ratio", self.compression_ratio),
+            ("memory_bytes", self.memory_bytes),
+            ("create_seconds", self.create_seconds),
+        ];
+        all.into_iter().filter_map(|(name, number)| Some((name, number?))).collect()
+    }
 }
 
 /// The section `clean`.

@@ -24,6 +24,7 @@ use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, Vo
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image, Reference};
+use crate::limits::Limits;
 use crate::redact;
 use crate::sys::descriptors;
 use crate::sys::files;
@@ -52,6 +53,8 @@ pub struct CreateRequest<'a> {
     pub concurrent_downloads: Option<NonZeroUsize>,
     /// Mount the root filesystem.
     pub mount: bool,
+    /// What the image may have.
+    pub limits: &'a Limits,
     /// Leave out the volumes that the image declares.
     pub ignore_volumes: bool,
     /// Clean first.
@@ -139,6 +142,7 @@ impl Store {
 
     /// Refuses what would only fail after all of it has been pulled.
     fn check_image(&self, image: &Image, request: &CreateRequest<'_>) -> Result<(), Error> {
+        request.limits.check_layers(image.layers.len())?;
         if request.mount {
             self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
         }
@@ -267,6 +271,7 @@ impl ImageCreation<'_> {
             budget: request.limit.filter(|limit| !limit.is_exclusive && limit.bytes > 0).map(|limit| limit.bytes),
             inode_budget: including_layers(request.limit),
             readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+            limits: request.limits,
             mappings: if self.layer_store.is_some() { &as_they_are } else { &self.mappings },
         };
         let pulled = layers::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);

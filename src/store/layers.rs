@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::volumes::{self, VolumeRecord};
@@ -17,9 +17,10 @@ use crate::fetcher::Fetcher;
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
-use crate::limits::{self, MemoryBudget};
+use crate::limits::{Limits, Usage};
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::space::space_of;
 use crate::unpacker::{self, Budget, Expected, Privileged, UnpackFailure, WhiteoutFormat};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
@@ -40,8 +41,21 @@ pub(super) struct PullOptions<'a> {
     pub(super) inode_budget: Option<u64>,
     /// The most layers to read side by side.
     pub(super) readers: usize,
+    /// What the image may have.
+    pub(super) limits: &'a Limits,
     /// What the layers' ids are on the host.
     pub(super) mappings: &'a IdMappings,
+}
+
+/// Bytes that layers may unpack to: what a limit says or, without one, what the store has room for beside a hundredth of
+/// itself, for records, images and deletions.
+fn room(store: &Store, limits: &Limits) -> Option<Budget> {
+    const RESERVE: u64 = 256 << 20;
+    if let Some(bytes) = limits.unpacked_bytes {
+        return Some(Budget::of_limit(bytes));
+    }
+    let space = space_of(store.layout.root()).ok()?;
+    Some(Budget::of_room(space.available.saturating_sub((space.size / 100).min(RESERVE))))
 }
 
 /// Which of an image's layers can be used as they are.
@@ -75,7 +89,9 @@ struct Pull<'a> {
     verify: bool,
     budget: Option<Budget>,
     inode_budget: Option<Budget>,
-    memory: Arc<MemoryBudget>,
+    usage: Usage,
+    /// What the store has room for, where no limit says what the layers may unpack to.
+    room: Option<Budget>,
     /// The most layers to read side by side.
     readers: usize,
     /// One flag a layer: stop unpacking it.
@@ -112,7 +128,8 @@ impl<'a> Pull<'a> {
             verify: options.verify,
             budget: options.budget.map(Budget::new),
             inode_budget: options.inode_budget.map(Budget::new),
-            memory: MemoryBudget::new(limits::MEMORY),
+            usage: Usage::new(options.limits),
+            room: room(store, options.limits),
             readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
@@ -261,7 +278,8 @@ impl<'a> Pull<'a> {
             privileged: self.privileged,
             budget: self.budget.as_ref(),
             inode_budget: self.inode_budget.as_ref(),
-            memory: &self.memory,
+            usage: &self.usage,
+            room: self.room.as_ref(),
             cancel: &self.cancel[index],
         }
     }

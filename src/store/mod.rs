@@ -76,6 +76,7 @@ pub use scan::{BackingFile, ImageReport, LayerReport, ReportTotals, StoreReport}
 use crate::driver::{self, Driver, Usage};
 use crate::idmap::IdMappings;
 use crate::layout::{self, Layout};
+use crate::limits::Exceeded;
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::owner::Owner;
@@ -274,6 +275,9 @@ pub enum Error {
     /// A create of the original holds the lock while it downloads.
     #[error("another process claims layers of the store for more than 3 s: clean again when it has ended")]
     ClaimsBusy,
+    /// The image has more of something than it may.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// The filesystem underneath could not do its part.
     #[error(transparent)]
     Driver(#[from] driver::Error),

@@ -1,11 +1,14 @@
 //! Counting and hashing of the bytes that pass.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
+use crate::limits;
 
 /// What the manifest says of a layer's bytes; `None` means not checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,21 +23,49 @@ pub struct Expected {
 
 /// How many uncompressed bytes, or inodes, the layers of one image may still have together.
 #[derive(Debug)]
-pub struct Budget(AtomicU64);
+pub struct Budget {
+    left: AtomicU64,
+    of: Bounds,
+}
+
+/// What a budget comes from.
+#[derive(Debug, Clone, Copy)]
+enum Bounds {
+    Quota,
+    /// `create.limits.unpacked_bytes`.
+    Limit(u64),
+    /// All that a store has room for.
+    Room,
+}
 
 impl Budget {
     /// A budget of `left` bytes, or inodes.
     pub fn new(left: u64) -> Self {
-        Self(AtomicU64::new(left))
+        Self { left: AtomicU64::new(left), of: Bounds::Quota }
+    }
+
+    /// A budget of the `left` bytes that a store has room for.
+    pub fn of_room(left: u64) -> Self {
+        Self { left: AtomicU64::new(left), of: Bounds::Room }
+    }
+
+    /// A budget of what an image may unpack to.
+    pub fn of_limit(bytes: u64) -> Self {
+        Self { left: AtomicU64::new(bytes), of: Bounds::Limit(bytes) }
     }
 
     /// Takes `bytes` out.
     ///
     /// # Errors
-    /// [`Error::Quota`] if there are not that many left.
+    /// [`Error::Quota`], [`Error::Limit`] or [`Error::Room`] if there are not that many left.
     pub(super) fn spend(&self, bytes: u64) -> Result<(), Error> {
         let left = |left: u64| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).map(drop).map_err(|_| Error::Quota)
+        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        spent.map(drop).map_err(|_| match self.of {
+            Bounds::Quota => Error::Quota,
+            Bounds::Limit(limit) => Error::Limit(limits::unpacked(limit)),
+            Bounds::Room => Error::Room(Errno::NOSPC.into()),
+        })
     }
 }
 
@@ -67,7 +98,7 @@ impl Hasher {
 pub(super) struct Blob<'a, R> {
     source: R,
     expected_size: Option<u64>,
-    count: u64,
+    count: Arc<AtomicU64>,
     hasher: Hasher,
     cancel: &'a AtomicBool,
     /// Why reading stopped. The decompressor in between only passes on that it did.
@@ -77,7 +108,16 @@ pub(super) struct Blob<'a, R> {
 impl<'a, R: Read> Blob<'a, R> {
     pub(super) fn new(source: R, expected: &Expected, cancel: &'a AtomicBool) -> Self {
         let hasher = Hasher::new(expected.blob_digest.as_ref());
-        Self { source, expected_size: expected.blob_size, count: 0, hasher, cancel, failure: None }
+        Self { source, expected_size: expected.blob_size, count: Arc::default(), hasher, cancel, failure: None }
+    }
+
+    /// Bytes read so far, to be looked at while the blob is in use.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        self.count.clone()
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Why reading stopped, if it was not the end of the blob.
@@ -93,8 +133,8 @@ impl<'a, R: Read> Blob<'a, R> {
 
     /// Compares the whole blob, once read, with the manifest.
     pub(super) fn verify(self) -> Result<(), Error> {
-        if let Some(expected) = self.expected_size.filter(|expected| *expected != self.count) {
-            return Err(Error::BlobSize { expected, actual: self.count });
+        if let Some(expected) = self.expected_size.filter(|expected| *expected != self.count()) {
+            return Err(Error::BlobSize { expected, actual: self.count() });
         }
         match self.hasher.mismatch() {
             Some((expected, actual)) => Err(Error::BlobDigest { expected, actual }),
@@ -132,9 +172,9 @@ impl<R: Read> Read for Blob<'_, R> {
                 Err(error) => return Err(self.stop(Error::Source(error))),
             }
         };
-        self.count += count as u64;
-        if let Some(expected) = self.expected_size.filter(|expected| self.count > *expected) {
-            let actual = self.count;
+        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        if let Some(expected) = self.expected_size.filter(|expected| self.count() > *expected) {
+            let actual = self.count();
             return Err(self.stop(Error::BlobSize { expected, actual }));
         }
         self.hasher.update(&buffer[..count]);

@@ -46,6 +46,9 @@ pub enum Error {
     /// The layers of this image have more files than its limit.
     #[error("the layers have more inodes than the disk limit allows")]
     InodeQuota,
+    /// The store would be left without its reserve.
+    #[error("the image unpacks to more than there is room for beside the store's reserve (create.limits.unpacked_bytes): {}", reason(.0))]
+    Room(#[source] io::Error),
     /// The source of the blob failed.
     #[error("reading the layer: {}", reason(.0))]
     Source(#[source] io::Error),

@@ -22,6 +22,7 @@ use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, LeftOut, Privileged, Unpacked, left_out};
 use crate::archive::{Archive, Entry, EntryKind, SparseMap, Xattr};
 use crate::idmap::IdMappings;
+use crate::limits::Usage;
 use crate::sys::confine::Confinement;
 
 /// Extracts the archive in `stream` into the directory `volume`, and reads the stream to its end.
@@ -34,8 +35,9 @@ pub(super) fn extract(
     let owners = Owners::new(layer);
     let implicit_owner = owners.translate(0, 0, Path::new(""))?;
     let mut extractor = Extractor {
-        archive: Archive::new(stream),
-        tree: Tree::new(volume, confinement, implicit_owner, layer.whiteouts, layer.memory),
+        usage: layer.usage,
+        archive: Archive::new(stream, layer.usage.limits.clone()),
+        tree: Tree::new(volume, confinement, implicit_owner, layer.whiteouts, &layer.usage.memory),
         base: clean(layer.base_directory.unwrap_or(Path::new("")), b""),
         owners,
         confinement,
@@ -67,6 +69,7 @@ pub(super) fn extract(
 }
 
 struct Extractor<'a, R> {
+    usage: &'a Usage,
     archive: Archive<R>,
     tree: Tree<'a>,
     /// Where the layer's root is in the volume, clean.
@@ -84,6 +87,7 @@ struct Extractor<'a, R> {
 impl<R: BufRead> Extractor<'_, R> {
     fn unpack(&mut self, entry: Entry) -> Result<(), Error> {
         self.tree.allow_entry();
+        self.check_limits(&entry)?;
         let path = clean(&self.base, &entry.name);
         let parents = path.parent().into_iter().flatten();
         if parents.into_iter().any(|component| whiteout::is_metadata(component.as_bytes())) {
@@ -96,6 +100,15 @@ impl<R: BufRead> Extractor<'_, R> {
             Mark::Metadata => Ok(()),
             Mark::Nameless => Err(Error::NamelessWhiteout(path)),
         }
+    }
+
+    fn check_limits(&self, entry: &Entry) -> Result<(), Error> {
+        self.usage.count_entry()?;
+        self.usage.check_time()?;
+        let limits = &self.usage.limits;
+        limits.check_path(&entry.name)?;
+        limits.check_path(&entry.link)?;
+        Ok(limits.check_xattrs(entry.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum())?)
     }
 
     fn make(&mut self, entry: Entry, path: &Path) -> Result<(), Error> {

@@ -35,7 +35,6 @@ mod whiteout;
 use std::io::Read;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use crate::archive::ArchiveError;
@@ -48,7 +47,7 @@ pub use privilege::Privileged;
 pub use whiteout::WhiteoutFormat;
 
 use crate::idmap::IdMappings;
-use crate::limits::MemoryBudget;
+use crate::limits::Usage;
 use attributes::Owner;
 use tree::Unfinished;
 
@@ -68,10 +67,12 @@ pub struct Layer<'a> {
     pub privileged: Privileged,
     /// Limit on the uncompressed bytes, shared with other layers.
     pub budget: Option<&'a Budget>,
+    /// What the store has room for, shared with other layers.
+    pub room: Option<&'a Budget>,
     /// Limit on the inodes, shared with other layers.
     pub inode_budget: Option<&'a Budget>,
-    /// Memory for what waits to be finished, shared with other layers.
-    pub memory: &'a Arc<MemoryBudget>,
+    /// The limits of the image, and what its layers have taken of them.
+    pub usage: &'a Usage,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.
     pub cancel: &'a AtomicBool,
 }

@@ -8,10 +8,11 @@
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use super::channel::{Disconnected, Feed, pipe};
-use super::digest::{Blob, Budget, Hasher};
+use super::digest::{Blob, Hasher};
 use super::error::Error;
 use super::extract::extract;
 use super::{Layer, UnpackFailure, Unpacked};
@@ -99,7 +100,7 @@ fn confined<T>(volume: BorrowedFd<'_>, work: impl FnOnce(Confinement) -> Result<
 
 /// Sends the whole layer, uncompressed.
 fn feed_layer(blob: &mut Blob<'_, impl Read>, feed: Feed, layer: &Layer<'_>) -> Result<(), Stop> {
-    if let Err(stop) = send_decompressed(blob, &feed, layer.budget) {
+    if let Err(stop) = send_decompressed(blob, &feed, layer) {
         // The decompressor knows no more than that its input failed.
         return Err(blob.take_failure().map_or(stop, Stop::Failed));
     }
@@ -107,17 +108,22 @@ fn feed_layer(blob: &mut Blob<'_, impl Read>, feed: Feed, layer: &Layer<'_>) -> 
     Ok(feed.end()?)
 }
 
-fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, budget: Option<&Budget>) -> Result<(), Stop> {
+fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, layer: &Layer<'_>) -> Result<(), Stop> {
+    let packed = blob.counter();
     let mut decoder = Decoder::new(BufReader::with_capacity(READ, blob)).map_err(Error::Decompress)?;
+    let mut unpacked = 0_u64;
     loop {
         let mut buffer = feed.buffer();
         let length = decoder.fill(&mut buffer).map_err(Error::Decompress)?;
         if length == 0 {
             return Ok(());
         }
-        if let Some(budget) = budget {
+        for budget in [layer.budget, layer.room].into_iter().flatten() {
             budget.spend(length as u64)?;
         }
+        unpacked += length as u64;
+        layer.usage.limits.check_ratio(packed.load(Ordering::Relaxed), unpacked).map_err(Error::Limit)?;
+        layer.usage.check_time().map_err(Error::Limit)?;
         feed.send(buffer, length)?;
     }
 }

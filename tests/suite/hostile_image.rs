@@ -8,7 +8,7 @@ use rustix::fs::{XattrFlags, setxattr};
 
 use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, Node, TempStore, layers, mount, peak_memory_of, run, small_image, wait_for,
-    wrapped, write_archive,
+    wrapped, write_archive, zstd,
 };
 
 fn image(store: &TempStore, name: &str, archives: impl IntoIterator<Item = Archive>) -> String {
@@ -211,4 +211,79 @@ fn an_image_that_would_take_much_memory_is_refused_by_name_of_the_limit() {
     let message = store.fails(["create", path.to_str().unwrap(), "x"]);
     assert!(message.contains("raise create.limits.memory_bytes (now 25165824)"), "{message}");
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+/// Each limit stops the image that exceeds it, with one line that names it, and nothing is left.
+#[test]
+fn limits_stop_images_by_name() {
+    let store = TempStore::new();
+    let archive = || Archive::new().xattr("user.a", &[b'x'; 200]).file("a/b/c/d", 0o644, &vec![0; 1 << 20]);
+    let image =
+        Image::new().layer(Layer::new(archive().bytes())).layer(Layer::new(archive().file("e", 0o644, b"").bytes()));
+    let url = image.write(&store.beside("image"), "latest");
+    let limits = [
+        ("unpacked_bytes", "1000000", "unpacks to too many bytes"),
+        ("entries", "2", "has too many entries"),
+        ("layers", "1", "has too many layers"),
+        ("path_bytes", "6", "has too long a path"),
+        ("path_depth", "3", "has too deep a path"),
+        ("xattr_bytes", "200", "has too large extended attributes on a file"),
+        ("pax_bytes", "200", "has too long an extended header in an archive"),
+        ("memory_bytes", "100", "has more directories, whiteouts and links to lower layers than there is memory for"),
+    ];
+    let config = store.beside("config.yml");
+    for (name, value, text) in limits {
+        let message = store.fails(["create", "--limit", &format!("{name}={value}"), &url, "x"]);
+        // A layer that was whole may stay.
+        store.ok(["clean"]);
+        let expected = format!("the image {text}: raise create.limits.{name} (now {value}) if you trust it");
+        assert!(message.ends_with(&expected), "{message}");
+        fs::write(&config, format!("create: {{limits: {{{name}: {value}}}}}")).unwrap();
+        assert_eq!(store.fails(["--config", config.to_str().unwrap(), "create", &url, "x"]), message);
+        assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+        store.ok(["clean"]);
+    }
+    let message = store.fails(["create", "--limit", "anything=1", &url, "x"]);
+    assert!(
+        message.starts_with("invalid argument: there is no limit `anything`; there are unpacked_bytes, "),
+        "{message}"
+    );
+    let all = limits.map(|(name, ..)| format!("{name}=0")).join(",");
+    store.ok(["create", "--limit", &all, &url, "x"]);
+}
+
+#[test]
+fn a_layer_that_unpacks_to_many_times_its_size_is_refused() {
+    let store = TempStore::new();
+    // 2 GiB of zeros in a few hundred bytes: frames of zstd, each of which stands for a whole mebibyte.
+    let megabyte = zstd(&vec![0; 1 << 20]);
+    let header = Archive::new().entry_of_size("zeros", 2 << 30);
+    let blob = [zstd(&header), megabyte.repeat(2048)].concat();
+    let path = write_archive(store.path().parent().unwrap(), "bomb", &blob);
+    let message = store.fails(["create", "--limit", "unpacked_bytes=0", path.to_str().unwrap(), "x"]);
+    assert!(message.ends_with("raise create.limits.compression_ratio (now 250) if you trust it"), "{message}");
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+}
+
+#[test]
+fn an_image_leaves_the_store_a_reserve_and_cleans_before_it_fails() {
+    let store = TempStore::new();
+    let (unused, _) = layers(&store, "unused", 1);
+    store.create(&unused, "unused");
+    store.ok(["delete", "unused"]);
+    let large = Archive::new().entry_of_size("zeros", 1 << 30);
+    let frame = zstd(&vec![0; 1 << 20]);
+    let path = write_archive(store.path().parent().unwrap(), "large", &[zstd(&large), frame.repeat(1024)].concat());
+    let message = store.fails([
+        "create",
+        "--with-clean",
+        "--threshold-bytes",
+        "1000000000",
+        "--limit",
+        "compression_ratio=0",
+        path.to_str().unwrap(),
+        "x",
+    ]);
+    assert!(message.contains("beside the store's reserve (create.limits.unpacked_bytes)"), "{message}");
+    assert!(store.volumes().is_empty(), "unused layers make room");
 }

@@ -142,6 +142,22 @@ impl Archive {
         self
     }
 
+    /// The header of an entry of `size` bytes, which are not there, and what was added before it. No file is made of it.
+    pub(crate) fn entry_of_size(self, name: &str, size: u64) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        header.set_path(name).expect("a short name");
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.mtime);
+        header.set_size(size);
+        header.set_entry_type(EntryType::new(b'Z'));
+        header.set_cksum();
+        let mut bytes = self.builder.get_ref().clone();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes
+    }
+
     /// The finished archive.
     pub(crate) fn bytes(self) -> Vec<u8> {
         self.builder.into_inner().expect("written to memory")

@@ -23,7 +23,7 @@ use tar::Header;
 use tempfile::TempDir;
 
 use grootfs::idmap::IdMappings;
-use grootfs::limits::MemoryBudget;
+use grootfs::limits::{Limits, Usage};
 use grootfs::unpacker::{Error, Expected, Layer, LeftOut, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
 
 /// Modification time of all entries that do not ask for another, in seconds.
@@ -242,8 +242,7 @@ pub(crate) fn unpack_into(
     })
 }
 
-static MEMORY: std::sync::LazyLock<std::sync::Arc<MemoryBudget>> =
-    std::sync::LazyLock::new(|| MemoryBudget::new(24 << 20));
+static USAGE: std::sync::LazyLock<Usage> = std::sync::LazyLock::new(|| Usage::new(&Limits::default()));
 static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// A layer that nothing special is known of.
@@ -257,7 +256,8 @@ pub(crate) fn layer() -> Layer<'static> {
         ids: &IDENTITY,
         privileged: Privileged::All,
         budget: None,
-        memory: &MEMORY,
+        usage: &USAGE,
+        room: None,
         cancel: &NOT_CANCELLED,
         inode_budget: None,
     }
