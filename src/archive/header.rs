@@ -119,7 +119,8 @@ pub(super) fn checksum_matches(header: &Header) -> bool {
     let spaces = CHECKSUM.len() as i64 * i64::from(b' ');
     let unsigned: i64 = others().map(|byte| i64::from(*byte)).sum();
     let signed: i64 = others().map(|byte| i64::from(byte.cast_signed())).sum();
-    stated == Some(unsigned + spaces) || stated == Some(signed + spaces)
+    // A fuzzer finds no checksums.
+    cfg!(fuzzing) || stated == Some(unsigned + spaces) || stated == Some(signed + spaces)
 }
 
 /// Text up to the first NUL; a field that it fills has none.

@@ -11,6 +11,8 @@
 //! Nothing here touches a file: what an entry becomes is decided by the unpacker.
 
 mod decompress;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod header;
 mod pax;
 mod reader;

@@ -14,6 +14,8 @@
 //! nothing and verifies only the small documents; the layers' digests are checked where the streams are read.
 
 mod docker;
+#[cfg(fuzzing)]
+pub use docker::fuzzing;
 mod http;
 mod metadata;
 mod oci;

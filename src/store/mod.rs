@@ -483,6 +483,12 @@ fn absolute(path: &Path) -> Result<PathBuf, PathError> {
     Ok(path.components().collect())
 }
 
+/// Reads a dependency record.
+#[cfg(fuzzing)]
+pub fn fuzz_record(path: &std::path::Path) {
+    let _ = dependencies::read_at(path);
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;

@@ -4,6 +4,7 @@
 
 mod imports;
 mod promises;
+mod security_tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};

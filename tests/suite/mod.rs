@@ -7,6 +7,7 @@ mod content_oracle;
 mod create_general;
 mod create_oci;
 mod create_tar;
+mod cves;
 mod delete;
 mod delete_store;
 mod generate_metadata;

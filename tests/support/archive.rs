@@ -115,13 +115,18 @@ impl Archive {
             header.set_device_minor(3).expect("ustar has devices");
         }
         header.set_cksum();
+        self.write_extended_header();
+        self.builder.append(&header, content).expect("written to memory");
+        self
+    }
+
+    /// The PAX records that are meant for the entry that follows.
+    fn write_extended_header(&mut self) {
         let records = std::mem::take(&mut self.pax);
         if !records.is_empty() {
             let records = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             self.builder.append_pax_extensions(records).expect("written to memory");
         }
-        self.builder.append(&header, content).expect("written to memory");
-        self
     }
 
     /// A header whose bytes are changed before its checksum is computed, for dialects that no library writes.
@@ -138,6 +143,7 @@ impl Archive {
             header.as_mut_bytes()[*offset..offset + bytes.len()].copy_from_slice(bytes);
         }
         header.set_cksum();
+        self.write_extended_header();
         self.builder.append(&header, content).expect("written to memory");
         self
     }

@@ -9,6 +9,7 @@
 
 mod archive;
 mod bosh;
+mod canary;
 pub(crate) mod chug;
 mod command;
 mod container;
@@ -30,6 +31,7 @@ mod web_server;
 
 pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use bosh::{Cell, Stores};
+pub(crate) use canary::{CANARY_CONTENT, Canary};
 pub(crate) use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
 pub(crate) use container::{Bundle, Runtime};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};

@@ -17,6 +17,8 @@ mod credentials;
 mod endpoint;
 mod endpoints;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod session;
 
 use std::io::Read;

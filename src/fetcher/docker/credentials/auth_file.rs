@@ -111,6 +111,11 @@ impl AuthFile {
         }
     }
 
+    #[cfg(fuzzing)]
+    pub(super) fn names_helpers(&self) -> bool {
+        self.content.creds_store.is_some() || !self.content.cred_helpers.is_empty()
+    }
+
     fn helper(&self, wanted: Wanted<'_>) -> Option<&str> {
         let of_registry = self.content.cred_helpers.iter();
         let names = wanted.registry_names();

@@ -95,6 +95,17 @@ impl Wanted<'_> {
     }
 }
 
+/// Reads an auth file, and looks an image up in it; a file that names helpers is left alone.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(path: &Path) {
+    let wanted = Wanted { registry: "a.example", repository: "b/c" };
+    if let Ok(file) = AuthFile::read(path)
+        && !file.names_helpers()
+    {
+        let _ = file.find(wanted, &mut None);
+    }
+}
+
 /// Where logins without a session go, a directory for each user. In a user namespace that may be another user's.
 const OF_ALL_USERS: &str = "/run/containers";
 
