@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 BINDIR = $(DESTDIR)$(PREFIX)/bin
+SHAREDIR = $(DESTDIR)$(PREFIX)/share
 CARGO ?= cargo
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
@@ -32,9 +33,16 @@ install: ## Install to $(PREFIX), as root: drax gets the setuid bit; run make fi
 		echo "make install: not root, so drax has no setuid bit: chown root drax && chmod u+s drax"; \
 	fi
 	ln -sf drax $(BINDIR)/tardis
+	for page in docs/man/*; do install -D -m 644 -t $(SHAREDIR)/man/man$${page##*.} $$page || exit; done
+	install -D -m 644 docs/completions/grootfs.bash $(SHAREDIR)/bash-completion/completions/grootfs
+	install -D -m 644 docs/completions/_grootfs $(SHAREDIR)/zsh/site-functions/_grootfs
+	install -D -m 644 docs/completions/grootfs.fish $(SHAREDIR)/fish/vendor_completions.d/grootfs.fish
 
 uninstall: ## Remove what install has put there
 	rm -f $(BINDIR)/grootfs $(BINDIR)/drax $(BINDIR)/tardis
+	for page in docs/man/*; do rm -f $(SHAREDIR)/man/man$${page##*.}/$${page##*/}; done
+	rm -f $(SHAREDIR)/bash-completion/completions/grootfs $(SHAREDIR)/zsh/site-functions/_grootfs
+	rm -f $(SHAREDIR)/fish/vendor_completions.d/grootfs.fish
 
 clean: ## Remove everything built
 	$(CARGO) clean

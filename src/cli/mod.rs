@@ -54,12 +54,17 @@ pub enum Request {
     Run(Box<Cli>),
 }
 
+/// Commands and flags, from which help, man pages and completions are made.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the arguments, the program's name first.
 ///
 /// # Errors
 /// On arguments that mean nothing; the message names the flag.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
-    let program = Cli::command();
+    let program = definition();
     let arguments = go_style::normalise(&program, arguments);
     match program.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Request::Run(Box::new(cli))),

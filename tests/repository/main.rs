@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod generated;
 mod imports;
 mod promises;
 mod security_tests;
