@@ -44,8 +44,10 @@ fn climbing(canary: &str) -> Vec<String> {
     ways.map(|way| format!("{way}/file")).to_vec()
 }
 
+type Deed = fn(Archive) -> Archive;
+
 /// What an archive does at a link `out` that leads to the canary.
-const AT_A_LINK: [(&str, fn(Archive) -> Archive); 8] = [
+const AT_A_LINK: [(&str, Deed); 8] = [
     ("writes", |archive| archive.file("out/file", 0o4777, b"owned")),
     ("makes", |archive| archive.file("out/new", 0o644, b"owned").directory("out/directory/new", 0o777)),
     ("describes", |archive| archive.owner(4711, 4711).mtime(7).xattr("user.x", b"y").directory("out", 0o777)),
