@@ -33,12 +33,8 @@ const SIGNATURES: [(u64, &[u8], &str); 8] = [
     (510, &[0x55, 0xaa], "a partition table or a boot sector"),
 ];
 
-/// Whether there is a backing file that root may mount. What has its name and cannot be one is an error: a pipe would be
-/// waited for.
-///
-/// # Errors
-/// Also where others than root can write to the file: the kernel would read what they write.
-pub(super) fn is_usable(backing: &Path) -> Result<bool, PathError> {
+/// Whether there is a backing file. What has its name and cannot be one is an error: a pipe would be waited for.
+pub(super) fn exists(backing: &Path) -> Result<bool, PathError> {
     match fs::metadata(backing) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => files::exists(backing),
         Ok(metadata) if metadata.is_file() || metadata.file_type().is_block_device() => Ok(true),

@@ -61,7 +61,7 @@ impl Store {
     fn mount_if_needed(&self, request: &InitRequest) -> Result<(), Error> {
         let wanted = Wanted { bytes: request.size_bytes, is_explicit: request.size_is_explicit };
         let backing = self.layout.backing_file();
-        let has_backing = backing_file::is_usable(&backing)?;
+        let has_backing = backing_file::exists(&backing)?;
         if has_backing && !self.is_mount_point()? {
             backing_file::mount(self, wanted, request.filesystem)?;
             return self.grow(wanted);
