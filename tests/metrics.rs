@@ -152,8 +152,8 @@ fn a_clean_before_a_create_is_measured() {
 #[test]
 fn a_create_that_fails_is_told() {
     let measured = Measured::new();
-    let (message, received) = measured.fails(&["create", "not-here", "x"]);
-    assert!(message.contains("stat not-here: no such file or directory"), "{message}");
+    let (message, received) = measured.fails(&["create", "./not-here", "x"]);
+    assert!(message.contains("stat ./not-here: no such file or directory"), "{message}");
     assert_eq!(received.errors(), [("grootfs-error.create", "1", message.as_str())]);
     assert_eq!(received.counters(), counters("create", "fail"));
     assert_one_time(&received, "ImageCreationTime");

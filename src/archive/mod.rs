@@ -3,6 +3,7 @@
 //! ```text
 //! decompress  which compression a stream has, and its uncompressed bytes
 //! reader      the archive as a sequence of entries
+//! foreign     what else a file may be
 //! header      one header block, in every dialect
 //! pax         extended headers
 //! sparse      maps of sparse files
@@ -13,6 +14,7 @@
 mod decompress;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod foreign;
 mod header;
 mod pax;
 mod reader;
@@ -21,6 +23,7 @@ mod sparse;
 mod tests;
 
 pub(crate) use decompress::Decoder;
+pub use foreign::Foreign;
 pub(crate) use pax::Xattr;
 pub use reader::ArchiveError;
 pub(crate) use reader::{Archive, Entry, EntryKind};

@@ -6,11 +6,12 @@
 //! which most images are written with and read by: of two extension headers of a kind the last counts, global extended
 //! headers are ignored, and an archive may end without its end marker or the last padding.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Seek};
 
 use rustix::fs::Timespec;
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
+use super::foreign::{self, Foreign};
 use super::header::{self, numeric};
 use super::pax::{Overrides, Xattr};
 use super::sparse::{Encoding, SegmentList, SparseMap};
@@ -27,6 +28,12 @@ pub enum ArchiveError {
     /// The stream ends within an entry.
     #[error("unexpected EOF")]
     Truncated,
+    /// Something else than an archive.
+    #[error("{0}")]
+    Foreign(Foreign),
+    /// No entry at all, where nothing says that there is to be none.
+    #[error("it is not a tar archive: there is no entry in it")]
+    Empty,
     /// A block that should be a header is none.
     #[error("invalid tar header")]
     Header,
@@ -105,6 +112,8 @@ pub(crate) struct Archive<R> {
     body: u64,
     /// Bytes from there to the next header.
     padding: u64,
+    /// No header has been seen yet.
+    is_empty: bool,
 }
 
 /// Headers that precede an entry and speak of it.
@@ -117,7 +126,7 @@ struct Extensions {
 
 impl<R: BufRead> Archive<R> {
     pub(crate) fn new(stream: R, limits: Limits) -> Self {
-        Self { stream, limits, body: 0, padding: 0 }
+        Self { stream, limits, body: 0, padding: 0, is_empty: true }
     }
 
     /// The next entry, or `None` at the end of the archive. What is left of the body before is skipped.
@@ -163,8 +172,16 @@ impl<R: BufRead> Archive<R> {
         Ok(())
     }
 
+    /// Whether no entry has been read yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
     /// Reads the stream to its end, past the end of the archive.
     pub(crate) fn drain(&mut self) -> Result<(), ArchiveError> {
+        if self.is_empty {
+            self.check_emptiness()?;
+        }
         loop {
             match self.stream.fill_buf().map_err(ArchiveError::Stream)?.len() {
                 0 => return Ok(()),
@@ -173,7 +190,25 @@ impl<R: BufRead> Archive<R> {
         }
     }
 
+    /// Images of filesystems may begin with as many zeros as mark the end of an archive.
+    fn check_emptiness(&mut self) -> Result<(), ArchiveError> {
+        let mut head = vec![0; 2 * BLOCK as usize];
+        while head.len() < foreign::HEAD && !at_end(&mut self.stream)? {
+            let available = fill(&mut self.stream)?;
+            let count = available.len();
+            head.extend_from_slice(available);
+            self.stream.consume(count);
+        }
+        let is_blank = head.iter().all(|byte| *byte == 0);
+        match foreign::recognise(&head) {
+            Some(foreign) => Err(ArchiveError::Foreign(foreign)),
+            None if is_blank => Ok(()),
+            None => Err(ArchiveError::Empty),
+        }
+    }
+
     fn entry(&mut self, header: &Header, extensions: Extensions) -> Result<Entry, ArchiveError> {
+        self.is_empty = false;
         let Extensions { name, link, mut pax } = extensions;
         let name = pax.sparse.name.take().or(name).or(pax.path.take()).unwrap_or_else(|| header::name(header));
         let link = link.or(pax.link.take()).unwrap_or_else(|| header::link(header));
@@ -276,7 +311,11 @@ impl<R: BufRead> Archive<R> {
         }
         read_exact(&mut self.stream, header.as_mut_bytes())?;
         if header.as_bytes().iter().any(|byte| *byte != 0) {
-            return if header::checksum_matches(&header) { Ok(Some(header)) } else { Err(ArchiveError::Header) };
+            if header::checksum_matches(&header) {
+                return Ok(Some(header));
+            }
+            let foreign = if self.is_empty { foreign::recognise(header.as_bytes()) } else { None };
+            return Err(foreign.map_or(ArchiveError::Header, ArchiveError::Foreign));
         }
         if !at_end(&mut self.stream)? {
             read_exact(&mut self.stream, header.as_mut_bytes())?;
@@ -285,6 +324,11 @@ impl<R: BufRead> Archive<R> {
             }
         }
         Ok(None)
+    }
+
+    /// The stream, at the content of the current entry or behind it.
+    pub(crate) fn stream(&self) -> &R {
+        &self.stream
     }
 
     fn begin_body(&mut self, size: u64) {
@@ -322,6 +366,15 @@ impl<R: BufRead> Archive<R> {
     fn long_name(&mut self, header: &Header) -> Result<Option<Vec<u8>>, ArchiveError> {
         let body = self.extension(header)?;
         Ok(Some(header::text(&body).to_vec()).filter(|name| !name.is_empty()))
+    }
+}
+
+impl<R: BufRead + Seek> Archive<R> {
+    /// Goes to the next header without reading what is before it.
+    pub(crate) fn seek_past_body(&mut self) -> Result<(), ArchiveError> {
+        let length = i64::try_from(self.body.saturating_add(self.padding)).map_err(|_| ArchiveError::Truncated)?;
+        (self.body, self.padding) = (0, 0);
+        self.stream.seek_relative(length).map_err(ArchiveError::Stream)
     }
 }
 

@@ -128,6 +128,7 @@ fn layer(descriptor: Descriptor, diff_id: &str, chain_id: ChainId) -> Result<Lay
         diff_id: Some(diff_id.to_owned()),
         chain_id,
         source: None,
+        has_blob_digest: true,
         base_directory: descriptor.base_directory().map(PathBuf::from),
         is_foreign: is_foreign_media_type(&descriptor.media_type),
         blob_id: descriptor.digest,

@@ -1,8 +1,11 @@
-//! Where images and their layers come from: an OCI layout on disk, a local tar archive, or a registry.
+//! Where images and their layers come from: a layout or an archive on disk, a local tar archive, or a registry.
 //!
 //! ```text
-//! oci        a layout directory
-//! tar_file   a local archive
+//! local      what a local path means: an image in a directory or an archive, or a root filesystem in a tar
+//! oci        a layout, in a directory or an archive
+//! docker_archive  an archive of docker save
+//! image_archive   the members of an archive that holds an image
+//! tar_file   a root filesystem in a tar
 //! docker     registries and their mirrors
 //! remote     layers that an image keeps on servers of its own
 //! http       what the last two have in common
@@ -16,7 +19,10 @@
 mod docker;
 #[cfg(fuzzing)]
 pub use docker::fuzzing;
+mod docker_archive;
 mod http;
+mod image_archive;
+mod local;
 mod metadata;
 mod oci;
 mod progress;
@@ -31,12 +37,15 @@ use std::sync::atomic::AtomicBool;
 
 use docker::Registry;
 pub use docker::{Credentials, RegistryError};
+use docker_archive::DockerArchive;
 pub use http::{Patience, Reason};
+pub use local::transport_of_unpacked;
 use oci::OciLayout;
 pub use progress::{Progress, ProgressReporter};
 pub use remote::{Failures, RemoteError};
 use tar_file::TarFile;
 
+use crate::archive::ArchiveError;
 use crate::image::{EMPTY_ARCHIVE, Image, InvalidChainId, Layer, ParseError, Reference};
 use crate::redact;
 use crate::sys::path_error::PathError;
@@ -102,11 +111,14 @@ impl Tag {
 pub struct Fetcher {
     source: Source,
     observer: Option<Arc<dyn ProgressReporter>>,
+    /// The file that the name of an image in a registry could have been as well.
+    missing_file: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 enum Source {
-    Oci(OciLayout),
+    Oci(Box<OciLayout>),
+    DockerArchive(DockerArchive),
     Tar(TarFile),
     Docker(Box<Registry>),
 }
@@ -121,8 +133,20 @@ pub enum Error {
     #[error("Image source doesn't exist")]
     NoSuchSource,
     /// No image of that name in the layout.
-    #[error("fetching image reference: no descriptor found for reference \"{0}\"")]
-    NoSuchName(String),
+    #[error("fetching image reference: no descriptor found for reference \"{0}\"{others}", others = there_are(.1))]
+    NoSuchName(String, String),
+    /// A layout that would be found at a relative path.
+    #[error("Image source doesn't exist: {absolute} is absolute; write oci:{relative} for the one in this directory",
+        absolute = .0.display(),
+        relative = .1.display()
+    )]
+    RelativeLayout(PathBuf, PathBuf),
+    /// A local file that holds no image.
+    #[error("`{path}`: {1}", path = .0.display())]
+    NotAnArchive(PathBuf, ArchiveError),
+    /// Neither a file nor an image in a registry.
+    #[error("{0}; and there is no such file: stat {path}: no such file or directory", path = .1.display())]
+    NeitherFileNorImage(Box<Error>, PathBuf),
     /// Several images and no name to tell which.
     #[error("fetching image reference: the layout holds {count} images, name one: {names}")]
     Ambiguous {
@@ -182,6 +206,10 @@ pub enum Error {
     OfImage(Box<Error>, String),
 }
 
+fn there_are(names: &str) -> String {
+    if names.is_empty() { ", nor any other name".to_owned() } else { format!(", there are: {names}") }
+}
+
 impl Error {
     /// Names the image, where the error does not.
     fn of_image(self, image: &str) -> Self {
@@ -194,32 +222,45 @@ impl Error {
 }
 
 impl Fetcher {
-    /// The fetcher for an image argument.
-    pub fn for_reference(reference: &Reference, text: &str, options: &Options) -> Self {
+    /// The fetcher for an image argument. Local files are looked at, to tell what they are.
+    pub fn for_reference(reference: &Reference, text: &str, options: &Options) -> Result<Self, Error> {
+        let registry = |reference| Source::Docker(Box::new(Registry::new(reference, &redact::address(text), options)));
+        let mut missing_file = None;
         let source = match reference {
-            Reference::Tar(path) => Source::Tar(TarFile::new(path)),
-            Reference::Oci { layout, name } => Source::Oci(OciLayout::new(layout, name.as_deref(), options)),
-            Reference::Docker(reference) => {
-                Source::Docker(Box::new(Registry::new(reference, &redact::address(text), options)))
+            Reference::Docker(reference) => registry(reference),
+            Reference::Name { path, .. } if path.exists() => local::source(path, options)?,
+            Reference::Name { path, docker } => {
+                missing_file = Some(path.clone());
+                registry(docker)
             }
+            Reference::Tar(path) => local::source(path, options)?,
+            Reference::Oci { layout, name } => local::layout(layout, name.as_deref(), options),
+            Reference::OciArchive { path, name } => local::oci_archive(path, name.as_deref(), options)?,
+            Reference::DockerArchive { path, name } => local::docker_archive(path, name.as_deref())?,
+            Reference::Directory(path) => local::directory(path, options),
         };
-        Fetcher { source, observer: options.observer.clone() }
+        Ok(Fetcher { source, observer: options.observer.clone(), missing_file })
     }
 
     /// Describes the image.
     pub fn image(&self, cached: &dyn MetadataCache) -> Result<Image, Error> {
-        match &self.source {
+        let image = match &self.source {
             Source::Oci(layout) => layout.image(),
+            Source::DockerArchive(archive) => archive.image(),
             Source::Tar(tar) => tar.image(),
             Source::Docker(registry) => registry.image(cached),
-        }
+        };
+        image.map_err(|error| match &self.missing_file {
+            Some(path) => Error::NeitherFileNorImage(Box::new(error), path.clone()),
+            None => error,
+        })
     }
 
     /// Whether layers can be read a second time.
     pub fn is_repeatable(&self) -> bool {
         match &self.source {
             Source::Tar(tar) => tar.is_repeatable(),
-            Source::Oci(_) | Source::Docker(_) => true,
+            Source::Oci(_) | Source::DockerArchive(_) | Source::Docker(_) => true,
         }
     }
 
@@ -231,6 +272,7 @@ impl Fetcher {
         }
         let stream = match &self.source {
             Source::Oci(layout) => layout.open(layer, cancel),
+            Source::DockerArchive(archive) => archive.open(layer),
             Source::Tar(tar) => tar.open(layer),
             Source::Docker(registry) => registry.open(layer, cancel),
         }?;

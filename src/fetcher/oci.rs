@@ -1,5 +1,6 @@
-//! An OCI image layout on disk (OCI image-layout specification), read leniently: no `oci-layout` file is asked for,
-//! sizes may be missing, blobs may be symbolic links.
+//! An OCI image layout (OCI image-layout specification), in a directory or in a tar archive, and what skopeo's `dir:`
+//! makes of one. They are read leniently: no `oci-layout` file is asked for, sizes may be missing, blobs may be symbolic
+//! links.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -7,7 +8,9 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use super::docker_archive::listed;
 use super::http::{Reach, Zone};
+use super::image_archive::ImageArchive;
 use super::metadata::{self, INDEX_DEPTH, choose_by_platform, parse};
 use super::remote::{self, RemoteError, RemoteLayers};
 use super::{Error, Options};
@@ -15,6 +18,8 @@ use crate::image::{Descriptor, Image, Layer, ManifestOrIndex, REFERENCE_NAME_ANN
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 
+/// Annotation of an index entry with the whole name of the image, from containerd.
+const CONTAINERD_NAME_ANNOTATION: &str = "io.containerd.image.name";
 /// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
 const DOCUMENT_LIMIT: u64 = 8 * 1024 * 1024;
 
@@ -25,18 +30,76 @@ const REACH: Reach = Reach::NetworkAnd(Zone::Loopback);
 /// A layout directory and the image asked for in it.
 #[derive(Debug)]
 pub(super) struct OciLayout {
-    path: PathBuf,
+    files: Files,
     name: Option<String>,
     verify: bool,
     offline: bool,
     remote: RemoteLayers,
 }
 
+/// Where the files of a layout are.
+#[derive(Debug)]
+pub(super) enum Files {
+    /// `index.json` and `blobs/` in a directory.
+    Directory(PathBuf),
+    /// The same in an archive.
+    Archive(ImageArchive),
+    /// Skopeo's `dir:`: `manifest.json`, and each blob under the hex digits of its digest.
+    Flat(PathBuf),
+}
+
+impl Files {
+    fn path(&self) -> &Path {
+        match self {
+            Files::Directory(path) | Files::Flat(path) => path,
+            Files::Archive(archive) => archive.path(),
+        }
+    }
+
+    /// The document that leads to all others.
+    fn index(&self) -> &'static str {
+        if matches!(self, Files::Flat(_)) { "manifest.json" } else { "index.json" }
+    }
+
+    /// Parts of a digest must be plain names, or it could lead out of the layout.
+    fn blob(&self, digest: &str) -> Option<PathBuf> {
+        let is_plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+'))
+        };
+        let (algorithm, hex) =
+            digest.split_once(':').filter(|(algorithm, hex)| is_plain(algorithm) && is_plain(hex))?;
+        Some(match self {
+            Files::Flat(_) => PathBuf::from(hex),
+            Files::Directory(_) | Files::Archive(_) => Path::new("blobs").join(algorithm).join(hex),
+        })
+    }
+
+    fn read(&self, name: &Path) -> Result<Vec<u8>, PathError> {
+        match self {
+            Files::Directory(path) => read_document(&path.join(name)),
+            // The manifests of an index have a suffix.
+            Files::Flat(path) => read_document(&path.join(name)).or_else(|error| {
+                read_document(&path.join(format!("{}.manifest.json", name.display()))).map_err(|_| error)
+            }),
+            Files::Archive(archive) => archive.read_document(name),
+        }
+    }
+
+    fn open(&self, name: &Path) -> Result<Box<dyn Read + Send>, PathError> {
+        match self {
+            Files::Directory(path) | Files::Flat(path) => Ok(Box::new(open_blob(&path.join(name))?)),
+            Files::Archive(archive) => archive.open_member(name),
+        }
+    }
+}
+
 impl OciLayout {
     /// Names the image; nothing is opened yet.
-    pub(super) fn new(path: &Path, name: Option<&str>, options: &Options) -> Self {
+    pub(super) fn new(files: Files, name: Option<&str>, options: &Options) -> Self {
         OciLayout {
-            path: path.to_owned(),
+            files,
             name: name.map(str::to_owned),
             verify: !options.skip_validation,
             offline: options.offline,
@@ -64,14 +127,14 @@ impl OciLayout {
                 if self.offline { Err(RemoteError::Offline) } else { self.remote.open(urls, REACH, layer, cancel) };
             return opened.map_err(|error| Error::RemoteLayer(layer.blob_id.clone(), error));
         }
-        let file = self.blob_path(&layer.blob_id).map(|path| open_blob(&path))?;
-        Ok(Box::new(file.map_err(|error| Error::Blob(layer.blob_id.clone(), error))?))
+        let file = self.blob(&layer.blob_id).map(|path| self.files.open(&path))?;
+        file.map_err(|error| Error::Blob(layer.blob_id.clone(), error))
     }
 
     fn manifest(&self) -> Result<(Descriptor, Vec<Descriptor>), Error> {
-        let index_path = self.path.join("index.json");
-        let index = read_document(&index_path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::NoSuchSource,
+        let index_path = self.files.path().join(self.files.index());
+        let index = self.files.read(Path::new(self.files.index())).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => self.no_such_source(),
             _ => Error::ManifestOrIndex(e),
         })?;
         let mut document = parse(&index, &index_path.display().to_string())?;
@@ -86,23 +149,37 @@ impl OciLayout {
         Err(Error::BadManifest(index_path.display().to_string(), "indexes nest too deeply".into()))
     }
 
+    /// `oci://` takes all paths for absolute ones, so one that is there is hinted at.
+    fn no_such_source(&self) -> Error {
+        let relative = self.files.path().strip_prefix("/").unwrap_or(Path::new(""));
+        if matches!(self.files, Files::Directory(_)) && relative.join("index.json").exists() {
+            return Error::RelativeLayout(self.files.path().to_owned(), relative.to_owned());
+        }
+        Error::NoSuchSource
+    }
+
     /// The index of a layout tells its images apart by name; one image needs none.
     fn choose_by_name(&self, entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
+        let names = |entries: &[Descriptor]| {
+            let names: Vec<String> = entries.iter().filter_map(reference_name).map(str::to_owned).collect();
+            listed(&names)
+        };
         match &self.name {
             Some(name) => {
-                let named: Vec<_> =
-                    entries.into_iter().filter(|entry| reference_name(entry) == Some(name.as_str())).collect();
+                let has_name = |entry: &Descriptor| {
+                    reference_name(entry) == Some(name.as_str()) || full_name(entry) == Some(name.as_str())
+                };
+                let (named, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(has_name);
                 match named.len() {
-                    0 => Err(Error::NoSuchName(name.clone())),
+                    0 => Err(Error::NoSuchName(name.clone(), names(&others))),
                     1 => one(named),
                     _ => choose_by_platform(named),
                 }
             }
             None if entries.len() == 1 => one(entries),
-            None => Err(Error::Ambiguous {
-                count: entries.len(),
-                names: entries.iter().filter_map(reference_name).collect::<Vec<_>>().join(", "),
-            }),
+            // The manifest of skopeo's directory is an image for several platforms.
+            None if matches!(self.files, Files::Flat(_)) => choose_by_platform(entries),
+            None => Err(Error::Ambiguous { count: entries.len(), names: names(&entries) }),
         }
     }
 
@@ -110,31 +187,27 @@ impl OciLayout {
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         descriptor.check().map_err(|reason| Error::BadManifest(descriptor.digest.clone(), reason))?;
         metadata::check_algorithm(&descriptor.digest)?;
-        let bytes = read_document(&self.blob_path(&descriptor.digest)?).map_err(Error::ManifestOrIndex)?;
+        let bytes = self.files.read(&self.blob(&descriptor.digest)?).map_err(Error::ManifestOrIndex)?;
         if self.verify {
             metadata::check_digest(&bytes, &descriptor.digest)?;
         }
         Ok(bytes)
     }
 
-    /// `blobs/<algorithm>/<hex>`; both must be plain names, or a digest could point out of the layout.
-    fn blob_path(&self, digest: &str) -> Result<PathBuf, Error> {
-        let is_plain = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+'))
-        };
-        match digest.split_once(':') {
-            Some((algorithm, hex)) if is_plain(algorithm) && is_plain(hex) => {
-                Ok(self.path.join("blobs").join(algorithm).join(hex))
-            }
-            _ => Err(Error::BadManifest(self.path.display().to_string(), format!("invalid digest `{digest}`"))),
-        }
+    fn blob(&self, digest: &str) -> Result<PathBuf, Error> {
+        let invalid =
+            || Error::BadManifest(self.files.path().display().to_string(), format!("invalid digest `{digest}`"));
+        self.files.blob(digest).ok_or_else(invalid)
     }
 }
 
 fn reference_name(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(REFERENCE_NAME_ANNOTATION).map(String::as_str)
+}
+
+/// The name with the repository that newer Dockers write beside the tag.
+fn full_name(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(CONTAINERD_NAME_ANNOTATION).map(String::as_str)
 }
 
 fn one(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {

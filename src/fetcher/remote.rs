@@ -184,6 +184,7 @@ mod tests {
             diff_id: None,
             chain_id: ChainId::of_text(b""),
             source: None,
+            has_blob_digest: true,
             urls: urls.map(str::to_owned).to_vec(),
             is_foreign: false,
             base_directory: None,

@@ -43,6 +43,7 @@ impl TarFile {
         let source = (kind.is_file() && self.is_named()).then(|| identity(&metadata));
         let layer = Layer {
             blob_id: self.path.display().to_string(),
+            has_blob_digest: false,
             size: None,
             diff_id: None,
             chain_id: if source.is_some() { self.chain_id(&metadata) } else { self.chain_id_of_its_own()? },

@@ -39,6 +39,8 @@ pub struct Image {
 pub struct Layer {
     /// What messages call the layer: its blob's digest, or the path of a local tar.
     pub blob_id: String,
+    /// Whether that is a digest that the blob must have.
+    pub has_blob_digest: bool,
     /// Size of the blob in bytes, where the manifest states one.
     pub size: Option<u64>,
     /// Hex digest of the uncompressed archive, where one is known.

@@ -8,8 +8,31 @@ use crate::redact;
 /// A parsed image argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// A local tar archive, compressed or not.
+    /// A local file, a tar archive above all, or a directory: what is there decides. `-` is standard input.
     Tar(PathBuf),
+    /// A name that may be a file's, and is an image's in a registry where there is no such file.
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The image.
+        docker: DockerReference,
+    },
+    /// A tar archive of an OCI image layout.
+    OciArchive {
+        /// The archive.
+        path: PathBuf,
+        /// Name of the image in it.
+        name: Option<String>,
+    },
+    /// An archive of `docker save`.
+    DockerArchive {
+        /// The archive.
+        path: PathBuf,
+        /// Name of the image in it, or `@` and its position.
+        name: Option<String>,
+    },
+    /// A directory that skopeo's `dir:` has written.
+    Directory(PathBuf),
     /// An OCI image layout directory and, after the first colon of the path, the name of the image in it.
     Oci {
         /// The layout's directory.
@@ -28,9 +51,7 @@ pub enum ParseError {
     #[error("parse {0}: first path segment in URL cannot contain colon")]
     ColonInFirstSegment(String),
     /// A scheme nobody serves.
-    #[error(
-        "image `{0}` has an unknown scheme `{1}`: use oci:///path/to/layout:tag, docker:// or the path of a tar file"
-    )]
+    #[error("image `{0}` has an unknown scheme `{1}`: {remedy}", remedy = instead(.0, .1))]
     UnknownScheme(String, String),
     /// Nothing behind the scheme.
     #[error("image `{0}` names no path")]
@@ -38,6 +59,23 @@ pub enum ParseError {
     /// Not the name of an image in a registry.
     #[error("fetching image reference: parsing url failed: {0}: {1}")]
     Docker(String, String),
+}
+
+/// What to write in place of an address that nothing is read from.
+fn instead(text: &str, scheme: &str) -> String {
+    let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+    match scheme {
+        "http" | "https" | "ftp" => format!("download the file first (curl -fLo image.tar '{text}') and give its path"),
+        "file" => format!("write the path alone, {}", rest.trim_start_matches("//")),
+        "dir" | "docker-archive" | "oci-archive" => format!("write {scheme}:{}", rest.trim_start_matches("//")),
+        "docker-daemon" => {
+            "write the image to a file first (docker save -o image.tar NAME) and give its path".to_owned()
+        }
+        "containers-storage" | "podman" => {
+            "write the image to a file first (podman save -o image.tar NAME) and give its path".to_owned()
+        }
+        _ => "use oci:///path/to/layout:tag, docker:// or the path of a tar file".to_owned(),
+    }
 }
 
 impl Reference {
@@ -50,9 +88,27 @@ impl Reference {
             Some(("oci", rest)) => parse_oci(text, rest),
             Some(("docker", _)) => Err(ParseError::Empty(shown(text))),
             Some((scheme, _)) if is_scheme(scheme) => Err(ParseError::UnknownScheme(shown(text), scheme.to_owned())),
-            _ => parse_path(text),
+            _ => parse_transport(text).unwrap_or_else(|| parse_path(text)),
         }
     }
+}
+
+/// The forms of skopeo and podman: `transport:path[:name]`.
+fn parse_transport(text: &str) -> Option<Result<Reference, ParseError>> {
+    let (transport, rest) = text.split_once(':')?;
+    let (path, name) = rest.split_once(':').map_or((rest, None), |(path, name)| (path, Some(name.to_owned())));
+    let (path, name) = (PathBuf::from(path), name.filter(|name| !name.is_empty()));
+    let reference = match transport {
+        "oci" => Reference::Oci { layout: path, name },
+        "oci-archive" => Reference::OciArchive { path, name },
+        "docker-archive" => Reference::DockerArchive { path, name },
+        "dir" => Reference::Directory(PathBuf::from(rest)),
+        "docker-daemon" | "containers-storage" => {
+            return Some(Err(ParseError::UnknownScheme(shown(text), transport.to_owned())));
+        }
+        _ => return None,
+    };
+    Some(if rest.is_empty() || rest.starts_with(':') { Err(ParseError::Empty(shown(text))) } else { Ok(reference) })
 }
 
 /// What stands in place of a host is the path's first component: `oci://tmp/image` is `/tmp/image`.
@@ -69,14 +125,42 @@ fn parse_oci(text: &str, rest: &str) -> Result<Reference, ParseError> {
 }
 
 fn parse_path(text: &str) -> Result<Reference, ParseError> {
-    let first_segment = text.split('/').next().unwrap_or_default();
-    if first_segment.contains(':') {
-        return Err(ParseError::ColonInFirstSegment(shown(text)));
-    }
     if text.is_empty() {
         return Err(ParseError::Empty(shown(text)));
     }
-    Ok(Reference::Tar(PathBuf::from(text)))
+    let path = PathBuf::from(text);
+    if text == "-" || text.starts_with(['/', '.', '~']) || is_name_of_file(text) {
+        return Ok(Reference::Tar(path));
+    }
+    match DockerReference::parse(text, &format!("/{text}")) {
+        Ok(docker) => Ok(Reference::Name { path, docker }),
+        Err(_) if text.split('/').next().is_some_and(|first| first.contains(':')) => {
+            Err(ParseError::ColonInFirstSegment(shown(text)))
+        }
+        Err(_) => Ok(Reference::Tar(path)),
+    }
+}
+
+/// Whether a name ends as those of archives do, and no tag follows.
+fn is_name_of_file(text: &str) -> bool {
+    const ENDS: [&str; 14] = [
+        ".tar",
+        ".tgz",
+        ".txz",
+        ".tbz2",
+        ".tzst",
+        ".gz",
+        ".xz",
+        ".bz2",
+        ".zst",
+        ".zip",
+        ".sqfs",
+        ".squashfs",
+        ".img",
+        ".iso",
+    ];
+    let text = text.to_ascii_lowercase();
+    ENDS.iter().any(|end| text.ends_with(end))
 }
 
 fn shown(text: &str) -> String {
@@ -105,6 +189,20 @@ mod tests {
             ("oci:///a/b:latest", oci("/a/b", Some("latest"))),
             ("oci:///a/b", oci("/a/b", None)),
             ("oci://a/b:x:y", oci("/a/b", Some("x:y"))),
+            ("oci:/a/b:latest", oci("/a/b", Some("latest"))),
+            ("oci:a/b", oci("a/b", None)),
+            ("dir:/a:b", Reference::Directory("/a:b".into())),
+            ("oci-archive:a.tar:x", Reference::OciArchive { path: "a.tar".into(), name: Some("x".into()) }),
+            ("docker-archive:/a.tar", Reference::DockerArchive { path: "/a.tar".into(), name: None }),
+            (
+                "docker-archive:/a.tar:host:5000/b:c",
+                Reference::DockerArchive { path: "/a.tar".into(), name: Some("host:5000/b:c".into()) },
+            ),
+            ("-", Reference::Tar("-".into())),
+            ("/dev/stdin", Reference::Tar("/dev/stdin".into())),
+            ("images/base.TAR.GZ", Reference::Tar("images/base.TAR.GZ".into())),
+            ("./busybox", Reference::Tar("./busybox".into())),
+            ("Not an image", Reference::Tar("Not an image".into())),
         ];
         for (text, expected) in cases {
             assert_eq!(Reference::parse(text).unwrap(), expected, "{text}");
@@ -116,6 +214,37 @@ mod tests {
         for text in ["https://u:PW@h/x", "ftp://u:P/W@h/x", "u:PW@h/x", "https:/u:PW@h/x", "docker://u:P/W@h/x"] {
             let message = Reference::parse(text).unwrap_err().to_string();
             assert!(message.contains("[redacted]@h/x") && !message.contains('W'), "{message}");
+        }
+    }
+
+    #[test]
+    fn plain_names_are_images_where_there_is_no_such_file() {
+        for (text, registry, repository, version) in [
+            ("busybox", "docker.io", "library/busybox", "latest"),
+            ("ubuntu:22.04", "docker.io", "library/ubuntu", "22.04"),
+            ("docker:dind", "docker.io", "library/docker", "dind"),
+            ("host.example/a/b:c", "host.example", "a/b", "c"),
+            ("localhost:5000/a", "localhost:5000", "a", "latest"),
+        ] {
+            let Reference::Name { path, docker } = Reference::parse(text).unwrap() else { panic!("{text}") };
+            assert_eq!(path, PathBuf::from(text));
+            assert_eq!(
+                (docker.registry.as_str(), docker.repository.as_str(), docker.version()),
+                (registry, repository, version)
+            );
+        }
+    }
+
+    #[test]
+    fn says_which_form_works() {
+        let message = |text| Reference::parse(text).unwrap_err().to_string();
+        assert!(message("https://host/x.tar").contains("curl -fLo image.tar 'https://host/x.tar'"));
+        assert!(message("file:///a/b.tar").ends_with("write the path alone, /a/b.tar"));
+        assert!(message("docker-archive:///a.tar").ends_with("write docker-archive:/a.tar"));
+        assert!(message("docker-daemon:busybox").contains("docker save"));
+        assert!(message("containers-storage:busybox").contains("podman save"));
+        for empty in ["oci:", "dir:", "docker-archive:", "oci-archive::x"] {
+            assert!(message(empty).contains("names no path"), "{empty}");
         }
     }
 

@@ -103,7 +103,7 @@ impl Store {
         self.check_is_new(&id)?;
 
         let source = Source {
-            fetcher: Fetcher::for_reference(&reference, request.image, &request.source),
+            fetcher: Fetcher::for_reference(&reference, request.image, &request.source)?,
             cache: manifest_cache::ManifestCache::new(
                 layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout),
             ),

@@ -13,7 +13,7 @@ use std::thread;
 use super::volumes::{self, VolumeRecord};
 use super::{Error, Store, durability, publish};
 use crate::driver::Volume;
-use crate::fetcher::Fetcher;
+use crate::fetcher::{Fetcher, transport_of_unpacked};
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
@@ -237,6 +237,11 @@ impl<'a> Pull<'a> {
         let parents = open_below(self.store, below)?;
         let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
         let finished = unpacked.finish(volume.as_fd(), &parents, &left_out);
+        if layer.diff_id.is_none()
+            && let Some(transport) = transport_of_unpacked(volume.as_fd())
+        {
+            return Err(Error::HoldsImage(layer.blob_id.clone(), transport));
+        }
         finished
             .map(|layer| VolumeRecord::of_layer(&layer, self.layers[index].source))
             .map_err(|error| unpack_error(&layer.blob_id, error))
@@ -259,14 +264,14 @@ impl<'a> Pull<'a> {
 
     fn job(&self, index: usize) -> unpacker::Layer<'_> {
         let layer = &self.layers[index];
-        let is_digest = layer.diff_id.is_some();
         let expected = Expected {
-            blob_digest: (self.verify && is_digest).then(|| digest_hex(&layer.blob_id).to_owned()),
+            blob_digest: (self.verify && layer.has_blob_digest).then(|| digest_hex(&layer.blob_id).to_owned()),
             blob_size: layer.size.filter(|_| self.verify),
             diff_id: layer.diff_id.clone().filter(|_| self.verify),
         };
         unpacker::Layer {
             expected,
+            is_unnamed: layer.diff_id.is_none(),
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.whiteouts,
             read_ahead: if self.store.driver.volumes_are_snapshots() {

@@ -87,6 +87,9 @@ use crate::{fetcher, unpacker};
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// What was unpacked as a root filesystem is an image in files.
+    #[error("`{0}` holds an image, not a root filesystem: store it in a file and create from {1}:FILE")]
+    HoldsImage(String, &'static str),
     /// A local archive was replaced while two creates read it.
     #[error("`{0}` was replaced while images were created from it; create the image again")]
     SourceReplaced(String),

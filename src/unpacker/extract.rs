@@ -20,7 +20,7 @@ use super::privilege;
 use super::tree::{Tree, Whereabouts};
 use super::whiteout::{self, Mark, WhiteoutFormat};
 use super::{Layer, LeftOut, Privileged, Unpacked, left_out};
-use crate::archive::{Archive, Entry, EntryKind, SparseMap, Xattr};
+use crate::archive::{Archive, ArchiveError, Entry, EntryKind, SparseMap, Xattr};
 use crate::idmap::IdMappings;
 use crate::limits::Usage;
 use crate::sys::confine::Confinement;
@@ -57,6 +57,9 @@ pub(super) fn extract(
         extractor.unpack(entry)?;
     }
     extractor.archive.drain()?;
+    if layer.is_unnamed && extractor.archive.is_empty() {
+        return Err(ArchiveError::Empty.into());
+    }
     extractor.tree.finish_directories()?;
     Ok(Unpacked {
         size: extractor.size,

@@ -55,6 +55,8 @@ use tree::Unfinished;
 pub struct Layer<'a> {
     /// What its bytes must be.
     pub expected: Expected,
+    /// No digest says what the layer is, so an archive without entries is taken for a file that is none.
+    pub is_unnamed: bool,
     /// Absolute path of the directory that all entries are relative to; the lower layers must have it.
     pub base_directory: Option<&'a Path>,
     /// How deletions are written down.

@@ -517,6 +517,6 @@ fn a_missing_archive_is_named() {
     let store = TempStore::new();
     let message = store.fails(["create", "/invalid/image", "x"]);
     assert!(message.contains("stat /invalid/image: no such file or directory"), "{message}");
-    let message = store.fails(["create", "not-here", "x"]);
-    assert!(message.contains("stat not-here: no such file or directory"), "{message}");
+    let message = store.fails(["create", "./not-here", "x"]);
+    assert!(message.contains("stat ./not-here: no such file or directory"), "{message}");
 }

@@ -14,6 +14,7 @@ mod generate_metadata;
 mod grow;
 mod hostile_image;
 mod hostile_owner;
+mod image_archives;
 mod image_documents;
 mod image_volumes;
 mod init_store;

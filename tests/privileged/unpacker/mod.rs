@@ -250,6 +250,7 @@ pub(crate) fn layer() -> Layer<'static> {
     static IDENTITY: std::sync::LazyLock<IdMappings> = std::sync::LazyLock::new(IdMappings::identity);
     Layer {
         expected: Expected::default(),
+        is_unnamed: false,
         base_directory: None,
         whiteouts: WhiteoutFormat::Overlay,
         read_ahead: 0,

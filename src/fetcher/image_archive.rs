@@ -1,0 +1,300 @@
+//! Tar archives that hold an image rather than a root filesystem: what docker save, podman save and skopeo copy write.
+//!
+//! The archive stays where it is. One pass notes where its members begin; they are read from there when they are wanted.
+//! A compressed archive is decompressed anew, up to the member, for each of them: nothing goes through a temporary file.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::docker_archive;
+use crate::archive::{Archive, ArchiveError, Decoder, EntryKind};
+use crate::limits::{Exceeded, Limits};
+use crate::sys::path_error::{OnPath, PathError};
+
+/// Most members of an image archive; images have at most a few hundred layers.
+const MEMBERS: usize = 1 << 16;
+/// Members that no image archive of a known tool has, before it is taken for something else.
+const STRANGERS: usize = 8;
+/// Most links from one member to the next.
+const LINKS: usize = 8;
+/// Manifests and configs are a few kilobytes; whatever is larger than this is none.
+const DOCUMENT_LIMIT: u64 = 8 << 20;
+
+/// The members of an archive, by their paths.
+#[derive(Debug)]
+pub(super) struct ImageArchive {
+    path: PathBuf,
+    file: Arc<File>,
+    is_compressed: bool,
+    members: HashMap<PathBuf, Member>,
+}
+
+#[derive(Debug)]
+enum Member {
+    File {
+        /// Where it begins in the uncompressed archive.
+        offset: u64,
+        size: u64,
+    },
+    Link(PathBuf),
+}
+
+/// What a local file is.
+pub(super) enum Content {
+    /// The image of a docker-archive.
+    Docker(ImageArchive),
+    /// An OCI layout.
+    Oci(ImageArchive),
+    /// A root filesystem, as far as the beginning tells.
+    Tar,
+}
+
+impl ImageArchive {
+    /// Looks at the beginning of a file, and at all of it if that is how images begin.
+    ///
+    /// # Errors
+    /// The file is no tar archive, or one without entries.
+    pub(super) fn recognise(path: &Path, file: File) -> Result<Content, ArchiveError> {
+        let (archive, is_whole) = Self::index(path, file, STRANGERS)?;
+        if !is_whole {
+            return Ok(Content::Tar);
+        }
+        if let Ok(manifest) = archive.read_document("manifest.json")
+            && docker_archive::is_manifest(&manifest)
+        {
+            return Ok(Content::Docker(archive));
+        }
+        let is_layout = archive.find("index.json").is_some() && archive.find("oci-layout").is_some();
+        Ok(if is_layout { Content::Oci(archive) } else { Content::Tar })
+    }
+
+    /// Reads which members a file has that is said to be an image archive.
+    pub(super) fn open(path: &Path) -> Result<Self, PathError> {
+        if !std::fs::metadata(path).on("stat", path)?.is_file() {
+            let reason = "an image archive is read more than once, so it has to be a file";
+            return Err(PathError::new("open", path, io::Error::other(reason)));
+        }
+        let file = File::open(path).on("open", path)?;
+        let (archive, _) = Self::index(path, file, usize::MAX).map_err(io::Error::other).on("read", path)?;
+        Ok(archive)
+    }
+
+    /// Also tells whether there were no more than so many members that an image has no use for.
+    fn index(path: &Path, file: File, strangers: usize) -> Result<(Self, bool), ArchiveError> {
+        let file = Arc::new(file);
+        let decoder = Decoder::new(BufReader::new(&*file)).map_err(ArchiveError::Stream)?;
+        let is_compressed = !decoder.is_plain();
+        let mut archive =
+            ImageArchive { path: path.to_owned(), file: Arc::clone(&file), is_compressed, members: HashMap::new() };
+        let is_image = if is_compressed {
+            archive.collect(strangers, Counted::new(BufReader::new(decoder)), |_| Ok(()))?
+        } else {
+            drop(decoder);
+            (&*file).seek(SeekFrom::Start(0)).map_err(ArchiveError::Stream)?;
+            archive.collect(strangers, Counted::new(BufReader::new(&*file)), Archive::seek_past_body)?
+        };
+        Ok((archive, is_image))
+    }
+
+    fn collect<R: BufRead>(
+        &mut self,
+        mut strangers: usize,
+        stream: Counted<R>,
+        skip: impl Fn(&mut Archive<Counted<R>>) -> Result<(), ArchiveError>,
+    ) -> Result<bool, ArchiveError> {
+        let mut archive = Archive::new(stream, Limits::default());
+        while let Some(entry) = archive.next_entry()? {
+            let name = clean(Path::new(std::ffi::OsStr::from_bytes(&entry.name)));
+            let link = Path::new(std::ffi::OsStr::from_bytes(&entry.link));
+            if !is_of_an_image(&name, entry.kind == EntryKind::Directory) {
+                // A directory of some other name is one of a root filesystem, or of an application.
+                if entry.kind == EntryKind::Directory && strangers != usize::MAX || strangers == 0 {
+                    return Ok(false);
+                }
+                strangers -= 1;
+            }
+            let member = match entry.kind {
+                EntryKind::Regular => Some(Member::File { offset: archive.stream().position, size: entry.size }),
+                EntryKind::HardLink => Some(Member::Link(clean(link))),
+                EntryKind::Symlink => Some(Member::Link(clean(&name.parent().unwrap_or(Path::new("")).join(link)))),
+                _ => None,
+            };
+            if self.members.len() == MEMBERS {
+                return Ok(false);
+            }
+            self.members.extend(member.map(|member| (name, member)));
+            skip(&mut archive)?;
+        }
+        if archive.is_empty() {
+            archive.drain()?;
+            return Err(ArchiveError::Empty);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a member is, and its size.
+    fn find(&self, name: impl AsRef<Path>) -> Option<(u64, u64)> {
+        let mut name = clean(name.as_ref());
+        for _ in 0..LINKS {
+            match self.members.get(&name)? {
+                Member::File { offset, size } => return Some((*offset, *size)),
+                Member::Link(target) => name.clone_from(target),
+            }
+        }
+        None
+    }
+
+    /// The size of a member.
+    pub(super) fn size(&self, name: impl AsRef<Path>) -> Option<u64> {
+        self.find(name).map(|(_, size)| size)
+    }
+
+    pub(super) fn read_document(&self, name: impl AsRef<Path>) -> Result<Vec<u8>, PathError> {
+        let name = name.as_ref();
+        let in_archive = self.path.join(name);
+        if self.size(name).is_some_and(|size| size > DOCUMENT_LIMIT) {
+            return Err(PathError::new("read", in_archive, io::Error::other("larger than any image document")));
+        }
+        let mut bytes = Vec::new();
+        self.open_member(name)?.read_to_end(&mut bytes).on("read", in_archive)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn open_member(&self, name: impl AsRef<Path>) -> Result<Box<dyn Read + Send>, PathError> {
+        let in_archive = self.path.join(name.as_ref());
+        let missing = || PathError::new("open", &in_archive, io::Error::from_raw_os_error(libc::ENOENT));
+        let (offset, size) = self.find(name).ok_or_else(missing)?;
+        if !self.is_compressed {
+            return Ok(Box::new(Section { file: Arc::clone(&self.file), offset, left: size }));
+        }
+        let stream = BufReader::new(Section { file: Arc::clone(&self.file), offset: 0, left: u64::MAX });
+        let mut stream = Decoder::new(stream).on("read", &in_archive)?;
+        io::copy(&mut stream.by_ref().take(offset), &mut io::sink()).on("read", &in_archive)?;
+        Ok(Box::new(stream.take(size)))
+    }
+}
+
+/// A path in an archive: relative, without `.` and `..`.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+/// Whether archives of images have members like this one.
+fn is_of_an_image(name: &Path, is_directory: bool) -> bool {
+    let Some(first) = name.components().next() else { return true };
+    let Some(first) = first.as_os_str().to_str() else { return false };
+    let is_alone = name.components().count() == 1;
+    let stem = first.strip_prefix("sha256:").unwrap_or(first).split('.').next().unwrap_or_default();
+    let is_digest = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match first {
+        "blobs" => true,
+        "manifest.json" | "index.json" | "oci-layout" | "repositories" | "config.json" | "version" => {
+            is_alone && !is_directory
+        }
+        _ => is_digest,
+    }
+}
+
+/// A part of a file, read without moving its position.
+struct Section {
+    file: Arc<File>,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = std::os::unix::fs::FileExt::read_at(&*self.file, &mut buffer[..wanted], self.offset)?;
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// A stream that knows how far it has been read.
+struct Counted<R> {
+    stream: R,
+    position: u64,
+}
+
+impl<R> Counted<R> {
+    fn new(stream: R) -> Self {
+        Counted { stream, position: 0 }
+    }
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.stream.consume(count);
+        self.position += count as u64;
+    }
+}
+
+impl<R: Seek> Seek for Counted<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.position = self.stream.seek(to)?;
+        Ok(self.position)
+    }
+
+    fn seek_relative(&mut self, by: i64) -> io::Result<()> {
+        self.stream.seek_relative(by)?;
+        self.position = self.position.saturating_add_signed(by);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_images_and_of_root_filesystems() {
+        let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        for (name, is_image) in [
+            ("", true),
+            ("manifest.json", true),
+            ("blobs/sha256/x", true),
+            (&format!("{digest}/layer.tar"), true),
+            (&format!("{digest}.tar.gz"), true),
+            (&format!("sha256:{digest}"), true),
+            (&format!("{digest}.json"), true),
+            ("repositories", true),
+            ("bin", false),
+            ("index.json/x", false),
+            ("etc/passwd", false),
+            ("deadbeef.json", false),
+        ] {
+            assert_eq!(is_of_an_image(Path::new(name), false), is_image, "{name}");
+        }
+        assert!(!is_of_an_image(Path::new("version"), true));
+    }
+}
