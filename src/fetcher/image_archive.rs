@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::docker_archive;
 use crate::archive::{Archive, ArchiveError, Decoder, EntryKind};
-use crate::limits::{Exceeded, Limits};
+use crate::limits::Limits;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Most members of an image archive; images have at most a few hundred layers.
