@@ -2,7 +2,7 @@
 //!
 //! Data goes one way: [`cli`] parses and prints, [`store`] keeps what is on disk and carries out the transactions,
 //! [`fetcher`] says where layers come from, [`unpacker`] turns their streams into files, and [`driver`] knows the
-//! filesystem underneath. [`archive`], [`image`], [`idmap`], [`limits`], [`redact`] and [`sys`] know nobody else.
+//! filesystem underneath. [`archive`], [`image`], [`idmap`], [`limits`], [`redact`], [`shorten`] and [`sys`] know nobody else.
 
 pub mod archive;
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod limits;
 pub mod observe;
 pub mod panics;
 pub mod redact;
+pub mod shorten;
 pub mod store;
 pub mod sys;
 pub mod unpacker;

@@ -66,7 +66,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
     store: Option<PathBuf>,
 
-    /// Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]
+    /// Filesystem driver, overlay-xfs or btrfs [default: the store's; overlay-xfs for a new one]
     #[arg(long, value_name = "NAME", global = true)]
     driver: Option<String>,
 

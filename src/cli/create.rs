@@ -53,7 +53,7 @@ fn create(
     output::line(&specification(&created, config.create.mount_destination)?)?;
     unreported.keep();
     if let Some(store) = &created.new_layers_in {
-        spawn_flush(store, &config.driver);
+        spawn_flush(store);
     }
     Ok(())
 }
@@ -182,10 +182,10 @@ fn escape_as_go_does(json: &str) -> String {
 }
 
 /// Starts a process that holds none of our descriptors and is in nobody's way.
-fn spawn_flush(store: &Path, driver: &str) {
+fn spawn_flush(store: &Path) {
     let mut flush = Command::new("/proc/self/exe");
     flush
-        .args(["--driver", driver, "--store"])
+        .arg("--store")
         .arg(store)
         .arg("flush-volumes")
         .current_dir("/")

@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::output;
 use crate::panics::Panicked;
 use crate::redact;
+use crate::shorten;
 
 /// The end of a command that did not succeed. `Display` gives the message on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +79,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A message as it is shown, without secrets. Line breaks become spaces. Other control characters are escaped: parts of a message may
-/// come from an archive or a registry, and the reader may be a terminal.
+/// A message as it is shown, without secrets and of bounded length. Line breaks become spaces. Other control characters are
+/// escaped: parts of a message may come from an archive or a registry, and the reader may be a terminal.
 pub(super) struct OneLine<'a>(pub(super) &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = redact::message(self.0);
+        let message = shorten::message(&message);
         let mut lines = message.lines();
         write_escaped(f, lines.next().unwrap_or_default())?;
         for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
@@ -138,6 +140,10 @@ mod tests {
             ("mkfs failed:\n  no such device\n\nsorry\n", "mkfs failed: no such device sorry"),
             ("a\tb\x1b[31mc\r", "a b\\u{1b}[31mc\\r"),
             ("", ""),
+            (
+                &format!("open `{}`: no", "x".repeat(5000)),
+                &format!("open `{}…{}`: no", "x".repeat(146), "x".repeat(45)),
+            ),
         ] {
             assert_eq!(Failure::from(message.to_owned()).to_string(), shown);
         }

@@ -142,19 +142,28 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
 /// The store that the configuration names, with its driver. What is below the mount point of a store that is not mounted
 /// is nobody's store.
 fn store(config: &Config) -> Result<Store, Failure> {
-    let store = unmounted_store(config)?;
+    let found = driver::of_filesystem(&config.store);
+    let name = config.driver.as_deref().or(found).unwrap_or(driver::DEFAULT);
+    let store = store_with(config, name)?;
     store.check_mounted()?;
-    Ok(store)
+    match found {
+        Some(found) if found != name => Err(driver::Error::OtherDriver(config.store.display().to_string()))?,
+        _ => Ok(store),
+    }
 }
 
-/// The same, mounted or not.
+/// A store that may not be made or mounted yet, so that its filesystem tells nothing of its driver.
 fn unmounted_store(config: &Config) -> Result<Store, Failure> {
+    store_with(config, config.driver.as_deref().unwrap_or(driver::DEFAULT))
+}
+
+fn store_with(config: &Config, driver: &str) -> Result<Store, Failure> {
     let caller = Caller::of_process();
     let options = driver::Options {
         btrfs_progs: config.btrfs_progs_path.clone(),
         helpers: (caller != Caller::Root).then(|| helpers(config)),
     };
-    Ok(Store::new(&config.store, driver::named(&config.driver, options)?, caller)?)
+    Ok(Store::new(&config.store, driver::named(driver, options)?, caller)?)
 }
 
 fn helpers(config: &Config) -> Helpers {

@@ -90,7 +90,7 @@ pub(super) fn run(config: &Config, args: &ReportArgs) -> Result<(), Failure> {
     let report = store.report()?;
     let root = store.layout().root().display().to_string();
     if args.json {
-        let document = Document::of(&report, root, &config.driver);
+        let document = Document::of(&report, root, store.driver_name());
         let json = serde_json::to_string(&document).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
         return output::line(&json);
     }

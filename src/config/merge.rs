@@ -19,7 +19,7 @@ pub(super) fn merge(document: ConfigFile, flags: &Overrides) -> Result<Config, E
         create: create(&document, flags, &sizes)?,
         init: init(&document, flags, sizes.store),
         store: path_or(&flags.store, document.store, defaults.store),
-        driver: text(&flags.driver, document.driver).unwrap_or(defaults.driver),
+        driver: text(&flags.driver, document.driver),
         tardis_bin: program(&flags.tardis_bin, document.tardis_bin, defaults.tardis_bin),
         drax_bin: program(&flags.drax_bin, document.drax_bin, defaults.drax_bin),
         btrfs_progs_path: path(&flags.btrfs_progs_path, document.btrfs_progs_path),
@@ -284,7 +284,7 @@ mod tests {
         );
         let expected = Config {
             store: "/s".into(),
-            driver: "btrfs".into(),
+            driver: Some("btrfs".into()),
             tardis_bin: "/t".into(),
             drax_bin: "/d".into(),
             btrfs_progs_path: Some("/b".into()),
@@ -394,7 +394,7 @@ init:
         rewritten.init.store_size_bytes = 0;
         rewritten.create.with_clean = false;
         assert_eq!(rewritten, rendered);
-        assert_eq!(rendered.driver, "overlay-xfs");
+        assert_eq!(rendered.driver, None);
         assert_eq!(rendered.log.file, None);
     }
 
@@ -419,7 +419,7 @@ init:
             flags.tardis_bin = Some("flag".into());
         });
         assert_eq!(config.store, PathBuf::from("/flag"));
-        assert_eq!(config.driver, "flag");
+        assert_eq!(config.driver.as_deref(), Some("flag"));
         assert_eq!(config.log.level, LogLevel::Error);
         assert_eq!(config.metron_endpoint.as_deref(), Some("flag"));
         assert_eq!(config.tardis_bin, PathBuf::from("flag"));

@@ -23,8 +23,9 @@ pub use self::overrides::Overrides;
 pub struct Config {
     /// Store directory.
     pub store: PathBuf,
-    /// Name of the filesystem driver, not checked yet: an unknown one is reported by the command that needs it.
-    pub driver: String,
+    /// Name of the filesystem driver, not checked yet: an unknown one is reported by the command that needs it. `None` leaves
+    /// it to the filesystem of the store.
+    pub driver: Option<String>,
     /// Helper for XFS quotas: a path, or a name to be found in `$PATH`.
     pub tardis_bin: PathBuf,
     /// Helper for quotas: a path, or a name to be found in `$PATH`.
@@ -193,7 +194,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             store: PathBuf::from("/var/lib/grootfs"),
-            driver: "overlay-xfs".to_owned(),
+            driver: None,
             tardis_bin: PathBuf::from("tardis"),
             drax_bin: PathBuf::from("drax"),
             btrfs_progs_path: None,

@@ -166,12 +166,28 @@ pub fn named(name: &str, options: Options) -> Result<Box<dyn Driver>, Error> {
     }
 }
 
+/// The driver of a new store, where nobody asks for another one.
+pub const DEFAULT: &str = overlay_xfs::NAME;
+
+/// The name of the driver for the filesystem that `path` is on; `None` if there is none for it, or nothing there.
+pub fn of_filesystem(path: &Path) -> Option<&'static str> {
+    let kind = rustix::fs::statfs(path).ok()?.f_type as i64;
+    match kind {
+        overlay_xfs::MAGIC => Some(overlay_xfs::NAME),
+        btrfs::MAGIC => Some(btrfs::NAME),
+        _ => None,
+    }
+}
+
 /// Why a driver could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `--driver` names nothing.
     #[error("filesystem driver not supported: {0}")]
     Unknown(String),
+    /// `--driver` names the driver of another filesystem than the store, which is named here, is on.
+    #[error("Store path filesystem ({0}) is incompatible with requested driver")]
+    OtherDriver(String),
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),

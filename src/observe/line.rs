@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::timestamp;
 use crate::config::{LogLevel, TimestampFormat};
-use crate::redact;
+use crate::{redact, shorten};
 
 /// Fields of a message, sorted by name.
 pub(super) type Data = BTreeMap<String, Value>;
@@ -52,7 +52,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// JSON and a line break, without what [`redact`] knows for secrets, at most [`MAX_LENGTH`] bytes: long strings are cut, and if that is not enough the data go.
+    /// JSON and a line break, without what [`redact`] knows for secrets, at most [`MAX_LENGTH`] bytes: errors are as short
+    /// as users are told them, long strings are cut, and if that is not enough the data go.
     pub(super) fn encode(mut self, format: TimestampFormat) -> Vec<u8> {
         self.redact();
         for limit in STRING_LIMITS {
@@ -71,9 +72,13 @@ impl Line {
     }
 
     fn redact(&mut self) {
-        for value in self.data.values_mut() {
-            if let Value::String(text) = value
-                && let Cow::Owned(shown) = redact::message(text)
+        for (name, value) in &mut self.data {
+            let Value::String(text) = value else { continue };
+            if let Cow::Owned(shown) = redact::message(text) {
+                *text = shown;
+            }
+            if matches!(name.as_str(), "error" | "errorMessage")
+                && let Cow::Owned(shown) = shorten::message(text)
             {
                 *text = shown;
             }

@@ -351,6 +351,11 @@ impl Store {
         Ok(Store { layout: Layout::new(absolute(path)?), driver, caller, is_checked: OnceLock::new() })
     }
 
+    /// The name of the store's driver.
+    pub fn driver_name(&self) -> &'static str {
+        self.driver.name()
+    }
+
     /// The store's paths.
     pub fn layout(&self) -> &Layout {
         &self.layout

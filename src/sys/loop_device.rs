@@ -16,6 +16,8 @@ const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 
+const CONTROL: &str = "/dev/loop-control";
+
 /// `struct loop_info64` of <linux/loop.h>.
 #[repr(C)]
 struct LoopInfo {
@@ -58,31 +60,70 @@ impl LoopDevice {
     ///
     /// Direct I/O that the backing filesystem cannot do is left off by the kernel without an error.
     pub fn attach(backing: &Path, direct_io: bool) -> Result<Self, PathError> {
-        let file = OpenOptions::new().read(true).write(true).open(backing).on("open", backing)?;
-        let control_path = Path::new("/dev/loop-control");
-        let control = OpenOptions::new().read(true).write(true).open(control_path).on("open", control_path)?;
+        let file = open(backing)?;
+        match open(Path::new(CONTROL)) {
+            Ok(control) => Self::attach_free(&control, &file, backing, direct_io),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+                Self::attach_existing(&file, backing, direct_io)?.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Attaches to the device that the kernel says is free, or makes.
+    fn attach_free(control: &File, file: &File, backing: &Path, direct_io: bool) -> Result<Self, PathError> {
         // Another process may take the free device first: ask for the next.
         for _ in 0..64 {
             // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns a number.
             let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
             if number < 0 {
-                return Err(PathError::new("find a free loop device with", control_path, io::Error::last_os_error()));
+                return Err(PathError::new("find a free loop device with", CONTROL, io::Error::last_os_error()));
             }
             let path = PathBuf::from(format!("/dev/loop{number}"));
-            let device = OpenOptions::new().read(true).write(true).open(&path).on("open", &path)?;
-            match configure(&device, &file, backing, direct_io) {
-                Ok(()) => return Ok(LoopDevice { _device: device, path }),
-                Err(e) if e.raw_os_error() == Some(libc::EBUSY) => continue,
-                Err(e) => return Err(PathError::new("attach", &path, e)),
+            if let Some(attached) = Self::attach_to(path, file, backing, direct_io)? {
+                return Ok(attached);
             }
         }
         Err(PathError::new("find a free loop device for", backing, io::Error::from_raw_os_error(libc::EBUSY)))
+    }
+
+    /// Attaches to one of the device nodes that are there, as in a container that was given some and not
+    /// `/dev/loop-control`; `None` if there are none.
+    fn attach_existing(file: &File, backing: &Path, direct_io: bool) -> Result<Option<Self>, PathError> {
+        let names = files::names(Path::new("/dev"))?;
+        let number = |name: &String| name.strip_prefix("loop")?.parse::<u32>().ok();
+        let mut numbers: Vec<u32> = names.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        for number in &numbers {
+            let path = PathBuf::from(format!("/dev/loop{number}"));
+            if let Some(attached) = Self::attach_to(path, file, backing, direct_io)? {
+                return Ok(Some(attached));
+            }
+        }
+        match numbers.len() {
+            0 => Ok(None),
+            _ => Err(PathError::new("find a free loop device for", backing, io::Error::from_raw_os_error(libc::EBUSY))),
+        }
+    }
+
+    /// Attaches to one device; `None` if it has a file already.
+    fn attach_to(path: PathBuf, file: &File, backing: &Path, direct_io: bool) -> Result<Option<Self>, PathError> {
+        let device = open(&path)?;
+        match configure(&device, file, backing, direct_io) {
+            Ok(()) => Ok(Some(LoopDevice { _device: device, path })),
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(None),
+            Err(e) => Err(PathError::new("attach", &path, e)),
+        }
     }
 
     /// The device node, `/dev/loopN`.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn open(path: &Path) -> Result<File, PathError> {
+    OpenOptions::new().read(true).write(true).open(path).on("open", path)
 }
 
 fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io::Result<()> {

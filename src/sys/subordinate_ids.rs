@@ -26,7 +26,8 @@ pub struct Holder<'a> {
 /// The ids that the file at `path` gives to `holder`. Lines that are none of the format are passed over, as the programs
 /// that use these files do.
 pub fn of(path: &Path, holder: Holder<'_>) -> Result<Vec<SubordinateIds>, PathError> {
-    Ok(parse(&fs::read_to_string(path).on("open", path)?, holder))
+    // Names of others may be in any encoding.
+    Ok(parse(&String::from_utf8_lossy(&fs::read(path).on("open", path)?), holder))
 }
 
 fn parse(text: &str, holder: Holder<'_>) -> Vec<SubordinateIds> {
@@ -43,6 +44,14 @@ fn parse(text: &str, holder: Holder<'_>) -> Vec<SubordinateIds> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_concern_their_line_alone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"# caf\xe9\nren\xe9:1:2\ngroot:100000:65536\n").unwrap();
+        let found = of(file.path(), Holder { name: "groot", id: None }).unwrap();
+        assert_eq!(found, [SubordinateIds { first: 100_000, count: 65536 }]);
+    }
 
     #[test]
     fn finds_every_line_of_a_user_by_name_or_number() {

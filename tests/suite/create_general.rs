@@ -278,3 +278,76 @@ fn a_clean_that_fails_makes_no_create_fail() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert!(outcome.stderr.contains("opening-clean-log-file-failed"), "{outcome:?}");
 }
+
+/// The command that names no driver.
+fn without_driver(store: &TempStore, arguments: &[&str]) -> crate::support::Outcome {
+    run(grootfs().arg("--store").arg(store.path()).args(arguments))
+}
+
+#[test]
+fn the_driver_is_that_of_the_stores_filesystem() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let created = without_driver(&store, &["create", &url, "x"]).success();
+    assert!(created.contains(store.rootfs("x").to_str().unwrap()));
+    for arguments in
+        [&["list"][..], &["stats", "x"], &["usage"], &["generate-volume-size-metadata"], &["delete", "x"], &["clean"]]
+    {
+        without_driver(&store, arguments).success();
+    }
+    without_driver(&store, &["delete-store"]).success();
+}
+
+#[test]
+fn another_driver_than_the_stores_is_an_error_of_every_command() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    store.create(&url, "x");
+    let other = if DRIVER == Driver::Btrfs { "overlay-xfs" } else { "btrfs" };
+    for arguments in [
+        &["create", &url, "y"][..],
+        &["stats", "x"],
+        &["list"],
+        &["usage"],
+        &["delete", "x"],
+        &["delete", "unknown"],
+        &["clean"],
+        &["generate-volume-size-metadata"],
+        &["delete-store"],
+    ] {
+        let message = store.fails([&["--driver", other], arguments].concat());
+        let expected =
+            format!("Store path filesystem ({}) is incompatible with requested driver", store.path().display());
+        assert_eq!(message, expected, "{arguments:?}");
+    }
+    assert_eq!(store.ok(["list"]), format!("{}\n", store.image("x").display()));
+}
+
+/// Whoever writes the image, or the command, decides how long a name is.
+#[test]
+fn a_message_is_short_whatever_the_names_in_it() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let long = "x".repeat(100_000);
+    let archive = Archive::new().directory("d", 0o755).hard_link("d/link", &format!("{}/x", "y".repeat(3000)));
+    let broken = Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("broken"), "latest");
+    for arguments in [
+        &["create", &url, &long][..],
+        &["create", &format!("/{long}.tar"), "x"],
+        &["create", &format!("oci:///{long}:latest"), "x"],
+        &["create", &format!("docker:///{long}"), "x"],
+        &["create", &broken, "x"],
+        &["stats", &long],
+        &[&format!("--{long}"), "list"],
+        &["create", "--driver", &long, &url, "x"],
+        &["create", "--threshold-bytes", &long, &url, "x"],
+    ] {
+        let outcome = store.run(arguments);
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stdout.len());
+        assert!(outcome.stdout.len() <= 901 && outcome.stdout.contains('…'), "{}", outcome.stdout);
+    }
+    let outcome = store.run(["--log-level", "debug", "create", &broken, "x"]);
+    let failed = outcome.stderr.lines().filter(|line| line.contains("\"error\""));
+    assert!(failed.into_iter().all(|line| line.len() < 2000), "{}", outcome.stderr);
+    assert_eq!(store.run([long.as_str()]).code, Some(3));
+}

@@ -301,3 +301,26 @@ fn a_path_that_is_no_text_is_refused() {
     assert!(message.contains("is not UTF-8"), "{message}");
     assert!(!store.path().exists());
 }
+
+/// As in a container that was given nodes of loop devices, and nothing to make more with.
+#[test]
+fn device_nodes_do_where_there_is_no_loop_control() {
+    let store = TempStore::uninitialised();
+    let devices = store.beside("dev");
+    fs::create_dir(&devices).unwrap();
+    let init = store.command(["init-store", "--without-quota", "--store-size-bytes", "1073741824"]);
+    let script = "set -e; dev=$1; shift
+        mount -t tmpfs none \"$dev\"; cp -a /dev/null /dev/urandom \"$dev\"
+        for n in $(seq 0 63); do mknod \"$dev/loop$n\" b 7 $n; done
+        mount --move \"$dev\" /dev; \"$@\"; grep -c \" $STORE \" /proc/self/mounts";
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["--mount", "sh", "-c", script, "sh"]).arg(&devices).arg(init.get_program()).args(init.get_args());
+    let outcome = run(shell.env("STORE", store.path()));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "1\n"), "{outcome:?}");
+    let none = store.command(["init-store", "--without-quota", "--store-size-bytes", "1073741824"]);
+    let script = script.replace("seq 0 63", "true");
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["--mount", "sh", "-c", &script, "sh"]).arg(&devices).arg(none.get_program()).args(none.get_args());
+    let outcome = run(shell.env("STORE", store.path()));
+    assert_eq!(outcome.stdout, "open /dev/loop-control: no such file or directory\n", "{outcome:?}");
+}

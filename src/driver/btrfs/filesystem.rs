@@ -19,7 +19,7 @@ use crate::sys::path_error::{OnPath, PathError};
 pub(super) const BTRFS: FilesystemKind = FilesystemKind {
     name: "BTRFS",
     mount_type: "btrfs",
-    magic: 0x9123_683e,
+    magic: super::MAGIC,
     mkfs: "mkfs.btrfs",
     package: "btrfs-progs",
     damaged: ": the filesystem is damaged: look at it with btrfs check before anything else (of btrfs-progs 6.7 or later \

@@ -48,6 +48,9 @@ const VOLUME: &str = "vol-";
 /// The name of the driver.
 pub(super) const NAME: &str = "btrfs";
 
+/// `f_type` of statfs(2).
+pub(super) const MAGIC: i64 = 0x9123_683e;
+
 /// The btrfs driver.
 #[derive(Clone, Debug, Default)]
 pub struct Btrfs {

@@ -23,7 +23,7 @@ use crate::sys::xfs;
 const XFS: FilesystemKind = FilesystemKind {
     name: "XFS",
     mount_type: "xfs",
-    magic: 0x5846_5342,
+    magic: super::MAGIC,
     mkfs: "mkfs.xfs",
     package: "xfsprogs",
     damaged: ": the filesystem is damaged: look at it with xfs_repair -n before anything else",

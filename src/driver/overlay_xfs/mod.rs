@@ -43,6 +43,9 @@ pub use quota::QuotaError;
 /// The name of the driver.
 pub(super) const NAME: &str = "overlay-xfs";
 
+/// `f_type` of statfs(2).
+pub(super) const MAGIC: i64 = 0x5846_5342;
+
 /// The overlay-xfs driver.
 #[derive(Clone, Debug, Default)]
 pub struct OverlayXfs {
