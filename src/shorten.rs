@@ -36,7 +36,13 @@ pub fn message(text: &str) -> Cow<'_, str> {
     if text.len() <= NAME.most() {
         return Cow::Borrowed(text);
     }
-    let words: String = text.split_inclusive(char::is_whitespace).map(|word| NAME.of(word)).collect();
+    let words: String = text
+        .split_inclusive(char::is_whitespace)
+        .flat_map(|part| {
+            let (word, space) = part.split_at(part.trim_end().len());
+            [NAME.of(word), Cow::Borrowed(space)]
+        })
+        .collect();
     Cow::Owned(MESSAGE.of(&words).into_owned())
 }
 

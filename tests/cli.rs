@@ -80,7 +80,6 @@ fn help_names_the_defaults() {
     let defaults = grootfs::config::Config::default();
     for default in [
         defaults.store.to_str().expect("text"),
-        &defaults.driver,
         defaults.tardis_bin.to_str().expect("text"),
         defaults.drax_bin.to_str().expect("text"),
         defaults.newuidmap_bin.to_str().expect("text"),
@@ -106,11 +105,11 @@ fn usage_errors_are_one_line_and_name_the_flag() {
         ("list --threshold-bytes 1", "unexpected argument '--threshold-bytes' found"),
         (
             "clean --threshold-bytes many",
-            "invalid value 'many' for '--threshold-bytes <BYTES>': must be a number of bytes",
+            "invalid value 'many' for '--threshold-bytes <BYTES>': must be a number of bytes, as 100M or 1.5GiB",
         ),
         (
             "clean --threshold-bytes 1.5",
-            "invalid value '1.5' for '--threshold-bytes <BYTES>': must be a number of bytes",
+            "invalid value '1.5' for '--threshold-bytes <BYTES>': must be a number of bytes, as 100M or 1.5GiB",
         ),
         ("clean --threshold-bytes", "a value is required for '--threshold-bytes <BYTES>' but none was supplied"),
         ("create --concurrent-downloads few i x", "'few' for '--concurrent-downloads <N>': must be a number"),
@@ -154,6 +153,7 @@ fn negative_sizes_are_refused_by_name() {
         ("create -threshold-bytes -1 image id", "invalid argument: clean threshold cannot be negative\n"),
         ("clean --threshold-bytes -10", "invalid argument: clean threshold cannot be negative\n"),
         ("init-store --store-size-bytes -0x10", "invalid argument: store size cannot be negative\n"),
+        ("init-store --store-size-bytes -1.5G", "invalid argument: store size cannot be negative\n"),
     ] {
         assert_eq!(quiet(line), (1, message.to_owned()), "{line}");
     }

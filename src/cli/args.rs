@@ -13,7 +13,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Failure, go_style};
-use crate::config::{Overrides, parse_int64};
+use crate::config::{Overrides, parse_int64, parse_size};
 
 /// The flag whose value others must not see.
 pub const PASSWORD: &str = "password";
@@ -162,7 +162,7 @@ pub(crate) struct CreateArgs {
     extra: Vec<String>,
 
     /// Limit of the root filesystem in bytes, image included [default: 0, no limit]
-    #[arg(long, value_name = "BYTES", value_parser = int64, help_heading = "Quota")]
+    #[arg(long, value_name = "BYTES", value_parser = size, help_heading = "Quota")]
     disk_limit_size_bytes: Option<i64>,
 
     /// Limit of the root filesystem in inodes, image included; 0 for no limit (overlay-xfs only)
@@ -219,7 +219,7 @@ pub(crate) struct CreateArgs {
     stall_timeout_seconds: Option<i64>,
 
     /// Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "BYTES", value_parser = count)]
+    #[arg(long, help_heading = "Image source", value_name = "BYTES", value_parser = size)]
     min_bytes_per_second: Option<i64>,
 
     /// Give up a manifest or configuration that takes longer in all [default: 60; 0: never]
@@ -239,7 +239,7 @@ pub(crate) struct CreateArgs {
     without_clean: bool,
 
     /// Clean only if layers and the limits of images come to at least this many bytes [default: 0, always]
-    #[arg(long, help_heading = "Cleaning", value_name = "BYTES", value_parser = int64)]
+    #[arg(long, help_heading = "Cleaning", value_name = "BYTES", value_parser = size)]
     threshold_bytes: Option<i64>,
 
     /// Log the cleaning to this file [default: with the other logs]
@@ -312,7 +312,7 @@ pub(crate) struct StatsArgs {
 #[command(override_usage = "grootfs [global options] clean [options]")]
 pub(crate) struct CleanArgs {
     /// Clean only if layers take at least this many bytes [default: 0, always]
-    #[arg(long, value_name = "BYTES", value_parser = int64)]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     threshold_bytes: Option<i64>,
 
     #[arg(hide = true)]
@@ -358,7 +358,7 @@ pub(crate) struct InitStoreArgs {
     pub(crate) rootless: Option<String>,
 
     /// Make and mount a filesystem of this size in <store>.backing-store [default: 0, use the store's filesystem]
-    #[arg(long, value_name = "BYTES", value_parser = int64)]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     store_size_bytes: Option<i64>,
 
     /// Direct I/O between the backing file's loop device and its filesystem
@@ -617,6 +617,6 @@ fn count(text: &str) -> Result<i64, &'static str> {
     parse_int64(text).ok_or("must be a number")
 }
 
-fn int64(text: &str) -> Result<i64, &'static str> {
-    parse_int64(text).ok_or("must be a number of bytes")
+fn size(text: &str) -> Result<i64, &'static str> {
+    parse_size(text).ok_or("must be a number of bytes, as 100M or 1.5GiB")
 }

@@ -142,7 +142,7 @@ mod tests {
             ("", ""),
             (
                 &format!("open `{}`: no", "x".repeat(5000)),
-                &format!("open `{}…{}`: no", "x".repeat(146), "x".repeat(45)),
+                &format!("open `{}…{}`: no", "x".repeat(146), "x".repeat(48)),
             ),
         ] {
             assert_eq!(Failure::from(message.to_owned()).to_string(), shown);

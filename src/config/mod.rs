@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use crate::limits::Limits as ImageLimits;
 
 pub use self::error::Error;
-pub use self::number::parse_int64;
+pub use self::number::{parse_int64, parse_size};
 pub use self::overrides::Overrides;
 
 /// The whole configuration, checked.

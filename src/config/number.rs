@@ -1,4 +1,4 @@
-//! Integers as Go reads them.
+//! Integers as Go reads them, and sizes as people write them.
 
 /// A signed 64-bit integer in the notation of Go's `strconv.ParseInt` with base 0: decimal, `0x`, `0o`, `0b`, and octal
 /// with a leading zero. `None` if it is no such number or too large.
@@ -17,6 +17,33 @@ pub fn parse_int64(text: &str) -> Option<i64> {
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
+/// A size in bytes: a number as [`parse_int64`] reads it, or a decimal number with a unit, `100M` or `1.5GiB`. As in
+/// coreutils, `K`, `M`, `G`, `T`, `P` and `KiB` … `PiB` are powers of 1024, `KB` … `PB` powers of 1000, in either case.
+/// `None` if it is none or too large.
+pub fn parse_size(text: &str) -> Option<i64> {
+    parse_int64(text).or_else(|| with_unit(text))
+}
+
+fn with_unit(text: &str) -> Option<i64> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let unit = unit.to_ascii_lowercase();
+    let power = "kmgtp".find(unit.chars().next()?)? as u32 + 1;
+    let base: i128 = match &unit[1..] {
+        "" | "ib" => 1024,
+        "b" => 1000,
+        _ => return None,
+    };
+    let (whole, fraction) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), "0"));
+    let is_decimal = |digits: &str| (1..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let (sign, whole) = whole.strip_prefix('-').map_or((1, whole), |whole| (-1, whole));
+    if !is_decimal(whole) || !is_decimal(fraction) {
+        return None;
+    }
+    let scale = 10_i128.pow(fraction.len() as u32);
+    let scaled = whole.parse::<i128>().ok()? * scale + fraction.parse::<i128>().ok()?;
+    i64::try_from(sign * (scaled.checked_mul(base.pow(power))? / scale)).ok()
+}
+
 fn radix_of(digits: &str) -> (u32, &str) {
     for (radix, small, large) in [(16, "0x", "0X"), (8, "0o", "0O"), (2, "0b", "0B")] {
         if let Some(rest) = digits.strip_prefix(small).or_else(|| digits.strip_prefix(large)) {
@@ -32,6 +59,45 @@ fn radix_of(digits: &str) -> (u32, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, size) in [
+            ("10485760", Some(10_485_760)),
+            ("0x10", Some(16)),
+            ("-5", Some(-5)),
+            ("100M", Some(100 << 20)),
+            ("100m", Some(100 << 20)),
+            ("1.5GiB", Some(3 << 29)),
+            ("1.5 GiB", Some(3 << 29)),
+            ("10KB", Some(10_000)),
+            ("2Tb", Some(2_000_000_000_000)),
+            ("0.5K", Some(512)),
+            ("1PiB", Some(1 << 50)),
+            ("-1K", Some(-1024)),
+            ("0G", Some(0)),
+            ("9P", Some(9 << 50)),
+            ("9000P", None),
+            ("100000P", None),
+            ("999999999999999999P", None),
+            ("1.5", None),
+            ("1e3", None),
+            ("M", None),
+            ("1.M", None),
+            (".5M", None),
+            ("10B", None),
+            ("10Mi", None),
+            ("10MBs", None),
+            ("1 0M", None),
+            ("0x1M", None),
+            ("+1M", None),
+            ("10é", None),
+            ("10Mé", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_size(text), size, "{text:?}");
+        }
+    }
 
     #[test]
     fn reads_what_go_reads() {

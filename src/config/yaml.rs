@@ -14,7 +14,7 @@ use serde::de::{SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Error;
-use super::number::parse_int64;
+use super::number::{parse_int64, parse_size};
 use crate::sys::path_error::OnPath;
 
 /// A configuration is a few hundred bytes.
@@ -70,7 +70,7 @@ pub(super) struct Create {
     pub(super) with_clean: bool,
     #[serde(deserialize_with = "truth")]
     pub(super) without_mount: bool,
-    #[serde(deserialize_with = "int64")]
+    #[serde(deserialize_with = "size")]
     pub(super) disk_limit_size_bytes: i64,
     #[serde(deserialize_with = "optional_int64")]
     pub(super) disk_limit_inodes: Option<i64>,
@@ -101,7 +101,7 @@ pub(super) struct Create {
 pub(super) struct Limits {
     #[serde(deserialize_with = "some_int64")]
     pub(super) stall_timeout_seconds: Option<i64>,
-    #[serde(deserialize_with = "some_int64")]
+    #[serde(deserialize_with = "some_size")]
     pub(super) min_bytes_per_second: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) manifest_timeout_seconds: Option<i64>,
@@ -151,7 +151,7 @@ impl Limits {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default)]
 pub(super) struct Clean {
-    #[serde(deserialize_with = "int64")]
+    #[serde(deserialize_with = "size")]
     pub(super) threshold_bytes: i64,
     #[serde(deserialize_with = "texts")]
     pub(super) ignore_images: Vec<String>,
@@ -162,7 +162,7 @@ pub(super) struct Clean {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default)]
 pub(super) struct Init {
-    #[serde(deserialize_with = "int64")]
+    #[serde(deserialize_with = "size")]
     pub(super) store_size_bytes: i64,
     #[serde(deserialize_with = "truth")]
     pub(super) with_direct_io: bool,
@@ -229,7 +229,15 @@ fn optional_int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i
 }
 
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    deserializer.deserialize_any(Int64Visitor)
+    deserializer.deserialize_any(Int64Visitor { is_size: false })
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    deserializer.deserialize_any(Int64Visitor { is_size: true })
+}
+
+fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    size(deserializer).map(Some)
 }
 
 fn some_int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
@@ -360,13 +368,16 @@ impl Visitor<'_> for TruthVisitor {
     }
 }
 
-struct Int64Visitor;
+struct Int64Visitor {
+    /// Whether it is a number of bytes, which may have a unit.
+    is_size: bool,
+}
 
 impl Visitor<'_> for Int64Visitor {
     type Value = i64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a 64-bit integer")
+        f.write_str(if self.is_size { "a number of bytes, as 100M or 1.5GiB" } else { "a 64-bit integer" })
     }
 
     fn visit_unit<E>(self) -> Result<i64, E> {
@@ -400,7 +411,8 @@ impl Visitor<'_> for Int64Visitor {
         {
             return Ok(number);
         }
-        Err(E::invalid_value(Unexpected::Str(value), &self))
+        let has_unit = self.is_size && value.ends_with(|c: char| c.is_ascii_alphabetic());
+        has_unit.then(|| parse_size(value)).flatten().ok_or_else(|| E::invalid_value(Unexpected::Str(value), &self))
     }
 }
 
@@ -444,6 +456,9 @@ mod tests {
             ("1e10", 10_000_000_000),
             ("~", 0),
             ("", 0),
+            ("100M", 100 << 20),
+            ("1.5GiB", 3 << 29),
+            ("'10 KB'", 10_000),
         ] {
             assert_eq!(
                 document(&format!("clean:\n  threshold_bytes: {word}\n")).clean.threshold_bytes,
@@ -478,6 +493,8 @@ mod tests {
             ),
             ("create: {with_clean: 1}", "create.with_clean: invalid type: integer `1`, expected true or false"),
             ("clean: {threshold_bytes: lots}", "clean.threshold_bytes: invalid value"),
+            ("clean: {threshold_bytes: 5Q}", "expected a number of bytes, as 100M or 1.5GiB"),
+            ("create: {concurrent_downloads: 5K}", "create.concurrent_downloads: invalid value"),
             ("clean: {threshold_bytes: '5'}", "clean.threshold_bytes: invalid value"),
             ("clean: {threshold_bytes: 9223372036854775808}", "clean.threshold_bytes: invalid value"),
             ("clean: {threshold_bytes: 1e19}", "clean.threshold_bytes: invalid value"),

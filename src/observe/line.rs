@@ -176,11 +176,14 @@ mod tests {
 
     #[test]
     fn long_strings_are_cut_at_characters() {
-        let data = Data::from([("error".to_owned(), "é".repeat(40_000).into()), ("id".to_owned(), "short".into())]);
+        let long = "é".repeat(40_000);
+        let data = [("url", long.as_str()), ("error", &long), ("id", "short")];
+        let data = Data::from(data.map(|(name, text)| (name.to_owned(), text.into())));
         let text = encoded(line(data), TimestampFormat::Rfc3339);
         let value: Value = serde_json::from_str(&text).expect("JSON");
         assert!(text.len() <= MAX_LENGTH);
-        assert_eq!(value["data"]["error"], "é".repeat(2048) + "…");
+        assert_eq!(value["data"]["url"], "é".repeat(2048) + "…");
+        assert!(value["data"]["error"].as_str().is_some_and(|error| error.len() <= 200));
         assert_eq!(value["data"]["id"], "short");
     }
 

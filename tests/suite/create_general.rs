@@ -351,3 +351,18 @@ fn a_message_is_short_whatever_the_names_in_it() {
     assert!(failed.into_iter().all(|line| line.len() < 2000), "{}", outcome.stderr);
     assert_eq!(store.run([long.as_str()]).code, Some(3));
 }
+
+#[test]
+fn sizes_may_have_units() {
+    let store = TempStore::uninitialised();
+    store.ok(["init-store", "--without-quota", "--store-size-bytes", "0.5GiB"]);
+    assert_eq!(fs::metadata(store.backing_file()).unwrap().len(), 512 << 20);
+    let config = store.beside("config.yml");
+    fs::write(&config, "init: {store_size_bytes: 1.5G}\nclean: {threshold_bytes: 100M}\n").unwrap();
+    let config = ["--config", config.to_str().unwrap()];
+    assert_eq!(store.ok([&config[..], &["capacity"]].concat()), "{\"capacity\":1610612736}\n");
+    assert_eq!(store.ok([&config[..], &["clean"]].concat()), "threshold not reached: skipping clean\n");
+    assert_eq!(store.ok(["clean", "--threshold-bytes", "1K"]), "threshold not reached: skipping clean\n");
+    let message = store.fails(["clean", "--threshold-bytes", "100X"]);
+    assert!(message.contains("must be a number of bytes, as 100M or 1.5GiB"), "{message}");
+}
