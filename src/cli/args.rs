@@ -120,6 +120,10 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     Stats(StatsArgs),
     List(ListArgs),
+    /// Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked
+    Check(CheckArgs),
+    /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
+    Doctor(ReportArgs),
     /// Shows who uses the store: images, layers, what can be freed
     Usage(ReportArgs),
     /// Mounts the root filesystem of an image again, after a reboot for one
@@ -270,6 +274,18 @@ pub(crate) struct DeleteArgs {
 
     #[arg(hide = true)]
     extra: Vec<String>,
+}
+
+/// What to check, and how to print it.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Heal what can be healed without losing what containers wrote
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Print one JSON document; docs/operations.md describes it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How to print a report.

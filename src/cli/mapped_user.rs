@@ -62,11 +62,13 @@ fn changes_files(command: &Command) -> bool {
         | Command::DeleteStore(_)
         | Command::Mount(_)
         | Command::Umount(_)
+        | Command::Check(_)
         | Command::GenerateVolumeSizeMetadata(_) => true,
         Command::InitStore(_)
         | Command::Stats(_)
         | Command::List(_)
         | Command::Usage(_)
+        | Command::Doctor(_)
         | Command::Capacity(_)
         | Command::FlushVolumes
         | Command::Unknown(_) => false,

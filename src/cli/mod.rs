@@ -6,11 +6,13 @@
 
 mod args;
 mod capacity;
+mod check;
 mod clean;
 mod create;
 mod credentials;
 mod delete;
 mod delete_store;
+mod doctor;
 mod failure;
 mod flush_volumes;
 mod generate_metadata;
@@ -128,6 +130,8 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
         Command::Create(args) => create::run(config, args, metrics),
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
+        Command::Check(args) => check::run(config, args),
+        Command::Doctor(args) => doctor::run(config, args),
         Command::Usage(args) => usage::run(config, args),
         Command::Mount(args) => mount::mount(config, args),
         Command::Umount(args) => mount::unmount(config, args),
@@ -179,6 +183,8 @@ fn session(command: &Command) -> Span {
         Command::Delete(_) => tracing::debug_span!("delete"),
         Command::Stats(_) => tracing::debug_span!("stats"),
         Command::List(_) => tracing::debug_span!("list"),
+        Command::Check(_) => tracing::debug_span!("check"),
+        Command::Doctor(_) => tracing::debug_span!("doctor"),
         Command::Usage(_) => tracing::debug_span!("usage"),
         Command::Mount(_) => tracing::debug_span!("mount"),
         Command::Umount(_) => tracing::debug_span!("umount"),

@@ -275,6 +275,14 @@ pub trait Driver: Sync {
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
     fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
+    /// The kernel's filesystems that the driver uses, as mount(8) has them.
+    fn filesystems(&self) -> &'static [&'static str];
+    /// The program that makes a filesystem in a file.
+    fn formatter(&self) -> PathBuf;
+    /// Why limits cannot be enforced in a store; `None` if they can.
+    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, Error>;
+    /// What [`Driver::reclaim_quotas`] would remove.
+    fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, Error>;
     /// Whether root filesystems are mounts of their own, rather than directories of the store.
     fn mounts_images(&self) -> bool;
     /// Whether the root filesystem of the image at `path` is there.

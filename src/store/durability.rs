@@ -96,6 +96,15 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
     Ok(())
 }
 
+/// Whether there are layers to be flushed, and nobody does so.
+pub(super) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
+    if fresh_marks(layout)?.is_empty() {
+        return Ok(false);
+    }
+    let is_nobody_at_it = lock::try_own(&layout.lock_file(), LOCK)?.is_some();
+    Ok(is_nobody_at_it && !fresh_marks(layout)?.is_empty())
+}
+
 /// Marks of this boot. Those of another stay until their layers have been fetched again.
 fn fresh_marks(layout: &Layout) -> Result<Vec<String>, PathError> {
     let unflushed = UnflushedLayers::read(layout)?;

@@ -13,7 +13,7 @@ use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::remove_tree;
 
 /// Held by the one who cleans.
-const LOCK: &str = "groot-gc-lock";
+pub(super) const LOCK: &str = "groot-gc-lock";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A store is nearly full when less than this fraction of it is left, one twentieth.
@@ -117,6 +117,19 @@ impl Threshold {
         let limits = if self.bytes > 0 { store.committed_quota()? } else { 0 };
         Ok(Threshold { committed: self.committed.saturating_add(limits), ..self })
     }
+}
+
+/// Removes what dead processes left, and no layer that is whole.
+pub(super) fn finish_dead_work(store: &Store) -> Result<(), Error> {
+    let Some(_lock) = lock::own_within(&store.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
+    let steps = [
+        remove_dead_images(store),
+        remove_incomplete(store),
+        remove_retired(store),
+        forget_missing_volumes(store),
+        release_unknown(store),
+    ];
+    steps.into_iter().collect()
 }
 
 fn session() -> tracing::span::EnteredSpan {

@@ -35,10 +35,12 @@
 //! Clean waits for none of the first two: what is locked is alive.
 
 mod backing_file;
+mod check;
 mod create;
 mod delete;
 mod delete_store;
 mod dependencies;
+mod doctor;
 mod durability;
 mod flatten;
 mod garbage;
@@ -63,8 +65,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use check::Finding;
 pub use create::{CleanFirst, CreateRequest, Created};
 pub use delete::Deleted;
+pub use doctor::{Diagnosis, Programs, Status};
 pub use durability::flush;
 pub use garbage::Cleaned;
 pub use id::{ImageId, ImageSelector};

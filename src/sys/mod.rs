@@ -10,6 +10,7 @@ pub mod files;
 pub mod idmapped_mount;
 pub mod kernel;
 pub mod lock;
+pub mod lock_holders;
 pub mod loop_device;
 pub mod mount_namespace;
 pub mod mount_point;

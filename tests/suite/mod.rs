@@ -1,6 +1,7 @@
 //! What holds on every driver. Each program `on_<driver>` runs all of it, on stores of its driver.
 
 mod bad_input;
+mod check;
 mod clean;
 mod concurrency;
 mod content_oracle;
@@ -22,6 +23,7 @@ mod list;
 mod mappings;
 mod no_leaks;
 mod not_mounted;
+mod operations;
 mod panics;
 mod promise_01_drop_in;
 mod promise_02_each_system_call;

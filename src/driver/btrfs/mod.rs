@@ -180,6 +180,23 @@ impl Driver for Btrfs {
         Ok(create_image_volume(layout, image, path, self.helpers.as_ref())?)
     }
 
+    fn filesystems(&self) -> &'static [&'static str] {
+        &["btrfs"]
+    }
+
+    fn formatter(&self) -> PathBuf {
+        self.progs.as_ref().map_or("mkfs.btrfs".into(), |directory| directory.join("mkfs.btrfs"))
+    }
+
+    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, super::Error> {
+        Ok(quota::missing(layout).map_err(Error::from)?)
+    }
+
+    fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, super::Error> {
+        let stale = quota::stale(layout).map_err(Error::from)?;
+        Ok(stale.into_iter().map(|id| PathBuf::from(format!("qgroup 0/{id}"))).collect())
+    }
+
     fn mounts_images(&self) -> bool {
         false
     }

@@ -263,3 +263,34 @@ fn tell_of_strays(layout: &Layout, store: &OwnedFd) -> Result<(), QuotaError> {
     }
     Ok(())
 }
+
+/// Why limits cannot be enforced.
+pub(super) fn missing(layout: &Layout) -> Result<Option<&'static str>, QuotaError> {
+    let store = open_store(layout.root())?;
+    Ok(match quotas::quota_state(store.as_fd()).map_err(QuotaError::Read)? {
+        None => Some("quotas are off"),
+        Some(QuotaState { is_consistent: false, .. }) => {
+            Some("quotas are inconsistent: btrfs quota rescan -w counts anew")
+        }
+        Some(_) => None,
+    })
+}
+
+/// Groups whose subvolumes are gone for good; none where the kernel still removes some, or does not tell this caller.
+pub(super) fn stale(layout: &Layout) -> Result<Vec<u64>, QuotaError> {
+    let store = open_store(layout.root())?;
+    if quotas::quota_state(store.as_fd()).map_err(QuotaError::Read)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let list = || quotas::stale_qgroups(store.as_fd(), MOST_STALE).map_err(QuotaError::Collect);
+    let is_settled = || matches!(quotas::has_deleted_subvolumes(store.as_fd()), Ok(false));
+    let mut stale = if is_settled() { list()? } else { Vec::new() };
+    if stale.is_empty() {
+        return Ok(stale);
+    }
+    // An image may have been deleted between the two looks: the commit begins with what follows from that.
+    quotas::sync(store.as_fd()).map_err(QuotaError::Collect)?;
+    let still = if is_settled() { list()? } else { Vec::new() };
+    stale.retain(|id| still.contains(id));
+    Ok(stale)
+}

@@ -94,6 +94,22 @@ pub(super) fn collect(layout: &Layout) -> Result<(), PathError> {
     Ok(())
 }
 
+/// Short names that lead nowhere, are nobody's, and nobody is making.
+pub(super) fn astray(layout: &Layout) -> Result<Vec<PathBuf>, PathError> {
+    let links = Links::open(layout)?;
+    let mut astray = Vec::new();
+    for name in files::names(&links.path)? {
+        let Some(owner) = owner(layout, &links.path(&name)) else { continue };
+        if is_astray(layout, &links, &name, &owner)?
+            && lock::try_own(&layout.lock_file(), &owner)?.is_some()
+            && is_astray(layout, &links, &name, &owner)?
+        {
+            astray.push(layout.links().join(name));
+        }
+    }
+    Ok(astray)
+}
+
 /// Whether the link `name` leads to no volume and no volume calls it its own.
 fn is_astray(layout: &Layout, links: &Links, name: &str, owner: &str) -> Result<bool, PathError> {
     let is_named = links.read(owner)?.is_some_and(|short| short == name);

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use drax::xfs;
 
 use super::filesystem::FilesystemError;
-use super::filesystem::open;
+use super::filesystem::{open, open_store};
 use super::unmount::{InUse, unmount};
 use super::{
     DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, InodeLimit, InodeUsage, Mount, RootfsState,
@@ -165,6 +165,25 @@ impl Driver for OverlayXfs {
 
     fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
         Ok(make_directory(path)?)
+    }
+
+    fn filesystems(&self) -> &'static [&'static str] {
+        &["xfs", "overlay"]
+    }
+
+    fn formatter(&self) -> PathBuf {
+        "mkfs.xfs".into()
+    }
+
+    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, super::Error> {
+        let store = open_store(layout.root())?;
+        Ok(quota::missing_support(&store).map_err(Error::from)?)
+    }
+
+    fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, super::Error> {
+        let mut leftovers = links::astray(layout)?;
+        leftovers.extend(quota::unborne(layout).map_err(Error::from)?);
+        Ok(leftovers)
     }
 
     fn mounts_images(&self) -> bool {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drax::{SmallerThanLayers, xfs};
@@ -139,11 +139,30 @@ pub(super) fn usage(
 /// short: one directory read and one ioctl an image.
 pub(super) fn reclaim(layout: &Layout) -> Result<(), QuotaError> {
     let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
-    let allocated = files::names(&layout.project_ids())?;
-    if allocated.is_empty() {
+    let unborne = unborne_ids(layout)?;
+    if unborne.is_empty() {
         return Ok(());
     }
+    let project_ids = open(&layout.project_ids())?;
+    for id in unborne {
+        xfs::reclaim_project(project_ids.as_fd(), id).map_err(QuotaError::Apply)?;
+    }
+    Ok(())
+}
+
+/// Reservations of project ids that no image bears.
+pub(super) fn unborne(layout: &Layout) -> Result<Vec<PathBuf>, QuotaError> {
+    let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(Vec::new()) };
+    Ok(unborne_ids(layout)?.into_iter().map(|id| layout.project_ids().join(id.to_string())).collect())
+}
+
+/// The caller holds allocation off.
+fn unborne_ids(layout: &Layout) -> Result<Vec<u32>, QuotaError> {
+    let allocated = files::names(&layout.project_ids())?;
     let mut borne = HashSet::new();
+    if allocated.is_empty() {
+        return Ok(Vec::new());
+    }
     // An image moves from `tmp/` when it is finished and back when it is deleted: looked at in this order, none is missed.
     for directory in [layout.tmp(), layout.images(), layout.tmp()] {
         for name in files::names(&directory)? {
@@ -158,11 +177,7 @@ pub(super) fn reclaim(layout: &Layout) -> Result<(), QuotaError> {
             }
         }
     }
-    let project_ids = open(&layout.project_ids())?;
-    for id in allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !borne.contains(id)) {
-        xfs::reclaim_project(project_ids.as_fd(), id).map_err(QuotaError::Apply)?;
-    }
-    Ok(())
+    Ok(allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !borne.contains(id)).collect())
 }
 
 fn is_no_directory(error: &PathError) -> bool {

@@ -1,0 +1,354 @@
+//! Checks every rule of a store's layout while others work in it, and heals what can be healed without losing a
+//! container's data.
+//!
+//! A thing that somebody works on is locked, and is no finding. What a check cannot decide is left to people: nothing that
+//! an image wrote is removed, and nothing that is not the store's own is touched.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::volumes::{self, Entry};
+use super::{Error, ImageId, Store, dependencies, durability, garbage, totals};
+use crate::driver::{RootfsState, recorded_limit};
+use crate::image::ChainId;
+use crate::layout::{self, Layout};
+use crate::sys::files;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::{lock, loop_device, mount_point};
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of thing it is, in one word for programs.
+    pub kind: &'static str,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What does not work because of it.
+    pub blocks: &'static str,
+    /// What to do.
+    pub remedy: String,
+    /// Whether a repair does that.
+    pub is_repairable: bool,
+}
+
+const NOTHING: &str = "nothing";
+const REPAIR: &str = "grootfs check --repair";
+/// The kernel rounds limits, and classic quotas of btrfs let them grow by some nodes.
+const LIMIT_TOLERANCE: u64 = 1 << 20;
+
+impl Store {
+    /// Looks for what is wrong; nothing is changed.
+    ///
+    /// # Errors
+    /// If there is no store that could be checked.
+    pub fn check(&self) -> Result<Vec<Finding>, Error> {
+        let mut check = Check { store: self, layout: &self.layout, findings: Vec::new() };
+        if check.directories()? {
+            check.settings();
+            check.images()?;
+            check.mounts()?;
+            check.records()?;
+            check.layers()?;
+            check.staging()?;
+            check.driver()?;
+        }
+        check.backing_file()?;
+        Ok(check.findings)
+    }
+
+    /// Heals what can be healed without losing anything, whatever steps fail; the error is the first.
+    pub fn repair(&self) -> Result<(), Error> {
+        let steps = [
+            garbage::finish_dead_work(self),
+            volumes::record_missing_sizes(self),
+            totals::recompute(self).map(drop),
+            durability::flush(&self.layout).map_err(Error::from),
+            self.driver.reclaim_quotas(&self.layout).map_err(Error::from),
+            self.mount_all(),
+        ];
+        steps.into_iter().collect()
+    }
+}
+
+struct Check<'a> {
+    store: &'a Store,
+    layout: &'a Layout,
+    findings: Vec<Finding>,
+}
+
+impl Check<'_> {
+    /// A finding that a repair sees to.
+    fn healable(&mut self, kind: &'static str, subject: String, problem: impl Into<String>) {
+        let (problem, remedy) = (problem.into(), REPAIR.to_owned());
+        self.findings.push(Finding { kind, subject, problem, blocks: NOTHING, remedy, is_repairable: true });
+    }
+
+    /// A finding that somebody has to decide about.
+    fn report(
+        &mut self,
+        kind: &'static str,
+        subject: String,
+        problem: impl Into<String>,
+        blocks: &'static str,
+        remedy: impl Into<String>,
+    ) {
+        let (problem, remedy) = (problem.into(), remedy.into());
+        self.findings.push(Finding { kind, subject, problem, blocks, remedy, is_repairable: false });
+    }
+
+    fn foreign(&mut self, path: &Path) {
+        let subject = path.display().to_string();
+        self.report("foreign-entry", subject, "it is not the store's", NOTHING, "move it away");
+    }
+
+    /// Names in a directory of the store. Those that are not UTF-8 are nobody's.
+    fn names(&mut self, directory: &Path) -> Result<Vec<String>, Error> {
+        let names = match files::entry_names(directory) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
+        let (known, foreign): (Vec<_>, Vec<_>) = names.into_iter().map(OsString::into_string).partition(Result::is_ok);
+        for name in foreign.into_iter().filter_map(Result::err) {
+            self.foreign(&directory.join(name));
+        }
+        let mut known: Vec<String> = known.into_iter().filter_map(Result::ok).collect();
+        known.sort();
+        Ok(known)
+    }
+
+    /// Looks at the store's own directory, and tells whether all that every store has is in it.
+    fn directories(&mut self) -> Result<bool, Error> {
+        let root = self.layout.root();
+        let missing: Vec<&str> = layout::DIRECTORIES.into_iter().filter(|name| !root.join(name).is_dir()).collect();
+        if missing.len() == layout::DIRECTORIES.len() {
+            return Err(Error::NotInitialised);
+        }
+        let is_complete = missing.is_empty();
+        let owner = fs::metadata(root).on("stat", root)?.uid();
+        for name in missing {
+            let path = root.join(name).display().to_string();
+            self.report("directory-missing", path, "it is not there", "every command", "run grootfs init-store");
+        }
+        for name in layout::DIRECTORIES {
+            let path = root.join(name);
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            if metadata.uid() != owner {
+                let problem = format!("it belongs to user {} and the store to user {owner}", metadata.uid());
+                let remedy = "run grootfs init-store";
+                self.report(
+                    "wrong-owner",
+                    path.display().to_string(),
+                    problem,
+                    "commands of the store's owner",
+                    remedy,
+                );
+            }
+        }
+        for name in self.names(root)? {
+            // The original makes a device node.
+            if !layout::ENTRIES.contains(&name.as_str()) && name != "storeDevice" {
+                self.foreign(&root.join(name));
+            }
+        }
+        Ok(is_complete)
+    }
+
+    fn settings(&mut self) {
+        if let Err(error) = self.store.mappings() {
+            let subject = self.layout.namespace_file().display().to_string();
+            let remedy = "remove it and run grootfs init-store with the store's mappings";
+            self.report("namespace-damaged", subject, error.to_string(), "create", remedy);
+        }
+    }
+
+    fn images(&mut self) -> Result<(), Error> {
+        for name in self.names(&self.layout.images())? {
+            let path = self.layout.image(&name);
+            match ImageId::new(&name) {
+                Ok(id) if files::is_directory(&path)? => self.image(&id, &path)?,
+                _ => self.foreign(&path),
+            }
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, id: &ImageId, path: &Path) -> Result<(), Error> {
+        let subject = format!("image {id}");
+        let again = format!("grootfs delete {id}, then create it again");
+        let layers = dependencies::read(self.layout, &dependencies::image_key(id.as_str()));
+        let usage = self.store.driver.usage(self.layout, path);
+        let state = self.store.driver.rootfs_state(path);
+        if !files::exists(path)? {
+            return Ok(());
+        }
+        match layers {
+            Ok(layers) => self.layers_of(&subject, &layers, &again)?,
+            Err(error) => {
+                let blocks = "clean, which cannot tell the layers it needs";
+                self.report("image-record-damaged", subject.clone(), error.to_string(), blocks, again.clone());
+            }
+        }
+        match (usage, recorded_limit(path)) {
+            (Err(error), _) => {
+                self.report("image-damaged", subject.clone(), error.to_string(), "stats of the image", again.clone());
+            }
+            (Ok(usage), Ok(limit)) if limit > 0 && usage.quota.abs_diff(limit) > LIMIT_TOLERANCE => {
+                let problem = format!("its limit on record is {limit} bytes and the kernel's {}", usage.quota);
+                let remedy =
+                    if self.store.driver.mounts_images() { again } else { "run grootfs init-store".to_owned() };
+                self.report("limit-differs", subject.clone(), problem, "the limit of the image", remedy);
+            }
+            _ => {}
+        }
+        if matches!(state, Ok(RootfsState::Unmounted)) {
+            self.healable("image-not-mounted", subject, "its root filesystem is not mounted");
+        }
+        Ok(())
+    }
+
+    fn layers_of(&mut self, subject: &str, layers: &[String], again: &str) -> Result<(), Error> {
+        let layer_store = self.store.layer_store()?;
+        let layers_in = layer_store.as_ref().map_or(self.layout, |layer_store| &layer_store.store.layout);
+        let missing = layers.iter().map(|layer| layers_in.volume(layer)).find(|volume| !volume.is_dir());
+        if let Some(volume) = missing {
+            let problem = format!("its layer {} is missing", volume.display());
+            self.report("layer-missing", subject.to_owned(), problem, "mounts of the image", again);
+        }
+        Ok(())
+    }
+
+    fn mounts(&mut self) -> Result<(), Error> {
+        for below in mount_point::below(&self.layout.images())? {
+            let id = below.components().next().map(|id| PathBuf::from(id.as_os_str())).unwrap_or_default();
+            if !files::exists(&self.layout.images().join(&id))? {
+                let path = self.layout.images().join(&below).display().to_string();
+                let remedy = format!("umount {path}");
+                self.report("mount-without-image", path, "its image does not exist", "delete-store", remedy);
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&mut self) -> Result<(), Error> {
+        for id in dependencies::recorded_images(self.layout)? {
+            let Ok(id) = ImageId::new(&id) else { continue };
+            if !files::exists(&self.layout.image(id.as_str()))? && self.is_nobodys(&id.lock_name())? {
+                self.healable(
+                    "record-without-image",
+                    format!("image {id}"),
+                    "a record of it is left, and nothing else",
+                );
+            }
+        }
+        for name in self.names(&self.layout.meta())? {
+            let Some(layer) = name.strip_prefix("volume-") else { continue };
+            if !files::exists(&self.layout.volume(layer))? && self.is_nobodys(layer)? {
+                let subject = self.layout.volume_size(layer).display().to_string();
+                self.healable("record-without-layer", subject, "its layer does not exist");
+            }
+        }
+        Ok(())
+    }
+
+    fn layers(&mut self) -> Result<(), Error> {
+        let unflushed = durability::UnflushedLayers::read(self.layout)?;
+        for name in self.names(&self.layout.volumes())? {
+            let path = self.layout.volume(&name);
+            let subject = path.display().to_string();
+            match Entry::of_name(&name) {
+                _ if !files::is_directory(&path)? => {
+                    if files::exists(&path)? {
+                        self.foreign(&path);
+                    }
+                }
+                Entry::Condemned(_) => {
+                    self.report("layer-half-removed", subject, "an earlier clean was killed", NOTHING, "grootfs clean");
+                }
+                Entry::Incomplete(layer) => {
+                    if self.is_nobodys(&layer)? {
+                        self.healable("layer-unfinished", subject, "the process that unpacked it is dead");
+                    }
+                }
+                Entry::Layer(layer) => {
+                    if volumes::recorded_size(self.layout, &layer)?.is_none() {
+                        self.healable("layer-size-missing", subject.clone(), "its size is not on record");
+                    }
+                    if ChainId::new(&layer).is_ok_and(|chain_id| unflushed.contains(&chain_id)) {
+                        let problem = "it had not been written to disk when the machine went down";
+                        let remedy = "none is needed: the next create of it unpacks it again";
+                        self.report("layer-unflushed", subject, problem, "images that were made of it", remedy);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn staging(&mut self) -> Result<(), Error> {
+        for name in self.names(&self.layout.tmp())? {
+            let path = self.layout.tmp().join(&name);
+            let subject = path.display().to_string();
+            let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
+            if let Some(id) = unfinished {
+                let Ok(id) = ImageId::new(id) else { continue };
+                if self.is_nobodys(&id.lock_name())? && files::exists(&path)? {
+                    self.healable("image-unfinished", subject, "the process that created or deleted it is dead");
+                }
+            } else if name.starts_with("dead.") {
+                if self.is_nobodys(garbage::LOCK)? && files::exists(&path)? {
+                    self.healable("layer-half-removed", subject, "the process that removed it is dead");
+                }
+            } else if !name.starts_with("blob-") && name != "namespace.json" {
+                self.foreign(&path);
+            }
+        }
+        if durability::is_pending(self.layout)? {
+            let subject = self.layout.unflushed().display().to_string();
+            self.healable("flush-pending", subject, "the process that wrote new layers to disk is dead");
+        }
+        Ok(())
+    }
+
+    fn driver(&mut self) -> Result<(), Error> {
+        for path in self.store.driver.leftovers(self.layout)? {
+            self.healable("driver-leftover", path.display().to_string(), "nothing needs it");
+        }
+        Ok(())
+    }
+
+    fn backing_file(&mut self) -> Result<(), Error> {
+        let backing = self.layout.backing_file();
+        let subject = backing.display().to_string();
+        if !files::exists(&backing)? || !self.store.is_mount_point()? {
+            return Ok(());
+        }
+        let Some(device) = loop_device::of_file(&backing)? else {
+            let problem = "the store is mounted from something else";
+            let remedy = "unmount the store and run grootfs init-store, or move the file away";
+            self.report("backing-file-unused", subject, problem, "the data written since, after a reboot", remedy);
+            return Ok(());
+        };
+        let (length, size) = (fs::metadata(&backing).on("stat", &backing)?.len(), device_size(&device.node)?);
+        if length / 512 != size / 512 {
+            let problem = format!("it has {length} bytes and its loop device {size}");
+            self.report("backing-file-resized", subject, problem, NOTHING, "run grootfs init-store");
+        }
+        Ok(())
+    }
+
+    /// Whether nobody works on what has this lock.
+    fn is_nobodys(&self, name: &str) -> Result<bool, PathError> {
+        Ok(lock::try_own(&self.layout.lock_file(), name)?.is_some())
+    }
+}
+
+fn device_size(node: &Path) -> Result<u64, PathError> {
+    let name = node.file_name().unwrap_or_default();
+    let path = Path::new("/sys/class/block").join(name).join("size");
+    let sectors = fs::read_to_string(&path).on("read", &path)?;
+    Ok(sectors.trim_end().parse::<u64>().unwrap_or_default().saturating_mul(512))
+}

@@ -1,0 +1,87 @@
+//! Who holds locks on a file, as far as this process may see (proc_pid_fdinfo(5)).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::path_error::{OnPath, PathError};
+
+/// A process that holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockHolder {
+    /// Its number.
+    pub pid: u32,
+    /// Its program's name.
+    pub program: String,
+    /// How long it has been running, in seconds.
+    pub age: u64,
+    /// Whether it holds the file as a whole, rather than a byte of it.
+    pub holds_whole: bool,
+}
+
+/// Processes that hold a lock on the file at `path`, each once for each way. Those of other users are seen by root alone.
+pub fn holders(path: &Path) -> Result<Vec<LockHolder>, PathError> {
+    let file = fs::metadata(path).on("stat", path)?;
+    let mut holders = Vec::new();
+    for process in numbers(Path::new("/proc")) {
+        let directory = Path::new("/proc").join(process.to_string());
+        let is_it = |number: &u32| {
+            let found = fs::metadata(directory.join("fd").join(number.to_string()));
+            found.is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()))
+        };
+        let open = numbers(&directory.join("fd")).into_iter().filter(is_it);
+        let info = |number| fs::read_to_string(directory.join("fdinfo").join(u32::to_string(&number))).ok();
+        let locks: String = open.filter_map(info).collect();
+        for (kind, holds_whole) in [("FLOCK", true), ("OFDLCK", false)] {
+            if locks.lines().any(|line| line.starts_with("lock:") && line.contains(kind)) {
+                let program = fs::read_to_string(directory.join("comm")).unwrap_or_default().trim_end().to_owned();
+                holders.push(LockHolder { pid: process, program, age: age(&directory), holds_whole });
+            }
+        }
+    }
+    Ok(holders)
+}
+
+/// Entries of a directory that are numbers; none where it may not be read, or is gone.
+fn numbers(directory: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// How long a process has been running; 0 if that cannot be told.
+fn age(directory: &Path) -> u64 {
+    /// `USER_HZ`, which is the same on all architectures that are in use.
+    const TICKS: u64 = 100;
+    let started = || {
+        let stat = fs::read_to_string(directory.join("stat")).ok()?;
+        // Field 22; the program's name, field 2, may have spaces in it.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse::<u64>().ok()
+    };
+    let uptime = || fs::read_to_string("/proc/uptime").ok()?.split('.').next()?.parse::<u64>().ok();
+    match (started(), uptime()) {
+        (Some(started), Some(uptime)) => uptime.saturating_sub(started / TICKS),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::lock;
+
+    #[test]
+    fn this_process_is_found_with_what_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lock");
+        let own = |holders: Vec<LockHolder>| {
+            let own = holders.into_iter().filter(|holder| holder.pid == std::process::id());
+            own.map(|holder| holder.holds_whole).collect::<Vec<bool>>()
+        };
+        let whole = lock::share_whole(&file).unwrap();
+        assert_eq!(own(holders(&file).unwrap()), [true]);
+        let byte = lock::try_own(&file, "name").unwrap();
+        assert_eq!(own(holders(&file).unwrap()), [true, false]);
+        drop((whole, byte));
+        assert_eq!(own(holders(&file).unwrap()), [false; 0]);
+    }
+}

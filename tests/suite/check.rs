@@ -1,0 +1,178 @@
+//! `check` and `doctor`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use crate::support::{DRIVER, Driver, TempStore, detach_loops, layers, run, small_image, unmount_below};
+
+/// The exit code and the document of a check.
+fn check(store: &TempStore, flags: &[&str]) -> (Option<i32>, Value) {
+    let outcome = run(&mut store.command([&["check", "--json"], flags].concat()));
+    let document = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
+    (outcome.code, document)
+}
+
+/// Kinds of findings, each once.
+fn kinds(findings: &Value) -> Vec<String> {
+    let all = findings.as_array().unwrap().iter();
+    let mut kinds: Vec<String> = all.map(|finding| finding["kind"].as_str().unwrap().to_owned()).collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds
+}
+
+/// Waits until the new layers are on disk, which nobody else waits for.
+fn flush(store: &TempStore) {
+    store.ok(["flush-volumes"]);
+}
+
+#[test]
+fn a_whole_store_has_no_findings_also_while_others_work() {
+    let store = TempStore::new();
+    let (url, _) = layers(&store, "image", 2);
+    store.create(&url, "x");
+    store.ok(["create", "--without-mount", &url, "callers"]);
+    flush(&store);
+    assert_eq!(store.ok(["check"]), "no findings\n");
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| {
+            for n in 0..10 {
+                store.create(&url, &format!("busy-{n}"));
+                store.ok(["delete", &format!("busy-{n}")]);
+            }
+        });
+        while !busy.is_finished() {
+            let (code, report) = check(&store, &[]);
+            assert_eq!(code, Some(0), "{report}");
+        }
+    });
+}
+
+#[test]
+fn what_dead_processes_left_is_found_and_repaired() {
+    let store = TempStore::new();
+    let (url, chain) = layers(&store, "image", 2);
+    store.create(&url, "x");
+    fs::write(store.own_files("x").join("own"), "own").unwrap();
+    flush(&store);
+    let root = store.path();
+    fs::create_dir(root.join("tmp/create.dead")).unwrap();
+    fs::create_dir(root.join("tmp/dead.1")).unwrap();
+    fs::create_dir(root.join(format!("volumes/{}-incomplete-1-2", "a".repeat(64)))).unwrap();
+    fs::write(root.join("meta/dependencies/image:gone.json"), "[]").unwrap();
+    fs::write(root.join(format!("meta/volume-{}", "b".repeat(64))), "{\"Size\":1}").unwrap();
+    fs::write(root.join(format!("meta/volume-{}", chain[0])), "").unwrap();
+    let mut expected = vec![
+        "image-unfinished",
+        "layer-half-removed",
+        "layer-size-missing",
+        "layer-unfinished",
+        "record-without-image",
+        "record-without-layer",
+    ];
+    if DRIVER == Driver::OverlayXfs {
+        symlink(root.join("volumes").join("c".repeat(64)), root.join("l/ABCD")).unwrap();
+        fs::create_dir(root.join("projectids/77")).unwrap();
+        expected.insert(0, "driver-leftover");
+    }
+    let (code, report) = check(&store, &[]);
+    assert_eq!((code, kinds(&report["findings"])), (Some(4), expected.iter().map(ToString::to_string).collect()));
+    assert!(report["findings"].as_array().unwrap().iter().all(|finding| finding["repairable"] == true), "{report}");
+    let (code, again) = check(&store, &[]);
+    assert_eq!((code, &again["findings"]), (Some(4), &report["findings"]), "a check changes nothing");
+
+    let (code, repaired) = check(&store, &["--repair"]);
+    assert_eq!((code, kinds(&repaired["findings"])), (Some(0), vec![]), "{repaired}");
+    assert_eq!(kinds(&repaired["repaired"]), expected);
+    assert_eq!(store.leftovers(), [""; 0]);
+    assert_eq!(fs::read_to_string(root.join(format!("meta/volume-{}", chain[0]))).unwrap(), "{\"Size\":7}\n");
+    assert_eq!(fs::read_to_string(store.rootfs("x").join("own")).unwrap(), "own");
+    assert_eq!(store.ok(["check"]), "no findings\n");
+}
+
+#[test]
+fn damage_and_strangers_are_named_with_the_remedy_and_left_alone() {
+    let store = TempStore::new();
+    let (url, chain) = layers(&store, "image", 1);
+    store.create(&url, "torn");
+    store.create(&layers(&store, "other", 1).0, "lost");
+    flush(&store);
+    let root = store.path();
+    fs::write(root.join("meta/dependencies/image:torn.json"), "").unwrap();
+    let lost = store.volumes().into_iter().find(|volume| *volume != chain[0]).unwrap();
+    fs::rename(root.join("volumes").join(&lost), store.beside("store/stranger")).unwrap();
+    fs::write(root.join("images/stray"), "").unwrap();
+    for flags in [&[][..], &["--repair"]] {
+        let (code, report) = check(&store, flags);
+        assert_eq!(code, Some(4), "{report}");
+        let found = kinds(&report["findings"]);
+        for kind in ["foreign-entry", "image-record-damaged", "layer-missing"] {
+            assert!(found.iter().any(|found| found == kind), "no {kind}: {report}");
+        }
+    }
+    let outcome = run(&mut store.command(["check"]));
+    let line =
+        outcome.stdout.lines().find(|line| line.starts_with("image torn: ")).unwrap_or_else(|| panic!("{outcome:?}"));
+    assert!(line.contains("blocks clean") && line.contains("grootfs delete torn"), "{line}");
+    assert!(root.join("images/stray").exists() && root.join("stranger").exists());
+    fs::remove_file(root.join("images/stray")).unwrap();
+    fs::remove_dir_all(root.join("stranger")).unwrap();
+    for id in ["torn", "lost"] {
+        store.ok(["delete", id]);
+    }
+    store.ok(["clean"]);
+    assert_eq!(store.ok(["check"]), "no findings\n");
+}
+
+#[test]
+fn a_store_that_cannot_be_checked_is_no_clean_one() {
+    let store = TempStore::new();
+    store.create(&small_image(&store.beside("image")), "x");
+    flush(&store);
+    unmount_below(store.path());
+    detach_loops(store.path().parent().unwrap());
+    assert!(store.fails(["check"]).contains("is not mounted"));
+    let quota: &[&str] = if DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
+    store.ok([&["init-store"], quota].concat());
+    let (code, report) = check(&store, &["--repair"]);
+    assert_eq!(code, Some(0), "{report}");
+    let expected: &[&str] = if DRIVER == Driver::OverlayXfs { &["image-not-mounted"] } else { &[] };
+    assert_eq!(kinds(&report["repaired"]), expected);
+    assert!(store.rootfs("x").join("hello").exists());
+    assert!(TempStore::uninitialised().fails(["check"]).contains("no store found"));
+}
+
+#[test]
+fn the_doctor_tells_what_the_machine_lacks_and_who_holds_locks() {
+    let store = TempStore::new();
+    let diagnose = |store: &TempStore| {
+        let outcome =
+            run(&mut store.command(["--tardis-bin", "/no/such", "--drax-bin", "/no/such", "doctor", "--json"]));
+        let document: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
+        (outcome.code, document)
+    };
+    let (code, report) = diagnose(&store);
+    assert_eq!((code, &report["schema"]), (Some(0), &Value::from(1)), "{report}");
+    let of = |report: &Value, subject: &str| {
+        let all = report["diagnoses"].as_array().unwrap();
+        all.iter().find(|one| one["subject"] == subject).unwrap_or_else(|| panic!("no {subject}: {report}")).clone()
+    };
+    assert_eq!(of(&report, "helper")["status"], "warn");
+    assert!(of(&report, "helper")["remedy"].as_str().unwrap().contains("make install"));
+    assert_eq!(of(&report, "locks")["found"], "nobody holds one");
+    let quotas = if DRIVER == Driver::OverlayXfs { "warn" } else { "ok" };
+    assert_eq!(of(&report, "quotas")["status"], quotas, "{report}");
+
+    let lock = fs::File::open(store.path().join("locks/global-groot-lock.lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let (_, report) = diagnose(&store);
+    let holder = format!("pid {} (", std::process::id());
+    assert!(of(&report, "locks")["found"].as_str().unwrap().contains(&holder), "{report}");
+    assert!(store.ok(["doctor"]).starts_with("STATUS  WHAT"));
+
+    let (code, report) = diagnose(&TempStore::uninitialised());
+    assert_eq!((code, &of(&report, "store")["status"]), (Some(4), &Value::from("fail")), "{report}");
+    assert!(of(&report, "store")["remedy"].as_str().unwrap().contains("init-store"), "{report}");
+}
