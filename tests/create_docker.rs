@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::{
-    Answer, Archive, INSECURE, Image, Layer, Registry, ScriptedRegistry, Setup, TempStore, assert_whole, create, fails,
-    image, layout, noise, peak_memory, run, sha256_hex, succeeds, write_document,
+    Answer, Archive, Image, Layer, Registry, ScriptedRegistry, Setup, TempStore, assert_insecure, assert_whole, create,
+    fails, image, layout, noise, peak_memory, run, sha256_hex, succeeds, write_document,
 };
 
 #[test]
@@ -133,15 +133,19 @@ fn a_certificate_of_a_private_authority() {
     let (store, registry) =
         (TempStore::new(), Registry::start(Setup { tls_for: Some("localhost"), ..Setup::default() }));
     let url = registry.push(&image().write(&store.beside("layout"), "latest"), "name:tag", &[]);
-    assert_eq!(store.fails(["create", &url, "x"]), INSECURE);
-    assert_eq!(fails(&store, "localhost", &url), INSECURE, "another port is another registry");
+    let message = store.fails(["create", &url, "x"]);
+    assert_insecure(&message, &format!("{}: invalid peer certificate: ", registry.host()));
+    assert_insecure(&message, "it is signed by an unknown authority, `CN=");
+    assert_insecure(&message, &format!("into /etc/containers/certs.d/{}/ca.crt to trust it", registry.host()));
+    // Another port is another registry.
+    assert_insecure(&fails(&store, "localhost", &url), "unknown authority");
 
     run(store.command(["create", &url, "by-authority"]).env("SSL_CERT_FILE", registry.authority())).success();
     assert_whole(&store.rootfs("by-authority"));
     // The name is not the certificate's.
     let wrong_name = url.replacen("localhost", "127.0.0.1", 1);
     let outcome = run(store.command(["create", &wrong_name, "x"]).env("SSL_CERT_FILE", registry.authority()));
-    assert_eq!(outcome.failure(), INSECURE);
+    assert_insecure(&outcome.failure(), "not valid for name \"127.0.0.1\"");
 
     store.ok(["delete", "by-authority"]);
     store.ok(["clean"]);
@@ -155,7 +159,7 @@ fn a_certificate_of_a_private_authority() {
 fn plain_http_is_insecure() {
     let (store, registry) = (TempStore::new(), Registry::plain());
     let url = registry.push(&image().write(&store.beside("layout"), "latest"), "name", &[]);
-    assert_eq!(store.fails(["create", &url, "x"]), INSECURE);
+    assert_insecure(&store.fails(["create", &url, "x"]), "the server does not speak TLS");
     succeeds(&store, &registry.host(), &url, "x");
 }
 

@@ -9,8 +9,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use support::{
-    Answer, Archive, Asked, INSECURE, Image, Layer, Outcome, Registry, ScriptedRegistry, Setup, TempStore, fails,
-    forget, image, large_layer, noise, run, succeeds, wait_for,
+    Answer, Archive, Asked, Image, Layer, Outcome, Registry, ScriptedRegistry, Setup, TempStore, assert_insecure,
+    fails, forget, image, large_layer, noise, run, succeeds, wait_for,
 };
 
 /// A store, and a registry that has the image.
@@ -324,7 +324,7 @@ fn certificates_that_are_of_no_use() {
         let log = store.beside("log");
         let flags = ["--log-level", "error", "--log-file", log.to_str().unwrap(), "create", &url, "x"];
         let outcome = run(store.command(flags).env("SSL_CERT_FILE", registry.authority()));
-        assert_eq!(outcome.failure(), INSECURE);
+        assert_insecure(&outcome.failure(), "invalid peer certificate");
         assert_eq!(store.leftovers(), [""; 0]);
         let log = std::fs::read_to_string(log).unwrap();
         assert!(log.contains("registry-is-insecure") && log.contains("invalid peer certificate"), "{log}");

@@ -40,7 +40,7 @@ pub(crate) use limits::{five_mebibytes, is_full, make_empty_files, number, write
 pub(crate) use metron::{Metron, Received};
 pub(crate) use oracle::{shifted, test_images, umoci};
 pub(crate) use pull::{
-    INSECURE, WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
+    WRONG_PASSWORD, assert_insecure, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
 };
 pub(crate) use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
 pub(crate) use scripted_registry::document as scripted_document;

@@ -10,8 +10,14 @@ use super::image::{Image, Layer};
 use super::store::TempStore;
 
 /// What a registry is called that cannot be trusted.
-pub(crate) const INSECURE: &str =
+const INSECURE: &str =
     "This registry is insecure. To pull images from this registry, please use the --insecure-registry option.";
+/// Checks that it is said of a registry that it cannot be trusted, after the reason.
+#[track_caller]
+pub(crate) fn assert_insecure(message: &str, reason: &str) {
+    assert!(message.contains(reason) && message.ends_with(INSECURE) && message.len() > INSECURE.len(), "{message}");
+}
+
 /// What a user hears who has mistyped.
 pub(crate) const WRONG_PASSWORD: &str = "unable to retrieve auth token: invalid username/password";
 

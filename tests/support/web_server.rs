@@ -20,6 +20,11 @@ impl WebServer {
         Self::with(&format!("root {};", root.display()), certificates)
     }
 
+    /// The same with one version of TLS alone, `TLSv1.2` or `TLSv1.3`.
+    pub(crate) fn start_with(version: &str, root: &Path, certificates: &Path) -> Self {
+        Self::with(&format!("root {}; ssl_protocols {version};", root.display()), certificates)
+    }
+
     /// Sends everybody on to `target`.
     pub(crate) fn redirecting(certificates: &Path, target: &str) -> Self {
         Self::with(&format!("return 302 {target};"), certificates)

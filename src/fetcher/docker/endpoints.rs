@@ -17,7 +17,7 @@ use crate::fetcher::http::{BlobSource, Failure, Http, Network, Reach, Reason, Tr
 use crate::image::DockerReference;
 
 /// Where engines keep certificates for registries, a directory for each (`containers-certs.d(5)`).
-const CERTIFICATES: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+pub(super) const CERTIFICATES: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 /// All the endpoints there are for one image. Any thread may ask.
 #[derive(Debug)]

@@ -4,12 +4,23 @@ use reqwest::StatusCode;
 
 use crate::fetcher::http::{Failure, Reason};
 
+/// Where certificates of authorities belong.
+const CERTIFICATES: &str = super::endpoints::CERTIFICATES[0];
+
 /// A failure, as the user is told of it. Never holds credentials or a query, which may be a secret too.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its certificate cannot be verified, or it speaks plain HTTP.
-    #[error("This registry is insecure. To pull images from this registry, please use the --insecure-registry option.")]
-    Insecure,
+    #[error(
+        "{server}: {reason}. This registry is insecure. To pull images from this registry, please use the \
+         --insecure-registry option."
+    )]
+    Insecure {
+        /// `host` or `host:port`.
+        server: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Not there, or not for this user; registries do not say which.
     #[error(
         "{0} does not exist or you do not have permissions to see it. (requested access to the resource is denied)"
@@ -53,9 +64,15 @@ impl Error {
     pub(super) fn of(failure: Failure, image: &str) -> Self {
         let image = image.to_owned();
         match failure {
+            Failure { reason: Reason::Untrusted(detail), url } => {
+                tracing::error!(url, detail, "registry-is-insecure");
+                let server = server(&url);
+                let remedy = format!("put the authority's certificate into {CERTIFICATES}/{server}/ca.crt to trust it");
+                Error::Insecure { server, reason: format!("{detail}; {remedy}") }
+            }
             Failure { reason: Reason::Tls(detail), url } => {
                 tracing::error!(url, detail, "registry-is-insecure");
-                Error::Insecure
+                Error::Insecure { server: server(&url), reason: detail }
             }
             Failure { reason: Reason::NotVisible, .. } => Error::NotVisible(image),
             Failure {
@@ -66,4 +83,10 @@ impl Error {
             Failure { url, reason } => Error::Request { image, url, reason },
         }
     }
+}
+
+/// Where the server of a URL is, as directories of certificates and `--insecure-registry` name it.
+fn server(url: &str) -> String {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.split('/').next().unwrap_or_default().to_owned()
 }

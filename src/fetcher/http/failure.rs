@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::addresses::OutOfReach;
 use super::retry::{ATTEMPTS, FEW_ATTEMPTS};
+use super::tls::describe;
 
 /// A request that did not bring what was asked for.
 #[derive(Debug)]
@@ -50,7 +51,10 @@ pub enum Reason {
     /// Nobody listens there.
     #[error("cannot connect: {0}")]
     Refused(String),
-    /// The certificate cannot be verified, or what answers does not speak TLS.
+    /// The certificate is nobody's who is trusted.
+    #[error("the connection is not secure: {0}")]
+    Untrusted(String),
+    /// The certificate is wrong, or what answers does not speak TLS.
     #[error("the connection is not secure: {0}")]
     Tls(String),
     /// One redirect after the other.
@@ -144,7 +148,7 @@ impl Reason {
         if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>())
             && is_insecure(tls)
         {
-            return Reason::Tls(tls.to_string());
+            return describe(tls);
         }
         let is_refused = |cause: &&(dyn std::error::Error + 'static)| {
             cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

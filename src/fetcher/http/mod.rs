@@ -4,6 +4,7 @@
 //! mod          one request: which hosts are verified, what a redirect may do
 //! addresses    where whom the user did not name may send a request
 //! certificates authorities and client certificates of a directory
+//! curves       elliptic curves beside those of the TLS library
 //! failure      what can come of a request
 //! network      the thread that connections live in
 //! pace         how slow a server may be
@@ -15,6 +16,7 @@
 
 mod addresses;
 mod certificates;
+mod curves;
 mod failure;
 mod network;
 mod pace;
@@ -157,7 +159,7 @@ impl Http {
     /// Builds nothing yet.
     pub(super) fn new(trust: Trust, patience: Patience) -> Self {
         // An error means that there is a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = curves::provider().install_default();
         Http { trust, patience, seen: SeenZones::default(), clients: Mutex::default() }
     }
 

@@ -5,6 +5,7 @@
 //! authorities belong. OpenSSL marks such a certificate as an authority's own, which the library takes for no reason to
 //! let it speak for a server, other than the TLS libraries that the registry's other clients use.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -15,8 +16,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, InvalidMessage, OtherError,
+    RootCertStore, SignatureScheme,
 };
+use x509_cert::der::Decode;
 
 use super::certificates::{Certificates, Identity};
 use super::failure::Reason;
@@ -24,7 +27,7 @@ use super::failure::Reason;
 /// How to speak TLS to servers that are verified. Reads the system's authorities, which takes milliseconds.
 pub(super) fn config(certificates: Certificates, identity: usize) -> Result<ClientConfig, Reason> {
     let Certificates { authorities, mut identities } = certificates;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(super::curves::provider());
     let verifier = Arc::new(Verifier::new(authorities, &provider)?);
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -96,6 +99,8 @@ impl ServerCertVerifier for Verifier {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
+            Err(error) if is_only_marked_as_authority(&error) => Err(unknown_authority(end_entity)),
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Err(unknown_authority(end_entity)),
             verified => verified,
         }
     }
@@ -121,6 +126,47 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
     }
+}
+
+/// The library does not say whose signature it is that nobody vouches for.
+#[derive(Debug)]
+pub(super) struct UnknownAuthority {
+    issuer: String,
+    is_own: bool,
+}
+
+impl fmt::Display for UnknownAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnknownAuthority { issuer, is_own } = self;
+        match is_own {
+            true => write!(f, "invalid peer certificate: `{issuer}` has signed it itself, and is not trusted"),
+            false => write!(f, "invalid peer certificate: it is signed by an unknown authority, `{issuer}`"),
+        }
+    }
+}
+
+impl std::error::Error for UnknownAuthority {}
+
+fn unknown_authority(certificate: &CertificateDer<'_>) -> Error {
+    let Ok(certificate) = x509_cert::Certificate::from_der(certificate) else {
+        return Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    };
+    let certificate = certificate.tbs_certificate();
+    let issuer = certificate.issuer().to_string();
+    let unknown = UnknownAuthority { is_own: *certificate.issuer() == *certificate.subject(), issuer };
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(unknown))))
+}
+
+/// What there is to be told of an error.
+pub(super) fn describe(error: &Error) -> Reason {
+    let unknown = match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref::<UnknownAuthority>(),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            return Reason::Tls("the server does not speak TLS".to_owned());
+        }
+        _ => None,
+    };
+    unknown.map_or_else(|| Reason::Tls(error.to_string()), |unknown| Reason::Untrusted(unknown.to_string()))
 }
 
 fn is_only_marked_as_authority(error: &Error) -> bool {
