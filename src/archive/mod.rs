@@ -12,9 +12,9 @@
 //! Nothing here touches a file: what an entry becomes is decided by the unpacker.
 
 mod decompress;
+mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod foreign;
 mod header;
 mod pax;
 mod reader;

@@ -614,10 +614,10 @@ fn mirror(text: &str) -> Result<(String, String), &'static str> {
 }
 
 fn limit(text: &str) -> Result<(String, i64), &'static str> {
-    let parts = text.split_once('=').map(|(name, value)| (name.trim().replace('-', "_"), int64(value.trim())));
+    let parts = text.split_once('=').map(|(name, value)| (name.trim().replace('-', "_"), parse_size(value.trim())));
     match parts {
-        Some((name, Ok(value))) if !name.is_empty() => Ok((name, value)),
-        _ => Err("must be NAME=NUMBER"),
+        Some((name, Some(value))) if !name.is_empty() => Ok((name, value)),
+        _ => Err("must be NAME=NUMBER, as entries=1000 or unpacked_bytes=10GiB"),
     }
 }
 

@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::args::ReportArgs;
 use super::failure::OneLine;
 use super::table::Table;
-use super::{Failure, output, unmounted_store};
+use super::{Failure, output, store_with};
 use crate::config::Config;
+use crate::driver;
 use crate::store::{Diagnosis, Programs, Status};
 
 /// The version of the JSON. A key that is added does not change it.
@@ -30,8 +31,11 @@ struct Item<'a> {
 
 /// Prints how everything stands, one line each. Ends with 4 where something fails.
 pub(super) fn run(config: &Config, args: &ReportArgs) -> Result<(), Failure> {
-    let store = unmounted_store(config)?;
-    let helper = if config.driver == "btrfs" { &config.drax_bin } else { &config.tardis_bin };
+    // A store that is not mounted does not tell its driver.
+    let found = driver::of_filesystem(&config.store);
+    let name = config.driver.as_deref().or(found).unwrap_or(driver::DEFAULT);
+    let store = store_with(config, name)?;
+    let helper = if name == "btrfs" { &config.drax_bin } else { &config.tardis_bin };
     let programs = Programs { helper, id_mappers: [&config.newuidmap_bin, &config.newgidmap_bin] };
     let diagnoses = store.diagnose(&programs);
     output::line(&if args.json { json(&diagnoses)? } else { text(&diagnoses) })?;

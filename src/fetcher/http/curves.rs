@@ -63,6 +63,9 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
     WebPkiSupportedAlgorithms { all: all.leak(), mapping: mapping.leak() }
 }
 
+/// Verifies, in this order, with a public key, a digest and a signature; `None` is a wrong signature.
+type Verify = fn(&[u8], &[u8], &[u8]) -> Option<()>;
+
 /// Signatures by keys on one curve, with one digest.
 #[derive(Debug)]
 struct Ecdsa {
@@ -70,7 +73,7 @@ struct Ecdsa {
     signature: AlgorithmIdentifier,
     digest: fn(&[u8]) -> Vec<u8>,
     /// Whether a key has made this signature of a digest.
-    is_right: fn(&[u8], &[u8], &[u8]) -> Option<()>,
+    is_right: Verify,
 }
 
 static P521_SHA256: Ecdsa =
