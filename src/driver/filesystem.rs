@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 use crate::layout::Layout;
-use crate::sys::descriptors;
+use crate::sys::files;
 use crate::sys::loop_device::{self, LoopDevice};
 use crate::sys::path_error::{OnPath, PathError};
 
@@ -163,8 +163,7 @@ pub(super) fn set_direct_io(layout: &Layout, on: bool) -> Result<(), FilesystemE
 
 /// Opens a directory of a store.
 pub(super) fn open(directory: &Path) -> Result<OwnedFd, PathError> {
-    let flags = if descriptors::is_name(directory) { DIRECTORY } else { DIRECTORY | OFlags::NOFOLLOW };
-    openat(CWD, directory, flags, Mode::empty()).on("open", directory)
+    files::open_directory(directory)
 }
 
 /// Opens a store itself, the path of which may be a link.

@@ -1,12 +1,10 @@
 //! The numbers that an image has on record in its directory, in the original's format: decimal, without a line feed.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use crate::sys::files;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 
 /// Bytes that the image's layers have together.
 pub(super) const INFO: &str = "image_info";
@@ -22,7 +20,7 @@ pub(super) const INODE_QUOTA: &str = "image_inode_quota";
 /// of it, and where there is no image any more.
 pub fn recorded_limit(directory: &Path) -> Result<u64, PathError> {
     match files::read_small(&directory.join(QUOTA)) {
-        Ok(content) => Ok(content.and_then(|(content, _)| number(&content)).unwrap_or(0)),
+        Ok(content) => Ok(content.and_then(|content| number(&content)).unwrap_or(0)),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(0),
         Err(e) => Err(e),
     }
@@ -30,15 +28,12 @@ pub fn recorded_limit(directory: &Path) -> Result<u64, PathError> {
 
 /// Writes a number, for the owner's eyes alone.
 pub(super) fn write(path: &Path, number: u64) -> Result<(), PathError> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let mut file = options.open(path).on("open", path)?;
-    file.write_all(number.to_string().as_bytes()).on("write", path)
+    files::write_with_mode(path, number.to_string().as_bytes(), 0o600)
 }
 
 /// Reads a number.
 pub(super) fn read(path: &Path) -> Result<u64, PathError> {
-    let Some((content, _)) = files::read_small(path)? else {
+    let Some(content) = files::read_small(path)? else {
         return Err(PathError::new("open", path, io::Error::from(io::ErrorKind::NotFound)));
     };
     let reason = match content.as_slice() {

@@ -12,7 +12,7 @@ use super::Error;
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::mount_point;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::{OnPath, PathError, named};
 
 /// Where an image's root filesystem is mounted.
 const ROOTFS: &str = "rootfs";
@@ -31,6 +31,7 @@ pub(super) enum InUse {
 ///
 /// Whatever else is mounted below the image stays, and stops the removal: it is somebody's data.
 pub(super) fn unmount(path: &Path, shown: &Path, in_use: InUse) -> Result<(), Error> {
+    let shown = &named(shown);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = match openat(CWD, path, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => return Ok(()),

@@ -3,17 +3,14 @@
 //! Under the image's lock: write the dependency record, pull what is missing, make the image below `tmp/`, rename it
 //! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
 
-use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
-use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::image_volumes::{ImageVolumes, Place};
@@ -24,6 +21,7 @@ use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, Vo
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image, Reference};
+use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::redact;
 use crate::sys::descriptors;
@@ -31,7 +29,6 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::sys::rename::rename_with_project;
 use crate::unpacker::WhiteoutFormat;
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
@@ -190,7 +187,8 @@ impl ImageCreation<'_> {
         }
         let _session = tracing::info_span!("making-image").entered();
         let layout = &self.store.layout;
-        let (making, published) = (layout.creating(self.id.as_str()), layout.image(self.id.as_str()));
+        // Where it will be found: not a path to be worked on.
+        let (making, published) = (layout.creating(self.id.as_str()), layout.image_path(self.id.as_str()));
         let directory = PrivateDirectory::make(&making)?;
         let mut mounts = self.fill(directory.path(), &published)?;
         let is_shared = self.layer_store.is_some();
@@ -198,7 +196,7 @@ impl ImageCreation<'_> {
         mounts.extend(self.volumes.make(self.layers_in(), &self.image.layers, self.whiteouts(), &place)?);
         // Not before it is finished: whom it is given to might change what it is made of.
         owner.chown_fd(&directory.open).on("chown", &making)?;
-        totals::with_added(layout, self.id.as_str(), directory.path(), || publish(&making, &published, &self.id))?;
+        totals::with_added(layout, self.id.as_str(), directory.path(), || publish(layout, &self.id))?;
         Ok(Created {
             rootfs: published.join("rootfs"),
             env: self.image.env.clone(),
@@ -404,7 +402,7 @@ struct PrivateDirectory {
 
 impl PrivateDirectory {
     fn make(path: &Path) -> Result<Self, PathError> {
-        fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)?;
+        files::create_private_directory(path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = openat(CWD, path, flags, Mode::empty()).on("open", path)?;
         let stat = fstat(&open).on("stat", path)?;
@@ -420,9 +418,9 @@ impl PrivateDirectory {
     }
 }
 
-fn publish(directory: &Path, published: &Path, id: &ImageId) -> Result<(), Error> {
-    match rename_with_project(directory, published) {
-        Err(Errno::EXIST) => Err(Error::AlreadyExists(id.to_string())),
-        renamed => Ok(renamed.on("rename", published)?),
+fn publish(layout: &Layout, id: &ImageId) -> Result<(), Error> {
+    match files::rename_to_new(&layout.creating(id.as_str()), &layout.image(id.as_str())) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::AlreadyExists(id.to_string())),
+        renamed => Ok(renamed?),
     }
 }

@@ -8,10 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Error, ImageId, ImageSelector, Store, removal, totals};
+use crate::layout;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::OnPath;
-use crate::sys::rename::{rename, rename_with_project};
 
 /// Another delete of the same image may take its time with a large one.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,18 +54,18 @@ impl Store {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
             removal::finish_removal(self, id)?;
-            match totals::with_removed(&self.layout, id.as_str(), || rename(&image, &deleting)) {
+            match totals::with_removed(&self.layout, id.as_str(), || files::rename(&image, &deleting)) {
                 Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::CrossesDevices) => {
                     return self.destroy_in_place(id, &image);
                 }
-                renamed => renamed.on("rename", &image)?,
+                renamed => renamed?,
             }
             if !files::is_directory(&deleting)? {
                 return removal::discard_staging(self, id);
             }
-            if let Err(error) = self.driver.unmount_image(&deleting, &image) {
+            if let Err(error) = self.driver.unmount_image(&deleting, &self.layout.image_path(id.as_str())) {
                 // It is whole still, and in somebody's use.
-                let put_back = || rename_with_project(&deleting, &image).on("rename", &image);
+                let put_back = || files::rename_to_new(&deleting, &image);
                 totals::with_added(&self.layout, id.as_str(), &deleting, put_back)?;
                 return Err(Error::DeleteImage(error));
             }
@@ -81,7 +80,7 @@ impl Store {
     fn destroy_in_place(&self, id: &ImageId, image: &Path) -> Result<(), Error> {
         totals::forget(&self.layout);
         if files::is_directory(image)? {
-            self.driver.unmount_image(image, image).map_err(Error::DeleteImage)?;
+            self.driver.unmount_image(image, &self.layout.image_path(id.as_str())).map_err(Error::DeleteImage)?;
             self.driver.remove_image(&self.layout, image).map_err(Error::DeleteImage)?;
         } else {
             files::remove_if_there(image)?;
@@ -91,10 +90,9 @@ impl Store {
 
     /// Checks that what is removed is the store's own: a link may lead to somebody else's.
     fn check_directories(&self) -> Result<(), Error> {
-        let layout = &self.layout;
-        for path in [layout.images(), layout.tmp(), layout.meta(), layout.dependencies(), layout.locks()] {
-            if !files::is_directory(&path)? {
-                return Err(Error::NotADirectory(path.display().to_string()));
+        for directory in layout::DIRECTORIES.iter().filter(|directory| **directory != "volumes") {
+            if !self.has_directory(directory)? {
+                return Err(Error::NotADirectory(self.layout.root().join(directory).display().to_string()));
             }
         }
         Ok(())

@@ -16,7 +16,6 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
-use crate::sys::rename::rename;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +33,7 @@ impl Store {
         }
         self.check_is_store()?;
         self.check_no_client_needs_layers()?;
-        if self.layout.locks().is_dir() {
+        if self.layout.has_directory("locks")? {
             self.end_creates()?;
             self.end_images()?;
             if let Some(layer_store) = self.layer_store()? {
@@ -50,7 +49,7 @@ impl Store {
     fn check_is_store(&self) -> Result<(), Error> {
         let root = self.layout.root();
         for directory in layout::DIRECTORIES {
-            if !files::is_directory(&root.join(directory))? && !self.is_half_deleted()? {
+            if !self.layout.has_directory(directory)? && !self.is_half_deleted()? {
                 return Err(Error::NotAStore(root.display().to_string(), directory));
             }
         }
@@ -63,7 +62,7 @@ impl Store {
         let root = fs::canonicalize(self.layout.root()).on("resolve", self.layout.root())?;
         let mut names = files::names(&root)?;
         names.retain(|name| name != "locks");
-        let has_locks = files::exists(&self.layout.locks())?;
+        let has_locks = self.layout.has_directory("locks")?;
         let is_empty = names.is_empty() && files::names(&self.layout.locks())?.is_empty();
         let is_remainder = names.iter().all(|name| layout::ENTRIES.contains(&name.as_str()));
         let is_ours = has_locks || files::exists(&self.layout.backing_file())?;
@@ -75,15 +74,15 @@ impl Store {
         let (namespace, aside) = (self.layout.namespace_file(), self.layout.tmp().join("namespace.json"));
         let is_initialised = files::exists(&namespace)?;
         if is_initialised {
-            match rename(&namespace, &aside) {
+            match files::rename(&namespace, &aside) {
                 Err(e) if e.kind() == io::ErrorKind::StorageFull => return self.end_creates_for_good(&namespace),
-                renamed => renamed.on("rename", &namespace)?,
+                renamed => renamed?,
             }
         }
         // Some store may have been lent layers since that was looked at first.
         let ended = self.wait_for_creates().and_then(|()| self.check_no_client_needs_layers());
         if ended.is_err() && is_initialised {
-            rename(&aside, &namespace).on("rename", &aside)?;
+            files::rename(&aside, &namespace)?;
         }
         ended
     }
@@ -111,7 +110,7 @@ impl Store {
 
     fn end_images(&self) -> Result<(), Error> {
         for image in files::names(&self.layout.images())? {
-            self.delete(ImageSelector(&self.layout.image(&image).display().to_string()))?;
+            self.delete(ImageSelector(&self.layout.image_path(&image).display().to_string()))?;
         }
         // A killed process may have left one mounted.
         garbage::remove_dead_images(self)
@@ -138,6 +137,8 @@ impl Store {
     /// A store on its own loop device is unmounted; any other mount is the operator's and stays, and so does whatever
     /// else somebody put into the store's directory.
     fn remove_root(&self, root: &Path) -> Result<(), Error> {
+        // What is open would keep the store from being unmounted.
+        self.layout.directories().close();
         let is_mount_point = self.is_mount_point()?;
         let directory = fs::canonicalize(root).on("resolve", root)?;
         if is_mount_point && files::exists(&self.layout.backing_file())? {
@@ -156,20 +157,17 @@ impl Store {
 
 /// Removes what belongs to a store, the lock file last: by it a store is known that is half gone.
 fn remove_parts(store: &Path) -> Result<(), Error> {
+    const LOCKS: &str = "locks";
     let layout = Layout::new(store.to_owned());
-    for part in layout::ENTRIES {
-        let path = store.join(part);
-        if path != layout.locks() {
-            remove_tree(&path)?;
-        }
+    for part in layout::ENTRIES.iter().filter(|part| **part != LOCKS) {
+        remove_tree(&store.join(part))?;
     }
-    for name in files::names(&layout.locks())? {
-        let path = layout.locks().join(name);
-        if path != layout.lock_file() {
-            remove_tree(&path)?;
-        }
+    let (locks, lock_file) = (layout.locks(), layout.lock_file());
+    for path in files::names(&locks)?.iter().map(|name| locks.join(name)).filter(|path| *path != lock_file) {
+        remove_tree(&path)?;
     }
-    Ok(remove_tree(&layout.locks())?)
+    layout.directories().close();
+    Ok(remove_tree(&store.join(LOCKS))?)
 }
 
 /// A process that flushes the last create's layers may still have the store open for a moment.

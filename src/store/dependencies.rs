@@ -9,7 +9,7 @@ use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::redact;
 use crate::sys::files;
-use crate::sys::path_error::PathError;
+use crate::sys::path_error::{PathError, named};
 
 /// Bytes of the largest record that is read: some ten thousand layers.
 const LARGEST: u64 = 1 << 20;
@@ -62,8 +62,8 @@ pub(super) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
 
 /// The same of a record somewhere else; `None` if there is none.
 pub(super) fn read_at(path: &Path) -> Result<Option<Vec<String>>, Error> {
-    let Some((content, _)) = files::read_up_to(LARGEST, path)? else { return Ok(None) };
-    serde_json::from_slice(&content).map_err(|e| Error::Damaged(path.to_owned(), e.to_string()))
+    let Some(content) = files::read_up_to(LARGEST, path)? else { return Ok(None) };
+    serde_json::from_slice(&content).map_err(|e| Error::Damaged(named(path), e.to_string()))
 }
 
 /// Ids of all images that have a record, finished or not.
@@ -89,8 +89,9 @@ mod tests {
     fn store() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        fs::create_dir_all(layout.dependencies()).unwrap();
-        fs::create_dir(layout.tmp()).unwrap();
+        for name in ["meta", "meta/dependencies", "tmp"] {
+            layout.directories().ensure(name).unwrap();
+        }
         (directory, layout)
     }
 

@@ -10,11 +10,10 @@
 
 use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::image::ChainId;
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
@@ -39,7 +38,7 @@ impl UnflushedLayers {
         }
         let boot_id = boot_id()?;
         // A mark that was removed meanwhile is of a layer that has been flushed; one that cannot be read is no comfort.
-        let of_another_boot = |mark: &&String| match fs::read_link(layout.unflushed().join(mark)) {
+        let of_another_boot = |mark: &&String| match files::read_link(&layout.unflushed().join(mark)) {
             Ok(target) => target != Path::new(&boot_id),
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
@@ -54,11 +53,10 @@ impl UnflushedLayers {
 
 /// Marks a layer that is about to be published as not yet flushed.
 pub(super) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
-    let directory = layout.unflushed();
-    files::ensure_directory(&directory)?;
+    let directory = layout.directories().ensure(layout::UNFLUSHED)?;
     unmark(layout, chain_id.as_str())?;
     let mark = directory.join(format!("{chain_id}~{}", random_number()?));
-    symlink(boot_id()?, &mark).on("symlink", &mark)
+    files::symlink(boot_id()?, &mark)
 }
 
 /// Layers that bear a mark.
@@ -119,6 +117,8 @@ fn boot_id() -> Result<String, PathError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn store() -> (tempfile::TempDir, Layout) {
@@ -148,7 +148,7 @@ mod tests {
     fn a_layer_fetched_again_is_no_longer_suspect() {
         let (_directory, layout) = store();
         let torn = ChainId::new("torn").unwrap();
-        fs::create_dir(layout.unflushed()).unwrap();
+        layout.directories().ensure(layout::UNFLUSHED).unwrap();
         symlink("another-boot", layout.unflushed().join("torn~1")).unwrap();
         assert!(UnflushedLayers::read(&layout).unwrap().contains(&torn));
         mark(&layout, &torn).unwrap();

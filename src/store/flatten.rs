@@ -8,6 +8,7 @@ use super::volumes::VolumeRecord;
 use super::{Error, ImageId, Store, dependencies, layers, publish, volumes};
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
+use crate::sys::files;
 use crate::sys::lock;
 use crate::unpacker::{self, WhiteoutFormat};
 
@@ -32,7 +33,7 @@ pub(super) fn flatten(
                 store.driver.create_volume(path, None)?;
                 let parents = layers::open_below(store, &image_layers[..count])?;
                 let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
-                let target = layers::open_directory(path)?;
+                let target = files::open_directory(path)?;
                 unpacker::flatten(&parents, target.as_fd(), whiteouts)
                     .map_err(|error| layers::unpack_error(chain_id.as_str(), error))?;
                 // Its files share their blocks with those of the layers, which are accounted for.

@@ -283,8 +283,8 @@ fn remove_retired(store: &Store) -> Result<(), Error> {
 /// Whether nobody can be at work on it any more: an original may be downloading for as long as the network takes.
 pub(super) fn is_old(path: &std::path::Path) -> bool {
     const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
-    let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)
+    let modified = files::status(path).ok().and_then(|metadata| metadata.modified().ok());
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)
 }
 
 /// What another store lends to images that do not exist.

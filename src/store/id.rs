@@ -64,7 +64,7 @@ impl ImageSelector<'_> {
         if !self.0.starts_with('/') {
             return ImageId::new(self.0).map_err(|_| Error::NotFound(self.0.to_owned()));
         }
-        let images = store.layout.images();
+        let images = store.layout.images_path();
         let below = std::path::Path::new(self.0).strip_prefix(&images).ok();
         // Nothing below an image and nothing beside it: a path that is nearly right must not cost an image.
         let id = below.filter(|path| path.components().count() == 1).and_then(|path| path.to_str());

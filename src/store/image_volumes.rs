@@ -2,9 +2,7 @@
 //! filesystem. Each begins as a copy of the directory that it hides, so that the container finds there what the image
 //! has, and may write where the image lets it.
 
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -12,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::{Error, Store, layers};
 use crate::driver::{Mount, VolumeSize};
 use crate::image::Layer;
+use crate::sys::files;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::OnPath;
 use crate::unpacker::{self, WhiteoutFormat};
 
 /// The volumes of one image.
@@ -74,7 +72,7 @@ impl ImageVolumes {
         let tree = if place.is_shared {
             // Its mount alone shows the right ids.
             Tree {
-                layers: vec![layers::open_directory(&place.directory.join("rootfs"))?],
+                layers: vec![files::open_directory(&place.directory.join("rootfs"))?],
                 whiteouts: WhiteoutFormat::Removal,
             }
         } else {
@@ -105,7 +103,7 @@ impl Place<'_> {
         let made = self.store.driver.create_image_volume(&self.store.layout, self.directory, &path);
         made.map_err(Error::MakeImage)?;
         self.owner.chown(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).on("chmod", &path)?;
+        files::chmod_directory(&path, 0o755)?;
         tree.copy(destination, &path)?;
         Ok(Mount {
             destination: destination.to_owned(),
@@ -131,7 +129,7 @@ impl Tree {
 
     fn copy(&self, destination: &str, path: &Path) -> Result<(), Error> {
         let layers: Vec<_> = self.layers.iter().map(AsFd::as_fd).collect();
-        let target = layers::open_directory(path)?;
+        let target = files::open_directory(path)?;
         let copied = unpacker::copy_directory(&layers, Path::new(destination), target.as_fd(), self.whiteouts);
         copied.map_err(|source| failed(destination, source))
     }

@@ -46,6 +46,8 @@ impl Store {
             self.try_layer_store(layer_store, &request.mappings)?;
         }
         self.mount_if_needed(request)?;
+        // What was found before may be below what is mounted now.
+        self.layout.directories().close();
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
         self.configure(request)
     }
@@ -124,13 +126,12 @@ impl Store {
         self.driver.configure(&self.layout, request.filesystem, owner)?;
         owner.chown(root)?;
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;
-        let unflushed = self.layout.unflushed();
-        for path in layout::DIRECTORIES.map(|directory| root.join(directory)).iter().chain([&unflushed]) {
-            files::settle_directory(path, 0o755, owner)?;
+        for directory in layout::DIRECTORIES.iter().chain([&layout::UNFLUSHED]) {
+            self.layout.directories().settle(directory, 0o755, owner)?;
         }
         // Now, while there is room for it: a full store must not be one that cannot be locked.
         drop(lock::share_whole(&self.layout.lock_file())?);
-        owner.chown(&self.layout.lock_file())?;
+        files::chown_file(&self.layout.lock_file(), owner)?;
         if let Some(layer_store) = &request.shared_layers {
             self.register_with(layer_store)?;
         }

@@ -18,8 +18,9 @@ use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::limits::{Limits, Usage};
+use crate::sys::files;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 use crate::sys::space::space_of;
 use crate::unpacker::{self, Budget, Expected, Privileged, UnpackFailure, WhiteoutFormat};
 
@@ -230,7 +231,7 @@ impl<'a> Pull<'a> {
         })?;
         drop(permit);
         self.wait_for_parents(index)?;
-        let volume = open_directory(path)?;
+        let volume = files::open_directory(path)?;
         // Only a layer that leaves something open pays for looking at its parents.
         let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
         let left_out = volumes::left_out(&self.store.layout, if unpacked.links_to_parents() { below } else { &[] })?;
@@ -259,7 +260,7 @@ impl<'a> Pull<'a> {
         if parent.is_none() {
             self.owner.chown(path)?;
         }
-        Ok(open_directory(path)?)
+        Ok(files::open_directory(path)?)
     }
 
     fn job(&self, index: usize) -> unpacker::Layer<'_> {
@@ -362,7 +363,7 @@ impl Drop for StopOnPanic<'_, '_> {
 /// Volumes of `layers`, topmost first.
 pub(super) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
     let topmost_first = layers.iter().rev();
-    topmost_first.map(|layer| open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
+    topmost_first.map(|layer| files::open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
 }
 
 /// An error of unpacking `layer`.
@@ -390,11 +391,4 @@ pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Erro
 /// How many inodes an image's layers have together.
 pub(super) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, Error> {
     layers.iter().try_fold(0, |sum: u64, layer| Ok(sum.saturating_add(volumes::inodes(store, &layer.chain_id)?)))
-}
-
-/// Opens a directory; a symbolic link in its place is an error.
-pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
-    use rustix::fs::{CWD, Mode, OFlags, openat};
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).on("open", path)
 }

@@ -9,26 +9,20 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::volumes;
 use crate::fetcher::{MetadataCache, Tag};
 use crate::image::{self, ManifestOrIndex, chain_ids, digest_hex, is_sha256, parse_config, parse_manifest_or_index};
-use crate::layout::Layout;
-use crate::sys::descriptors;
-use crate::sys::dirfd;
+use crate::layout::{self, Layout};
 use crate::sys::files;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 use crate::sys::random::random_number;
 
 /// The most files that are kept.
@@ -50,40 +44,25 @@ struct TagRecord {
     server: String,
 }
 
-/// The directory of a store's documents, known by a descriptor. The store may belong to somebody whom this process can
-/// do more than, so no link in it is followed: clean removes what it does not know in this directory.
+/// The directory of a store's documents.
 struct Directory {
-    _open: OwnedFd,
     path: PathBuf,
 }
 
 impl Directory {
     /// `None` where there is none.
     fn open(layout: &Layout) -> Result<Option<Self>, PathError> {
-        let (directory, flags) = (layout.documents(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC);
-        let below_root = directory.strip_prefix(layout.root()).unwrap_or(&directory);
-        let root = openat(CWD, layout.root(), flags, Mode::empty()).on("open", layout.root())?;
-        match dirfd::open_beneath(&root, below_root, flags) {
-            Ok(open) => Ok(Some(Directory { path: descriptors::name_of(&open), _open: open })),
+        match layout.directories().open(layout::DOCUMENTS) {
+            Ok(path) => Ok(Some(Directory { path })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(PathError::new("open", directory, error)),
+            Err(error) => Err(error),
         }
     }
 
     /// Makes it for the store's owner where there is none.
     fn make(layout: &Layout, owner: Owner) -> Result<Self, PathError> {
-        let (directory, meta) = (layout.documents(), layout.meta());
-        let (flags, below_root) = (OFlags::PATH | OFlags::DIRECTORY, meta.strip_prefix(layout.root()).unwrap_or(&meta));
-        let root = openat(CWD, layout.root(), flags | OFlags::CLOEXEC, Mode::empty()).on("open", layout.root())?;
-        let open_meta = dirfd::open_beneath(&root, below_root, flags).on("open", &meta)?;
-        match mkdirat(&open_meta, directory.file_name().unwrap_or_default(), Mode::from_raw_mode(0o755)) {
-            Err(Errno::EXIST) => {}
-            made => made.on("mkdir", &directory)?,
-        }
-        let missing = || PathError::new("open", &directory, io::Error::from(io::ErrorKind::NotFound));
-        let made = Self::open(layout)?.ok_or_else(missing)?;
-        owner.chown_fd(&made._open).on("chown", &directory)?;
-        Ok(made)
+        layout.directories().settle(layout::DOCUMENTS, 0o755, owner)?;
+        Ok(Directory { path: layout.documents() })
     }
 
     fn names(&self) -> Result<Vec<String>, PathError> {
@@ -92,11 +71,10 @@ impl Directory {
 
     /// A file that cannot be read is as good as none: what it held can be fetched again.
     fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let read = files::read_up_to(LARGEST, &self.path.join(name)).unwrap_or_else(|error| {
+        files::read_up_to(LARGEST, &self.path.join(name)).unwrap_or_else(|error| {
             tracing::info!(%error, "reading-document-failed");
             None
-        });
-        read.map(|(content, _)| content)
+        })
     }
 
     fn read_tag(&self, name: &str) -> Option<TagRecord> {
@@ -121,7 +99,7 @@ impl Directory {
         let mut entries: Vec<(SystemTime, u64, String)> = Vec::new();
         for name in self.names()? {
             // Another create may have made room at the same time.
-            let Ok(metadata) = fs::symlink_metadata(self.path.join(&name)) else { continue };
+            let Ok(metadata) = files::status(&self.path.join(&name)) else { continue };
             entries.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), name));
         }
         let (mut count, mut bytes) = (entries.len(), entries.iter().map(|(_, size, _)| size).sum::<u64>());
@@ -282,6 +260,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -291,8 +270,8 @@ mod tests {
     fn store() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        for path in [layout.meta(), layout.tmp(), layout.volumes()] {
-            fs::create_dir(path).unwrap();
+        for name in ["meta", "tmp", "volumes"] {
+            layout.directories().ensure(name).unwrap();
         }
         (directory, layout)
     }
@@ -387,13 +366,15 @@ mod tests {
             cache.add(&digest(b"{}"), b"{}");
             cache
         };
-        symlink(elsewhere.path(), layout.documents()).unwrap();
+        let documents = layout.root().join(layout::DOCUMENTS);
+        symlink(elsewhere.path(), &documents).unwrap();
         assert!(learned().keep(Owner::default()).is_err());
         assert!(forget_unneeded(&layout).is_err());
-        fs::remove_file(layout.documents()).unwrap();
-        let aside = layout.root().join("aside");
-        fs::rename(layout.meta(), &aside).unwrap();
-        symlink(&aside, layout.meta()).unwrap();
+        fs::remove_file(&documents).unwrap();
+        let (meta, aside) = (layout.root().join("meta"), layout.root().join("aside"));
+        fs::rename(&meta, &aside).unwrap();
+        symlink(&aside, &meta).unwrap();
+        layout.directories().close();
         symlink(elsewhere.path(), aside.join("documents")).unwrap();
         assert!(learned().keep(Owner::default()).is_err());
         assert!(forget_unneeded(&layout).is_err());
@@ -404,7 +385,7 @@ mod tests {
     fn what_is_no_file_is_not_waited_for() {
         let (_directory, layout) = store();
         keep(&layout, |cache| cache.add(&digest(b"{}"), b"{}"));
-        let name = layout.documents().join(hex(b"{}"));
+        let name = layout.root().join(layout::DOCUMENTS).join(hex(b"{}"));
         fs::remove_file(&name).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&name).status().unwrap().success());
         assert_eq!(ManifestCache::new(&layout).get(&digest(b"{}")), None);
@@ -417,7 +398,7 @@ mod tests {
     #[test]
     fn the_oldest_make_room() {
         let (_directory, layout) = store();
-        files::ensure_directory(&layout.documents()).unwrap();
+        layout.directories().ensure(layout::DOCUMENTS).unwrap();
         let large = vec![b' '; LARGEST as usize];
         for n in 0..LIMIT + 5 {
             let path = layout.documents().join(format!("{n}"));

@@ -442,9 +442,8 @@ impl Store {
     /// Paths of all images.
     pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
         let _session = tracing::debug_span!("groot-listing").entered();
-        let images = self.layout.images();
-        let entries = std::fs::read_dir(&images).on("open", &images)?;
-        let mut paths = entries.map(|e| Ok(e.on("read", &images)?.path())).collect::<Result<Vec<_>, PathError>>()?;
+        let names = files::entry_names(&self.layout.images())?;
+        let mut paths: Vec<PathBuf> = names.into_iter().map(|name| self.layout.images_path().join(name)).collect();
         paths.sort();
         Ok(paths)
     }
@@ -472,16 +471,19 @@ impl Store {
         namespace::mappings(&self.layout, self.caller)
     }
 
+    fn has_directory(&self, below: &str) -> Result<bool, Error> {
+        self.layout.has_directory(below).map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP | libc::ENOTDIR) => {
+                Error::NotADirectory(self.layout.root().join(below).display().to_string())
+            }
+            _ => error.into(),
+        })
+    }
+
     fn is_initialised(&self) -> Result<bool, Error> {
         for directory in layout::DIRECTORIES {
-            let path = self.layout.root().join(directory);
-            if !files::is_directory(&path)? {
-                // A link may lead to what is somebody else's.
-                return if files::exists(&path)? {
-                    Err(Error::NotADirectory(path.display().to_string()))
-                } else {
-                    Ok(false)
-                };
+            if !self.has_directory(directory)? {
+                return Ok(false);
             }
         }
         Ok(files::exists(&self.layout.namespace_file())?)

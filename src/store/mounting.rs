@@ -5,6 +5,7 @@ use crate::driver::{RootfsState, SharedLayers, Volume};
 use crate::image::ChainId;
 use crate::sys::files;
 use crate::sys::lock::{self, Lock};
+use crate::sys::path_error::named;
 use std::time::Duration;
 
 /// A create or delete of the image may be at work.
@@ -96,7 +97,7 @@ impl Store {
         for volume in &volumes {
             let layer = layers_in.volume(volume.chain_id.as_str());
             if !files::is_directory(&layer)? {
-                return Err(Error::LayerMissing(id.to_string(), layer));
+                return Err(Error::LayerMissing(id.to_string(), layers_in.volume_path(volume.chain_id.as_str())));
             }
         }
         let mappings = self.mappings()?;
@@ -115,7 +116,7 @@ impl Store {
             ChainId::new(id).map_err(|error| {
                 Error::UnreadableRecord(
                     id.clone(),
-                    dependencies::Error::Damaged(self.layout.dependencies(), error.to_string()),
+                    dependencies::Error::Damaged(named(&self.layout.dependencies()), error.to_string()),
                 )
             })
         });

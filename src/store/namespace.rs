@@ -31,7 +31,7 @@ impl Namespace {
 
     fn read(layout: &Layout) -> Result<Self, Error> {
         let path = layout.namespace_file();
-        let Some((content, _)) = files::read_small(&path)? else {
+        let Some(content) = files::read_small(&path)? else {
             let missing = io::Error::from(io::ErrorKind::NotFound);
             return Err(PathError::new("reading namespace file: open", &path, missing).into());
         };
@@ -105,8 +105,8 @@ mod tests {
     fn store() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        fs::create_dir(layout.meta()).unwrap();
-        fs::create_dir(layout.tmp()).unwrap();
+        layout.directories().ensure("meta").unwrap();
+        layout.directories().ensure("tmp").unwrap();
         (directory, layout)
     }
 

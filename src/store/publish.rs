@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::volumes::{self, VolumeRecord};
 use super::{Error, Store, durability};
 use crate::image::ChainId;
+use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::OnPath;
 
 /// Makes the volume `chain_id`, unless it is there by the time its lock is had. `make` is given a path, makes a volume
 /// there, fills it and returns what is to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
@@ -46,7 +46,7 @@ struct StagingVolume<'a> {
 
 impl StagingVolume<'_> {
     fn publish(self, target: &Path) -> Result<(), Error> {
-        std::fs::rename(&self.path, target).on("rename", target)?;
+        files::rename(&self.path, target)?;
         mem::forget(self);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::{Error, ImageId, Store, dependencies};
 use crate::sys::files;
+use crate::sys::path_error::named;
 
 /// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
 pub(super) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
@@ -9,7 +10,7 @@ pub(super) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
         match files::file_type(&path)? {
             None => {}
             Some(found) if found.is_dir() => {
-                store.driver.unmount_image(&path, &path).map_err(Error::DeleteImage)?;
+                store.driver.unmount_image(&path, &named(&path)).map_err(Error::DeleteImage)?;
                 store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
             }
             // No image, and none of this program's making: a link may lead to somebody else's.

@@ -197,7 +197,7 @@ impl Store {
 
 /// When something got its name, as far as its time of last change tells: records and images do not change later.
 fn created(path: &Path) -> Result<u64, PathError> {
-    let metadata = fs::symlink_metadata(path).on("stat", path)?;
+    let metadata = files::status(path)?;
     let made = metadata.created().or_else(|_| metadata.modified()).on("stat", path)?;
     Ok(seconds(made))
 }

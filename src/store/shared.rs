@@ -32,14 +32,13 @@ use super::{Error, ImageId, Store, dependencies, layers, seal};
 use crate::driver::{self, SharedLayers};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image};
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::random::random_number;
 use crate::sys::remove_tree::remove_tree;
-use crate::sys::rename::rename;
 
 const CLIENT_PATH: &str = "store";
 const STAGING: &str = "new.";
@@ -56,7 +55,7 @@ struct Record {
 impl Record {
     fn read(layout: &Layout) -> Result<Option<Self>, Error> {
         let path = layout.shared_layers_file();
-        let Some((content, _)) = files::read_small(&path)? else { return Ok(None) };
+        let Some(content) = files::read_small(&path)? else { return Ok(None) };
         let refuse = |reason: String| Err(Error::Path(PathError::new("read", &path, io::Error::other(reason))));
         match serde_json::from_slice(&content) {
             Ok(record) => Ok(Some(record)),
@@ -163,7 +162,7 @@ impl Store {
     pub(super) fn check_no_client_needs_layers(&self) -> Result<(), Error> {
         for client_store in ClientStore::all(&self.layout)? {
             if !client_store.is_replaced() && !client_store.images()?.is_empty() {
-                return Err(Error::LayersInUse(client_store.path.display().to_string(), client_store.records));
+                return Err(Error::LayersInUse(client_store.path.display().to_string(), named(&client_store.records)));
             }
         }
         Ok(())
@@ -191,19 +190,20 @@ impl LayerStore {
     /// Puts the client store on record, where it is not. What is there under its name is its own.
     fn register(&self, client_store: &Layout) -> Result<(), Error> {
         let path = fs::canonicalize(client_store.root()).on("resolve", client_store.root())?;
-        let (lent, records) = (self.store.layout.client_stores(), self.records());
+        let records = self.records();
         match files::read_small(&records.join(CLIENT_PATH))? {
-            Some((known, _)) if known == path.as_os_str().as_encoded_bytes() => return Ok(()),
+            Some(known) if known == path.as_os_str().as_encoded_bytes() => return Ok(()),
             Some(_) => return self.refuse("it lends them to another store under this one's name"),
             None => self.check_ids()?,
         }
-        files::ensure_directory(&lent)?;
+        let lent = self.store.layout.directories().ensure(layout::CLIENT_STORES)?;
+        let records = lent.join(self.name.to_string());
         let making = lent.join(format!("{STAGING}{}", self.name));
         remove_tree(&making)?;
-        fs::create_dir(&making).on("mkdir", &making)?;
+        files::create_directory(&making)?;
         let content = path.as_os_str().as_encoded_bytes();
         files::replace_flushed(&making.join(CLIENT_PATH), &making.join("new"), content, 0o644)?;
-        Ok(rename(&making, &records).on("rename", &making)?)
+        Ok(files::rename(&making, &records)?)
     }
 
     /// Refuses what borrowed layers cannot be used for.
@@ -294,7 +294,7 @@ impl ClientStore {
         for name in files::names(&layer_store.client_stores())?.iter().filter(|name| !name.starts_with(STAGING)) {
             let records = layer_store.client_stores().join(name);
             // Without that, it is being removed: no image of its is there.
-            let Some((path, _)) = files::read_small(&records.join(CLIENT_PATH))? else { continue };
+            let Some(path) = files::read_small(&records.join(CLIENT_PATH))? else { continue };
             all.push(ClientStore { path: OsString::from_vec(path).into(), records });
         }
         Ok(all)

@@ -5,7 +5,6 @@
 //! `volumes/` is as it was, which its time of last change tells: every layer comes and goes by a rename there.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +17,9 @@ use crate::sys::path_error::{OnPath, PathError};
 
 /// Two changes of a directory in quick succession can bear the same time: some kernels' clocks for it tick every 10 ms.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
+
+/// Copies are not read beyond this: the store may be somebody else's.
+const LARGEST: u64 = 16 << 20;
 
 /// Bytes by name of the volume; those that are being unpacked are not among them.
 pub(super) type Sizes = BTreeMap<String, u64>;
@@ -59,8 +61,7 @@ pub(super) fn forget_copy(layout: &Layout) -> Result<(), PathError> {
 }
 
 fn last_change(volumes: &Path) -> Result<Duration, PathError> {
-    let metadata = fs::metadata(volumes).on("stat", volumes)?;
-    Ok(since_1970(metadata.modified().on("stat", volumes)?))
+    Ok(since_1970(files::status(volumes)?.modified().on("stat", volumes)?))
 }
 
 fn since_1970(time: SystemTime) -> Duration {
@@ -69,7 +70,7 @@ fn since_1970(time: SystemTime) -> Duration {
 
 /// A copy that cannot be read, or only in part, is none.
 fn read_copy(layout: &Layout) -> Option<Copy> {
-    serde_json::from_slice(&fs::read(layout.sizes_file()).ok()?).ok()
+    serde_json::from_slice(&files::read_up_to(LARGEST, &layout.sizes_file()).ok()??).ok()
 }
 
 /// In place: what is cut short, or written by two at once, cannot be read.
@@ -84,14 +85,16 @@ fn write_copy(layout: &Layout, copy: &Copy) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::volumes::record_size;
     use super::*;
 
     fn store() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        fs::create_dir(layout.volumes()).unwrap();
-        fs::create_dir(layout.meta()).unwrap();
+        layout.directories().ensure("volumes").unwrap();
+        layout.directories().ensure("meta").unwrap();
         (directory, layout)
     }
 

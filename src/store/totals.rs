@@ -16,7 +16,7 @@
 //! meanwhile.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -68,7 +68,7 @@ struct State {
 
 impl State {
     fn of(directory: &Path) -> Result<Self, PathError> {
-        let stat = fs::symlink_metadata(directory).on("stat", directory)?;
+        let stat = files::status(directory)?;
         Ok(State { modified: (stat.mtime(), stat.mtime_nsec()), links: stat.nlink(), size: stat.size() })
     }
 
@@ -321,6 +321,8 @@ impl<'a> TotalsFile<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::garbage::layers_in_use;
     use super::*;
     use crate::driver::overlay_xfs::OverlayXfs;
@@ -330,8 +332,8 @@ mod tests {
     fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), Box::new(OverlayXfs::default()), Caller::Root).unwrap();
-        for path in [store.layout.images(), store.layout.meta(), store.layout.tmp(), store.layout.dependencies()] {
-            fs::create_dir(path).unwrap();
+        for name in ["images", "meta", "tmp", "meta/dependencies"] {
+            store.layout.directories().ensure(name).unwrap();
         }
         (directory, store)
     }

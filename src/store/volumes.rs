@@ -1,21 +1,20 @@
 //! Unpacked layers: which there are, how large they are, and how they come and go.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store, durability, sizes};
 use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
+use crate::sys::dirfd;
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
-use crate::sys::rename::rename;
 use crate::unpacker::{Finished, LeftOut};
 
 const CONDEMNED: &str = "gc.";
@@ -141,18 +140,18 @@ pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
 /// has room for none at all, but for removing a volume in one step.
 pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
     let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
-    let renamed = match rename(volume, &dead) {
+    let renamed = match files::rename(volume, &dead) {
         // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied && files::is_directory(volume)? => {
-            fs::set_permissions(volume, Permissions::from_mode(0o700)).on("chmod", volume)?;
-            rename(volume, &dead)
+            files::chmod_directory(volume, 0o700)?;
+            files::rename(volume, &dead)
         }
         renamed => renamed,
     };
     match renamed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::StorageFull && store.driver.try_remove_atomically(volume)? => Ok(None),
-        renamed => Ok(renamed.on("rename", volume).map(|()| Some(dead))?),
+        renamed => Ok(renamed.map(|()| Some(dead))?),
     }
 }
 
@@ -208,9 +207,8 @@ pub(super) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
 
 /// Writes the size of every layer that has none on record.
 pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
-    let (layout, volumes) = (&store.layout, store.layout.volumes());
-    for entry in fs::read_dir(&volumes).on("open", &volumes)? {
-        let name = entry.on("read", &volumes)?.file_name();
+    let layout = &store.layout;
+    for name in files::entry_names(&layout.volumes())? {
         let Some(Entry::Layer(layer)) = name.to_str().map(Entry::of_name) else { continue };
         if recorded_size(layout, &layer)?.is_none() {
             record_size(layout, &layer, measure(store, &layer)?)?;
@@ -235,7 +233,7 @@ pub(super) fn left_out(layout: &Layout, layers: &[Layer]) -> Result<LeftOut, Pat
 /// `None` also for a record that a power cut emptied.
 fn read_record(layout: &Layout, name: &str) -> Result<Option<VolumeRecord>, PathError> {
     let content = files::read_up_to(LARGEST_RECORD, &layout.volume_size(name))?;
-    Ok(content.and_then(|(content, _)| serde_json::from_slice(&content).ok()))
+    Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
 }
 
 /// Bytes of the contents of all files that a layer brought.
@@ -253,40 +251,45 @@ fn measure(store: &Store, name: &str) -> Result<u64, Error> {
 /// The sizes of all files below a directory by inode number, so that each counts once however many names it has.
 fn files_below(directory: &Path) -> Result<HashMap<u64, u64>, PathError> {
     let mut sizes = HashMap::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(&directory).on("open", &directory)? {
-            let entry = entry.on("read", &directory)?;
-            let metadata = entry.metadata().on("stat", entry.path())?;
-            if metadata.is_dir() {
-                pending.push(entry.path());
-            } else if metadata.is_file() {
-                sizes.insert(metadata.ino(), metadata.len());
-            }
+    walk(directory, |stat| {
+        if dirfd::file_type(stat) == FileType::RegularFile {
+            sizes.insert(stat.st_ino, stat.st_size.unsigned_abs());
         }
-    }
+    })?;
     Ok(sizes)
 }
 
 fn count_inodes(directory: &Path) -> Result<u64, PathError> {
     let mut inodes = HashSet::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
-        inodes.insert(fs::symlink_metadata(&directory).on("stat", &directory)?.ino());
-        for entry in fs::read_dir(&directory).on("open", &directory)? {
-            let entry = entry.on("read", &directory)?;
-            if entry.file_type().on("stat", entry.path())?.is_dir() {
-                pending.push(entry.path());
-            } else {
-                inodes.insert(std::os::unix::fs::DirEntryExt::ino(&entry));
+    walk(directory, |stat| {
+        inodes.insert(stat.st_ino);
+    })?;
+    Ok(inodes.len() as u64)
+}
+
+/// Shows the status of a directory and of everything below it. No link is followed, and no mount point entered.
+fn walk(directory: &Path, mut see: impl FnMut(&Stat)) -> Result<(), PathError> {
+    let root = files::open_directory(directory)?;
+    see(&fstat(&root).on("stat", directory)?);
+    let mut pending = vec![PathBuf::new()];
+    while let Some(below) = pending.pop() {
+        let shown = directory.join(&below);
+        let opened = dirfd::open_beneath(&root, &below, OFlags::RDONLY | OFlags::DIRECTORY).on("open", &shown)?;
+        for name in dirfd::names(&opened).on("read", &shown)? {
+            let Some(stat) = dirfd::stat_name(&opened, &name).on("stat", shown.join(&name))? else { continue };
+            see(&stat);
+            if dirfd::file_type(&stat).is_dir() {
+                pending.push(below.join(name));
             }
         }
     }
-    Ok(inodes.len() as u64)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::driver::overlay_xfs::OverlayXfs;
     use crate::sys::caller::Caller;
@@ -294,8 +297,8 @@ mod tests {
     fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), Box::new(OverlayXfs::default()), Caller::Root).unwrap();
-        for path in [store.layout.volumes(), store.layout.meta(), store.layout.tmp()] {
-            fs::create_dir(path).unwrap();
+        for name in ["volumes", "meta", "tmp"] {
+            store.layout.directories().ensure(name).unwrap();
         }
         (directory, store)
     }

@@ -3,11 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, openat2, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, StatxAttributes, StatxFlags, fstat, openat, openat2,
+    readlinkat, statat, statx,
+};
 use rustix::io::Errno;
 
 /// How often an `openat2` that raced with a rename elsewhere in the filesystem is tried again.
@@ -19,17 +22,68 @@ const OPENAT2_ATTEMPTS: usize = 64;
 /// # Errors
 /// Those of openat2(2).
 pub fn open_beneath(root: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    let resolve =
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    resolve(root, path, flags, how)
+}
+
+/// The same with other rules; of those of openat2(2) that it may leave out, `NO_XDEV` is the only one.
+///
+/// # Errors
+/// Those of openat2(2).
+pub fn resolve(root: impl AsFd, path: &Path, flags: OFlags, how: ResolveFlags) -> io::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     for _ in 1..OPENAT2_ATTEMPTS {
-        match openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        match openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
             // The kernel could not be sure that a rename elsewhere did not lead out of the root (openat2(2)).
             Err(Errno::AGAIN | Errno::INTR) => {}
+            // Kernels before 5.6, and filters of system calls that do not know it.
+            Err(Errno::NOSYS | Errno::PERM) => return resolve_by_component(root.as_fd(), path, flags, how),
             result => return Ok(result?),
         }
     }
     Err(Errno::AGAIN.into())
+}
+
+/// One name after the other: none is a link, none leads up.
+fn resolve_by_component(root: BorrowedFd<'_>, path: &Path, flags: OFlags, how: ResolveFlags) -> io::Result<OwnedFd> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(Errno::XDEV.into()),
+        }
+    }
+    let last = names.pop().unwrap_or(OsStr::new("."));
+    let mut current: Option<OwnedFd> = None;
+    for name in names {
+        let directory = current.as_ref().map_or(root, AsFd::as_fd);
+        current = Some(open_name(directory, name, OFlags::PATH | OFlags::DIRECTORY, how)?);
+    }
+    open_name(current.as_ref().map_or(root, AsFd::as_fd), last, flags, how)
+}
+
+fn open_name(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags, how: ResolveFlags) -> io::Result<OwnedFd> {
+    let opened = openat(directory, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    // With O_DIRECTORY a link is no directory; without, O_PATH opens the link itself.
+    let opened = match opened {
+        Err(Errno::NOTDIR) if is_link(directory, name) => return Err(Errno::LOOP.into()),
+        opened => opened?,
+    };
+    if flags.contains(OFlags::PATH) && file_type(&fstat(&opened)?).is_symlink() {
+        return Err(Errno::LOOP.into());
+    }
+    if how.contains(ResolveFlags::NO_XDEV) && name != "." {
+        let status = statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
+        if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Err(Errno::XDEV.into());
+        }
+    }
+    Ok(opened)
+}
+
+fn is_link(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
+    stat_name(directory, name).is_ok_and(|stat| stat.is_some_and(|stat| file_type(&stat).is_symlink()))
 }
 
 /// The status of `name` itself (no following) in `directory`; `None` if there is no such name.
@@ -111,5 +165,31 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
         let error = open_beneath(&root, Path::new(".."), OFlags::PATH).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EXDEV));
+    }
+
+    #[test]
+    fn component_by_component_is_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("a/b")).unwrap();
+        fs::write(directory.path().join("a/file"), "").unwrap();
+        symlink("b", directory.path().join("a/link")).unwrap();
+        symlink("a", directory.path().join("link")).unwrap();
+        let root = fs::File::open(directory.path()).unwrap();
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        for path in
+            ["a", "a/b", "./a/b", ".", "a/file", "a/link", "link", "link/b", "a/../a", "/etc", "a/none", "a/file/x"]
+        {
+            for flags in [OFlags::PATH, OFlags::PATH | OFlags::DIRECTORY, OFlags::RDONLY] {
+                let by_kernel = openat2(&root, path, flags, Mode::empty(), how).map(drop);
+                let by_component = resolve_by_component(root.as_fd(), Path::new(path), flags, how).map(drop);
+                let number = by_component.map_err(|error| error.raw_os_error());
+                // Both say no where the reasons differ.
+                if path.contains("..") {
+                    assert_eq!(number, Err(Some(libc::EXDEV)));
+                } else {
+                    assert_eq!(number, by_kernel.map_err(|errno| Some(errno.raw_os_error())), "{path} {flags:?}");
+                }
+            }
+        }
     }
 }

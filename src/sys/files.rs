@@ -1,31 +1,98 @@
 //! Small files and directories, with errors that name their path.
 
 use std::ffi::OsString;
-use std::fs::{self, File, FileType, Permissions};
+use std::fs::{self, File, FileType, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 use super::owner::Owner;
 use super::path_error::{OnPath, PathError};
-use super::rename::rename;
-use super::{descriptors, dirfd};
+use super::{descriptors, dirfd, rename};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
 /// Nothing is flushed: a power cut can leave the file empty.
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
     write(temporary, content)?;
-    rename(temporary, path).on("rename", path)
+    rename(temporary, path)
 }
 
-/// Writes a file in place. A link there is not followed: it may be somebody else's.
+/// Writes a file in place. Neither a link there nor another name of the same file is written to: it may be somebody else's.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), PathError> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let opened = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(path);
-    opened.on("open", path)?.write_all(content).on("write", path)
+    write_with_mode(path, content, 0o666)
+}
+
+/// The same for a file that gets the mode `mode` if it is new.
+pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), PathError> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = File::options().write(true).create(true).truncate(false).mode(mode).custom_flags(flags).open(path);
+    let mut file = opened.on("open", path)?;
+    let metadata = file.metadata().on("stat", path)?;
+    if !metadata.is_file() || metadata.nlink() > 1 {
+        return Err(PathError::new("write", path, io::Error::other(NOT_ITS_OWN)));
+    }
+    if metadata.len() > 0 {
+        file.set_len(0).on("truncate", path)?;
+    }
+    file.write_all(content).on("write", path)
+}
+
+const NOT_ITS_OWN: &str = "it is no file, or has other names: remove it";
+
+/// Gives a file to `owner` that has no other name: that may be somebody else's.
+pub fn chown_file(path: &Path, owner: Owner) -> Result<(), PathError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(CWD, path, flags, Mode::empty()).on("open", path)?;
+    if fstat(&file).on("stat", path)?.st_nlink > 1 {
+        return Err(PathError::new("chown", path, io::Error::other(NOT_ITS_OWN)));
+    }
+    owner.chown_fd(&file).on("chown", path)
+}
+
+/// Renames what is at `from`, a link itself if it is one.
+pub fn rename(from: &Path, to: &Path) -> Result<(), PathError> {
+    rename::rename(from, to).on("rename", from)
+}
+
+/// Makes a directory that everybody may search; the program's umask takes away no more than writing.
+pub fn create_directory(path: &Path) -> Result<(), PathError> {
+    fs::create_dir(path).on("mkdir", path)
+}
+
+/// The same, unless the new name is taken (`EEXIST`).
+pub fn rename_to_new(from: &Path, to: &Path) -> Result<(), PathError> {
+    rename::rename_with_project(from, to).on("rename", to)
+}
+
+/// Makes a directory that nobody else can look into.
+pub fn create_private_directory(path: &Path) -> Result<(), PathError> {
+    fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
+}
+
+/// Makes a symbolic link.
+pub fn symlink(target: impl AsRef<Path>, link: &Path) -> Result<(), PathError> {
+    std::os::unix::fs::symlink(target, link).on("symlink", link)
+}
+
+/// What a symbolic link says.
+pub fn read_link(link: &Path) -> Result<PathBuf, PathError> {
+    fs::read_link(link).on("readlink", link)
+}
+
+/// Changes the mode of a directory, which need not be one that may be opened. A link to one is an error.
+pub fn chmod_directory(path: &Path, mode: u32) -> Result<(), PathError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(CWD, path, flags, Mode::empty()).on("open", path)?;
+    fs::set_permissions(descriptors::name_of(&directory), Permissions::from_mode(mode)).on("chmod", path)
+}
+
+/// The status of what is at `path`, a link itself if it is one; of an open directory where that is its name.
+pub fn status(path: &Path) -> Result<Metadata, PathError> {
+    let status = if descriptors::is_name(path) { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    status.on("stat", path)
 }
 
 /// The same for a file that others hang on, which gets the mode `mode`: a power cut does not find its name on disk without
@@ -36,21 +103,21 @@ pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8], mode: u32)
     file.write_all(content).on("write", temporary)?;
     file.set_permissions(Permissions::from_mode(mode)).on("chmod", temporary)?;
     file.sync_all().on("fsync", temporary)?;
-    rename(temporary, path).on("rename", path)
+    rename(temporary, path)
 }
 
 /// The most that [`read_small`] reads, in bytes.
 const SMALL: u64 = 64 * 1024;
 
-/// Content and owner of a small file; see [`read_up_to`].
-pub fn read_small(path: &Path) -> Result<Option<(Vec<u8>, u32)>, PathError> {
+/// The content of a small file; see [`read_up_to`].
+pub fn read_small(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
     read_up_to(SMALL, path)
 }
 
-/// Content and owner of a file of no more than `limit` bytes that may be in a stranger's directory: a link is not followed,
+/// The content of a file of no more than `limit` bytes that may be in a stranger's directory: a link is not followed,
 /// what is no file is not waited for. `None` if there is nothing there.
-pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<(Vec<u8>, u32)>, PathError> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = match File::options().read(true).custom_flags(flags).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.on("open", path)?,
@@ -59,8 +126,7 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<(Vec<u8>, u32)>, Pat
     if !metadata.is_file() || metadata.len() > limit {
         return Err(PathError::new("read", path, io::Error::other("it is no small file")));
     }
-    let content = read_whole(file.take(limit), metadata.len()).on("read", path)?;
-    Ok(Some((content, metadata.uid())))
+    read_whole(file.take(limit), metadata.len()).on("read", path).map(Some)
 }
 
 /// Reads to the end what is `length` bytes long as far as is known. Where that is right, one call does: room for one more
@@ -84,29 +150,12 @@ pub fn remove_if_there(path: &Path) -> Result<(), PathError> {
     }
 }
 
-/// Makes a directory that may be there already.
-pub fn ensure_directory(path: &Path) -> Result<(), PathError> {
-    match fs::create_dir(path) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(PathError::new("mkdir", path, e)),
-        _ => Ok(()),
-    }
-}
-
-/// Makes a directory, or takes one over, for `owner`. A link there is not followed.
-pub fn settle_directory(path: &Path, mode: u32, owner: Owner) -> Result<(), PathError> {
-    ensure_directory(path)?;
-    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
-    let directory = File::options().read(true).custom_flags(flags).open(path).on("open", path)?;
-    fchown(&directory, owner.uid, owner.gid).on("chown", path)?;
-    directory.set_permissions(Permissions::from_mode(mode)).on("chmod", path)
-}
-
 /// What there is at `path` itself; `None` if nothing.
 pub fn file_type(path: &Path) -> Result<Option<FileType>, PathError> {
-    match fs::symlink_metadata(path) {
+    match status(path) {
         Ok(metadata) => Ok(Some(metadata.file_type())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(PathError::new("stat", path, e)),
+        Err(e) => Err(e),
     }
 }
 
@@ -120,12 +169,16 @@ pub fn exists(path: &Path) -> Result<bool, PathError> {
     Ok(file_type(path)?.is_some())
 }
 
+/// Opens a directory. A link to one is not followed.
+pub fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = if descriptors::is_name(path) { flags } else { flags | OFlags::NOFOLLOW };
+    openat(CWD, path, flags, Mode::empty()).on("open", path)
+}
+
 /// Names of all entries of a directory that exists. A link to one is not followed.
 pub fn entry_names(directory: &Path) -> Result<Vec<OsString>, PathError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let flags = if descriptors::is_name(directory) { flags } else { flags | OFlags::NOFOLLOW };
-    let opened = openat(CWD, directory, flags, Mode::empty()).on("open", directory)?;
-    dirfd::names(opened.as_fd()).on("read", directory)
+    dirfd::names(open_directory(directory)?).on("read", directory)
 }
 
 /// The same; none where there is no directory. Names that are not UTF-8 are left out: none of this program's are.

@@ -1,5 +1,6 @@
 //! Thin typed wrappers over system calls: the only place for `unsafe`. They know nothing of images or stores.
 
+pub mod anchors;
 pub mod argv;
 pub mod btrfs;
 pub mod caller;

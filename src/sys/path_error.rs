@@ -65,6 +65,9 @@ impl<T, E: Into<io::Error>> OnPath<T> for Result<T, E> {
 
 /// A path, be it by way of a descriptor, as users know it.
 pub fn named(path: &Path) -> PathBuf {
+    if let Some(meant) = super::anchors::meant_by(path) {
+        return meant;
+    }
     let mut components = path.components();
     let descriptor: PathBuf = components.by_ref().take(5).collect();
     if descriptor.starts_with("/proc/self/fd")

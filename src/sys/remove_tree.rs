@@ -13,9 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, fstat, openat, openat2, removexattr, unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fchmod, fstat, openat, removexattr, unlinkat};
 use rustix::io::Errno;
 
 use super::path_error::{OnPath, PathError};
@@ -208,20 +206,21 @@ fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
 }
 
 fn descend(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
-    match openat2(parent, name, DIRECTORY, Mode::empty(), resolve) {
-        Err(Errno::XDEV) => Err(io::Error::other("something is mounted there: unmount it first")),
+    let open = || dirfd::open_beneath(parent, Path::new(OsStr::from_bytes(name.to_bytes())), DIRECTORY);
+    let opened = open();
+    match opened.as_ref().map_err(Errno::from_io_error) {
+        Err(Some(Errno::XDEV)) => Err(io::Error::other("something is mounted there: unmount it first")),
         // Nobody but its owner could list it; removing what is in it takes the right to.
-        Err(Errno::ACCESS) => {
+        Err(Some(Errno::ACCESS)) => {
             rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
-            Ok(openat2(parent, name, DIRECTORY, Mode::empty(), resolve)?)
+            open()
         }
         // An access control list that XFS cannot read.
-        Err(errno @ (Errno::UCLEAN | Errno::INVAL)) => {
+        Err(Some(errno @ (Errno::UCLEAN | Errno::INVAL))) => {
             remove_acls(parent, name).map_err(|_| errno)?;
-            Ok(openat2(parent, name, DIRECTORY, Mode::empty(), resolve)?)
+            open()
         }
-        opened => Ok(opened?),
+        _ => opened,
     }
 }
 

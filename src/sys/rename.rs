@@ -14,6 +14,8 @@ use drax::xfs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use super::descriptors;
+
 /// Renames `from` to `to`. If `to` is in a directory that hands down another project, `from` joins that project; what is
 /// in it stays where it is.
 ///
@@ -68,7 +70,8 @@ fn parent(path: &Path) -> io::Result<File> {
 
 /// Neither a link is followed nor a pipe waited for, should the store's owner have put one there.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+    let flags = if descriptors::is_name(path) { libc::O_NONBLOCK } else { libc::O_NOFOLLOW | libc::O_NONBLOCK };
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn system(error: drax::Error) -> io::Error {

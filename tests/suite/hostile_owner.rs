@@ -131,6 +131,74 @@ fn links_in_place_of_files_are_not_followed() {
     }
 }
 
+/// Kernels before 5.6 have no openat2(2), and some filters of system calls do not know it.
+#[test]
+fn links_are_not_followed_without_openat2_either() {
+    for (error, name) in [("ENOSYS", "meta"), ("EPERM", "tmp"), ("ENOSYS", "nothing")] {
+        let (store, url) = store();
+        let victim = Victim::new(&store);
+        let path = store.path().join(name);
+        let _ = fs::rename(&path, store.path().join("aside"));
+        symlink(&victim.directory, &path).unwrap();
+        for arguments in [&["create", &url, "y"][..], &["delete", "x"], &["clean"], &["delete-store"]] {
+            let command = store.command(arguments);
+            let mut traced = Command::new("strace");
+            traced.args(["-f", "-o", "/dev/null", "-e", &format!("inject=openat2:error={error}")]);
+            let outcome = run(traced.arg(command.get_program()).args(command.get_args()));
+            victim.is_unharmed(&format!("{name}: {arguments:?}"));
+            if name == "nothing" {
+                outcome.success();
+            }
+        }
+    }
+}
+
+/// What an owner puts in the place of a small file is neither waited for nor read without end.
+#[test]
+fn special_files_in_place_of_records_hold_nobody_up() {
+    const KINDS: [&str; 4] = ["mkfifo F", "mknod F c 1 5", "truncate -s 1T F", "mkdir F"];
+    for file in [
+        "meta/dependencies/image:x.json",
+        "meta/namespace.json",
+        "meta/sizes.json",
+        "meta/totals.json",
+        "size",
+        "l",
+        "images/x/image_quota",
+    ] {
+        for kind in KINDS {
+            let (store, url) = store();
+            let layer = &store.volumes()[0];
+            let path = store.path().join(match file {
+                "size" => format!("meta/volume-{layer}"),
+                "l" => format!("l/{layer}"),
+                file => file.to_owned(),
+            });
+            let _ = fs::remove_file(&path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            run(Command::new("sh").args(["-c", &kind.replace('F', &format!("'{}'", path.display()))])).success();
+            let all: [&[&str]; 8] = [
+                &["create", "--with-clean", "--threshold-bytes", "1", &url, "y"],
+                &["generate-volume-size-metadata"],
+                &["stats", "x"],
+                &["clean", "--threshold-bytes", "1"],
+                &["clean"],
+                &["delete", "x"],
+                &["delete", "y"],
+                &["delete-store"],
+            ];
+            for arguments in all {
+                let command = store.command(arguments);
+                let mut limited = Command::new("timeout");
+                limited.args(["20", "prlimit", "--as=2000000000"]).arg(command.get_program()).args(command.get_args());
+                let outcome = run(&mut limited);
+                assert_ne!(outcome.code, Some(124), "{file}: {kind}: {arguments:?} hangs");
+                assert!(matches!(outcome.code, Some(0 | 1)), "{file}: {kind}: {arguments:?}: {outcome:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_lock_file_is_not_made_elsewhere() {
     let (store, url) = store();

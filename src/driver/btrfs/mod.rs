@@ -17,8 +17,6 @@ mod removal;
 mod restore;
 mod subvolumes;
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use self::filesystem::BTRFS;
@@ -33,7 +31,7 @@ use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 use crate::sys::random::random_number;
 use crate::unpacker::WhiteoutFormat;
 
@@ -253,7 +251,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     }
     // Whatever the image says of its own root.
     own_root(request.owner).chown(&rootfs)?;
-    fs::set_permissions(&rootfs, Permissions::from_mode(0o755)).on("chmod", &rootfs)?;
+    files::chmod_directory(&rootfs, 0o755)?;
     if let Some(limit) = request.limit {
         let (limit, own) = quota::raised(layout, limit, layers, request.declared_volumes)?;
         // First, for whoever removes the image looks here whether there is a group to be removed with it.
@@ -267,7 +265,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         return Ok(Vec::new());
     }
     let mount_point = request.directory.join(ROOTFS);
-    fs::create_dir(&mount_point).on("mkdir", &mount_point)?;
+    files::create_directory(&mount_point)?;
     request.owner.chown(&mount_point)?;
     Ok(vec![entry_for_caller(request.published)])
 }
@@ -286,11 +284,11 @@ fn own_root(owner: Owner) -> Owner {
 fn create_image_volume(layout: &Layout, image: &Path, path: &Path, helpers: Option<&Helpers>) -> Result<(), Error> {
     let limit = image.join(image_files::QUOTA);
     if !files::exists(&limit)? {
-        return Ok(fs::create_dir(path).on("creating volume source: mkdir", path)?);
+        return Ok(files::create_directory(path)?);
     }
     let inside = rootfs_of(image)?.join(format!(".volume-{}", random_number()?));
     subvolumes::create(&inside)?;
-    fs::rename(&inside, path).on("rename", path)?;
+    files::rename(&inside, path)?;
     Ok(quota::limit_volume(layout, path, image_files::read(&limit)?, helpers)?)
 }
 

@@ -1,9 +1,7 @@
 //! Subvolumes by path.
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +20,7 @@ use crate::sys::path_error::{OnPath, PathError};
 pub(super) fn create(path: &Path) -> Result<(), PathError> {
     let (parent, name) = split(path)?;
     btrfs::create_subvolume(parent.as_fd(), name).on("create subvolume", path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o755)).on("chmod", path)?;
+    files::chmod_directory(path, 0o755)?;
     let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
     let times = Timestamps { last_access: epoch, last_modification: epoch };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).on("set the times of", path)

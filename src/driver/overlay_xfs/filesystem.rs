@@ -3,21 +3,20 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, major, makedev, minor, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, makedev, minor, mknodat, openat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::quota::{self, QuotaError};
 use crate::driver::FilesystemRequest;
 use crate::driver::filesystem::{self, FilesystemError, FilesystemKind, bytes_at};
-use crate::layout::Layout;
-use crate::sys::files;
+use crate::layout::{self, Layout};
 use crate::sys::loop_device::LoopDevice;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::xfs;
 
 const XFS: FilesystemKind = FilesystemKind {
@@ -119,25 +118,26 @@ pub(super) fn check_features(path: &Path, request: FilesystemRequest) -> Result<
 
 /// Makes what overlay-xfs needs in a store.
 pub(super) fn configure(layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), XfsError> {
-    ensure_whiteout_device(&layout.whiteout_device())?;
-    owner.chown(&layout.whiteout_device())?;
-    for directory in [layout.links(), layout.project_ids()] {
-        files::settle_directory(&directory, 0o755, owner)?;
+    settle_whiteout_device(&layout.whiteout_device(), owner)?;
+    for directory in [layout::LINKS, layout::PROJECT_IDS] {
+        layout.directories().settle(directory, 0o755, owner)?;
     }
     Ok(filesystem::set_direct_io(layout, request.with_direct_io)?)
 }
 
 /// The original hard-links its whiteouts to this device; it must be there for stores to go back.
-fn ensure_whiteout_device(path: &Path) -> Result<(), XfsError> {
+fn settle_whiteout_device(path: &Path, owner: Owner) -> Result<(), XfsError> {
     match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), makedev(0, 0)) {
         Err(Errno::EXIST) => {}
         made => made.on("mknod", path)?,
     }
-    let metadata = fs::symlink_metadata(path).on("stat", path)?;
-    if metadata.file_type().is_char_device() && metadata.rdev() == 0 {
-        return Ok(());
+    let device =
+        openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).on("open", path)?;
+    let stat = fstat(&device).on("stat", path)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != 0 {
+        return Err(XfsError::WhiteoutDevice(named(path).display().to_string()));
     }
-    Err(XfsError::WhiteoutDevice(path.display().to_string()))
+    Ok(owner.chown_fd(&device).on("chown", path)?)
 }
 
 #[cfg(test)]

@@ -2,19 +2,14 @@
 //!
 //! The kernel reads at most one page of mount options, so with many layers their names must be short.
 
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::driver::filesystem::open;
 use crate::image::ChainId;
-use crate::layout::Layout;
-use crate::sys::descriptors;
+use crate::layout::{self, Layout};
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 use crate::sys::random::random_number;
 
 /// What short ids are made of: none of it means anything in mount options.
@@ -22,17 +17,14 @@ const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Four characters name sixteen million volumes.
 pub(super) const LENGTH: usize = 4;
 
-/// The directory of short names, known by a descriptor. The store may belong to somebody whom this process can do more
-/// than, so no link in its place is followed: clean removes links from this directory.
+/// The directory of short names.
 struct Links {
-    _open: OwnedFd,
     path: PathBuf,
 }
 
 impl Links {
     fn open(layout: &Layout) -> Result<Self, PathError> {
-        let open = open(&layout.links())?;
-        Ok(Links { path: descriptors::name_of(&open), _open: open })
+        Ok(Links { path: layout.directories().open(layout::LINKS)? })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -43,17 +35,17 @@ impl Links {
     fn read(&self, name: &str) -> Result<Option<String>, PathError> {
         let content = files::read_small(&self.path(name))?;
         // A file that a power cut emptied counts as none.
-        Ok(content.and_then(|(content, _)| String::from_utf8(content).ok()).filter(|short| is_plain(short)))
+        Ok(content.and_then(|content| String::from_utf8(content).ok()).filter(|short| is_plain(short)))
     }
 }
 
 /// The short id of a volume; made where it has none.
 pub(super) fn ensure(layout: &Layout, chain_id: &ChainId) -> Result<String, PathError> {
-    let (links, target) = (Links::open(layout)?, layout.volume(chain_id.as_str()));
+    let (links, target) = (Links::open(layout)?, layout.volume_path(chain_id.as_str()));
     // The original's are up to twenty characters long, of which few fit into a page.
     if let Some(short) = links.read(chain_id.as_str())?
         && short.len() <= LENGTH
-        && fs::read_link(links.path(&short)).is_ok_and(|found| found == target)
+        && files::read_link(&links.path(&short)).is_ok_and(|found| found == target)
     {
         return Ok(short);
     }
@@ -118,18 +110,18 @@ fn is_astray(layout: &Layout, links: &Links, name: &str, owner: &str) -> Result<
 
 /// Name of the volume that a short name stands for; `None` for what is no link into `volumes/`.
 fn owner(layout: &Layout, link: &Path) -> Option<String> {
-    let target = fs::read_link(link).ok()?;
+    let target = files::read_link(link).ok()?;
     let volume = target.file_name()?.to_str()?;
-    (target == layout.volume(volume)).then(|| volume.to_owned())
+    (target == layout.volume_path(volume)).then(|| volume.to_owned())
 }
 
 fn make_link(links: &Links, target: &Path) -> Result<String, PathError> {
     loop {
         let short = random_id()?;
         let link = links.path(&short);
-        match symlink(target, &link) {
+        match files::symlink(target, &link) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-            made => return made.on("symlink", &link).map(|()| short),
+            made => return made.map(|()| short),
         }
     }
 }
@@ -150,19 +142,21 @@ fn is_plain(short: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_volume_keeps_its_short_id_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        fs::create_dir(layout.links()).unwrap();
+        layout.directories().ensure(layout::LINKS).unwrap();
         let chain_id = ChainId::new("abc").unwrap();
 
         let short = ensure(&layout, &chain_id).unwrap();
         assert_eq!(ensure(&layout, &chain_id).unwrap(), short);
         assert_eq!(fs::read_to_string(layout.links().join("abc")).unwrap(), short);
-        assert_eq!(fs::read_link(layout.links().join(&short)).unwrap(), layout.volume("abc"));
+        assert_eq!(fs::read_link(layout.links().join(&short)).unwrap(), layout.volume_path("abc"));
 
         remove(&layout, "abc").unwrap();
         assert_eq!(fs::read_dir(layout.links()).unwrap().count(), 0);
@@ -172,11 +166,11 @@ mod tests {
     fn a_name_without_a_volume_is_collected_once_its_maker_is_dead() {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        for path in [layout.links(), layout.volumes(), layout.locks()] {
-            fs::create_dir(path).unwrap();
+        for name in [layout::LINKS, "volumes", "locks"] {
+            layout.directories().ensure(name).unwrap();
         }
         let names = || files::names(&layout.links()).unwrap().len();
-        make_link(&Links::open(&layout).unwrap(), &layout.volume("abc")).unwrap();
+        make_link(&Links::open(&layout).unwrap(), &layout.volume_path("abc")).unwrap();
 
         let maker = lock::try_own(&layout.lock_file(), "abc").unwrap();
         collect(&layout).unwrap();
@@ -188,7 +182,7 @@ mod tests {
 
         fs::create_dir(layout.volume("abc")).unwrap();
         ensure(&layout, &ChainId::new("abc").unwrap()).unwrap();
-        make_link(&Links::open(&layout).unwrap(), &layout.volume("abc")).unwrap();
+        make_link(&Links::open(&layout).unwrap(), &layout.volume_path("abc")).unwrap();
         collect(&layout).unwrap();
         assert_eq!(names(), 3);
     }
@@ -197,7 +191,7 @@ mod tests {
     fn an_emptied_file_is_made_anew() {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().to_owned());
-        fs::create_dir(layout.links()).unwrap();
+        layout.directories().ensure(layout::LINKS).unwrap();
         fs::write(layout.links().join("abc"), "").unwrap();
         let short = ensure(&layout, &ChainId::new("abc").unwrap()).unwrap();
         assert!(layout.links().join(short).is_symlink());

@@ -16,7 +16,6 @@ mod mount;
 mod quota;
 mod shared;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use drax::xfs;
@@ -33,7 +32,7 @@ use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::{remove_all_in, remove_tree};
 use crate::unpacker::WhiteoutFormat;
 
@@ -119,7 +118,7 @@ impl Driver for OverlayXfs {
     }
 
     fn create_volume(&self, path: &Path, _parent: Option<&Path>) -> Result<(), super::Error> {
-        Ok(make_directory(path)?)
+        Ok(files::create_directory(path)?)
     }
 
     fn parent_volume(&self, _layout: &Layout, _volume: &Path) -> Result<Option<PathBuf>, super::Error> {
@@ -164,7 +163,7 @@ impl Driver for OverlayXfs {
     }
 
     fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
-        Ok(make_directory(path)?)
+        Ok(files::create_directory(path)?)
     }
 
     fn filesystems(&self) -> &'static [&'static str] {
@@ -202,8 +201,12 @@ impl Driver for OverlayXfs {
         shared: Option<&SharedLayers<'_>>,
     ) -> Result<(), super::Error> {
         // It leads to the same directory whatever its owner makes of the name.
-        let image = open(path)?;
-        Ok(mount::mount(layout, &descriptors::name_of(&image), volumes, shared)?)
+        let opened = open(path)?;
+        let image = descriptors::name_of(&opened);
+        for part in ["diff", "workdir", "rootfs"] {
+            open(&image.join(part))?;
+        }
+        Ok(mount::mount(layout, &image, volumes, shared)?)
     }
 
     fn unmount_unused_image(&self, path: &Path) -> Result<(), super::Error> {
@@ -241,7 +244,7 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         apply_limit(layout, request, limit, base, helpers)?;
     }
     for name in ["diff", "workdir", "rootfs"] {
-        make_directory(&request.directory.join(name))?;
+        files::create_directory(&request.directory.join(name))?;
     }
     image_files::write(&request.directory.join(image_files::INFO), base)?;
     // Before it is mounted: whose the upper directory is, his the root of the overlay is.
@@ -336,9 +339,4 @@ fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<Usa
         committed: base.saturating_add(limit),
         inodes: counted.map(|own| InodeUsage { used: own.used_inodes, limit: own.limit.inodes }),
     })
-}
-
-/// Makes a directory that everybody may search; the program's umask takes away no more than writing.
-fn make_directory(path: &Path) -> Result<(), PathError> {
-    fs::create_dir(path).on("mkdir", path)
 }

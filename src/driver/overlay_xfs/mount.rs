@@ -116,8 +116,8 @@ pub(super) fn check_count(layers: usize) -> Result<(), Error> {
 /// they fit as they are. The same for all images of a store, so that they can share the one.
 pub(super) fn layers_to_flatten(layout: &Layout, layers: usize) -> Result<usize, Error> {
     const LONGEST_ID: usize = 244;
-    let link = layout.links().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
-    let image = layout.images().as_os_str().len() + "/".len() + LONGEST_ID;
+    let link = layout.links_path().as_os_str().len() + "/".len() + links::LENGTH + ":".len();
+    let image = layout.images_path().as_os_str().len() + "/".len() + LONGEST_ID;
     let fixed = "lowerdir=,upperdir=/diff,workdir=/workdir".len() + USER_ATTRIBUTES.len() + 2 * image;
     let room = OPTIONS_LIMIT.saturating_sub(fixed) / link;
     match room {
@@ -136,7 +136,7 @@ pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> R
     let mut lowers = Vec::with_capacity(request.volumes.len());
     for volume in request.volumes.iter().rev() {
         let short = links::ensure(layout, &volume.chain_id)?;
-        lowers.push(layout.links().join(short).display().to_string());
+        lowers.push(layout.links_path().join(short).display().to_string());
     }
     let image = request.published.display();
     let mut option = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", lowers.join(":"));
@@ -197,7 +197,8 @@ fn too_many(layers: usize) -> String {
 
 /// mount(2) has but a number to say; what it means here can be told from the volumes.
 fn explain(errno: Errno, volumes: &[Volume], layout: &Layout) -> String {
-    let missing = volumes.iter().map(|v| layout.volume(v.chain_id.as_str())).find(|path| !path.exists());
+    let is_missing = |volume: &&Volume| !files::exists(&layout.volume(volume.chain_id.as_str())).unwrap_or(true);
+    let missing = volumes.iter().find(is_missing).map(|volume| layout.volume_path(volume.chain_id.as_str()));
     let reason = crate::sys::path_error::reason(&errno.into());
     match (missing, errno) {
         (Some(path), _) => format!("base volume path does not exist: {}", path.display()),

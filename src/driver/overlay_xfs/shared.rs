@@ -74,7 +74,8 @@ fn parts(lowers: &[OwnedFd], image: &str) -> Parts {
 /// Makes an overlay of directories that the other store has in any case, and looks at whose they seem to be.
 pub(super) fn check(shared: &SharedLayers<'_>) -> Result<(), String> {
     const NEEDS: &str = "overlays of mounts with translated ids take Linux 5.19";
-    let (shown, overlay) = (shared.layout.tmp(), shared.layout.images());
+    // By their paths: what is open is among the mounts of others. The store with the layers is root's own.
+    let (shown, overlay) = (shared.layout.root().join("tmp"), shared.layout.images_path());
     let tried = in_own_mounts(|| {
         attach(&mapped(shared)?, &shown)?;
         let options = CString::new(format!("lowerdir={0}/volumes:{0}/meta", shown.display()))?;
