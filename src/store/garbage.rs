@@ -217,7 +217,10 @@ fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
         Entry::Incomplete(_) => false,
     };
     let unused = files::names(&store.layout.volumes())?.into_iter().filter(is_unused);
-    each(unused, |name| volumes::retire(store, &store.layout.volume(&name)).map(drop))
+    each(unused, |name| volumes::retire(store, &store.layout.volume(&name)).map(drop))?;
+    let kept = files::names(&store.layout.tmp())?;
+    let needless = kept.iter().filter(|name| volumes::kept_layer(name).is_some_and(|layer| !in_use.contains(layer)));
+    each(needless, |name| volumes::retire(store, &store.layout.tmp().join(name)).map(drop))
 }
 
 /// Removes layers that were being unpacked by a process that died.

@@ -18,6 +18,7 @@
 //!   tmp/create.<id>/           an image being made, under the image's lock
 //!       delete.<id>/           an image being removed, under the image's lock
 //!       dead.<random>/         a layer being removed
+//!       kept.<chain id>~<random>/   a layer that was unpacked again, for images that show the old one
 //!   (and what the driver adds)
 //! ```
 //!

@@ -23,9 +23,9 @@ pub(super) fn publish_layer(
     let lock = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
         .in_scope(|| lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting))?;
     let Some(_lock) = lock else { return Err(Error::Cancelled) };
-    if durability::UnflushedLayers::read(layout)?.contains(chain_id) {
+    let may_be_torn = durability::UnflushedLayers::read(layout)?.contains(chain_id);
+    if may_be_torn {
         tracing::info!("fetching-layer-again-that-a-power-cut-may-have-torn");
-        volumes::remove(store, &layout.volume(chain_id.as_str()))?;
     } else if volumes::is_present(layout, chain_id)? {
         return Ok(());
     }
@@ -34,6 +34,10 @@ pub(super) fn publish_layer(
     let record = make(&staging.path)?;
     volumes::record(layout, chain_id.as_str(), &record)?;
     store.driver.prepare_volume(layout, chain_id)?;
+    if may_be_torn {
+        // Before the marks of the old one go.
+        volumes::set_aside(store, chain_id)?;
+    }
     durability::mark(layout, chain_id)?;
     staging.publish(&layout.volume(chain_id.as_str()))
 }

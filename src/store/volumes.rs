@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store, durability, sizes};
+use super::{Error, Store, dependencies, durability, sizes};
 use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
 use crate::sys::dirfd;
@@ -18,6 +18,7 @@ use crate::sys::random::random_number;
 use crate::unpacker::{Finished, LeftOut};
 
 const CONDEMNED: &str = "gc.";
+const KEPT: &str = "kept.";
 /// What a layer left out can make its record long.
 const LARGEST_RECORD: u64 = 16 << 20;
 const INCOMPLETE: &str = "-incomplete-";
@@ -124,6 +125,36 @@ pub(super) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Takes a layer away that another takes the place of. What images show that are mounted is the old one, so it is kept
+/// while an image needs the layer: clean removes it.
+pub(super) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
+    let volume = store.layout.volume(chain_id.as_str());
+    // Images are copies where layers are.
+    if store.driver.volumes_are_snapshots() || !is_in_use(store, chain_id)? {
+        return remove(store, &volume);
+    }
+    let kept = store.layout.tmp().join(format!("{KEPT}{chain_id}~{}", random_number()?));
+    match files::rename(&volume, &kept) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => Ok(renamed?),
+    }
+}
+
+/// Whether a finished image, of this store or of one that uses its layers, needs the layer or may need it.
+fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, Error> {
+    let needs = |id: &String| {
+        let layers = dependencies::read(&store.layout, &dependencies::image_key(id));
+        layers.map_or(true, |layers| layers.iter().any(|layer| layer == chain_id.as_str()))
+    };
+    Ok(files::names(&store.layout.images())?.iter().any(needs)
+        || store.registered_layers()?.iter().any(|layer| layer == chain_id.as_str()))
+}
+
+/// The layer that an entry of `tmp/` was the volume of, if it is kept for images that are mounted.
+pub(super) fn kept_layer(name: &str) -> Option<&str> {
+    Some(name.strip_prefix(KEPT)?.rsplit_once('~')?.0)
 }
 
 /// Removes a volume's directory: first out of sight, then for good.

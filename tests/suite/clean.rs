@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, mount, small_image, succeed};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, mount, names, small_image, succeed};
 
 /// An image of `count` layers of a thousand bytes each.
 fn image(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
@@ -300,4 +300,26 @@ fn a_layer_that_cannot_be_removed_keeps_no_other() {
         store.ok(["clean"]);
         assert_eq!(store.volumes(), [""; 0]);
     }
+}
+
+/// A power cut may have torn them, as far as is known: whoever makes another image of them fetches them again.
+#[test]
+fn an_image_keeps_the_layers_that_it_shows_when_they_are_fetched_again() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let rootfs = store.create(&url, "running");
+    let before = names(&rootfs);
+    assert!(before.contains(&"hello".to_owned()), "{before:?}");
+    for volume in store.volumes() {
+        let mark = store.path().join(format!("meta/unflushed/{volume}~9"));
+        std::os::unix::fs::symlink("00000000-0000-0000-0000-000000000000", mark).unwrap();
+    }
+    let other = store.create(&url, "other");
+    assert_eq!((names(&rootfs), names(&other)), (before.clone(), before.clone()));
+    store.ok(["clean"]);
+    assert_eq!(names(&rootfs), before);
+    store.ok(["delete", "running"]);
+    store.ok(["delete", "other"]);
+    store.ok(["clean"]);
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
