@@ -21,6 +21,7 @@ pub mod program;
 pub mod random;
 pub mod remove_tree;
 pub mod rename;
+pub mod sandbox;
 pub mod signals;
 pub mod space;
 pub mod start;

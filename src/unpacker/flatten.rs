@@ -44,7 +44,7 @@ pub fn copy_directory(
     target: BorrowedFd<'_>,
     whiteouts: WhiteoutFormat,
 ) -> Result<(), Error> {
-    pipeline::in_volume(target, |confinement| {
+    pipeline::in_volume(target, volumes, |confinement| {
         let mut view = MergedView::new(volumes, whiteouts);
         let Some(top) = directory_at(&mut view, path)? else { return Ok(()) };
         let memory = MemoryBudget::new(limits::MEMORY);

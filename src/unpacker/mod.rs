@@ -161,6 +161,6 @@ impl Unpacked {
         if self.whiteouts == WhiteoutFormat::Removal {
             return finish::leave_out_links(self, left_out);
         }
-        pipeline::in_volume(volume, |confinement| finish::finish(self, volume, parents, left_out, confinement))
+        pipeline::in_volume(volume, parents, |confinement| finish::finish(self, volume, parents, left_out, confinement))
     }
 }

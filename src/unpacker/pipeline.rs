@@ -18,6 +18,7 @@ use super::extract::extract;
 use super::{Layer, UnpackFailure, Unpacked};
 use crate::archive::Decoder;
 use crate::sys::confine::{self, Confinement};
+use crate::sys::sandbox;
 
 /// Compressed bytes read at once.
 const READ: usize = 64 << 10;
@@ -57,7 +58,7 @@ pub(super) fn run<E: Send>(
                 let _session = session.entered();
                 let volume = volume().map_err(UnpackFailure::Volume)?;
                 let volume = volume.as_fd();
-                let unpacked = confined(volume, |confinement| extract(&mut stream, volume, layer, confinement))?;
+                let unpacked = confined(volume, &[], |confinement| extract(&mut stream, volume, layer, confinement))?;
                 Ok((unpacked, stream.into_hasher()))
             })
             .map_err(Error::Start)?;
@@ -80,22 +81,32 @@ pub(super) fn run<E: Send>(
     Err(if error.accuses_content() { blob.blame(error) } else { error }.into())
 }
 
-/// Runs `work` in a thread of its own whose root directory is `volume`.
+/// Runs `work` in a thread of its own whose root directory is `volume`, and that reaches nothing else but to read in
+/// `readable`.
 pub(super) fn in_volume<T: Send>(
     volume: BorrowedFd<'_>,
+    readable: &[BorrowedFd<'_>],
     work: impl FnOnce(Confinement) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     let session = tracing::Span::current();
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("unpack".to_owned());
-        let worker =
-            worker.spawn_scoped(scope, || session.in_scope(|| confined(volume, work))).map_err(Error::Start)?;
+        let worker = worker
+            .spawn_scoped(scope, || session.in_scope(|| confined(volume, readable, work)))
+            .map_err(Error::Start)?;
         worker.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
-fn confined<T>(volume: BorrowedFd<'_>, work: impl FnOnce(Confinement) -> Result<T, Error>) -> Result<T, Error> {
-    work(confine::enter(volume).map_err(Error::Start)?)
+fn confined<T>(
+    volume: BorrowedFd<'_>,
+    readable: &[BorrowedFd<'_>],
+    work: impl FnOnce(Confinement) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let confinement = confine::enter(volume).map_err(Error::Start)?;
+    sandbox::restrict_files(volume, readable);
+    sandbox::restrict_system_calls();
+    work(confinement)
 }
 
 /// Sends the whole layer, uncompressed.

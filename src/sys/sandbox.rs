@@ -1,0 +1,218 @@
+//! A second wall around a thread that writes what a stranger's archive says.
+//!
+//! It rests on the kernel alone: Landlock (landlock(7)) lets the thread reach the directories it was given and nothing else
+//! of the filesystem, and a seccomp filter (seccomp(2)) has every system call fail that extraction has no use for. Both
+//! hold for the one thread, for the rest of its life. A kernel without either leaves the thread as it is: what keeps it
+//! inside the volume in the first place are its own root directory and the paths that it opens.
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
+
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus,
+};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+/// Lets the calling thread work below `volume`, read below each of `readable`, and reach nothing else. Returns whether the
+/// kernel can do that.
+pub fn restrict_files(volume: BorrowedFd<'_>, readable: &[BorrowedFd<'_>]) -> bool {
+    match try_restrict_files(volume, readable) {
+        Ok(status) => status != RulesetStatus::NotEnforced,
+        Err(error) => {
+            tracing::debug!(%error, "unpacking-without-landlock");
+            false
+        }
+    }
+}
+
+fn try_restrict_files(volume: BorrowedFd<'_>, readable: &[BorrowedFd<'_>]) -> Result<RulesetStatus, RulesetError> {
+    let newest = ABI::V5;
+    // Without the right to refer, which came second, no file could be linked or moved to another directory.
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::Refer)?;
+    let ruleset = ruleset.set_compatibility(CompatLevel::BestEffort).handle_access(AccessFs::from_all(newest))?;
+    let mut ruleset = ruleset.create()?.add_rule(PathBeneath::new(volume, AccessFs::from_all(newest)))?;
+    for directory in readable {
+        ruleset = ruleset.add_rule(PathBeneath::new(directory, AccessFs::ReadFile | AccessFs::ReadDir))?;
+    }
+    Ok(ruleset.restrict_self()?.ruleset)
+}
+
+/// Lets the calling thread make no system calls but those of extraction; others fail with `EPERM`. Returns whether the
+/// kernel can do that.
+pub fn restrict_system_calls() -> bool {
+    static PROGRAM: OnceLock<Option<BpfProgram>> = OnceLock::new();
+    let Some(program) = PROGRAM.get_or_init(program) else { return false };
+    match seccompiler::apply_filter(program) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(%error, "unpacking-without-seccomp");
+            false
+        }
+    }
+}
+
+fn program() -> Option<BpfProgram> {
+    let filter = || -> Result<BpfProgram, seccompiler::BackendError> {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+        // Of all that devices and filesystems do for who asks, sharing the blocks of a file.
+        let clones = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, FICLONE)?;
+        rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![clones])?]);
+        let architecture = std::env::consts::ARCH.try_into()?;
+        let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture)?.try_into()
+    };
+    match filter() {
+        Ok(program) => Some(program),
+        Err(error) => {
+            tracing::debug!(%error, "unpacking-without-seccomp");
+            None
+        }
+    }
+}
+
+/// <linux/fs.h>: `_IOW(0x94, 9, int)`.
+const FICLONE: u64 = 0x4004_9409;
+
+/// What extraction does, and what every thread does that uses memory, waits for others, logs and ends.
+const ALLOWED: &[i64] = &[
+    // Directories and files, by descriptor.
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_close,
+    libc::SYS_mkdirat,
+    libc::SYS_mknodat,
+    libc::SYS_symlinkat,
+    libc::SYS_linkat,
+    libc::SYS_unlinkat,
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_getdents64,
+    libc::SYS_readlinkat,
+    libc::SYS_fchdir,
+    // Their content.
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_lseek,
+    libc::SYS_ftruncate,
+    libc::SYS_copy_file_range,
+    // Their attributes.
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_fstatfs,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    libc::SYS_utimensat,
+    libc::SYS_fgetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_flistxattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_removexattr,
+    // Descriptors, memory, time, other threads and the end.
+    libc::SYS_dup,
+    libc::SYS_fcntl,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_geteuid,
+    libc::SYS_getegid,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_set_robust_list,
+    libc::SYS_restart_syscall,
+    libc::SYS_tgkill,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Linux 6.6, of the same number everywhere.
+const SYS_FCHMODAT2: i64 = 452;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn in_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+    }
+
+    #[test]
+    fn a_restricted_thread_reaches_what_it_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let [volume, lower, outside] = ["volume", "lower", "outside"].map(|name| directory.path().join(name));
+        for path in [&volume, &lower, &outside] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("file"), "x").unwrap();
+        }
+        let (volume_fd, lower_fd) = (File::open(&volume).unwrap(), File::open(&lower).unwrap());
+        in_a_thread(|| {
+            if !restrict_files(volume_fd.as_fd(), &[lower_fd.as_fd()]) {
+                return;
+            }
+            let is_refused = |result: io::Result<()>| {
+                let error = result.unwrap_err();
+                assert!(
+                    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices),
+                    "{error}"
+                );
+            };
+            fs::create_dir(volume.join("d")).unwrap();
+            fs::hard_link(volume.join("file"), volume.join("d/link")).unwrap();
+            fs::rename(volume.join("d/link"), volume.join("moved")).unwrap();
+            fs::read(lower.join("file")).unwrap();
+            is_refused(fs::write(lower.join("file"), "y"));
+            is_refused(fs::remove_file(lower.join("file")));
+            is_refused(fs::read(outside.join("file")).map(drop));
+            is_refused(fs::hard_link(outside.join("file"), volume.join("stolen")));
+            is_refused(fs::rename(volume.join("moved"), outside.join("moved")));
+            is_refused(fs::create_dir(outside.join("d")));
+        });
+        assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "x", "other threads are as before");
+    }
+
+    #[test]
+    fn a_restricted_thread_makes_no_other_system_calls() {
+        in_a_thread(|| {
+            if !restrict_system_calls() {
+                return;
+            }
+            let error = UdpSocket::bind("127.0.0.1:0").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+            assert!(std::process::Command::new("true").status().is_err());
+            assert!(rustix::process::chroot("/").is_err());
+            let many: Vec<Vec<u8>> = (0..1000).map(|size| vec![1; size * 100]).collect();
+            assert_eq!(many.len(), 1000);
+        });
+        assert!(UdpSocket::bind("127.0.0.1:0").is_ok(), "other threads are as before");
+    }
+}
