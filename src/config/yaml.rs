@@ -105,23 +105,23 @@ pub(super) struct Limits {
     pub(super) min_bytes_per_second: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) manifest_timeout_seconds: Option<i64>,
-    #[serde(deserialize_with = "optional_int64")]
+    #[serde(deserialize_with = "optional_size")]
     pub(super) unpacked_bytes: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) entries: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) layers: Option<i64>,
-    #[serde(deserialize_with = "some_int64")]
+    #[serde(deserialize_with = "some_size")]
     pub(super) path_bytes: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) path_depth: Option<i64>,
-    #[serde(deserialize_with = "some_int64")]
+    #[serde(deserialize_with = "some_size")]
     pub(super) xattr_bytes: Option<i64>,
-    #[serde(deserialize_with = "some_int64")]
+    #[serde(deserialize_with = "some_size")]
     pub(super) pax_bytes: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) compression_ratio: Option<i64>,
-    #[serde(deserialize_with = "some_int64")]
+    #[serde(deserialize_with = "some_size")]
     pub(super) memory_bytes: Option<i64>,
     #[serde(deserialize_with = "some_int64")]
     pub(super) create_seconds: Option<i64>,
@@ -219,13 +219,35 @@ fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
 
 /// A number that may be null, which is not zero here.
 fn optional_int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    struct Int64(i64);
-    impl<'de> Deserialize<'de> for Int64 {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            int64(deserializer).map(Int64)
-        }
+    deserializer.deserialize_option(OptionVisitor { is_size: false })
+}
+
+fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    deserializer.deserialize_option(OptionVisitor { is_size: true })
+}
+
+struct OptionVisitor {
+    is_size: bool,
+}
+
+impl<'de> Visitor<'de> for OptionVisitor {
+    type Value = Option<i64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Int64Visitor { is_size: self.is_size }.expecting(f)
     }
-    Ok(Option::<Int64>::deserialize(deserializer)?.map(|Int64(number)| number))
+
+    fn visit_none<E>(self) -> Result<Option<i64>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<i64>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<i64>, D::Error> {
+        deserializer.deserialize_any(Int64Visitor { is_size: self.is_size }).map(Some)
+    }
 }
 
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
