@@ -9,8 +9,9 @@ use grootfs_fuzz::with_file;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let texts: Vec<String> = text.lines().map(str::to_owned).collect();
     if let Ok(map) = IdMap::recorded(&texts) {
-        for range in map.ranges() {
-            assert!(range.size > 0 && range.host.checked_add(range.size - 1).is_some(), "{map:?}");
+        // Records of older stores may have empty ranges.
+        for range in map.ranges().iter().filter(|range| range.size > 0) {
+            assert!(range.host.checked_add(range.size - 1).is_some(), "{map:?}");
             assert!(map.has(range.namespace), "{map:?}");
         }
         let _ = map.as_mount_map();

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 
 use arbitrary::Arbitrary;
 use grootfs::idmap::IdMappings;
-use grootfs::unpacker::{Expected, Layer, Privileged, WhiteoutFormat, unpack};
+use grootfs::limits::{Limits, Usage};
+use grootfs::unpacker::{Expected, Layer, LeftOut, Privileged, WhiteoutFormat, unpack};
 use tar::{EntryType, Header};
 
 /// Parts that names are made of.
@@ -43,6 +44,7 @@ pub fn extract(stack: &Stack) {
     let before = state(around);
     let ids = IdMappings::identity();
     let cancel = AtomicBool::new(false);
+    let usage = Usage::new(&Limits::default());
     let whiteouts = match stack.format % 3 {
         0 => WhiteoutFormat::Overlay,
         1 => WhiteoutFormat::OverlayDevices,
@@ -56,6 +58,8 @@ pub fn extract(stack: &Stack) {
         ids: &ids,
         privileged: Privileged::All,
         budget: None,
+        room: None,
+        usage: &usage,
         inode_budget: None,
         cancel: &cancel,
     };
@@ -68,7 +72,7 @@ pub fn extract(stack: &Stack) {
         let archive = archive(entries, around);
         let open = || Ok::<_, Infallible>(root.try_clone().expect("a descriptor").into());
         if let Ok(unpacked) = unpack(&archive[..], open, &layer) {
-            let _ = unpacked.finish(root.as_fd(), if volume == &lower { &[] } else { &parents });
+            let _ = unpacked.finish(root.as_fd(), if volume == &lower { &[] } else { &parents }, &LeftOut::default());
         }
         assert_eq!(before, state(around), "changed outside of the volume");
     }
@@ -129,9 +133,9 @@ impl Entry {
             _ => EntryType::Char,
         };
         if let Some((key, value)) = self.attribute {
-            let key = ["SCHILY.xattr.user.a", "SCHILY.xattr.trusted.overlay.opaque", "mtime", "path", "linkpath"];
-            let key = key[usize::from(self.mode) % key.len()].to_owned() + if value == 7 { "x" } else { "" };
-            pax(archive, &key, &name(&[value, self.kind], around));
+            let keys = ["SCHILY.xattr.user.a", "SCHILY.xattr.trusted.overlay.opaque", "mtime", "path", "linkpath"];
+            let key = keys[usize::from(key) % keys.len()];
+            pax(archive, key, &name(&[value, self.kind], around));
         }
         let content = if kind == EntryType::Regular { vec![b'x'; usize::from(self.content)] } else { Vec::new() };
         let mut header = Header::new_gnu();

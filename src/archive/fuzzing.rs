@@ -4,13 +4,14 @@ use std::io::BufReader;
 
 use super::pax::Overrides;
 use super::{Archive, ArchiveError, Decoder, EntryKind, SparseMap};
+use crate::limits::Limits;
 
 /// More than any input is worth: inflated it may be a thousand times as long.
 const LONGEST: usize = 16 << 20;
 
 /// All entries of a plain archive, with their bodies.
 pub fn entries(data: &[u8]) {
-    let mut archive = Archive::new(BufReader::with_capacity(512, data));
+    let mut archive = Archive::new(BufReader::with_capacity(512, data), Limits::default());
     // Each entry takes a header at least.
     for _ in 0..=data.len() / 512 {
         let Ok(Some(entry)) = archive.next_entry() else { return };

@@ -1,4 +1,4 @@
-//! Files made from the one definition of commands and flags: man pages and completions. `UPDATE=1 cargo test --test
+//! Files made from the code: man pages and completions from the one definition of flags, and the messages. `UPDATE=1 cargo test --test
 //! repository generated` writes them anew.
 
 use std::fs;
@@ -16,6 +16,7 @@ fn generated() -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = man_pages();
     files.push((PathBuf::from("man/grootfs-config.5"), configuration()));
     files.push((PathBuf::from("man/drax.8"), helper()));
+    files.push((PathBuf::from("messages.md"), super::messages::page().into_bytes()));
     for (shell, name) in [(Shell::Bash, "grootfs.bash"), (Shell::Zsh, "_grootfs"), (Shell::Fish, "grootfs.fish")] {
         let mut script = Vec::new();
         generate(shell, &mut grootfs::cli::definition(), "grootfs", &mut script);

@@ -4,6 +4,7 @@
 
 mod generated;
 mod imports;
+mod messages;
 mod promises;
 mod security_tests;
 
