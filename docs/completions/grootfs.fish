@@ -26,7 +26,7 @@ end
 
 complete -c grootfs -n "__fish_grootfs_needs_command" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_needs_command" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_needs_command" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -62,7 +62,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store-siz
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l shared-layers -d 'Use the layers of the store at this path, which has no mappings, with this one\'s ids [default: none, keep its own]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -79,7 +79,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l mount-ima
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -111,7 +111,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l clean-log-fil
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l image-volumes -d 'Volumes that the image declares: bind gives each a directory with what the image has there, ignore leaves them out [default: bind]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -130,7 +130,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-mount
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -144,7 +144,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metrics-file 
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -158,7 +158,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -173,7 +173,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s l -l long -d 'P
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -189,7 +189,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -204,7 +204,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l json -d 'Prin
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -219,7 +219,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -233,7 +233,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -248,7 +248,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -s h -l help -d 
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l threshold-bytes -d 'Clean only if layers take at least this many bytes [default: 0, always]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -262,7 +262,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -276,7 +276,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metrics-fil
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
@@ -290,7 +290,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-met
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: overlay-xfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
