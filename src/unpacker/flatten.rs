@@ -44,6 +44,10 @@ pub fn copy_directory(
     target: BorrowedFd<'_>,
     whiteouts: WhiteoutFormat,
 ) -> Result<(), Error> {
+    // Most images have nothing where they declare a volume, and starting a thread for it would cost the most.
+    if directory_at(&mut MergedView::new(volumes, whiteouts), path)?.is_none() {
+        return Ok(());
+    }
     pipeline::in_volume(target, volumes, |confinement| {
         let mut view = MergedView::new(volumes, whiteouts);
         let Some(top) = directory_at(&mut view, path)? else { return Ok(()) };
