@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use drax::btrfs::{self as quotas, Limit, LimitError, QuotaMode, QuotaState};
 use drax::{DiskLimit, InodeLimit, SmallerThanLayers};
@@ -18,6 +19,8 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
 
+/// How long a group has to be without a subvolume to be a leftover.
+const STALE_FOR: Duration = Duration::from_secs(1);
 /// Stale groups that one clean looks for.
 const MOST_STALE: usize = 10_000;
 
@@ -288,7 +291,8 @@ pub(super) fn stale(layout: &Layout) -> Result<Vec<u64>, QuotaError> {
     if stale.is_empty() {
         return Ok(stale);
     }
-    // An image may have been deleted between the two looks: the commit begins with what follows from that.
+    // The group of an image that is being created or deleted is without a subvolume for a moment.
+    std::thread::sleep(STALE_FOR);
     quotas::sync(store.as_fd()).map_err(QuotaError::Collect)?;
     let still = if is_settled() { list()? } else { Vec::new() };
     stale.retain(|id| still.contains(id));
