@@ -31,14 +31,6 @@ pub(crate) enum Image {
     Deleting,
 }
 
-/// A volume that was moved aside, and the images that had its layer on record at that time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Aside {
-    pub(crate) layer: usize,
-    pub(crate) volume: Volume,
-    pub(crate) users: [bool; IMAGES],
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
     /// `volumes/<chain id>`
@@ -47,7 +39,8 @@ pub(crate) struct Disk {
     pub(crate) incomplete: [Option<Volume>; LAYERS],
     /// `tmp/dead.…`: nobody's, and not removed yet.
     pub(crate) dead: Vec<(usize, Volume)>,
-    pub(crate) aside: Vec<Aside>,
+    /// `tmp/kept.<chain id>~…`: a layer that was unpacked again, for images that show the old one.
+    pub(crate) kept: Vec<(usize, Volume)>,
     /// `meta/unflushed/<chain id>~…`
     pub(crate) marks: [Option<Mark>; LAYERS],
     /// `meta/dependencies/image:<id>.json`
@@ -83,7 +76,7 @@ impl Disk {
         let is_it = |volume: &Volume| Some(volume.generation) == generation;
         self.volumes[layer].as_ref().is_some_and(is_it)
             || self.dead.iter().any(|(of, volume)| *of == layer && is_it(volume))
-            || self.aside.iter().any(|aside| aside.layer == layer && is_it(&aside.volume))
+            || self.kept.iter().any(|(of, volume)| *of == layer && is_it(volume))
     }
 
     /// Whether an image's record names the layer.
@@ -91,15 +84,16 @@ impl Disk {
         (0..IMAGES).any(|image| self.records[image] && layers_of(image).contains(&layer))
     }
 
-    /// The images, but for one, whose records name the layer.
-    pub(crate) fn users_but(&self, layer: usize, but: usize) -> [bool; IMAGES] {
-        std::array::from_fn(|image| image != but && self.records[image] && layers_of(image).contains(&layer))
+    /// Whether an image that may be mounted has the layer. One that is being deleted still is, and comes back if it is busy.
+    pub(crate) fn is_shown(&self, layer: usize) -> bool {
+        let may_be_mounted = |image: usize| matches!(self.images[image], Image::Published | Image::Deleting);
+        (0..IMAGES).any(|image| may_be_mounted(image) && layers_of(image).contains(&layer))
     }
 
     fn all_volumes(&mut self) -> impl Iterator<Item = &mut Volume> {
-        let aside = self.aside.iter_mut().map(|aside| &mut aside.volume);
+        let kept = self.kept.iter_mut().map(|(_, volume)| volume);
         let named = self.volumes.iter_mut().chain(&mut self.incomplete).flatten();
-        named.chain(self.dead.iter_mut().map(|(_, volume)| volume)).chain(aside)
+        named.chain(self.dead.iter_mut().map(|(_, volume)| volume)).chain(kept)
     }
 
     pub(crate) fn make_durable(&mut self) {
@@ -118,6 +112,6 @@ impl Disk {
             && (0..IMAGES).all(|image| self.records[image] == self.is_published(image))
             && (0..LAYERS).all(|layer| self.volumes[layer].is_none() || self.is_recorded(layer))
             && (0..LAYERS).all(|layer| self.marks[layer].is_none() || self.volumes[layer].is_some())
-            && self.aside.iter().all(|aside| (0..IMAGES).any(|image| aside.users[image] && self.is_published(image)))
+            && self.kept.iter().all(|(layer, _)| self.is_recorded(*layer))
     }
 }

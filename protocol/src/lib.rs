@@ -35,8 +35,8 @@ pub const NOBODY_WAITS_FOR_EVER: &str = "somebody can always go on";
 pub enum UnflushedPolicy {
     /// It is removed.
     Remove,
-    /// It is moved aside, and stays there as long as an image that had it on record does.
-    MoveAside,
+    /// It is kept under another name as long as a record names the layer.
+    Keep,
 }
 
 /// The protocol with its parameters.
@@ -59,7 +59,7 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         Store {
-            unflushed_layers: UnflushedPolicy::MoveAside,
+            unflushed_layers: UnflushedPolicy::Keep,
             marks: true,
             clean_reads_records: true,
             commands: 3,

@@ -1,7 +1,7 @@
 //! What a process does, a step at a time. Each arm of [`step`] is what is atomic in `src/store`: a lock taken, a name made,
 //! exchanged or removed.
 
-use super::disk::{Aside, Image, Mark, Volume};
+use super::disk::{Image, Mark, Volume};
 use super::{IMAGES, LAYERS, State, Store, UnflushedPolicy, layers_of};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +65,9 @@ pub(crate) enum Create {
     /// The layer that is next, and which were there.
     Layer(usize, Layers),
     Check(usize, Layers),
-    /// The layer that was found torn is removed: its generation.
+    /// The old volume of a layer that may be torn makes room for the new one.
+    SetAside(usize, Layers),
+    /// It is removed, if no image shows it: its generation.
     Remove(usize, Layers, u8),
     Mark(usize, Layers),
     Publish(usize, Layers),
@@ -95,7 +97,6 @@ pub(crate) enum Clean {
     Retire(usize, Layers),
     Incomplete(usize),
     Dead,
-    Aside,
     Forget(usize),
 }
 
@@ -181,11 +182,12 @@ fn create(store: &Store, state: &mut State, image: usize, mut pulled: bool, at: 
         Create::Layer(layer, present) if present[layer] => Create::Layer(layer + 1, present),
         Create::Layer(layer, present) if take(&mut state.layer_locks[layer], image) => Create::Check(layer, present),
         Create::Layer(..) => return None,
-        Create::Check(layer, present) => check_layer(store, state, image, layer, present),
+        Create::Check(layer, present) => check_layer(state, layer, present),
         Create::Remove(layer, present, generation) => {
             state.disk.dead.retain(|(of, volume)| *of != layer || volume.generation != generation);
-            Create::Check(layer, present)
+            Create::Mark(layer, present)
         }
+        Create::SetAside(layer, present) => set_aside(store, state, layer, present),
         Create::Mark(layer, present) => {
             let unpacked = state.disk.incomplete[layer].map(|volume| Mark { boot, generation: volume.generation });
             state.disk.marks[layer] = unpacked.filter(|_| store.marks);
@@ -219,31 +221,29 @@ fn create(store: &Store, state: &mut State, image: usize, mut pulled: bool, at: 
 }
 
 /// Under the layer's lock.
-fn check_layer(store: &Store, state: &mut State, image: usize, layer: usize, present: Layers) -> Create {
+fn check_layer(state: &mut State, layer: usize, present: Layers) -> Create {
     let is_suspect = state.disk.is_suspect(layer, state.boot);
-    let users = state.disk.users_but(layer, image);
-    match state.disk.volumes[layer] {
-        Some(volume) if is_suspect => {
-            state.disk.volumes[layer] = None;
-            if store.unflushed_layers == UnflushedPolicy::MoveAside && users.contains(&true) {
-                state.disk.aside.push(Aside { layer, volume, users });
-                return Create::Check(layer, present);
-            }
-            state.disk.dead.push((layer, volume));
-            Create::Remove(layer, present, volume.generation)
-        }
-        Some(_) => {
-            state.layer_locks[layer] = None;
-            Create::Layer(layer + 1, present)
-        }
-        None => {
-            // All of its files are written before it gets its mark, so that the flush that removes the mark has flushed them.
-            let generation = state.next_generation;
-            state.next_generation += 1;
-            state.disk.incomplete[layer] = Some(Volume { generation, is_durable: false, is_torn: false });
-            Create::Mark(layer, present)
-        }
+    let is_there = state.disk.volumes[layer].is_some();
+    if is_there && !is_suspect {
+        state.layer_locks[layer] = None;
+        return Create::Layer(layer + 1, present);
     }
+    // All of its files are written before it gets its mark, so that the flush that removes the mark has flushed them.
+    let generation = state.next_generation;
+    state.next_generation += 1;
+    state.disk.incomplete[layer] = Some(Volume { generation, is_durable: false, is_torn: false });
+    if is_there { Create::SetAside(layer, present) } else { Create::Mark(layer, present) }
+}
+
+/// Before the mark of the old volume goes: a kill in between leaves no layer without its mark.
+fn set_aside(store: &Store, state: &mut State, layer: usize, present: Layers) -> Create {
+    let Some(volume) = state.disk.volumes[layer].take() else { return Create::Mark(layer, present) };
+    if store.unflushed_layers == UnflushedPolicy::Keep && state.disk.is_shown(layer) {
+        state.disk.kept.push((layer, volume));
+        return Create::Mark(layer, present);
+    }
+    state.disk.dead.push((layer, volume));
+    Create::Remove(layer, present, volume.generation)
 }
 
 fn mount(state: &mut State, image: usize) -> Create {
@@ -308,7 +308,10 @@ fn clean(store: &Store, state: &mut State, me: usize, at: Clean) -> Option<Proce
             Clean::Retire(0, in_use)
         }
         Clean::Claim => return None,
-        Clean::Retire(layer, _) if layer == LAYERS => {
+        Clean::Retire(layer, in_use) if layer == LAYERS => {
+            let (kept, needless) = state.disk.kept.iter().partition(|(layer, _)| in_use[*layer]);
+            state.disk.kept = kept;
+            state.disk.dead.extend::<Vec<_>>(needless);
             state.claims.release(me);
             Clean::Incomplete(0)
         }
@@ -328,12 +331,7 @@ fn clean(store: &Store, state: &mut State, me: usize, at: Clean) -> Option<Proce
             Clean::Incomplete(layer + 1)
         }
         Clean::Dead if state.disk.dead.pop().is_some() => Clean::Dead,
-        Clean::Dead => Clean::Aside,
-        Clean::Aside => {
-            let records = state.disk.records;
-            state.disk.aside.retain(|aside| (0..IMAGES).any(|image| aside.users[image] && records[image]));
-            Clean::Forget(0)
-        }
+        Clean::Dead => Clean::Forget(0),
         Clean::Forget(layer) if layer == LAYERS => return Some(Process::Flush(Flush::Look)),
         Clean::Forget(layer) => {
             if state.layer_locks[layer].is_none() && state.disk.volumes[layer].is_none() {

@@ -142,14 +142,17 @@ pub(super) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(), Error> 
     }
 }
 
-/// Whether a finished image, of this store or of one that uses its layers, needs the layer or may need it.
+/// Whether a finished image, of this store or of one that uses its layers, needs the layer or may need it. An image that is
+/// being deleted is among them: it is mounted still, and comes back if it is busy.
 fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, Error> {
     let needs = |id: &String| {
         let layers = dependencies::read(&store.layout, &dependencies::image_key(id));
         layers.map_or(true, |layers| layers.iter().any(|layer| layer == chain_id.as_str()))
     };
-    Ok(files::names(&store.layout.images())?.iter().any(needs)
-        || store.registered_layers()?.iter().any(|layer| layer == chain_id.as_str()))
+    let mut ids = files::names(&store.layout.images())?;
+    let unfinished = files::names(&store.layout.tmp())?;
+    ids.extend(unfinished.iter().filter_map(|name| name.strip_prefix("delete.")).map(str::to_owned));
+    Ok(ids.iter().any(needs) || store.registered_layers()?.iter().any(|layer| layer == chain_id.as_str()))
 }
 
 /// The layer that an entry of `tmp/` was the volume of, if it is kept for images that are mounted.
