@@ -28,7 +28,7 @@ pub fn recorded_limit(directory: &Path) -> Result<u64, PathError> {
 
 /// Writes a number, for the owner's eyes alone.
 pub(super) fn write(path: &Path, number: u64) -> Result<(), PathError> {
-    files::write_with_mode(path, number.to_string().as_bytes(), 0o600)
+    files::write_with_copy(path, number.to_string().as_bytes(), 0o600)
 }
 
 /// Reads a number.

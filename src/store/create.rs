@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 use super::image_volumes::{ImageVolumes, Place};
 use super::layers::{self, PullOptions};
 use super::shared::LayerStore;
-use super::{Error, ImageId, Store, dependencies, flatten, garbage, manifest_cache, removal, totals, volumes};
+use super::{Error, ImageId, Store, claims, dependencies, flatten, garbage, manifest_cache, removal, totals, volumes};
 use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
@@ -230,8 +230,7 @@ impl ImageCreation<'_> {
     /// Puts the image's layers in use, and tells which are there.
     fn claim(&self) -> Result<Vec<bool>, Error> {
         let (layout, image, id) = (&self.store.layout, self.request.image, self.id.as_str());
-        let _claims =
-            tracing::debug_span!("acquiring-shared-lock").in_scope(|| lock::share_whole(&layout.lock_file()))?;
+        let _claims = tracing::debug_span!("acquiring-shared-lock").in_scope(|| claims::share(layout))?;
         // The store may be on its way out.
         if !files::exists(&layout.namespace_file())? {
             return Err(Error::NotInitialised);

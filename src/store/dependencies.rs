@@ -47,7 +47,7 @@ pub(super) fn write(layout: &Layout, temporary: &Path, key: &str, layers: &[&Cha
 pub(super) fn write_at(path: &Path, temporary: &Path, layers: &[&ChainId]) -> Result<(), PathError> {
     let ids: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
     let content = serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path, e))?;
-    files::replace(path, temporary, &content)
+    files::replace_with_copy(path, temporary, &content)
 }
 
 /// Removes the record of `key`, if there is one.

@@ -132,7 +132,7 @@ impl Store {
         }
         let describe = |holder: &lock_holders::LockHolder| {
             let what = if holder.holds_whole { "the store" } else { "an image or a layer" };
-            format!("pid {} ({}) for at most {} s: {what}", holder.pid, holder.program, holder.age)
+            format!("{holder}: {what}")
         };
         let found = holders.iter().map(describe).collect::<Vec<_>>().join("; ");
         if holders.iter().any(|holder| holder.age > LONG) {

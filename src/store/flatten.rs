@@ -5,11 +5,10 @@
 use std::os::fd::AsFd;
 
 use super::volumes::VolumeRecord;
-use super::{Error, ImageId, Store, dependencies, layers, publish, volumes};
+use super::{Error, ImageId, Store, claims, dependencies, layers, publish, volumes};
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
 use crate::sys::files;
-use crate::sys::lock;
 use crate::unpacker::{self, WhiteoutFormat};
 
 /// The volumes to mount instead of `volumes`, the lowest `count` of which are to become one.
@@ -52,7 +51,7 @@ pub(super) fn name(top: &str) -> ChainId {
 
 /// Puts the volume in use beside the layers, and tells whether it is there.
 fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> Result<bool, Error> {
-    let _claims = lock::share_whole(&store.layout.lock_file())?;
+    let _claims = claims::share(&store.layout)?;
     let chain_ids: Vec<&ChainId> =
         layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id)).collect();
     let temporary = store.layout.recording(id.as_str());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backing_file::{self, Wanted};
-use super::{Error, Store, namespace};
+use super::{Error, Store, claims, namespace};
 use crate::driver::FilesystemRequest;
 use crate::idmap::IdMappings;
 use crate::layout;
@@ -130,7 +130,7 @@ impl Store {
             self.layout.directories().settle(directory, 0o755, owner)?;
         }
         // Now, while there is room for it: a full store must not be one that cannot be locked.
-        drop(lock::share_whole(&self.layout.lock_file())?);
+        drop(claims::share(&self.layout)?);
         files::chown_file(&self.layout.lock_file(), owner)?;
         if let Some(layer_store) = &request.shared_layers {
             self.register_with(layer_store)?;

@@ -37,6 +37,7 @@
 
 mod backing_file;
 mod check;
+mod claims;
 mod create;
 mod delete;
 mod delete_store;
@@ -283,6 +284,14 @@ pub enum Error {
     /// A create of the original holds the lock while it downloads.
     #[error("another process claims layers of the store for more than 3 s: clean again when it has ended")]
     ClaimsBusy,
+    /// A clean that hangs, or was stopped, keeps creates from claiming their layers.
+    #[error("the store was locked for {seconds} s by {holders}: end it if it hangs, then try again")]
+    StoreLocked {
+        /// How long the lock was waited for.
+        seconds: u64,
+        /// Who holds it.
+        holders: String,
+    },
     /// The image has more of something than it may.
     #[error(transparent)]
     Limit(#[from] Exceeded),

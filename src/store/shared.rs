@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::garbage::is_old;
-use super::{Error, ImageId, Store, dependencies, layers, seal};
+use super::{Error, ImageId, Store, claims, dependencies, layers, seal};
 use crate::driver::{self, SharedLayers};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image};
@@ -229,7 +229,7 @@ impl LayerStore {
         layers: &[&ChainId],
     ) -> Result<Vec<bool>, Error> {
         let layout = &self.store.layout;
-        let _claims = lock::share_whole(&layout.lock_file())?;
+        let _claims = claims::share(layout)?;
         // The store may be on its way out.
         if !files::exists(&layout.namespace_file())? {
             return Err(Error::LayerStoreMissing(layout.root().display().to_string()));

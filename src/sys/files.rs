@@ -1,6 +1,6 @@
 //! Small files and directories, with errors that name their path.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileType, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -10,13 +10,19 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 use super::owner::Owner;
-use super::path_error::{OnPath, PathError};
-use super::{descriptors, dirfd, rename};
+use super::path_error::{OnPath, PathError, named};
+use super::{descriptors, dirfd, rename, xattr};
 
 /// Writes `content` to `path` by way of `temporary`, so that a reader sees the old content or the new, never a part.
 /// Nothing is flushed: a power cut can leave the file empty.
 pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
     write(temporary, content)?;
+    rename(temporary, path)
+}
+
+/// The same with a copy of the content that survives a power cut; see [`write_with_copy`].
+pub fn replace_with_copy(path: &Path, temporary: &Path, content: &[u8]) -> Result<(), PathError> {
+    write_with_copy(temporary, content, 0o666)?;
     rename(temporary, path)
 }
 
@@ -27,9 +33,31 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), PathError> {
 
 /// The same for a file that gets the mode `mode` if it is new.
 pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), PathError> {
+    open_emptied(path, mode)?.write_all(content).on("write", path)
+}
+
+/// The same for a file that has to be whole when its name is, without being flushed. A journal may bring the name to the
+/// disk before the content, but not before the file's attributes: a copy of the content is one of them, and
+/// [`read_up_to`] takes it where a power cut has emptied the file. There is no copy of more than [`LARGEST_COPY`], nor where
+/// the filesystem has no room for it.
+pub fn write_with_copy(path: &Path, content: &[u8], mode: u32) -> Result<(), PathError> {
+    let mut file = open_emptied(path, mode)?;
+    if content.len() <= LARGEST_COPY
+        && let Err(error) = xattr::set(&file, OsStr::new(COPY), content)
+    {
+        tracing::debug!(%error, path = %named(path).display(), "copying-content-to-attribute-failed");
+    }
+    file.write_all(content).on("write", path)
+}
+
+const COPY: &str = "user.grootfs.content";
+/// In bytes. XFS journals values of up to three quarters of a block, and writes larger ones to the disk at once.
+const LARGEST_COPY: usize = 3000;
+
+fn open_emptied(path: &Path, mode: u32) -> Result<File, PathError> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = File::options().write(true).create(true).truncate(false).mode(mode).custom_flags(flags).open(path);
-    let mut file = opened.on("open", path)?;
+    let file = opened.on("open", path)?;
     let metadata = file.metadata().on("stat", path)?;
     if !metadata.is_file() || metadata.nlink() > 1 {
         return Err(PathError::new("write", path, io::Error::other(NOT_ITS_OWN)));
@@ -37,7 +65,7 @@ pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), Pat
     if metadata.len() > 0 {
         file.set_len(0).on("truncate", path)?;
     }
-    file.write_all(content).on("write", path)
+    Ok(file)
 }
 
 const NOT_ITS_OWN: &str = "it is no file, or has other names: remove it";
@@ -115,7 +143,8 @@ pub fn read_small(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
 }
 
 /// The content of a file of no more than `limit` bytes that may be in a stranger's directory: a link is not followed,
-/// what is no file is not waited for. `None` if there is nothing there.
+/// what is no file is not waited for. An empty file is what its copy says, if it has one ([`write_with_copy`]). `None` if
+/// there is nothing there.
 pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = match File::options().read(true).custom_flags(flags).open(path) {
@@ -125,6 +154,11 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError>
     let metadata = file.metadata().on("stat", path)?;
     if !metadata.is_file() || metadata.len() > limit {
         return Err(PathError::new("read", path, io::Error::other("it is no small file")));
+    }
+    if metadata.len() == 0
+        && let Some(copy) = xattr::get(&file, OsStr::new(COPY)).on("read", path)?
+    {
+        return Ok(Some(copy));
     }
     read_whole(file.take(limit), metadata.len()).on("read", path).map(Some)
 }

@@ -30,11 +30,11 @@ pub struct Lock {
     _file: File,
 }
 
-/// Locks the whole file together with others who share it. Waits for one who holds it alone.
-pub fn share_whole(file: &Path) -> Result<Lock, PathError> {
+/// Locks the whole file together with others who share it, waiting no longer than `limit` for one who holds it alone.
+pub fn share_whole_within(file: &Path, limit: Duration) -> Result<Option<Lock>, PathError> {
     let opened = open(file)?;
-    fs2::FileExt::lock_shared(&opened).on("lock", file)?;
-    Ok(Lock { _file: opened })
+    let is_taken = poll(within(limit), || uncontended(fs2::FileExt::try_lock_shared(&opened))).on("lock", file)?;
+    Ok(is_taken.then_some(Lock { _file: opened }))
 }
 
 /// Locks the whole file alone, waiting no longer than `limit` for it.
@@ -46,10 +46,15 @@ pub fn own_whole_within(file: &Path, limit: Duration) -> Result<Option<Lock>, Pa
 
 /// Locks a whole file alone until it is closed, and tells whether that took no longer than `limit`.
 pub fn own_file_within(file: &File, limit: Duration) -> io::Result<bool> {
-    poll(within(limit), || match fs2::FileExt::try_lock_exclusive(file) {
+    poll(within(limit), || uncontended(fs2::FileExt::try_lock_exclusive(file)))
+}
+
+/// Whether a lock was had; that somebody else has it is no error.
+fn uncontended(tried: io::Result<()>) -> io::Result<bool> {
+    match tried {
         Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
         tried => tried.map(|()| true),
-    })
+    }
 }
 
 /// Locks `name` together with others who share it, waiting no longer than `limit` for one who holds it alone.
@@ -148,9 +153,14 @@ mod tests {
     fn shared_locks_exclude_only_who_wants_it_alone() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("lock");
-        let whole = (share_whole(&file).unwrap(), share_whole(&file).unwrap());
+        let share = || share_whole_within(&file, Duration::ZERO).unwrap();
+        let whole = (share(), share());
+        assert!(whole.0.is_some() && whole.1.is_some());
         assert!(own_whole_within(&file, Duration::ZERO).unwrap().is_none());
         drop(whole);
+        let alone = own_whole_within(&file, Duration::ZERO).unwrap();
+        assert!(alone.is_some() && share().is_none());
+        drop(alone);
         let first = share_within(&file, "n", Duration::ZERO).unwrap();
         assert!(first.is_some() && share_within(&file, "n", Duration::ZERO).unwrap().is_some());
         assert!(own_within(&file, "n", Duration::from_millis(30)).unwrap().is_none());

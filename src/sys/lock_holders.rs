@@ -1,5 +1,6 @@
 //! Who holds locks on a file, as far as this process may see (proc_pid_fdinfo(5)).
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -17,6 +18,12 @@ pub struct LockHolder {
     pub age: u64,
     /// Whether it holds the file as a whole, rather than a byte of it.
     pub holds_whole: bool,
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} ({}) for at most {} s", self.pid, self.program, self.age)
+    }
 }
 
 /// Processes that hold a lock on the file at `path`, each once for each way. Those of other users are seen by root alone.
@@ -66,6 +73,8 @@ fn age(directory: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::sys::lock;
 
@@ -77,7 +86,7 @@ mod tests {
             let own = holders.into_iter().filter(|holder| holder.pid == std::process::id());
             own.map(|holder| holder.holds_whole).collect::<Vec<bool>>()
         };
-        let whole = lock::share_whole(&file).unwrap();
+        let whole = lock::share_whole_within(&file, Duration::ZERO).unwrap();
         assert_eq!(own(holders(&file).unwrap()), [true]);
         let byte = lock::try_own(&file, "name").unwrap();
         assert_eq!(own(holders(&file).unwrap()), [true, false]);

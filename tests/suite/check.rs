@@ -100,7 +100,7 @@ fn damage_and_strangers_are_named_with_the_remedy_and_left_alone() {
     store.create(&layers(&store, "other", 1).0, "lost");
     flush(&store);
     let root = store.path();
-    fs::write(root.join("meta/dependencies/image:torn.json"), "").unwrap();
+    fs::write(root.join("meta/dependencies/image:torn.json"), "[").unwrap();
     let lost = store.volumes().into_iter().find(|volume| *volume != chain[0]).unwrap();
     fs::rename(root.join("volumes").join(&lost), store.beside("store/stranger")).unwrap();
     fs::write(root.join("images/stray"), "").unwrap();

@@ -171,6 +171,22 @@ fn an_image_whose_record_is_missing_loses_no_layers() {
     assert_eq!(fs::read_to_string(store.rootfs("x").join("hello")).unwrap(), "hello\n");
 }
 
+/// A power cut can leave the names of records without their contents, as the filesystem journals names first.
+#[test]
+fn records_that_a_power_cut_has_emptied_cost_nobody_anything() {
+    let (store, used) = half_used();
+    let image = fs::read_dir(store.path().join("images")).unwrap().next().unwrap().unwrap().path();
+    let id = image.file_name().unwrap().to_str().unwrap().to_owned();
+    let before = store.ok(["stats", &id]);
+    let record = store.path().join(format!("meta/dependencies/image:{id}.json"));
+    for path in [record, image.join("image_info")].iter().filter(|path| path.exists()) {
+        fs::File::options().write(true).truncate(true).open(path).unwrap();
+    }
+    assert_eq!(store.ok(["stats", &id]), before);
+    assert_eq!(store.ok(["clean"]), "clean completed\n");
+    assert_eq!(store.volumes(), used);
+}
+
 #[test]
 fn a_cleaned_layer_is_unpacked_again_when_needed() {
     let store = TempStore::new();

@@ -3,11 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, Image, Layer, TempStore, small_image, succeed};
+use crate::support::{Archive, Image, Layer, TempStore, run, small_image, succeed, wait_for};
 
 /// Longer than any of these commands takes, shorter than anybody would call a delay.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -41,6 +41,24 @@ fn promptly<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     assert!(start.elapsed() < PROMPT, "took {:?}", start.elapsed());
     result
+}
+
+/// A clean that was stopped, or hangs on a disk.
+#[test]
+fn promise_04_who_keeps_the_store_locked_is_named() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let lock = store.path().join("locks/global-groot-lock.lock");
+    let mut flock = Command::new("flock");
+    let holder = Stalled(flock.args(["--exclusive", "--no-fork"]).arg(&lock).args(["sleep", "60"]).spawn().unwrap());
+    let is_held = || run(Command::new("flock").args(["--shared", "--nonblock"]).arg(&lock).arg("true")).code != Some(0);
+    wait_for("the lock to be held", is_held);
+
+    let message = store.fails(["create", &url, "x"]);
+    assert!(message.contains(&format!("by pid {} (sleep) for at most ", holder.0.id())), "{message}");
+    drop(holder);
+    assert_eq!(store.leftovers(), [""; 0]);
+    store.create(&url, "x");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_damaged_image_is_named_and_hides_nothing_else() {
     let store = TempStore::new();
     store.create(&layers(&store, "one", 1).0, "damaged");
     store.create(&layers(&store, "two", 1).0, "whole");
-    fs::write(store.path().join("meta/dependencies/image:damaged.json"), "").unwrap();
+    fs::write(store.path().join("meta/dependencies/image:damaged.json"), "{").unwrap();
     fs::write(store.path().join("images/stray"), "").unwrap();
     let report = usage(&store);
     let images = report["images"].as_array().unwrap();
