@@ -135,7 +135,7 @@ impl Check<'_> {
         }
         for name in layout::DIRECTORIES {
             let path = root.join(name);
-            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let Ok(metadata) = files::status(&path) else { continue };
             if metadata.uid() != owner {
                 let problem = format!("it belongs to user {} and the store to user {owner}", metadata.uid());
                 let remedy = "run grootfs init-store";

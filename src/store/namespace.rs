@@ -111,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn is_written_once_and_compared_later() {
+    fn is_compared_with_what_is_asked_for() {
         let (_directory, layout) = store();
         check(&layout, &mapped(&["0:1000:1"])).unwrap();
-        record(&layout, &IdMappings::identity()).unwrap();
+        Namespace::of(&IdMappings::identity()).write(&layout).unwrap();
         let content = fs::read_to_string(layout.namespace_file()).unwrap();
         assert_eq!(content, "{\"uid-mappings\":[],\"gid-mappings\":[]}\n");
         check(&layout, &IdMappings::identity()).unwrap();
@@ -127,18 +127,18 @@ mod tests {
     #[test]
     fn the_order_of_mappings_does_not_matter_and_they_are_sorted_as_text() {
         let (_directory, layout) = store();
-        record(&layout, &mapped(&["1:100000:65000", "0:1000:1"])).unwrap();
+        Namespace::of(&mapped(&["1:100000:65000", "0:1000:1"])).write(&layout).unwrap();
         let content = fs::read_to_string(layout.namespace_file()).unwrap();
         assert_eq!(content, "{\"uid-mappings\":[\"0:1000:1\",\"1:100000:65000\"],\"gid-mappings\":[]}\n");
         check(&layout, &mapped(&["0:1000:1", "1:100000:65000"])).unwrap();
-        assert_eq!(mappings(&layout, Caller::Root).unwrap().uid(4000), Ok(103_999));
+        assert_eq!(mappings(&layout, Caller::User).unwrap().uid(4000), Ok(103_999));
     }
 
     #[test]
     fn what_is_no_mapping_is_named() {
         let (_directory, layout) = store();
         fs::write(layout.namespace_file(), r#"{"uid-mappings":["0:1"],"gid-mappings":[]}"#).unwrap();
-        let message = mappings(&layout, Caller::Root).unwrap_err().to_string();
+        let message = mappings(&layout, Caller::User).unwrap_err().to_string();
         assert!(message.starts_with("invalid namespace file: invalid uid mappings format: `0:1`"), "{message}");
     }
 }

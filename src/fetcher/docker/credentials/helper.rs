@@ -61,6 +61,11 @@ fn ask(program: &str, registry: &str) -> Result<Option<Secret>, String> {
     })
 }
 
+/// Whether a directory of `$PATH` has the program, as far as this process may look.
+fn is_in_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(program).exists()))
+}
+
 /// Runs a helper, for as long as it may take. Whether it succeeded, and what it wrote.
 fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
     let child = Command::new(program)
@@ -71,6 +76,8 @@ fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
         .spawn()
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => MISSING.to_owned(),
+            // So says execvp(3) of a program that it finds nowhere, where a directory of `PATH` may not be searched.
+            io::ErrorKind::PermissionDenied if !is_in_path(program) => MISSING.to_owned(),
             _ => crate::sys::path_error::reason(&error),
         })?;
     let mut child = Ended(child);
