@@ -51,7 +51,7 @@ impl Default for Limits {
         Self {
             unpacked_bytes: None,
             entries: 4_000_000,
-            layers: 500,
+            layers: 1024,
             path_bytes: 4095,
             path_depth: 2048,
             xattr_bytes: 64 << 10,

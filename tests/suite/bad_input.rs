@@ -332,7 +332,7 @@ fn store_path_that_is_a_file() {
 fn sizes_that_are_no_numbers() {
     let store = TempStore::new();
     let url = small_image(&store.beside("image"));
-    for value in ["ten", "1.5", "10MB", "", "99999999999999999999"] {
+    for value in ["ten", "1.5", "10MiBs", "", "99999999999999999999"] {
         for arguments in [
             vec!["create", "--disk-limit-size-bytes", value, url.as_str(), "x"],
             vec!["create", "--threshold-bytes", value, url.as_str(), "x"],
