@@ -43,6 +43,21 @@ fn nothing_is_logged_by_default() {
 }
 
 #[test]
+fn keys_of_the_configuration_that_are_none_are_logged_with_the_one_that_is_meant() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("grootfs.yml");
+    fs::write(&path, "create: {withclean: true}\ninit: {owneruser: x}\nnonsense: 1\n").expect("a file");
+    let output = run(&format!("--config {} --log-level info capacity", path.display()));
+    assert_eq!(output.status.code(), Some(0));
+    let lines = lines(&output.stderr);
+    let unknown = lines.iter().filter(|line| line["message"].as_str().is_some_and(|m| m.ends_with("unknown-key")));
+    let told: Vec<_> =
+        unknown.map(|line| (line["data"]["key"].as_str(), line["data"]["suggestion"].as_str())).collect();
+    assert_eq!(told, [(Some("create.withclean"), Some("create.with_clean")), (Some("nonsense"), Some(""))]);
+    assert_eq!(run(&format!("--config {} capacity", path.display())).stderr, b"");
+}
+
+#[test]
 fn errors_are_on_standard_output_and_in_the_log() {
     let output = run("--log-level debug delete");
     assert_eq!(output.status.code(), Some(1));

@@ -39,7 +39,7 @@ use self::args::Command;
 pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 pub use self::mapped_user::enter_namespace;
-use crate::config::Config;
+use crate::config::{Config, UnknownKey};
 use crate::driver::{self, Helpers};
 use crate::observe::Metrics;
 use crate::observe::metrics::End;
@@ -93,6 +93,9 @@ enum Done {
 /// # Errors
 /// Whatever the command has to tell the user.
 pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Failure>) -> Result<(), Failure> {
+    for UnknownKey { key, suggestion } in &config.unknown_keys {
+        tracing::info!(key, suggestion = suggestion.as_deref().unwrap_or_default(), "unknown-key");
+    }
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::yaml::{self, ConfigFile};
 use super::{
     CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, Limits, LogConfig, LogLevel, MountDestination,
-    Overrides, TimestampFormat,
+    Overrides, TimestampFormat, UnknownKey,
 };
 use crate::limits::Limits as ImageLimits;
 
@@ -15,6 +15,7 @@ pub(super) fn merge(document: ConfigFile, flags: &Overrides) -> Result<Config, E
     // A negative number in the file is an error even where a flag stands over it.
     let sizes = Sizes::of(&document, flags)?;
     Ok(Config {
+        unknown_keys: document.unknown.iter().map(|key| UnknownKey::of(key)).collect(),
         log: log(&document, flags)?,
         create: create(&document, flags, &sizes)?,
         init: init(&document, flags, sizes.store),
@@ -283,6 +284,7 @@ mod tests {
              init: {store_size_bytes: 3, with_direct_io: true, without_quota: true, mount_images: true, shared_layers: /l}}",
         );
         let expected = Config {
+            unknown_keys: Vec::new(),
             store: "/s".into(),
             driver: Some("btrfs".into()),
             tardis_bin: "/t".into(),

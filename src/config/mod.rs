@@ -40,6 +40,8 @@ pub struct Config {
     pub metron_endpoint: Option<String>,
     /// File that metrics are kept in for Prometheus.
     pub metrics_file: Option<PathBuf>,
+    /// What the file has that is no setting.
+    pub unknown_keys: Vec<UnknownKey>,
     /// What is logged, and where.
     pub log: LogConfig,
     /// For `create`.
@@ -173,6 +175,21 @@ pub struct CleanConfig {
     pub ignore_images: Vec<String>,
 }
 
+/// A key of the configuration file that means nothing. Other versions may know it, so it is no error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// The key, as `a` or `b.c`.
+    pub key: String,
+    /// The known key that is most like it, if one is.
+    pub suggestion: Option<String>,
+}
+
+impl UnknownKey {
+    fn of(key: &str) -> Self {
+        UnknownKey { key: key.to_owned(), suggestion: yaml::suggestion(key) }
+    }
+}
+
 /// For `init-store`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InitConfig {
@@ -202,6 +219,7 @@ impl Default for Config {
             newgidmap_bin: PathBuf::from("newgidmap"),
             metron_endpoint: None,
             metrics_file: None,
+            unknown_keys: Vec::new(),
             log: LogConfig::default(),
             create: CreateConfig::default(),
             clean: CleanConfig::default(),

@@ -55,6 +55,9 @@ pub(super) struct ConfigFile {
     pub(super) clean: Clean,
     #[serde(deserialize_with = "section")]
     pub(super) init: Init,
+    /// Keys that mean nothing to this program, as `a` or `b.c`.
+    #[serde(skip)]
+    pub(super) unknown: Vec<String>,
 }
 
 /// The section `create`.
@@ -187,12 +190,48 @@ pub(super) fn read(path: &Path) -> Result<ConfigFile, Error> {
 
 /// The first document of a YAML stream; the others are not looked at. No document is an empty one.
 pub(super) fn parse(content: &[u8]) -> Result<ConfigFile, Error> {
-    match serde_yaml::Deserializer::from_slice(content).next() {
-        Some(first) => Ok(Option::<ConfigFile>::deserialize(first)
-            .map_err(|error| Error::Malformed(error.to_string()))?
-            .unwrap_or_default()),
-        None => Ok(ConfigFile::default()),
+    let Some(first) = serde_yaml::Deserializer::from_slice(content).next() else { return Ok(ConfigFile::default()) };
+    let mut unknown = Vec::new();
+    let mut note = |key: String| {
+        if !WITHOUT_EFFECT.contains(&key.as_str()) {
+            unknown.push(key);
+        }
+    };
+    let file: Option<ConfigFile> = serde_ignored::deserialize(first, |path| note(dotted(&path.to_string())))
+        .map_err(|error| Error::Malformed(error.to_string()))?;
+    Ok(ConfigFile { unknown, ..file.unwrap_or_default() })
+}
+
+/// Keys that Garden's job writes and no version of GrootFS reads.
+const WITHOUT_EFFECT: [&str; 2] = ["init.owneruser", "init.ownergroup"];
+
+/// A path without the steps through what may be null.
+fn dotted(path: &str) -> String {
+    path.split('.').filter(|step| *step != "?").collect::<Vec<_>>().join(".")
+}
+
+/// The key that is meant by one that is none, as far as can be told.
+pub(super) fn suggestion(unknown: &str) -> Option<String> {
+    /// Below that, two keys have little in common.
+    const ALIKE: f64 = 0.85;
+    let example: serde_yaml::Value = serde_yaml::from_str(include_str!("../../config.example.yml")).ok()?;
+    let rated = keys(&example).into_iter().map(|key| (strsim::jaro_winkler(unknown, &key), key));
+    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.filter(|(alike, _)| *alike > ALIKE).map(|(_, key)| key)
+}
+
+/// `a` and `b.c`, sorted.
+fn keys(value: &serde_yaml::Value) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (key, value) in value.as_mapping().into_iter().flatten() {
+        let Some(key) = key.as_str() else { continue };
+        match self::keys(value) {
+            inner if inner.is_empty() => keys.push(key.to_owned()),
+            inner => keys.extend(inner.iter().map(|inner| format!("{key}.{inner}"))),
+        }
     }
+    keys.sort();
+    keys
 }
 
 /// A section that may be null.
@@ -538,23 +577,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_none_are_told_with_the_one_that_is_meant() {
+        let file = parse(b"stor: /s\ncreate: {withclean: true, limits: {entrys: 1}}\nnonsense: {a: {b: 1}}\n").unwrap();
+        assert_eq!(file.unknown, ["stor", "create.withclean", "create.limits.entrys", "nonsense"]);
+        let meant = |key| suggestion(key);
+        assert_eq!(meant("stor").as_deref(), Some("store"));
+        assert_eq!(meant("create.withclean").as_deref(), Some("create.with_clean"));
+        assert_eq!(meant("create.limits.entrys").as_deref(), Some("create.limits.entries"));
+        assert_eq!(meant("nonsense"), None);
+    }
+
+    #[test]
     fn the_example_has_every_key_and_no_other() {
         let example = serde_yaml::from_str(include_str!("../../config.example.yml")).expect("YAML");
         let all = serde_yaml::to_value(ConfigFile::default()).expect("YAML");
         assert_eq!(keys(&example), keys(&all));
-    }
-
-    /// `a` and `b.c`, sorted.
-    fn keys(value: &serde_yaml::Value) -> Vec<String> {
-        let mut keys = Vec::new();
-        for (key, value) in value.as_mapping().into_iter().flatten() {
-            let key = key.as_str().expect("keys are strings");
-            match self::keys(value) {
-                inner if inner.is_empty() => keys.push(key.to_owned()),
-                inner => keys.extend(inner.iter().map(|inner| format!("{key}.{inner}"))),
-            }
-        }
-        keys.sort();
-        keys
     }
 }

@@ -271,8 +271,7 @@ fn a_store_without_its_layer_store_says_so_and_deletes() {
     store.create(&url, "x");
     crate::support::unmount_below(layer_store.path());
     let message = store.fails(["create", &url, "y"]);
-    let expected =
-        format!("the store {}, which keeps the layers of this one, is not initialised: ", layer_store.path().display());
+    let expected = format!("the store {} is not mounted: ", layer_store.path().display());
     assert!(message.starts_with(&expected), "{message}");
     store.ok(["delete", "x"]);
     assert!(store.leftovers().is_empty());

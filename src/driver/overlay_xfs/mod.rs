@@ -17,6 +17,8 @@ mod quota;
 mod shared;
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use drax::xfs;
 
@@ -34,6 +36,7 @@ use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::{remove_all_in, remove_tree};
+use crate::sys::space::space_of;
 use crate::unpacker::WhiteoutFormat;
 
 pub use filesystem::XfsError;
@@ -225,8 +228,22 @@ impl Driver for OverlayXfs {
         Ok(usage(layout, image, self.helpers.as_ref())?)
     }
 
-    /// XFS frees as it removes.
-    fn wait_for_free_space(&self, _layout: &Layout) -> Result<(), super::Error> {
+    /// XFS frees the blocks of removed files in the background (Linux 5.14). Nothing tells when it is done, but what is free
+    /// grows until then.
+    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), super::Error> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        const LOOKS: usize = 150;
+        let available = || space_of(layout.root()).map(|space| space.available);
+        let (mut last, mut unchanged) = (available()?, 0);
+        for _ in 0..LOOKS {
+            thread::sleep(PAUSE);
+            let now = available()?;
+            unchanged = if now > last { 0 } else { unchanged + 1 };
+            if unchanged == 2 {
+                break;
+            }
+            last = now;
+        }
         Ok(())
     }
 
