@@ -38,7 +38,7 @@ pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), Pat
 
 /// The same for a file that has to be whole when its name is, without being flushed. A journal may bring the name to the
 /// disk before the content, but not before the file's attributes: a copy of the content is one of them, and
-/// [`read_up_to`] takes it where a power cut has emptied the file. There is no copy of more than [`LARGEST_COPY`], nor where
+/// [`read_up_to`] takes it where a power cut has emptied the file. There is no copy of more than 3,000 bytes, nor where
 /// the filesystem has no room for it.
 pub fn write_with_copy(path: &Path, content: &[u8], mode: u32) -> Result<(), PathError> {
     let mut file = open_emptied(path, mode)?;
