@@ -109,7 +109,7 @@ fn an_image_that_cannot_be_mounted_keeps_no_other_from_it() {
     store.create(&small_image(&store.beside("other")), "whole");
     reboot(&store);
     init(&store, &[]);
-    fs::write(store.path().join("meta/dependencies/image:damaged.json"), "").unwrap();
+    fs::write(store.path().join("meta/dependencies/image:damaged.json"), "[").unwrap();
     let message = store.fails(["init-store", "--without-quota", "--mount-images"]);
     assert!(message.contains("mounting the image damaged") && message.contains("image:damaged.json"), "{message}");
     assert!(store.rootfs("whole").join("hello").exists());
