@@ -217,14 +217,14 @@ mod tests {
     /// Uses of `std::fs` that are left in the modules that work on stores, none of them for something in one: what they are
     /// for, and how many there are.
     const OTHERS: [(&str, usize, &str); 15] = [
-        ("store/backing_file.rs", 9, "the backing file, beside the store"),
-        ("store/check.rs", 3, "the store's own path; the backing file; sysfs"),
-        ("store/delete_store.rs", 3, "the store's own path, which may be a link"),
-        ("store/durability.rs", 2, "the store's own path; the boot id"),
-        ("store/init.rs", 3, "the store's own path"),
+        ("store/init/backing_file.rs", 9, "the backing file, beside the store"),
+        ("store/report/check.rs", 3, "the store's own path; the backing file; sysfs"),
+        ("store/init/delete_store.rs", 3, "the store's own path, which may be a link"),
+        ("store/layer/durability.rs", 2, "the store's own path; the boot id"),
+        ("store/init/mod.rs", 3, "the store's own path"),
         ("store/mod.rs", 1, "the store's own path"),
-        ("store/doctor.rs", 3, "what the machine itself has in /proc, /dev and /etc"),
-        ("store/scan.rs", 1, "the backing file"),
+        ("store/report/doctor.rs", 3, "what the machine itself has in /proc, /dev and /etc"),
+        ("store/report/scan.rs", 1, "the backing file"),
         ("store/shared.rs", 4, "the paths of other stores"),
         ("driver/filesystem.rs", 2, "the backing file; loop devices"),
         ("driver/helper.rs", 1, "a path for the helper, which does not run as root"),

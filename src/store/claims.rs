@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::Error;
 use crate::layout::Layout;
+use crate::store::Error;
 use crate::sys::lock::{self, Lock};
 use crate::sys::lock_holders;
 
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Where somebody holds it alone for longer than anybody should, [`Error::StoreLocked`] says who.
-pub(super) fn share(layout: &Layout) -> Result<Lock, Error> {
+pub(in crate::store) fn share(layout: &Layout) -> Result<Lock, Error> {
     match lock::share_whole_within(&layout.lock_file(), TIMEOUT)? {
         Some(lock) => Ok(lock),
         None => Err(Error::StoreLocked { seconds: TIMEOUT.as_secs(), holders: holders(layout) }),

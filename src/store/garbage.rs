@@ -5,15 +5,21 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, durability, manifest_cache, removal, sizes, totals};
+use crate::store::image::dependencies;
+use crate::store::image::removal;
+use crate::store::layer::durability;
+use crate::store::layer::manifest_cache;
+use crate::store::layer::sizes;
+use crate::store::layer::volumes::{self, Entry};
+use crate::store::totals;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::remove_tree;
 
 /// Held by the one who cleans.
-pub(super) const LOCK: &str = "groot-gc-lock";
+pub(in crate::store) const LOCK: &str = "groot-gc-lock";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A store is nearly full when less than this fraction of it is left, one twentieth.
@@ -120,7 +126,7 @@ impl Threshold {
 }
 
 /// Removes what dead processes left, and no layer that is whole.
-pub(super) fn finish_dead_work(store: &Store) -> Result<(), Error> {
+pub(in crate::store) fn finish_dead_work(store: &Store) -> Result<(), Error> {
     let Some(_lock) = lock::own_within(&store.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
     let steps = [
         remove_dead_images(store),
@@ -138,7 +144,7 @@ fn session() -> tracing::span::EnteredSpan {
 
 /// Cleans ahead of a create of an image with this limit, if the layers and the limits of all images come to `threshold`
 /// bytes. The create is never made to wait or to fail by it.
-pub(super) fn clean_before_create(store: &Store, threshold: u64, limit: u64, ignore_images: &[String]) {
+pub(in crate::store) fn clean_before_create(store: &Store, threshold: u64, limit: u64, ignore_images: &[String]) {
     let _session = session();
     if let Err(error) = clean_with_limits(store, Threshold { bytes: threshold, committed: limit }, ignore_images) {
         tracing::error!(%error, "failed-to-cleanup-store");
@@ -164,7 +170,7 @@ fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[Strin
 }
 
 /// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
-pub(super) fn remove_dead_images(store: &Store) -> Result<(), Error> {
+pub(in crate::store) fn remove_dead_images(store: &Store) -> Result<(), Error> {
     let mut ids = dependencies::recorded_images(&store.layout)?;
     // Read after the records: an image that has both is whole, unless something of it is in `tmp/`.
     let published: HashSet<String> = files::names(&store.layout.images())?.into_iter().collect();
@@ -236,7 +242,7 @@ fn remove_incomplete(store: &Store) -> Result<(), Error> {
 
 /// Chain ids that some image needs, or that are to be spared. The totals over all images, where they are kept, are computed
 /// anew from the same records.
-pub(super) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+pub(in crate::store) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
     let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
     let mut ids: HashSet<String> = dependencies::recorded_images(&store.layout)?.into_iter().collect();
     match totals::recompute(store)?.filter(|(totals, _)| totals.knows_all_layers()) {
@@ -284,7 +290,7 @@ fn remove_retired(store: &Store) -> Result<(), Error> {
 }
 
 /// Whether nobody can be at work on it any more: an original may be downloading for as long as the network takes.
-pub(super) fn is_old(path: &std::path::Path) -> bool {
+pub(in crate::store) fn is_old(path: &std::path::Path) -> bool {
     const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
     let modified = files::status(path).ok().and_then(|metadata| metadata.modified().ok());
     modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)

@@ -27,12 +27,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::garbage::is_old;
-use super::{Error, ImageId, Store, claims, dependencies, layers, seal};
 use crate::driver::{self, SharedLayers};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image};
 use crate::layout::{self, Layout};
+use crate::store::claims;
+use crate::store::garbage::is_old;
+use crate::store::image::dependencies;
+use crate::store::init::seal;
+use crate::store::layer::pull;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
@@ -79,15 +83,15 @@ impl Record {
 }
 
 /// The store that keeps another one's layers.
-pub(super) struct LayerStore {
-    pub(super) store: Store,
+pub(in crate::store) struct LayerStore {
+    pub(in crate::store) store: Store,
     /// What the one client store is called there.
     name: u64,
 }
 
 impl Store {
     /// The store that keeps this one's layers, where that is another.
-    pub(super) fn layer_store(&self) -> Result<Option<LayerStore>, Error> {
+    pub(in crate::store) fn layer_store(&self) -> Result<Option<LayerStore>, Error> {
         match Record::read_trusted(&self.layout, self.caller)? {
             Some(_) if self.caller != Caller::Root => Err(Error::SharedLayersNeed("only root can use them")),
             Some(Record { store, name }) => Ok(Some(LayerStore::new(self, &store, name)?)),
@@ -116,7 +120,7 @@ impl Store {
     }
 
     /// Checks that the store at `layer_store` can keep this one's layers.
-    pub(super) fn try_layer_store(&self, layer_store: &Path, mappings: &IdMappings) -> Result<(), Error> {
+    pub(in crate::store) fn try_layer_store(&self, layer_store: &Path, mappings: &IdMappings) -> Result<(), Error> {
         self.check_layer_store(layer_store)?;
         let layer_store = LayerStore::new(self, layer_store, 0)?.store;
         self.driver.check_shared(&SharedLayers { layout: &layer_store.layout, mappings })?;
@@ -124,7 +128,7 @@ impl Store {
     }
 
     /// Makes the store at `layer_store` keep this one's layers.
-    pub(super) fn register_with(&self, layer_store: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn register_with(&self, layer_store: &Path) -> Result<(), Error> {
         self.check_layer_store(layer_store)?;
         if let Some(record) = Record::read(&self.layout)? {
             // It may have been deleted and made again.
@@ -141,7 +145,7 @@ impl Store {
     }
 
     /// Chain ids of all layers that images of other stores need.
-    pub(super) fn registered_layers(&self) -> Result<Vec<String>, Error> {
+    pub(in crate::store) fn registered_layers(&self) -> Result<Vec<String>, Error> {
         finish_removal(&self.layout)?;
         let mut layers = Vec::new();
         for client_store in ClientStore::all(&self.layout)? {
@@ -159,7 +163,7 @@ impl Store {
     }
 
     /// Fails if images of other stores need this one's layers.
-    pub(super) fn check_no_client_needs_layers(&self) -> Result<(), Error> {
+    pub(in crate::store) fn check_no_client_needs_layers(&self) -> Result<(), Error> {
         for client_store in ClientStore::all(&self.layout)? {
             if !client_store.is_replaced() && !client_store.images()?.is_empty() {
                 return Err(Error::LayersInUse(client_store.path.display().to_string(), named(&client_store.records)));
@@ -207,7 +211,7 @@ impl LayerStore {
     }
 
     /// Refuses what borrowed layers cannot be used for.
-    pub(super) fn check_can_be_used(&self, mount: bool) -> Result<(), Error> {
+    pub(in crate::store) fn check_can_be_used(&self, mount: bool) -> Result<(), Error> {
         if !mount {
             return Err(Error::SharedLayersNeed(
                 "they show the right ids only as create mounts them: do without --without-mount",
@@ -221,7 +225,7 @@ impl LayerStore {
     }
 
     /// Puts an image's layers in use, and tells which are there. The caller holds the image's lock.
-    pub(super) fn claim(
+    pub(in crate::store) fn claim(
         &self,
         client_store: &Layout,
         id: &ImageId,
@@ -236,22 +240,22 @@ impl LayerStore {
         }
         self.register(client_store)?;
         dependencies::write_at(&self.record(id), &self.temporary(id), layers)?;
-        Ok(layers::claim(layout, image)?)
+        Ok(pull::claim(layout, image)?)
     }
 
     /// Records the layers of an image that clean is to spare.
-    pub(super) fn spare(&self, id: &ImageId, key: &str, layers: &[&ChainId]) -> Result<(), PathError> {
+    pub(in crate::store) fn spare(&self, id: &ImageId, key: &str, layers: &[&ChainId]) -> Result<(), PathError> {
         dependencies::write(&self.store.layout, &self.temporary(id), key, layers)
     }
 
     /// Tells the layer store that an image needs its layers no more. The caller holds the image's lock.
-    pub(super) fn release(&self, id: &ImageId) -> Result<(), PathError> {
+    pub(in crate::store) fn release(&self, id: &ImageId) -> Result<(), PathError> {
         files::remove_if_there(&self.temporary(id))?;
         files::remove_if_there(&self.record(id))
     }
 
     /// Gives back what is lent to images that `client_store` knows nothing of.
-    pub(super) fn release_unknown(&self, client_store: &Store) -> Result<(), Error> {
+    pub(in crate::store) fn release_unknown(&self, client_store: &Store) -> Result<(), Error> {
         for record in images_of(&self.records())? {
             let Some(Ok(id)) = record.file_stem().and_then(|id| id.to_str()).map(ImageId::new) else { continue };
             let Some(_lock) = lock::try_own(&client_store.layout.lock_file(), &id.lock_name())? else { continue };
@@ -264,7 +268,7 @@ impl LayerStore {
     }
 
     /// Tells the layer store that there is no client store any more.
-    pub(super) fn deregister(&self) -> Result<(), PathError> {
+    pub(in crate::store) fn deregister(&self) -> Result<(), PathError> {
         remove_tree(&self.records())
     }
 

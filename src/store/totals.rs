@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dependencies::{self, image_key};
-use super::{Error, Store};
 use crate::driver::recorded_limit;
 use crate::layout::Layout;
+use crate::store::image::dependencies::{self, image_key};
+use crate::store::{Error, Store};
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::{files, lock};
 
@@ -48,10 +48,10 @@ enum Change {
 
 /// Totals over all images that are in `images/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub(super) struct Totals {
+pub(in crate::store) struct Totals {
     images: State,
     /// Sum of the limits in bytes.
-    pub(super) committed: u64,
+    pub(in crate::store) committed: u64,
     /// Number of images that need a layer, by chain id. Layers that no image needs are not listed.
     layers: BTreeMap<String, u64>,
     /// Images whose layers cannot be told. There the other numbers are not the whole truth.
@@ -88,7 +88,7 @@ impl State {
 
 impl Totals {
     /// The totals of a store: those that are kept, if they are right, or else computed, and kept from then on.
-    pub(super) fn of(store: &Store) -> Result<Self, Error> {
+    pub(in crate::store) fn of(store: &Store) -> Result<Self, Error> {
         let Some(file) = TotalsFile::open(&store.layout, true) else {
             return Ok(Self::compute(store)?.0);
         };
@@ -99,17 +99,17 @@ impl Totals {
     }
 
     /// Whether an image needs the layer.
-    pub(super) fn needs(&self, layer: &str) -> bool {
+    pub(in crate::store) fn needs(&self, layer: &str) -> bool {
         self.layers.contains_key(layer)
     }
 
     /// Chain ids of all layers that some image needs.
-    pub(super) fn into_needed_layers(self) -> impl Iterator<Item = String> {
+    pub(in crate::store) fn into_needed_layers(self) -> impl Iterator<Item = String> {
         self.layers.into_keys()
     }
 
     /// Whether the layers of every image are known.
-    pub(super) fn knows_all_layers(&self) -> bool {
+    pub(in crate::store) fn knows_all_layers(&self) -> bool {
         self.unreadable == 0
     }
 
@@ -189,7 +189,7 @@ impl Share {
 }
 
 /// Has `publish` move the image `id` from `directory` into `images/`.
-pub(super) fn with_added<T, E>(
+pub(in crate::store) fn with_added<T, E>(
     layout: &Layout,
     id: &str,
     directory: &Path,
@@ -199,7 +199,11 @@ pub(super) fn with_added<T, E>(
 }
 
 /// Has `withdraw` move the image `id` out of `images/`.
-pub(super) fn with_removed<T, E>(layout: &Layout, id: &str, withdraw: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub(in crate::store) fn with_removed<T, E>(
+    layout: &Layout,
+    id: &str,
+    withdraw: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
     with_change(layout, id, &layout.image(id), Change::Remove, withdraw)
 }
 
@@ -226,7 +230,7 @@ fn with_change<T, E>(
 
 /// Computes the totals anew, where they are kept, and tells the log if they were wrong. Returns them and the ids of the
 /// images that are in them.
-pub(super) fn recompute(store: &Store) -> Result<Option<(Totals, Vec<String>)>, Error> {
+pub(in crate::store) fn recompute(store: &Store) -> Result<Option<(Totals, Vec<String>)>, Error> {
     let Some(file) = TotalsFile::open(&store.layout, false) else { return Ok(None) };
     let kept = file.read().filter(|kept| kept.is_current(&store.layout));
     let (computed, ids) = file.recompute(store)?;
@@ -237,7 +241,7 @@ pub(super) fn recompute(store: &Store) -> Result<Option<(Totals, Vec<String>)>, 
 }
 
 /// Has the totals computed anew by whoever asks next.
-pub(super) fn forget(layout: &Layout) {
+pub(in crate::store) fn forget(layout: &Layout) {
     if let Err(error) = files::remove_if_there(&layout.totals_file()) {
         tracing::debug!(%error, "removing-totals-failed");
     }
@@ -323,10 +327,10 @@ impl<'a> TotalsFile<'a> {
 mod tests {
     use std::fs;
 
-    use super::super::garbage::layers_in_use;
     use super::*;
     use crate::driver::overlay_xfs::OverlayXfs;
     use crate::image::ChainId;
+    use crate::store::garbage::layers_in_use;
     use crate::sys::caller::Caller;
 
     fn store() -> (tempfile::TempDir, Store) {

@@ -8,7 +8,7 @@
 //! <store>/images/<id>/            image_info, image_quota
 //! ```
 //!
-//! Copies are made and removed in one step, whatever their size. ImageCreation one writes the original to disk, so a create
+//! Copies are made and removed in one step, whatever their size. Making one writes the original to disk, so a create
 //! waits for the disk here.
 
 mod filesystem;

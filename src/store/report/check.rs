@@ -9,11 +9,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::volumes::{self, Entry};
-use super::{Error, ImageId, Store, dependencies, durability, garbage, totals};
 use crate::driver::{RootfsState, recorded_limit};
 use crate::image::ChainId;
 use crate::layout::{self, Layout};
+use crate::store::garbage;
+use crate::store::image::dependencies;
+use crate::store::layer::durability;
+use crate::store::layer::volumes::{self, Entry};
+use crate::store::totals;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::{lock, loop_device, mount_point};

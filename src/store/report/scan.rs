@@ -9,9 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::volumes::Entry;
-use super::{Error, ImageId, Store, dependencies, sizes};
 use crate::driver::{RootfsState, Usage};
+use crate::store::image::dependencies;
+use crate::store::layer::sizes;
+use crate::store::layer::volumes::Entry;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::space::Space;

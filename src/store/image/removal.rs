@@ -1,11 +1,12 @@
 //! Removing what is unfinished: images that were being made or removed when their process died.
 
-use super::{Error, ImageId, Store, dependencies};
+use crate::store::image::dependencies;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::sys::path_error::named;
 
 /// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
-pub(super) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(in crate::store) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
     for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
         match files::file_type(&path)? {
             None => {}
@@ -22,7 +23,7 @@ pub(super) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
 
 /// Removes what is unfinished of an image and, unless the image itself is there, its record. The caller holds the image's
 /// lock.
-pub(super) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(in crate::store) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), Error> {
     finish_removal(store, id)?;
     if files::exists(&store.layout.image(id.as_str()))? {
         return Ok(());
@@ -31,7 +32,7 @@ pub(super) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), Error> 
 }
 
 /// Forgets which layers an image needs that is gone. The caller holds its lock.
-pub(super) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(in crate::store) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), Error> {
     if let Some(layer_store) = store.layer_store()? {
         layer_store.release(id)?;
     }

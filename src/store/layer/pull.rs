@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::volumes::{self, VolumeRecord};
-use super::{Error, Store, durability, publish};
 use crate::driver::Volume;
 use crate::fetcher::{Fetcher, transport_of_unpacked};
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::limits::{Limits, Usage};
+use crate::store::layer::durability;
+use crate::store::layer::publish;
+use crate::store::layer::volumes::{self, VolumeRecord};
+use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
@@ -33,19 +35,19 @@ const READ_AHEAD_OF_ALL: usize = 24 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
-pub(super) struct PullOptions<'a> {
+pub(in crate::store) struct PullOptions<'a> {
     /// Whether digests and sizes must be what the manifest says.
-    pub(super) verify: bool,
+    pub(in crate::store) verify: bool,
     /// Bytes all layers of this pull may unpack to.
-    pub(super) budget: Option<u64>,
+    pub(in crate::store) budget: Option<u64>,
     /// Inodes all layers of this pull may have.
-    pub(super) inode_budget: Option<u64>,
+    pub(in crate::store) inode_budget: Option<u64>,
     /// The most layers to read side by side.
-    pub(super) readers: usize,
+    pub(in crate::store) readers: usize,
     /// What the image may have.
-    pub(super) limits: &'a Limits,
+    pub(in crate::store) limits: &'a Limits,
     /// What the layers' ids are on the host.
-    pub(super) mappings: &'a IdMappings,
+    pub(in crate::store) mappings: &'a IdMappings,
 }
 
 /// Bytes that layers may unpack to: what a limit says or, without one, what the store has room for beside a hundredth of
@@ -62,7 +64,7 @@ fn room(store: &Store, limits: &Limits) -> Option<Budget> {
 /// Which of an image's layers can be used as they are.
 ///
 /// The caller has written the image's record and holds the claims lock: what is found here stays.
-pub(super) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
+pub(in crate::store) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
     let unflushed = durability::UnflushedLayers::read(layout)?;
     let is_usable = |layer: &Layer| {
         let is_whole = !unflushed.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?;
@@ -72,7 +74,7 @@ pub(super) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathErr
 }
 
 /// Gets those of an image's layers that are not yet `present` into the store.
-pub(super) fn pull(
+pub(in crate::store) fn pull(
     store: &Store,
     fetcher: &Fetcher,
     image: &Image,
@@ -361,13 +363,13 @@ impl Drop for StopOnPanic<'_, '_> {
 }
 
 /// Volumes of `layers`, topmost first.
-pub(super) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
+pub(in crate::store) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
     let topmost_first = layers.iter().rev();
     topmost_first.map(|layer| files::open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
 }
 
 /// An error of unpacking `layer`.
-pub(super) fn unpack_error(layer: &str, source: unpacker::Error) -> Error {
+pub(in crate::store) fn unpack_error(layer: &str, source: unpacker::Error) -> Error {
     Error::Unpack { stage: stage(&source), layer: layer.to_owned(), source: Box::new(source) }
 }
 
@@ -383,12 +385,12 @@ fn stage(error: &unpacker::Error) -> &'static str {
 }
 
 /// The volumes of an image's layers with their sizes, bottom first.
-pub(super) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Error> {
+pub(in crate::store) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Error> {
     let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
     chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(store, &chain_id)?, chain_id })).collect()
 }
 
 /// How many inodes an image's layers have together.
-pub(super) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, Error> {
+pub(in crate::store) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, Error> {
     layers.iter().try_fold(0, |sum: u64, layer| Ok(sum.saturating_add(volumes::inodes(store, &layer.chain_id)?)))
 }

@@ -29,45 +29,50 @@ pub enum Error {
 }
 
 /// Key of an image's record.
-pub(super) fn image_key(id: &str) -> String {
+pub(in crate::store) fn image_key(id: &str) -> String {
     format!("image:{id}")
 }
 
 /// Key of a base image's record: its layers as of the last pull.
-pub(super) fn base_image_key(url: &str) -> String {
+pub(in crate::store) fn base_image_key(url: &str) -> String {
     format!("baseimage:{}", redact::address(url))
 }
 
 /// Writes the record of `key`, replacing an older one, by way of `temporary`, which is nobody else's.
-pub(super) fn write(layout: &Layout, temporary: &Path, key: &str, layers: &[&ChainId]) -> Result<(), PathError> {
+pub(in crate::store) fn write(
+    layout: &Layout,
+    temporary: &Path,
+    key: &str,
+    layers: &[&ChainId],
+) -> Result<(), PathError> {
     write_at(&path(layout, key), temporary, layers)
 }
 
 /// Writes a record somewhere else.
-pub(super) fn write_at(path: &Path, temporary: &Path, layers: &[&ChainId]) -> Result<(), PathError> {
+pub(in crate::store) fn write_at(path: &Path, temporary: &Path, layers: &[&ChainId]) -> Result<(), PathError> {
     let ids: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
     let content = serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path, e))?;
     files::replace_with_copy(path, temporary, &content)
 }
 
 /// Removes the record of `key`, if there is one.
-pub(super) fn remove(layout: &Layout, key: &str) -> Result<(), PathError> {
+pub(in crate::store) fn remove(layout: &Layout, key: &str) -> Result<(), PathError> {
     files::remove_if_there(&path(layout, key))
 }
 
 /// The chain ids that the record of `key` names.
-pub(super) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
+pub(in crate::store) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
     read_at(&path(layout, key))?.ok_or_else(|| Error::Missing(key.to_owned()))
 }
 
 /// The same of a record somewhere else; `None` if there is none.
-pub(super) fn read_at(path: &Path) -> Result<Option<Vec<String>>, Error> {
+pub(in crate::store) fn read_at(path: &Path) -> Result<Option<Vec<String>>, Error> {
     let Some(content) = files::read_up_to(LARGEST, path)? else { return Ok(None) };
     serde_json::from_slice(&content).map_err(|e| Error::Damaged(named(path), e.to_string()))
 }
 
 /// Ids of all images that have a record, finished or not.
-pub(super) fn recorded_images(layout: &Layout) -> Result<Vec<String>, PathError> {
+pub(in crate::store) fn recorded_images(layout: &Layout) -> Result<Vec<String>, PathError> {
     let names = files::names(&layout.dependencies())?;
     Ok(names.iter().filter_map(|name| name.strip_prefix("image:")?.strip_suffix(".json")).map(str::to_owned).collect())
 }

@@ -1,15 +1,21 @@
-//! ImageCreation a store, or making sure that it is still one. Run at every start of the container engine.
+//! Making a store, or making sure that it is still one. Run at every start of the container engine.
+
+pub(in crate::store) mod backing_file;
+pub(in crate::store) mod delete_store;
+pub(in crate::store) mod namespace;
+pub(in crate::store) mod seal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::backing_file::{self, Wanted};
-use super::{Error, Store, claims, namespace};
+use self::backing_file::Wanted;
 use crate::driver::FilesystemRequest;
 use crate::idmap::IdMappings;
 use crate::layout;
+use crate::store::claims;
+use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::mount_point;
@@ -103,7 +109,7 @@ impl Store {
         }
     }
 
-    pub(super) fn is_mount_point(&self) -> Result<bool, Error> {
+    pub(in crate::store) fn is_mount_point(&self) -> Result<bool, Error> {
         let root = self.layout.root();
         if !files::exists(root)? {
             return Ok(false);
@@ -140,7 +146,7 @@ impl Store {
 }
 
 /// Waits until no other process makes or removes a store, and keeps others from it.
-pub(super) fn acquire_init_lock() -> Result<lock::Lock, Error> {
+pub(in crate::store) fn acquire_init_lock() -> Result<lock::Lock, Error> {
     lock::own_whole_within(Path::new(LOCK), LOCK_TIMEOUT)?.ok_or(Error::InitBusy(LOCK))
 }
 

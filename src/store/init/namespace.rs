@@ -4,9 +4,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, seal};
 use crate::idmap::{IdMap, IdMappings};
 use crate::layout::Layout;
+use crate::store::Error;
+use crate::store::init::seal;
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
@@ -52,7 +53,7 @@ impl Namespace {
 }
 
 /// The mappings of an initialised store. Root acts on nobody else's word.
-pub(super) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMappings, Error> {
+pub(in crate::store) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMappings, Error> {
     let namespace = Namespace::read(layout)?;
     if caller == Caller::Root && !seal::is_trusted(layout, seal::NAMESPACE, &namespace.content())? {
         return Err(Error::UntrustedNamespaceFile(layout.namespace_file()));
@@ -67,7 +68,7 @@ pub(super) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMappings, Er
 
 /// Compares the mappings of a store that has been initialised before. What its seal says counts, for its owner can write
 /// the file; stores that were made before there were seals have none.
-pub(super) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+pub(in crate::store) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
     let wanted = Namespace::of(mappings);
     let is_initialised = files::exists(&layout.namespace_file())?;
     if !is_initialised || seal::is_sealed(layout, seal::NAMESPACE, &wanted.content())? {
@@ -82,7 +83,7 @@ pub(super) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error>
 }
 
 /// Records and seals the mappings of a store that [`check`] has found to be new, or to have these.
-pub(super) fn record(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+pub(in crate::store) fn record(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
     let wanted = Namespace::of(mappings);
     seal::seal(layout, seal::NAMESPACE, &wanted.content())?;
     match Namespace::read(layout) {

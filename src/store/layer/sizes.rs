@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::volumes::{Entry, recorded_size};
 use crate::layout::Layout;
+use crate::store::layer::volumes::{Entry, recorded_size};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 
@@ -22,7 +22,7 @@ const SETTLED_AFTER: Duration = Duration::from_millis(100);
 const LARGEST: u64 = 16 << 20;
 
 /// Bytes by name of the volume; those that are being unpacked are not among them.
-pub(super) type Sizes = BTreeMap<String, u64>;
+pub(in crate::store) type Sizes = BTreeMap<String, u64>;
 
 #[derive(Deserialize, Serialize)]
 struct Copy {
@@ -32,7 +32,7 @@ struct Copy {
 }
 
 /// Sizes of all layers as they are on record; 0 for one that is on no record.
-pub(super) fn of_all(layout: &Layout) -> Result<Sizes, PathError> {
+pub(in crate::store) fn of_all(layout: &Layout) -> Result<Sizes, PathError> {
     // Before the names are looked at: what changes meanwhile makes the copy an old one.
     let changed = last_change(&layout.volumes())?;
     if let Some(copy) = read_copy(layout).filter(|copy| copy.changed == changed) {
@@ -51,12 +51,12 @@ pub(super) fn of_all(layout: &Layout) -> Result<Sizes, PathError> {
 }
 
 /// Sum of the sizes on record of all layers.
-pub(super) fn total(layout: &Layout) -> Result<u64, PathError> {
+pub(in crate::store) fn total(layout: &Layout) -> Result<u64, PathError> {
     Ok(of_all(layout)?.into_values().fold(0, u64::saturating_add))
 }
 
 /// Removes the copy: a record has changed.
-pub(super) fn forget_copy(layout: &Layout) -> Result<(), PathError> {
+pub(in crate::store) fn forget_copy(layout: &Layout) -> Result<(), PathError> {
     files::remove_if_there(&layout.sizes_file())
 }
 
@@ -87,8 +87,8 @@ fn write_copy(layout: &Layout, copy: &Copy) {
 mod tests {
     use std::fs;
 
-    use super::super::volumes::record_size;
     use super::*;
+    use crate::store::layer::volumes::record_size;
 
     fn store() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();

@@ -7,15 +7,16 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, Store, layers};
 use crate::driver::{Mount, VolumeSize};
 use crate::image::Layer;
+use crate::store::layer::pull;
+use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::unpacker::{self, WhiteoutFormat};
 
 /// The volumes of one image.
-pub(super) struct ImageVolumes {
+pub(in crate::store) struct ImageVolumes {
     /// Where they are mounted: absolute and clean paths, sorted, each once.
     destinations: Vec<String>,
 }
@@ -32,19 +33,24 @@ impl ImageVolumes {
     /// # Errors
     /// On a volume that no container can have: destinations of mounts are absolute (OCI runtime specification), and a
     /// volume on `/` would hide the whole image.
-    pub(super) fn of(declared: &[String]) -> Result<Self, Error> {
+    pub(in crate::store) fn of(declared: &[String]) -> Result<Self, Error> {
         let mut destinations = declared.iter().map(|path| destination(path)).collect::<Result<Vec<_>, _>>()?;
         destinations.sort();
         destinations.dedup();
         Ok(ImageVolumes { destinations })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.destinations.len()
     }
 
     /// What the directories take which the volumes are copies of.
-    pub(super) fn size(&self, store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<VolumeSize, Error> {
+    pub(in crate::store) fn size(
+        &self,
+        store: &Store,
+        image: &[Layer],
+        whiteouts: WhiteoutFormat,
+    ) -> Result<VolumeSize, Error> {
         let mut sum = VolumeSize::default();
         if self.destinations.is_empty() {
             return Ok(sum);
@@ -59,7 +65,7 @@ impl ImageVolumes {
     }
 
     /// Makes the volumes of the image in `directory`, which is to be renamed to `published`, out of its layers in `store`.
-    pub(super) fn make(
+    pub(in crate::store) fn make(
         &self,
         store: &Store,
         image: &[Layer],
@@ -83,16 +89,16 @@ impl ImageVolumes {
 }
 
 /// Where volumes are made.
-pub(super) struct Place<'a> {
+pub(in crate::store) struct Place<'a> {
     /// The store of the image.
-    pub(super) store: &'a Store,
+    pub(in crate::store) store: &'a Store,
     /// The image while it is made, and where it will be.
-    pub(super) directory: &'a Path,
-    pub(super) published: &'a Path,
+    pub(in crate::store) directory: &'a Path,
+    pub(in crate::store) published: &'a Path,
     /// Whose a volume is that the image has no directory for.
-    pub(super) owner: Owner,
+    pub(in crate::store) owner: Owner,
     /// Whether the layers are those of another store, without this one's ids.
-    pub(super) is_shared: bool,
+    pub(in crate::store) is_shared: bool,
 }
 
 impl Place<'_> {
@@ -118,7 +124,7 @@ impl Tree {
     fn of_layers(store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<Self, Error> {
         // Where a volume begins as a copy of the one below it, the topmost has everything.
         let lowest = if store.driver.volumes_are_snapshots() { image.len().saturating_sub(1) } else { 0 };
-        Ok(Tree { layers: layers::open_below(store, &image[lowest..])?, whiteouts })
+        Ok(Tree { layers: pull::open_below(store, &image[lowest..])?, whiteouts })
     }
 
     fn size(&self, destination: &str) -> Result<(u64, u64), Error> {

@@ -16,10 +16,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::volumes;
 use crate::fetcher::{MetadataCache, Tag};
 use crate::image::{self, ManifestOrIndex, chain_ids, digest_hex, is_sha256, parse_config, parse_manifest_or_index};
 use crate::layout::{self, Layout};
+use crate::store::layer::volumes;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
@@ -116,7 +116,7 @@ impl Directory {
 }
 
 /// The documents of a store, as one create sees them.
-pub(super) struct ManifestCache {
+pub(in crate::store) struct ManifestCache {
     layout: Layout,
     directory: OnceCell<Option<Directory>>,
     /// What this create has learned: names of files and their contents.
@@ -125,13 +125,13 @@ pub(super) struct ManifestCache {
 
 impl ManifestCache {
     /// Those in the store with the layers. Reads nothing yet.
-    pub(super) fn new(layout: &Layout) -> Self {
+    pub(in crate::store) fn new(layout: &Layout) -> Self {
         ManifestCache { layout: layout.clone(), directory: OnceCell::new(), learned: RefCell::default() }
     }
 
     /// Writes down what was learned, in a directory of the store's owner. The caller has seen to it that the layers are
     /// there.
-    pub(super) fn keep(&self, owner: Owner) -> Result<(), PathError> {
+    pub(in crate::store) fn keep(&self, owner: Owner) -> Result<(), PathError> {
         let learned = self.learned.take();
         if learned.is_empty() {
             return Ok(());
@@ -189,7 +189,7 @@ impl MetadataCache for ManifestCache {
 }
 
 /// Removes what is about images whose topmost layer is not there.
-pub(super) fn forget_unneeded(layout: &Layout) -> Result<(), PathError> {
+pub(in crate::store) fn forget_unneeded(layout: &Layout) -> Result<(), PathError> {
     let Some(directory) = Directory::open(layout)? else { return Ok(()) };
     let (tags, names): (Vec<_>, Vec<_>) = directory.names()?.into_iter().partition(|name| name.starts_with(TAG));
     let needed = needed(layout, &directory, &names)?;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{SeekFrom as Seek2, seek};
 use rustix::io::Errno;
 
-use super::{Error, Store};
 use crate::driver::FilesystemRequest;
+use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::loop_device;
 use crate::sys::path_error::{OnPath, PathError};
@@ -34,7 +34,7 @@ const SIGNATURES: [(u64, &[u8], &str); 8] = [
 ];
 
 /// Whether there is a backing file. What has its name and cannot be one is an error: a pipe would be waited for.
-pub(super) fn exists(backing: &Path) -> Result<bool, PathError> {
+pub(in crate::store) fn exists(backing: &Path) -> Result<bool, PathError> {
     match fs::metadata(backing) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => files::exists(backing),
         Ok(metadata) if metadata.is_file() || metadata.file_type().is_block_device() => Ok(true),
@@ -55,7 +55,7 @@ fn check_is_root_s_own(backing: &Path) -> Result<(), PathError> {
 }
 
 /// Mounts the store's backing file, which is made first if there is none.
-pub(super) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {
+pub(in crate::store) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {
     let backing = store.layout.backing_file();
     match content(&backing)? {
         Content::Nothing => make_and_mount(store, &backing, wanted, request),
@@ -92,7 +92,7 @@ fn mount_made(store: &Store, backing: &Path, request: FilesystemRequest) -> Resu
 ///
 /// The steps are gone through even where the file is large enough, for a run that was killed between them. None of them
 /// does anything that was done before.
-pub(super) fn grow(store: &Store, wanted: Wanted) -> Result<(), Error> {
+pub(in crate::store) fn grow(store: &Store, wanted: Wanted) -> Result<(), Error> {
     let backing = store.layout.backing_file();
     let actual = length(&backing)?;
     if wanted.bytes > actual {
@@ -115,16 +115,16 @@ fn length(backing: &Path) -> Result<u64, PathError> {
 
 /// The size a store is to have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    pub(super) bytes: u64,
+pub(in crate::store) struct Wanted {
+    pub(in crate::store) bytes: u64,
     /// Whether somebody asked for exactly this size, just now.
-    pub(super) is_explicit: bool,
+    pub(in crate::store) is_explicit: bool,
 }
 
 impl Wanted {
     /// A store is never made smaller. A configured size is computed from what is free at the moment, and may well be
     /// less than the store has; a size given by hand that cannot be had is an error.
-    pub(super) fn check_against(self, backing: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn check_against(self, backing: &Path) -> Result<(), Error> {
         let actual = length(backing)?;
         if self.bytes > 0 && self.bytes < actual {
             if self.is_explicit {

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store, dependencies, durability, sizes};
 use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
+use crate::store::image::dependencies;
+use crate::store::layer::durability;
+use crate::store::layer::sizes;
+use crate::store::{Error, Store};
 use crate::sys::dirfd;
 use crate::sys::files;
 use crate::sys::lock;
@@ -29,9 +32,9 @@ const LEFT_OUT_BYTES: usize = 64 << 10;
 /// What is on record about a layer. The original knows the size alone, and reads over the rest.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct VolumeRecord {
+pub(in crate::store) struct VolumeRecord {
     /// Bytes of content.
-    pub(super) size: u64,
+    pub(in crate::store) size: u64,
     /// Counted when a limit first includes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inodes: Option<u64>,
@@ -45,12 +48,12 @@ pub(super) struct VolumeRecord {
 
 impl VolumeRecord {
     /// The record of a layer of which no more is known than its size.
-    pub(super) fn of_size(size: u64) -> Self {
+    pub(in crate::store) fn of_size(size: u64) -> Self {
         VolumeRecord { size, ..Self::default() }
     }
 
     /// The record of a layer that has been unpacked.
-    pub(super) fn of_layer(layer: &Finished, source: Option<FileIdentity>) -> Self {
+    pub(in crate::store) fn of_layer(layer: &Finished, source: Option<FileIdentity>) -> Self {
         let mut room = LEFT_OUT_BYTES;
         let fits = |path: &&Path| {
             let length = path.as_os_str().len();
@@ -64,7 +67,7 @@ impl VolumeRecord {
 
 /// What the name of an entry of `volumes/` means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(in crate::store) enum Entry {
     /// A finished layer.
     Layer(String),
     /// A layer that a clean of the original has found unused. It may have been killed while it was removing it, so
@@ -75,7 +78,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    pub(super) fn of_name(name: &str) -> Self {
+    pub(in crate::store) fn of_name(name: &str) -> Self {
         if let Some(layer) = name.strip_prefix(CONDEMNED) {
             return Entry::Condemned(layer.to_owned());
         }
@@ -87,20 +90,20 @@ impl Entry {
 }
 
 /// Whether a layer is there under its final name, and so whole.
-pub(super) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
+pub(in crate::store) fn is_present(layout: &Layout, chain_id: &ChainId) -> Result<bool, PathError> {
     files::is_directory(&layout.volume(chain_id.as_str()))
 }
 
 /// Whether the volume under a layer's name is that layer: not another file's that had the same path and time. A volume
 /// of which nothing is on record, such as the original's, is taken at its name.
-pub(super) fn is_of_source(layout: &Layout, layer: &Layer) -> Result<bool, PathError> {
+pub(in crate::store) fn is_of_source(layout: &Layout, layer: &Layer) -> Result<bool, PathError> {
     let Some(source) = layer.source else { return Ok(true) };
     let recorded = read_record(layout, layer.chain_id.as_str())?.and_then(|record| record.source);
     Ok(recorded.is_none_or(|recorded| recorded == source))
 }
 
 /// Gives layers whose usual name is another file's a name of their own.
-pub(super) fn name_by_source(layout: &Layout, layers: &mut [Layer]) -> Result<(), PathError> {
+pub(in crate::store) fn name_by_source(layout: &Layout, layers: &mut [Layer]) -> Result<(), PathError> {
     for layer in layers {
         let Some(own) = layer.chain_id_of_source() else { continue };
         let is_taken = is_present(layout, &layer.chain_id)? && !is_of_source(layout, layer)?;
@@ -112,13 +115,13 @@ pub(super) fn name_by_source(layout: &Layout, layers: &mut [Layer]) -> Result<()
 }
 
 /// A name for a layer while it is unpacked, which nobody has had before.
-pub(super) fn incomplete_name(chain_id: &ChainId) -> Result<String, PathError> {
+pub(in crate::store) fn incomplete_name(chain_id: &ChainId) -> Result<String, PathError> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Ok(format!("{chain_id}{INCOMPLETE}{}-{}", now.as_nanos(), random_number()?))
 }
 
 /// Removes what a dead process left of a layer. The caller holds the layer's lock.
-pub(super) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
+pub(in crate::store) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
     for name in files::names(&store.layout.volumes())? {
         if Entry::of_name(&name) == Entry::Incomplete(chain_id.as_str().to_owned()) {
             remove(store, &store.layout.volume(&name))?;
@@ -129,7 +132,7 @@ pub(super) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), 
 
 /// Takes a layer away that another takes the place of. What images show that are mounted is the old one, so it is kept
 /// while an image needs the layer: clean removes it.
-pub(super) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
+pub(in crate::store) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
     let volume = store.layout.volume(chain_id.as_str());
     // Images are copies where layers are.
     if store.driver.volumes_are_snapshots() || !is_in_use(store, chain_id)? {
@@ -156,12 +159,12 @@ fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, Error> {
 }
 
 /// The layer that an entry of `tmp/` was the volume of, if it is kept for images that are mounted.
-pub(super) fn kept_layer(name: &str) -> Option<&str> {
+pub(in crate::store) fn kept_layer(name: &str) -> Option<&str> {
     Some(name.strip_prefix(KEPT)?.rsplit_once('~')?.0)
 }
 
 /// Removes a volume's directory: first out of sight, then for good.
-pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
+pub(in crate::store) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
     match retire(store, volume)? {
         Some(dead) => Ok(store.driver.remove_volume(&dead)?),
         None => Ok(()),
@@ -172,7 +175,7 @@ pub(super) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
 ///
 /// Into `tmp/`, whose few names XFS keeps in the directory itself: a full disk has room for no other rename. A full btrfs
 /// has room for none at all, but for removing a volume in one step.
-pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
+pub(in crate::store) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
     let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
     let renamed = match files::rename(volume, &dead) {
         // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
@@ -190,7 +193,7 @@ pub(super) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Er
 }
 
 /// Removes what is on record about a layer, unless it exists or is being unpacked.
-pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
+pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     let Some(_lock) = lock::try_own(&store.layout.lock_file(), name)? else { return Ok(()) };
     if files::exists(&store.layout.volume(name))? {
         return Ok(());
@@ -201,12 +204,12 @@ pub(super) fn forget(store: &Store, name: &str) -> Result<(), Error> {
 }
 
 /// Records the size of a layer of which nothing else is known.
-pub(super) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), PathError> {
+pub(in crate::store) fn record_size(layout: &Layout, name: &str, size: u64) -> Result<(), PathError> {
     record(layout, name, &VolumeRecord::of_size(size))
 }
 
 /// Records what is known of a layer.
-pub(super) fn record(layout: &Layout, name: &str, record: &VolumeRecord) -> Result<(), PathError> {
+pub(in crate::store) fn record(layout: &Layout, name: &str, record: &VolumeRecord) -> Result<(), PathError> {
     let path = layout.volume_size(name);
     let mut content = serde_json::to_vec(record).on("write", &path)?;
     content.push(b'\n');
@@ -216,7 +219,7 @@ pub(super) fn record(layout: &Layout, name: &str, record: &VolumeRecord) -> Resu
 }
 
 /// Size of a layer in bytes; measured and recorded where it is not on record.
-pub(super) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
+pub(in crate::store) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
     if let Some(size) = recorded_size(&store.layout, chain_id.as_str())? {
         return Ok(size);
     }
@@ -227,7 +230,7 @@ pub(super) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
 }
 
 /// How many inodes a layer has, the directory that it is included; counted and recorded where that is not on record.
-pub(super) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
+pub(in crate::store) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
     let (layout, name) = (&store.layout, chain_id.as_str());
     let size = size(store, chain_id)?;
     let known = read_record(layout, name)?.unwrap_or_else(|| VolumeRecord::of_size(size));
@@ -240,7 +243,7 @@ pub(super) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
 }
 
 /// Writes the size of every layer that has none on record.
-pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
+pub(in crate::store) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
     let layout = &store.layout;
     for name in files::entry_names(&layout.volumes())? {
         let Some(Entry::Layer(layer)) = name.to_str().map(Entry::of_name) else { continue };
@@ -251,12 +254,12 @@ pub(super) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
+pub(in crate::store) fn recorded_size(layout: &Layout, name: &str) -> Result<Option<u64>, PathError> {
     Ok(read_record(layout, name)?.map(|record| record.size))
 }
 
 /// What these layers left out, as far as it is on record.
-pub(super) fn left_out(layout: &Layout, layers: &[Layer]) -> Result<LeftOut, PathError> {
+pub(in crate::store) fn left_out(layout: &Layout, layers: &[Layer]) -> Result<LeftOut, PathError> {
     let mut paths = Vec::new();
     for layer in layers {
         paths.extend(read_record(layout, layer.chain_id.as_str())?.unwrap_or_default().left_out);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, Store};
+use crate::store::{Error, Store};
 use crate::sys::files;
 
 /// The longest id: `image:<id>.json` must be a file name.
@@ -30,7 +30,7 @@ impl ImageId {
     }
 
     /// Checks that a caller who mounts the image can be told where it is.
-    pub(super) fn check_fits_mount_options(&self) -> Result<(), Error> {
+    pub(in crate::store) fn check_fits_mount_options(&self) -> Result<(), Error> {
         match self.0.find([',', '\\']) {
             Some(at) => Err(Error::InvalidId(self.0.clone(), self.0[at..=at].to_owned())),
             None => Ok(()),
@@ -38,7 +38,7 @@ impl ImageId {
     }
 
     /// The name under which the image is locked.
-    pub(super) fn lock_name(&self) -> String {
+    pub(in crate::store) fn lock_name(&self) -> String {
         format!("image:{}", self.0)
     }
 

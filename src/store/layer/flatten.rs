@@ -1,18 +1,23 @@
-//! ImageCreation one volume of an image's lowest layers, where a caller's mount options have no room for all of them.
+//! Making one volume of an image's lowest layers, where a caller's mount options have no room for all of them.
 //!
 //! The volume is cached like a layer, under an id of its own, and stands in the image's record beside the layers.
 
 use std::os::fd::AsFd;
 
-use super::volumes::VolumeRecord;
-use super::{Error, ImageId, Store, claims, dependencies, layers, publish, volumes};
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
+use crate::store::claims;
+use crate::store::image::dependencies;
+use crate::store::layer::publish;
+use crate::store::layer::pull;
+use crate::store::layer::volumes;
+use crate::store::layer::volumes::VolumeRecord;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::unpacker::{self, WhiteoutFormat};
 
 /// The volumes to mount instead of `volumes`, the lowest `count` of which are to become one.
-pub(super) fn flatten(
+pub(in crate::store) fn flatten(
     store: &Store,
     id: &ImageId,
     image_layers: &[Layer],
@@ -30,11 +35,11 @@ pub(super) fn flatten(
             || true,
             |path| {
                 store.driver.create_volume(path, None)?;
-                let parents = layers::open_below(store, &image_layers[..count])?;
+                let parents = pull::open_below(store, &image_layers[..count])?;
                 let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
                 let target = files::open_directory(path)?;
                 unpacker::flatten(&parents, target.as_fd(), whiteouts)
-                    .map_err(|error| layers::unpack_error(chain_id.as_str(), error))?;
+                    .map_err(|error| pull::unpack_error(chain_id.as_str(), error))?;
                 // Its files share their blocks with those of the layers, which are accounted for.
                 Ok(VolumeRecord::of_size(0))
             },
@@ -45,7 +50,7 @@ pub(super) fn flatten(
 }
 
 /// What the volume is called that stands for the layer `top` and those below it.
-pub(super) fn name(top: &str) -> ChainId {
+pub(in crate::store) fn name(top: &str) -> ChainId {
     ChainId::of_text(format!("flat {top}").as_bytes())
 }
 
@@ -56,6 +61,6 @@ fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> R
         layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id)).collect();
     let temporary = store.layout.recording(id.as_str());
     dependencies::write(&store.layout, &temporary, &dependencies::image_key(id.as_str()), &chain_ids)?;
-    let is_unflushed = super::durability::UnflushedLayers::read(&store.layout)?.contains(chain_id);
+    let is_unflushed = crate::store::layer::durability::UnflushedLayers::read(&store.layout)?.contains(chain_id);
     Ok(!is_unflushed && volumes::is_present(&store.layout, chain_id)?)
 }

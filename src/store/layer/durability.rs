@@ -25,13 +25,13 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Which layers bear a mark of an earlier boot.
 #[derive(Debug, Default)]
-pub(super) struct UnflushedLayers {
+pub(in crate::store) struct UnflushedLayers {
     marks: Vec<String>,
 }
 
 impl UnflushedLayers {
     /// Reads the marks. A store whose layers have all been flushed costs one directory read.
-    pub(super) fn read(layout: &Layout) -> Result<Self, PathError> {
+    pub(in crate::store) fn read(layout: &Layout) -> Result<Self, PathError> {
         let marked = files::names(&layout.unflushed())?;
         if marked.is_empty() {
             return Ok(UnflushedLayers::default());
@@ -46,13 +46,13 @@ impl UnflushedLayers {
     }
 
     /// Whether a layer may have been torn.
-    pub(super) fn contains(&self, chain_id: &ChainId) -> bool {
+    pub(in crate::store) fn contains(&self, chain_id: &ChainId) -> bool {
         self.marks.iter().any(|mark| layer_of(mark) == chain_id.as_str())
     }
 }
 
 /// Marks a layer that is about to be published as not yet flushed.
-pub(super) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
+pub(in crate::store) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
     let directory = layout.directories().ensure(layout::UNFLUSHED)?;
     unmark(layout, chain_id.as_str())?;
     let mark = directory.join(format!("{chain_id}~{}", random_number()?));
@@ -60,7 +60,7 @@ pub(super) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError>
 }
 
 /// Layers that bear a mark.
-pub(super) fn marked(layout: &Layout) -> Result<Vec<String>, PathError> {
+pub(in crate::store) fn marked(layout: &Layout) -> Result<Vec<String>, PathError> {
     Ok(files::names(&layout.unflushed())?.iter().map(|mark| layer_of(mark).to_owned()).collect())
 }
 
@@ -69,7 +69,7 @@ fn layer_of(mark: &str) -> &str {
 }
 
 /// Removes a layer's marks, if it has any.
-pub(super) fn unmark(layout: &Layout, layer: &str) -> Result<(), PathError> {
+pub(in crate::store) fn unmark(layout: &Layout, layer: &str) -> Result<(), PathError> {
     let marks = files::names(&layout.unflushed())?;
     marks.iter().filter(|mark| layer_of(mark) == layer).try_for_each(|mark| remove(layout, mark))
 }
@@ -95,7 +95,7 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
 }
 
 /// Whether there are layers to be flushed, and nobody does so.
-pub(super) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
+pub(in crate::store) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
     if fresh_marks(layout)?.is_empty() {
         return Ok(false);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::geteuid;
 
-use super::{Error, Store};
+use crate::store::{Error, Store};
 use crate::sys::lock_holders;
 use crate::sys::path_error::reason;
 use crate::sys::program;

@@ -16,11 +16,11 @@ use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::xattr;
 
 /// The attributes that hold the seals.
-pub(super) const NAMESPACE: &str = "trusted.grootfs.namespace";
-pub(super) const SHARED_LAYERS: &str = "trusted.grootfs.shared-layers";
+pub(in crate::store) const NAMESPACE: &str = "trusted.grootfs.namespace";
+pub(in crate::store) const SHARED_LAYERS: &str = "trusted.grootfs.shared-layers";
 
 /// Whether root may take a record's word. `content` is the record as this program writes it.
-pub(super) fn is_trusted(layout: &Layout, name: &str, content: &[u8]) -> Result<bool, PathError> {
+pub(in crate::store) fn is_trusted(layout: &Layout, name: &str, content: &[u8]) -> Result<bool, PathError> {
     let store = open(layout)?;
     let stat = fstat(&store).on("stat", layout.root())?;
     let is_root_s_own = stat.st_uid == 0 && stat.st_mode & 0o022 == 0;
@@ -28,12 +28,12 @@ pub(super) fn is_trusted(layout: &Layout, name: &str, content: &[u8]) -> Result<
 }
 
 /// Whether the store bears the seal of this record.
-pub(super) fn is_sealed(layout: &Layout, name: &str, content: &[u8]) -> Result<bool, PathError> {
+pub(in crate::store) fn is_sealed(layout: &Layout, name: &str, content: &[u8]) -> Result<bool, PathError> {
     bears(&open(layout)?, layout, name, content)
 }
 
 /// Seals a record. For root.
-pub(super) fn seal(layout: &Layout, name: &str, content: &[u8]) -> Result<(), PathError> {
+pub(in crate::store) fn seal(layout: &Layout, name: &str, content: &[u8]) -> Result<(), PathError> {
     let store = open(layout)?;
     if bears(&store, layout, name, content)? {
         return Ok(());

@@ -3,9 +3,10 @@
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use super::volumes::{self, VolumeRecord};
-use super::{Error, Store, durability};
 use crate::image::ChainId;
+use crate::store::layer::durability;
+use crate::store::layer::volumes::{self, VolumeRecord};
+use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::lock;
 
@@ -13,7 +14,7 @@ use crate::sys::lock;
 /// there, fills it and returns what is to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
 ///
 /// The caller has the volume on record, so that clean leaves it alone.
-pub(super) fn publish_layer(
+pub(in crate::store) fn publish_layer(
     store: &Store,
     chain_id: &ChainId,
     keep_waiting: impl Fn() -> bool,

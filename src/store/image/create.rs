@@ -1,4 +1,4 @@
-//! ImageCreation an image.
+//! Making an image.
 //!
 //! Under the image's lock: write the dependency record, pull what is missing, make the image below `tmp/`, rename it
 //! into `images/`. A process killed on the way leaves a record without an image, whose lock nobody holds: garbage.
@@ -13,10 +13,6 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::process::geteuid;
 
-use super::image_volumes::{ImageVolumes, Place};
-use super::layers::{self, PullOptions};
-use super::shared::LayerStore;
-use super::{Error, ImageId, Store, claims, dependencies, flatten, garbage, manifest_cache, removal, totals, volumes};
 use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
@@ -24,6 +20,18 @@ use crate::image::{ChainId, Image, Reference};
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::redact;
+use crate::store::claims;
+use crate::store::garbage;
+use crate::store::image::dependencies;
+use crate::store::image::image_volumes::{ImageVolumes, Place};
+use crate::store::image::removal;
+use crate::store::layer::flatten;
+use crate::store::layer::manifest_cache;
+use crate::store::layer::pull::{self, PullOptions};
+use crate::store::layer::volumes;
+use crate::store::shared::LayerStore;
+use crate::store::totals;
+use crate::store::{Error, ImageId, Store};
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::lock;
@@ -252,7 +260,7 @@ impl ImageCreation<'_> {
         }
         match &self.layer_store {
             Some(layer_store) => layer_store.claim(layout, &self.id, &self.image, &chain_ids),
-            None => Ok(layers::claim(layout, &self.image)?),
+            None => Ok(pull::claim(layout, &self.image)?),
         }
     }
 
@@ -271,7 +279,7 @@ impl ImageCreation<'_> {
             limits: request.limits,
             mappings: if self.layer_store.is_some() { &as_they_are } else { &self.mappings },
         };
-        let pulled = layers::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);
+        let pulled = pull::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);
         pulled.map_err(|error| self.source.name_in(error))
     }
 
@@ -287,7 +295,7 @@ impl ImageCreation<'_> {
 
     fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
         let (store, layers) = (self.store, &self.image.layers);
-        let mut volumes = layers::sizes(self.layers_in(), layers)?;
+        let mut volumes = pull::sizes(self.layers_in(), layers)?;
         if !self.request.mount {
             let count = store.driver.layers_to_flatten(&store.layout, volumes.len())?;
             volumes = flatten::flatten(store, &self.id, layers, volumes, count, store.whiteouts(&self.mappings))?;
@@ -302,7 +310,7 @@ impl ImageCreation<'_> {
             volumes: &volumes,
             shared: shared.as_ref(),
             layer_inodes: match including_layers(self.request.limit) {
-                Some(_) => layers::inodes(self.layers_in(), layers)?,
+                Some(_) => pull::inodes(self.layers_in(), layers)?,
                 None => 0,
             },
             limit: self.request.limit,

@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{Error, ImageId, ImageSelector, Store, dependencies, garbage, init, volumes};
 use crate::layout::{self, Layout};
+use crate::store::garbage;
+use crate::store::image::dependencies;
+use crate::store::init;
+use crate::store::layer::volumes;
+use crate::store::{Error, ImageId, ImageSelector, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::totals::Totals;
-use super::{Error, Store, garbage, sizes};
+use crate::store::garbage;
+use crate::store::layer::sizes;
+use crate::store::totals::Totals;
+use crate::store::{Error, Store};
 use crate::sys::path_error::PathError;
 use crate::sys::space::{Space, space_of};
 
@@ -60,7 +62,7 @@ impl Store {
 
     /// Whether a clean would find a layer to remove, in the store that keeps this one's layers. Reads a record of every
     /// image, those that are being made included.
-    pub(super) fn has_unused_layers(&self) -> Result<bool, Error> {
+    pub(in crate::store) fn has_unused_layers(&self) -> Result<bool, Error> {
         if let Some(layer_store) = self.layer_store()? {
             return layer_store.store.has_unused_layers();
         }

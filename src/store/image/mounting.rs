@@ -1,8 +1,9 @@
 //! Mounting images again. After a reboot an image's files are there, and its root filesystem is not mounted.
 
-use super::{Error, ImageId, ImageSelector, Store, dependencies};
 use crate::driver::{RootfsState, SharedLayers, Volume};
 use crate::image::ChainId;
+use crate::store::image::dependencies;
+use crate::store::{Error, ImageId, ImageSelector, Store};
 use crate::sys::files;
 use crate::sys::lock::{self, Lock};
 use crate::sys::path_error::named;
@@ -111,7 +112,8 @@ impl Store {
     fn recorded_volumes(&self, id: &ImageId) -> Result<Vec<Volume>, Error> {
         let recorded = dependencies::read(&self.layout, &dependencies::image_key(id.as_str()));
         let recorded = recorded.map_err(|error| Error::UnreadableRecord(id.to_string(), error))?;
-        let is_flattened = |id: &String| recorded.iter().any(|top| super::flatten::name(top).as_str() == id);
+        let is_flattened =
+            |id: &String| recorded.iter().any(|top| crate::store::layer::flatten::name(top).as_str() == id);
         let chain_ids = recorded.iter().filter(|id| !is_flattened(id)).map(|id| {
             ChainId::new(id).map_err(|error| {
                 Error::UnreadableRecord(

@@ -7,8 +7,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Error, ImageId, ImageSelector, Store, removal, totals};
 use crate::layout;
+use crate::store::image::removal;
+use crate::store::totals;
+use crate::store::{Error, ImageId, ImageSelector, Store};
 use crate::sys::files;
 use crate::sys::lock;
 
@@ -50,7 +52,7 @@ impl Store {
     }
 
     /// Removes an image. The caller holds its lock.
-    pub(super) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
+    pub(in crate::store) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
         if files::exists(&image)? {
             removal::finish_removal(self, id)?;

@@ -1,0 +1,9 @@
+//! Images: made, mounted, recorded and removed.
+
+pub(in crate::store) mod create;
+pub(in crate::store) mod delete;
+pub(in crate::store) mod dependencies;
+pub(in crate::store) mod id;
+pub(in crate::store) mod image_volumes;
+pub(in crate::store) mod mounting;
+pub(in crate::store) mod removal;
