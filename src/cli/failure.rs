@@ -9,6 +9,7 @@ use super::output;
 use crate::panics::Panicked;
 use crate::redact;
 use crate::shorten;
+use crate::sys::caller::ProcMissing;
 
 /// The end of a command that did not succeed. `Display` gives the message on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,12 @@ impl From<String> for Failure {
 impl From<Panicked> for Failure {
     fn from(panicked: Panicked) -> Self {
         Failure::from(panicked.to_string())
+    }
+}
+
+impl From<ProcMissing> for Failure {
+    fn from(error: ProcMissing) -> Self {
+        Failure::from(error.to_string())
     }
 }
 

@@ -23,9 +23,9 @@ const NO_ROOT: &str = "the store's id mappings leave out root (id 0) of users or
 /// For a process of one thread.
 ///
 /// # Errors
-/// In this process alone: that there can be no such child, or that it was killed.
+/// In this process alone: that there is no `/proc`, that there can be no such child, or that it was killed.
 pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
-    if Caller::of_process() != Caller::User || !cli.command.as_ref().is_some_and(changes_files) {
+    if Caller::of_process()? != Caller::User || !cli.command.as_ref().is_some_and(changes_files) {
         return Ok(());
     }
     // A store whose mappings cannot be read is for the command to complain of.

@@ -165,7 +165,7 @@ fn unmounted_store(config: &Config) -> Result<Store, Failure> {
 }
 
 fn store_with(config: &Config, driver: &str) -> Result<Store, Failure> {
-    let caller = Caller::of_process();
+    let caller = Caller::of_process()?;
     let options = driver::Options {
         btrfs_progs: config.btrfs_progs_path.clone(),
         helpers: (caller != Caller::Root).then(|| helpers(config)),

@@ -310,8 +310,9 @@ impl ClientStore {
         let layout = Layout::new(self.path.clone());
         let is_same = |record: &Record| self.records.ends_with(record.name.to_string());
         files::exists(&layout.namespace_file()).unwrap_or(false)
-            && Record::read_trusted(&layout, Caller::of_process())
-                .is_ok_and(|record| !record.as_ref().is_some_and(is_same))
+            && Caller::of_process().is_ok_and(|caller| {
+                Record::read_trusted(&layout, caller).is_ok_and(|record| !record.as_ref().is_some_and(is_same))
+            })
     }
 
     fn images(&self) -> Result<Vec<PathBuf>, PathError> {

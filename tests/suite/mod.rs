@@ -19,6 +19,7 @@ mod image_archives;
 mod image_documents;
 mod image_volumes;
 mod init_store;
+mod lean_machines;
 mod list;
 mod mappings;
 mod no_leaks;
