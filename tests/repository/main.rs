@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod compatibility;
 mod generated;
 mod imports;
 mod messages;

@@ -1,17 +1,13 @@
 //! Logs of the real program: where they go, in which dialect, and how they arrive.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 
+use crate::support::{Archive, Image, Layer, TempStore, chug, small_image};
 use serde_json::Value;
-use support::{Archive, Image, Layer, TempStore, chug, small_image};
 
 fn grootfs(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
@@ -21,7 +17,7 @@ fn grootfs(line: &str) -> Command {
 
 fn run(line: &str) -> Output {
     let output = grootfs(line).output().expect("grootfs starts");
-    support::logs::collect(&output.stderr);
+    crate::support::logs::collect(&output.stderr);
     output
 }
 
@@ -343,7 +339,7 @@ fn many_processes_append_to_one_file_line_by_line() {
         }
     });
     let log = fs::read(&file).unwrap();
-    support::logs::collect(&log);
+    crate::support::logs::collect(&log);
     let entries = chug::read(&log).unwrap_or_else(|reason| panic!("{reason}"));
     let count = |message: &str| entries.iter().filter(|entry| entry.message == message).count();
     assert_eq!((count("grootfs.create.starting"), count("grootfs.create.ending")), (30, 30));

@@ -1,14 +1,10 @@
 //! Where a registry may send its clients: not to what only this machine can reach, unless it is there itself.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{Answer, Image, Layer, ScriptedRegistry, TempStore, fails, forget, large_layer, layout, succeeds};
+use crate::support::{Answer, Image, Layer, ScriptedRegistry, TempStore, fails, forget, large_layer, layout, succeeds};
 
 /// What is told of a place that is out of reach.
 const REFUSED: &str = "sent to an address that it may not send anybody to";

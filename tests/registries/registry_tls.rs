@@ -1,9 +1,5 @@
 //! Certificates and connections of all kinds that registries have.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use support::{
+use crate::support::{
     Answer, Asked, Outcome, ScriptedRegistry, TempStore, WebServer, assert_insecure, assert_whole, forget, layout,
     make_certificates, run, scripted_document, succeed,
 };
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Puts the image where a server of files serves it like a registry.
 fn files(store: &TempStore) -> PathBuf {
@@ -71,9 +67,10 @@ fn keys_on_every_curve_and_every_digest() {
             )
             .unwrap();
             fs::copy(directory.join("ca.crt"), certificates.join("ca.crt")).unwrap();
-            let blob = support::large_layer();
+            let blob = crate::support::large_layer();
             let url = web.url(&format!("v2/some/image/blobs/{}", blob.digest));
-            let image = support::Image::new().layer(blob.urls(&[url])).write(&directory.join("layout"), "latest");
+            let image =
+                crate::support::Image::new().layer(blob.urls(&[url])).write(&directory.join("layout"), "latest");
             let config = store.beside("config.yml");
             let key = "remote_layer_client_certificates_path";
             fs::write(&config, format!("create: {{{key}: {}}}\n", certificates.display())).unwrap();
@@ -117,7 +114,7 @@ fn an_authority_that_nobody_knows() {
     }
     let own = store.beside("own");
     fs::create_dir(&own).unwrap();
-    support::make_own_certificate(&own, "localhost");
+    crate::support::make_own_certificate(&own, "localhost");
     let web = WebServer::start(&root, &own);
     let message = store.fails(["create", &web.url("some/image").replacen("https", "docker", 1), "x"]);
     assert_insecure(&message, "`CN=localhost` has signed it itself");

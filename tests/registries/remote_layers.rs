@@ -1,14 +1,10 @@
 //! Layers that an image keeps on servers of its own, at the `urls` of their descriptors.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::{
+use crate::support::{
     Answer, Archive, Image, Layer, Outcome, PASSWORD, Registry, ScriptedRegistry, TempStore, USER, WebServer,
     make_certificates, make_client_certificate, make_own_certificate, noise, run, sha256_hex,
 };
@@ -37,7 +33,7 @@ fn served(store: &TempStore) -> PathBuf {
 /// A server without TLS that has the blob.
 fn server(
     store: &TempStore,
-    script: impl Fn(&support::Asked) -> Answer + Send + Sync + 'static,
+    script: impl Fn(&crate::support::Asked) -> Answer + Send + Sync + 'static,
 ) -> (ScriptedRegistry, String) {
     let layout = store.beside("elsewhere");
     Image::new().layer(layer()).write(&layout, "latest");
@@ -235,7 +231,7 @@ fn a_base_directory_applies_to_a_layer_from_elsewhere() {
 fn registries_send_foreign_layers_elsewhere_without_credentials() {
     let store = TempStore::new();
     let (elsewhere, url) = server(&store, |_| Answer::Serve);
-    for (n, media_type) in [FOREIGN, support::GZIP_LAYER].into_iter().enumerate() {
+    for (n, media_type) in [FOREIGN, crate::support::GZIP_LAYER].into_iter().enumerate() {
         let layout = store.beside(&format!("layout-{n}"));
         let far = Layer { blob: None, ..layer() }.media_type(media_type).urls(std::slice::from_ref(&url));
         Image::new().layer(far).write(&layout, "latest");
@@ -248,7 +244,7 @@ fn registries_send_foreign_layers_elsewhere_without_credentials() {
         assert_whole(&store.rootfs("x"));
         let asked = registry.asked().iter().filter(|asked| asked.path.ends_with(&layer().digest)).count();
         assert_eq!(asked, n, "an ordinary layer is asked for in the registry first");
-        support::forget(&store, "x");
+        crate::support::forget(&store, "x");
     }
     assert_eq!(elsewhere.asked().len(), 2);
     assert!(elsewhere.asked().iter().all(|asked| asked.header("authorization").is_empty()));
@@ -263,13 +259,13 @@ fn registries_send_foreign_layers_elsewhere_without_credentials() {
 #[test]
 fn a_registry_trusted_by_its_directory_of_certificates() {
     let store = TempStore::new();
-    let registry = Registry::start(support::Setup { tls_for: Some("localhost"), ..Default::default() });
-    let url = registry.push(&support::image().write(&store.beside("layout"), "latest"), "name:tag", &[]);
-    support::assert_insecure(&store.fails(["create", &url, "x"]), "localhost:");
+    let registry = Registry::start(crate::support::Setup { tls_for: Some("localhost"), ..Default::default() });
+    let url = registry.push(&crate::support::image().write(&store.beside("layout"), "latest"), "name:tag", &[]);
+    crate::support::assert_insecure(&store.fails(["create", &url, "x"]), "localhost:");
     let directory = Directory::new(&Path::new("/etc/docker/certs.d").join(registry.host()));
     fs::copy(registry.authority(), directory.0.join("ca.crt")).unwrap();
     store.create(&url, "x");
-    support::assert_whole(&store.rootfs("x"));
+    crate::support::assert_whole(&store.rootfs("x"));
 }
 
 /// A directory of this machine, for as long as a test takes.

@@ -1,9 +1,5 @@
 //! Mirrors of registries, and proxies on the way to them.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::json;
-use support::{
+use crate::support::{
     Answer, Asked, PASSWORD, Registry, ScriptedRegistry, Setup, TempStore, USER, assert_whole, forget, image,
     large_layer, run, succeed,
 };
+use serde_json::json;
 
 /// A registry with the image, and a server in front of it that counts as the origin.
 struct Scene {

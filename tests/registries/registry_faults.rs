@@ -1,14 +1,10 @@
 //! Bad networks: a server between the program and a real registry does what its script says. Either the image is made,
 //! or one line names the registry, the reference and the reason; the store is as it was, and the next create succeeds.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{
+use crate::support::{
     Answer, Archive, Asked, Image, Layer, Outcome, Registry, ScriptedRegistry, Setup, TempStore, assert_insecure,
     fails, forget, image, large_layer, noise, run, succeeds, wait_for,
 };
@@ -70,7 +66,7 @@ fn each_of_ten_layers_is_reset_once_on_the_way() {
         0 if asked.is_blob() => Answer::ResetAfter(123_456),
         _ => Answer::Serve,
     });
-    support::create(&scene.store, &server.host(), &server.url(), "x").success();
+    crate::support::create(&scene.store, &server.host(), &server.url(), "x").success();
     for n in 0..10 {
         assert_eq!(std::fs::read(scene.store.rootfs("x").join(format!("file-{n}"))).unwrap(), noise(400_000, n));
     }
@@ -341,7 +337,7 @@ fn a_stalled_pull_delays_nobody_else() {
         false => Answer::Serve,
     });
     let store = &scene.store;
-    let other = support::small_image(&store.beside("other"));
+    let other = crate::support::small_image(&store.beside("other"));
     let pushed = scene.registry.push(&other, "other", &[]);
     let create = ["create", "--insecure-registry", &server.host(), &server.url(), "stalled"];
     let mut stalled = store.command(create).stdout(Stdio::null()).spawn().unwrap();
@@ -350,7 +346,7 @@ fn a_stalled_pull_delays_nobody_else() {
     store.create(&other, "x");
     store.ok(["delete", "x"]);
     store.ok(["clean"]);
-    support::create(store, &scene.registry.host(), &pushed, "x").success();
+    crate::support::create(store, &scene.registry.host(), &pushed, "x").success();
     store.ok(["delete", "x"]);
     store.ok(["clean"]);
     assert!(begin.elapsed() < Duration::from_secs(10));
@@ -452,7 +448,7 @@ fn a_layer_that_drips_once_is_resumed() {
     });
     let (outcome, _) = impatient(&scene, &server, &["--stall-timeout-seconds", "1"]);
     outcome.success();
-    support::assert_whole(&scene.store.rootfs("x"));
+    crate::support::assert_whole(&scene.store.rootfs("x"));
     assert!(server.asked().iter().any(|asked| is_large(asked) && !asked.header("range").is_empty()));
 }
 
@@ -500,23 +496,24 @@ fn oddly(body: &[u8], headers: Vec<(&'static str, String)>) -> Answer {
 #[test]
 fn odd_headers_and_compressed_documents_are_read() {
     let store = TempStore::new();
-    let layout = support::layout(&store);
+    let layout = crate::support::layout(&store);
     let cases: [fn(&[u8]) -> Answer; 4] = [
         |body| oddly(body, vec![("x-line", "x".repeat(20)); 150]),
         |body| oddly(body, vec![("x-folded", "one\r\n two\r\n\tthree".into())]),
         |body| oddly(body, vec![("x-latin", "caf\u{e9}".into())]),
-        |body| Answer::Body(support::gzip(body)),
+        |body| Answer::Body(crate::support::gzip(body)),
     ];
     for odd in cases {
         let served = layout.clone();
         let server = ScriptedRegistry::start(&layout, move |asked| {
-            let document = support::scripted_document(&served, &asked.path).filter(|body| body.starts_with(b"{"));
+            let document =
+                crate::support::scripted_document(&served, &asked.path).filter(|body| body.starts_with(b"{"));
             document.map_or(Answer::Serve, |body| odd(&body))
         });
         succeeds(&store, &server.host(), &server.url(), "x");
         forget(&store, "x");
     }
-    let bomb = support::gzip(&vec![b' '; 9 * 1024 * 1024]);
+    let bomb = crate::support::gzip(&vec![b' '; 9 * 1024 * 1024]);
     let server = ScriptedRegistry::start(&layout, move |_| Answer::Body(bomb.clone()));
     assert!(fails(&store, &server.host(), &server.url()).contains("larger than any image document"));
 }

@@ -1,16 +1,12 @@
 //! Whoever reads a command's output until its end waits for nobody but the command: nothing that it leaves running holds
 //! the pipe.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::io::Read;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use support::{Metron, TempStore, small_image, succeed, wrapped};
+use crate::support::{Metron, TempStore, small_image, succeed, wrapped};
 
 /// What writing new layers to disk takes here, after a create.
 const FLUSH: Duration = Duration::from_secs(4);
@@ -77,7 +73,7 @@ fn other_commands_leave_nothing_running() {
     let store = TempStore::new();
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
-    support::wait_for("the flush", || support::names(&store.path().join("meta/unflushed")).is_empty());
+    crate::support::wait_for("the flush", || crate::support::names(&store.path().join("meta/unflushed")).is_empty());
     let path = store.path().display().to_string();
     for (arguments, said) in [
         (&["create", &url, "y"][..], "\"ociVersion\""),
@@ -98,7 +94,7 @@ fn other_commands_leave_nothing_running() {
         let mut ended = run(&store, arguments);
         assert!(ended.said.contains(said), "{arguments:?}: {}", ended.said);
         assert!(ended.took < FLUSH, "{arguments:?} took {:?}", ended.took);
-        support::wait_for("the end of everything", || !ended.is_something_left_running());
+        crate::support::wait_for("the end of everything", || !ended.is_something_left_running());
     }
 }
 

@@ -1,8 +1,6 @@
 //! `docs/compatibility.md` is a promise too: each of the 231 cases once, and every test it names exists. So is what
 //! `docs/drax-security.md` says of tests.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,17 +1,13 @@
 //! `create` from registries: a real one, and one that misbehaves as told.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::time::Duration;
 
-use serde_json::json;
-use support::{
+use crate::support::{
     Answer, Archive, Image, Layer, Registry, ScriptedRegistry, Setup, TempStore, assert_insecure, assert_whole, create,
     fails, image, layout, noise, peak_memory, run, sha256_hex, succeeds, write_document,
 };
+use serde_json::json;
 
 #[test]
 fn images_of_both_formats_and_all_compressions() {
@@ -120,7 +116,7 @@ fn images_for_several_machines_in_both_formats() {
     let url = format!("oci://{}:latest", layout.display());
     for (format, expected) in [("oci", "image.index"), ("v2s2", "manifest.list")] {
         let pushed = registry.push(&url, &format!("multi:{format}"), &["--all", "--format", format]);
-        let raw = support::succeed("skopeo", ["inspect", "--raw", "--tls-verify=false", &pushed]);
+        let raw = crate::support::succeed("skopeo", ["inspect", "--raw", "--tls-verify=false", &pushed]);
         assert!(raw.contains(expected), "{raw}");
         succeeds(&store, &registry.host(), &pushed, format);
         let pinned = registry.url(&format!("multi@{}", registry.digest(&format!("multi:{format}"))));

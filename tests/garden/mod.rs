@@ -3,17 +3,12 @@
 //!
 //! Limits, which this kernel may lack, are in `guest_garden.rs`.
 
-#![allow(clippy::unwrap_used)]
-
-mod garden_life;
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use garden_life::{STORES, life_cycle, rootfs_archive};
-use support::{Archive, Cell, MIB, PASSWORD, Registry, Rootfs, Setup, USER, sha256_hex, small_image};
+use crate::garden_life::{STORES, life_cycle, rootfs_archive};
+use crate::support::{Archive, Cell, MIB, PASSWORD, Registry, Rootfs, Setup, USER, sha256_hex, small_image};
 
 #[test]
 fn promise_01_a_cell_lives_through_starts_deployments_and_a_reboot_with_fifty_containers() {
@@ -117,7 +112,7 @@ fn promise_01_preloaded_layers_share_the_volume_of_their_archive() {
     let blobs = cell.path("image/blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     symlink(&archive, blobs.join(&base)).unwrap();
-    let top = support::gzip(&Archive::new().file("droplet", 0o644, b"an app").bytes());
+    let top = crate::support::gzip(&Archive::new().file("droplet", 0o644, b"an app").bytes());
     let top_name = "a".repeat(64);
     fs::write(blobs.join(&top_name), top).unwrap();
     let config = format!(
@@ -149,7 +144,7 @@ fn promise_01_preloaded_layers_share_the_volume_of_their_archive() {
     let created = guardian.create(Rootfs { image: &image, ..Rootfs::default() }, "preloaded").unwrap();
     assert_eq!(fs::read_to_string(created.root.join("home/vcap/droplet")).unwrap(), "an app");
     assert_eq!(fs::read_to_string(created.root.join("etc/greeting")).unwrap(), "hello");
-    let volumes = support::names(&cell.stores()[0].join("volumes"));
+    let volumes = crate::support::names(&cell.stores()[0].join("volumes"));
     assert_eq!(volumes.len(), 2, "the archive was unpacked once: {volumes:?}");
     assert!(volumes.contains(&base));
 }

@@ -1,14 +1,10 @@
 //! What a registry has said once is not asked again, unless it may have changed.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use support::{
+use crate::support::{
     Answer, Archive, Image, Layer, Registry, ScriptedRegistry, TempStore, assert_whole, create, fails, forget, image,
     large_layer, layout, names, succeeds, system_calls,
 };
@@ -26,7 +22,7 @@ fn documents(store: &TempStore) -> PathBuf {
 
 /// A registry with the image, and what is to stand between it and the program.
 fn scene(
-    script: impl Fn(&support::Asked) -> Answer + Send + Sync + 'static,
+    script: impl Fn(&crate::support::Asked) -> Answer + Send + Sync + 'static,
 ) -> (TempStore, Registry, ScriptedRegistry) {
     let (store, registry) = (TempStore::new(), Registry::plain());
     registry.push(&image().write(&store.beside("layout"), "latest"), "some/image:latest", &["--format", "oci"]);
@@ -220,7 +216,7 @@ fn nothing_is_kept_of_an_image_that_was_not_made_or_is_of_no_registry() {
         false => Answer::Serve,
     });
     fails(&store, &server.host(), &server.url());
-    store.create(&support::small_image(&store.beside("small")), "x");
+    store.create(&crate::support::small_image(&store.beside("small")), "x");
     assert_eq!(names(&documents(&store)), [""; 0]);
 }
 

@@ -1,14 +1,10 @@
 //! Progress bars: on a terminal, for layers that are on their way, and nowhere else.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Answer, ScriptedRegistry, TempStore, assert_whole, forget, grootfs, large_layer, layout};
+use crate::support::{Answer, ScriptedRegistry, TempStore, assert_whole, forget, grootfs, large_layer, layout};
 
 /// A registry that takes a moment for the large layer.
 fn slow_registry(store: &TempStore) -> ScriptedRegistry {

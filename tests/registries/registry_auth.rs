@@ -1,20 +1,16 @@
 //! Who one is to a registry: names and passwords, tokens, what logins left on disk, and who gets to see any of it.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Answer, IDENTITY_TOKEN, Outcome, PASSWORD, Registry, ScriptedRegistry, Setup, TempStore, TokenServer, USER,
     WRONG_PASSWORD, assert_whole, create, fails, forget, image, large_layer, layout, run, succeeds, wait_for,
 };
+use serde_json::{Value, json};
 
 /// base64 of `groot:secret-word`.
 const LOGIN: &str = "Z3Jvb3Q6c2VjcmV0LXdvcmQ=";
@@ -463,7 +459,7 @@ fn a_missing_helper_and_nulls_do_not_stop_a_public_pull() {
 #[test]
 fn passwords_in_addresses_are_never_shown() {
     let store = TempStore::new();
-    let password = support::SECRET;
+    let password = crate::support::SECRET;
     let elsewhere = format!("http://me:{password}@127.0.0.1:1/x?signature={password}");
     let server = ScriptedRegistry::start(&layout(&store), move |asked| match asked.path.split('/').nth(2) {
         Some("moved") => Answer::Status(307, vec![("location", elsewhere.clone())], String::new()),
@@ -519,7 +515,7 @@ fn passwords_in_addresses_are_never_shown() {
         let said = format!("{}{}", outcome.stdout, outcome.stderr);
         assert!(!said.contains(password), "{command:?}: {said}");
     }
-    let kept = support::succeed(
+    let kept = crate::support::succeed(
         "sh",
         ["-c", &format!("cd '{}' && find . && grep -rs . meta || true", store.path().display())],
     );

@@ -1,10 +1,6 @@
 //! Metrics: what a Metron agent is sent, and what the metrics file has. Limits, which this kernel may lack, are in
 //! `guest_garden.rs`.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Archive, Image, Layer, MIB, Metron, Outcome, Received, SECRET, TempStore, run, small_image};
+use crate::support::{Archive, Image, Layer, MIB, Metron, Outcome, Received, SECRET, TempStore, run, small_image};
 
 /// A store whose commands send their metrics to an agent.
 struct Measured {
@@ -261,8 +257,13 @@ fn a_clean_by_somebody_else_is_told() {
 #[test]
 fn a_clean_of_a_missing_store_is_told_with_its_exit_code() {
     let metron = Metron::start();
-    let outcome =
-        run(support::grootfs().args(["--store", "/invalid-store", "--metron-endpoint", &metron.endpoint(), "clean"]));
+    let outcome = run(crate::support::grootfs().args([
+        "--store",
+        "/invalid-store",
+        "--metron-endpoint",
+        &metron.endpoint(),
+        "clean",
+    ]));
     assert_eq!(outcome.success(), "no store found at /invalid-store\n");
     assert_eq!(metron.received().errors(), [("grootfs-error.clean", "0", "no store found at /invalid-store")]);
 }

@@ -1,0 +1,8 @@
+//! What holds for every command: arguments, configuration, logs, metrics, pipes, progress.
+
+mod cli;
+mod config;
+mod logging;
+mod metrics;
+mod pipes;
+mod progress;
