@@ -191,6 +191,9 @@ pub enum Error {
     /// A path could not be worked on.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// The filesystem could not be made, mounted or checked.
+    #[error(transparent)]
+    Filesystem(#[from] FilesystemError),
     /// This driver, or this kernel, cannot show layers with other ids.
     #[error("layers cannot be shared between stores: {0}")]
     NoSharedLayers(String),
@@ -223,15 +226,16 @@ impl Error {
     }
 }
 
-/// A filesystem that can hold a store.
-///
-/// All methods take names of the store's [`Layout`] and touch nothing else. Volumes and images are made under
-/// temporary names; publishing them is the store's doing.
-pub trait Driver: Sync {
+/// A kind of filesystem that can hold a store: how it is made, mounted, grown and checked.
+pub trait BackingFilesystem: Sync {
     /// What [`named`] knows it by.
     fn name(&self) -> &'static str;
     /// What a file that holds this driver's filesystem is called.
     fn signature(&self) -> &'static str;
+    /// The kernel's filesystems that the driver uses, as mount(8) has them.
+    fn filesystems(&self) -> &'static [&'static str];
+    /// The program that makes a filesystem in a file.
+    fn formatter(&self) -> PathBuf;
     /// Formats `backing`, an empty file, for this driver.
     fn format(&self, backing: &Path) -> Result<(), Error>;
     /// Mounts `backing` on the store's directory.
@@ -242,70 +246,97 @@ pub trait Driver: Sync {
     fn validate(&self, path: &Path) -> Result<(), Error>;
     /// Checks that the filesystem of `path` can do all that is needed, quotas included.
     fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), Error>;
+    /// Why limits cannot be enforced in a store; `None` if they can.
+    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, Error>;
     /// Makes what the driver needs in a store beside the common directories.
     fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), Error>;
+    /// Waits, for a moment, until the space of what was removed is free.
+    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), Error>;
+}
 
+/// What the volumes and images of a store are, on its filesystem.
+///
+/// All methods take names of the store's [`Layout`] and touch nothing else. Volumes and images are made under
+/// temporary names; publishing them is the store's doing. What most filesystems have no use for does nothing by default.
+pub trait Driver: BackingFilesystem {
     /// How layers write down what they delete; `with_marks` is whether whoever mounts them sees attributes of root's.
     fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat;
     /// Whether a volume begins as a copy of its parent, and so cannot be made before it.
-    fn volumes_are_snapshots(&self) -> bool;
+    fn volumes_are_snapshots(&self) -> bool {
+        false
+    }
     /// Makes the volume `path`: a copy of the volume `parent` where this driver stacks volumes, else an empty one.
     fn create_volume(&self, path: &Path, parent: Option<&Path>) -> Result<(), Error>;
     /// The volume that `volume` began as a copy of; `None` for one that began empty, or whose parent is gone.
-    fn parent_volume(&self, layout: &Layout, volume: &Path) -> Result<Option<PathBuf>, Error>;
+    fn parent_volume(&self, _layout: &Layout, _volume: &Path) -> Result<Option<PathBuf>, Error> {
+        Ok(None)
+    }
     /// Prepares what a volume needs besides its directory, before it is renamed to its chain id.
-    fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), Error>;
+    fn prepare_volume(&self, _layout: &Layout, _chain_id: &ChainId) -> Result<(), Error> {
+        Ok(())
+    }
     /// Removes what [`Driver::prepare_volume`] made.
-    fn forget_volume(&self, layout: &Layout, name: &str) -> Result<(), Error>;
+    fn forget_volume(&self, _layout: &Layout, _name: &str) -> Result<(), Error> {
+        Ok(())
+    }
     /// Removes a volume's directory, wherever it has been moved.
     fn remove_volume(&self, path: &Path) -> Result<(), Error>;
     /// Removes a volume where it is, if this driver can in one step, and tells whether it can.
-    fn try_remove_atomically(&self, path: &Path) -> Result<bool, Error>;
+    fn try_remove_atomically(&self, _path: &Path) -> Result<bool, Error> {
+        Ok(false)
+    }
 
     /// Checks that the kernel can mount an image of so many layers.
-    fn check_mountable(&self, layers: usize) -> Result<(), Error>;
+    fn check_mountable(&self, _layers: usize) -> Result<(), Error> {
+        Ok(())
+    }
     /// Finds out whether images can be made of these layers, by trying, and leaves nothing.
     fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), Error>;
 
     /// Whether inodes can be limited by themselves; if not, they count as bytes.
-    fn counts_inodes(&self) -> bool;
+    fn counts_inodes(&self) -> bool {
+        false
+    }
     /// How many of an image's lowest layers must become one before a caller can mount it; 0 if none need to.
-    fn layers_to_flatten(&self, layout: &Layout, layers: usize) -> Result<usize, Error>;
+    fn layers_to_flatten(&self, _layout: &Layout, _layers: usize) -> Result<usize, Error> {
+        Ok(0)
+    }
     /// Makes an image; returns the mounts left to the caller.
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
     fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
-    /// The kernel's filesystems that the driver uses, as mount(8) has them.
-    fn filesystems(&self) -> &'static [&'static str];
-    /// The program that makes a filesystem in a file.
-    fn formatter(&self) -> PathBuf;
-    /// Why limits cannot be enforced in a store; `None` if they can.
-    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, Error>;
     /// What [`Driver::reclaim_quotas`] would remove.
     fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, Error>;
     /// Whether root filesystems are mounts of their own, rather than directories of the store.
-    fn mounts_images(&self) -> bool;
+    fn mounts_images(&self) -> bool {
+        false
+    }
     /// Whether the root filesystem of the image at `path` is there.
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, Error>;
     /// Mounts the root filesystem of the finished image at `path`, of these layers, bottom first.
     fn mount_image(
         &self,
-        layout: &Layout,
-        path: &Path,
-        volumes: &[Volume],
-        shared: Option<&SharedLayers<'_>>,
-    ) -> Result<(), Error>;
+        _layout: &Layout,
+        _path: &Path,
+        _volumes: &[Volume],
+        _shared: Option<&SharedLayers<'_>>,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
     /// Unmounts the root filesystem of the image at `path`, unless something uses it.
-    fn unmount_unused_image(&self, path: &Path) -> Result<(), Error>;
+    fn unmount_unused_image(&self, _path: &Path) -> Result<(), Error> {
+        Ok(())
+    }
     /// Unmounts the root filesystem of the image at `path`, which messages call `shown`. Nothing is removed, and nothing
-    /// is unmounted where anything else is mounted in the image.
-    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error>;
+    /// is unmounted where anything else is mounted in the image. A driver that mounts nothing is asked, too: the caller of
+    /// a create without mount may have done so.
+    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), Error> {
+        unmount::unmount(path, shown, unmount::InUse::Detach)
+    }
     /// Removes an unmounted image's directory and gives back what it held of the quota.
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
-    /// Waits, for a moment, until the space of what was removed is free.
-    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), Error>;
     /// Gives back what crashed processes took of the store beside volumes and images.
     fn reclaim_quotas(&self, layout: &Layout) -> Result<(), Error>;
 }

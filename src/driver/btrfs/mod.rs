@@ -19,14 +19,9 @@ mod subvolumes;
 
 use std::path::{Path, PathBuf};
 
-use self::filesystem::BTRFS;
 pub use self::quota::QuotaError;
-use super::filesystem::{self as common, FilesystemError, open};
-use super::unmount::{InUse, unmount};
-use super::{
-    Driver, FilesystemRequest, Helpers, ImageRequest, Mount, RootfsState, SharedLayers, Usage, Volume, image_files,
-};
-use crate::image::ChainId;
+use super::filesystem::open;
+use super::{Driver, Helpers, ImageRequest, Mount, RootfsState, SharedLayers, Usage, Volume, image_files};
 use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::files;
@@ -61,9 +56,6 @@ pub struct Btrfs {
 /// Why btrfs could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// ImageCreation, mounting or checking the filesystem failed.
-    #[error(transparent)]
-    Filesystem(#[from] FilesystemError),
     /// Applying or reading a limit failed.
     #[error(transparent)]
     Quota(#[from] QuotaError),
@@ -73,46 +65,6 @@ pub enum Error {
 }
 
 impl Driver for Btrfs {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn signature(&self) -> &'static str {
-        "a btrfs filesystem"
-    }
-
-    fn format(&self, backing: &Path) -> Result<(), super::Error> {
-        Ok(BTRFS.format(self.progs.as_deref(), backing).map_err(Error::from)?)
-    }
-
-    fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
-        Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
-    }
-
-    fn grow(&self, layout: &Layout) -> Result<(), super::Error> {
-        Ok(filesystem::grow(layout.root()).map_err(Error::from)?)
-    }
-
-    fn validate(&self, path: &Path) -> Result<(), super::Error> {
-        Ok(BTRFS.validate(path).map_err(Error::from)?)
-    }
-
-    fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
-        if request.without_quota {
-            return Ok(());
-        }
-        Ok(quota::enable(path).map_err(Error::from)?)
-    }
-
-    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), super::Error> {
-        common::set_direct_io(layout, request.with_direct_io).map_err(Error::from)?;
-        filesystem::tell_users(layout, owner)?;
-        if request.without_quota {
-            return Ok(());
-        }
-        Ok(restore::limits(layout).map_err(Error::from)?)
-    }
-
     fn whiteouts(&self, _with_marks: bool) -> WhiteoutFormat {
         WhiteoutFormat::Removal
     }
@@ -133,14 +85,6 @@ impl Driver for Btrfs {
         Ok(subvolumes::origin(volume, &layout.volumes())?)
     }
 
-    fn prepare_volume(&self, _layout: &Layout, _chain_id: &ChainId) -> Result<(), super::Error> {
-        Ok(())
-    }
-
-    fn forget_volume(&self, _layout: &Layout, _name: &str) -> Result<(), super::Error> {
-        Ok(())
-    }
-
     fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
         Ok(removal::remove(path)?)
     }
@@ -153,21 +97,9 @@ impl Driver for Btrfs {
         Ok(is_subvolume)
     }
 
-    fn check_mountable(&self, _layers: usize) -> Result<(), super::Error> {
-        Ok(())
-    }
-
     fn check_shared(&self, _shared: &SharedLayers<'_>) -> Result<(), super::Error> {
         let reason = "btrfs makes images as copies, whose files have the owners of the originals; overlay-xfs can";
         Err(super::Error::NoSharedLayers(reason.to_owned()))
-    }
-
-    fn counts_inodes(&self) -> bool {
-        false
-    }
-
-    fn layers_to_flatten(&self, _layout: &Layout, _layers: usize) -> Result<usize, super::Error> {
-        Ok(0)
     }
 
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
@@ -178,49 +110,14 @@ impl Driver for Btrfs {
         Ok(create_image_volume(layout, image, path, self.helpers.as_ref())?)
     }
 
-    fn filesystems(&self) -> &'static [&'static str] {
-        &["btrfs"]
-    }
-
-    fn formatter(&self) -> PathBuf {
-        self.progs.as_ref().map_or("mkfs.btrfs".into(), |directory| directory.join("mkfs.btrfs"))
-    }
-
-    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, super::Error> {
-        Ok(quota::missing(layout).map_err(Error::from)?)
-    }
-
     fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, super::Error> {
         let stale = quota::stale(layout).map_err(Error::from)?;
         Ok(stale.into_iter().map(|id| PathBuf::from(format!("qgroup 0/{id}"))).collect())
     }
 
-    fn mounts_images(&self) -> bool {
-        false
-    }
-
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, super::Error> {
         let is_left_to_caller = files::exists(&path.join(SNAPSHOT))?;
         Ok(if is_left_to_caller { RootfsState::LeftToCaller } else { RootfsState::Present })
-    }
-
-    fn mount_image(
-        &self,
-        _layout: &Layout,
-        _path: &Path,
-        _volumes: &[Volume],
-        _shared: Option<&SharedLayers<'_>>,
-    ) -> Result<(), super::Error> {
-        Ok(())
-    }
-
-    fn unmount_unused_image(&self, _path: &Path) -> Result<(), super::Error> {
-        Ok(())
-    }
-
-    /// Nothing is mounted by this driver, but the caller of a create without mount may have done so.
-    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
-        unmount(path, shown, InUse::Detach)
     }
 
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
@@ -229,10 +126,6 @@ impl Driver for Btrfs {
 
     fn usage(&self, _layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
         Ok(usage(image, self.helpers.as_ref())?)
-    }
-
-    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), super::Error> {
-        Ok(subvolumes::wait_for_deletions(layout.root())?)
     }
 
     fn reclaim_quotas(&self, layout: &Layout) -> Result<(), super::Error> {

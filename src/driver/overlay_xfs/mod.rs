@@ -17,26 +17,21 @@ mod quota;
 mod shared;
 
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use drax::xfs;
 
-use super::filesystem::FilesystemError;
-use super::filesystem::{open, open_store};
+use super::filesystem::open;
 use super::unmount::{InUse, unmount};
 use super::{
-    DiskLimit, Driver, FilesystemRequest, Helpers, ImageRequest, InodeLimit, InodeUsage, Mount, RootfsState,
-    SharedLayers, Usage, Volume, image_files,
+    DiskLimit, Driver, Helpers, ImageRequest, InodeLimit, InodeUsage, Mount, RootfsState, SharedLayers, Usage, Volume,
+    image_files,
 };
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::files;
-use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 use crate::sys::remove_tree::{remove_all_in, remove_tree};
-use crate::sys::space::space_of;
 use crate::unpacker::WhiteoutFormat;
 
 pub use filesystem::XfsError;
@@ -58,9 +53,6 @@ pub struct OverlayXfs {
 /// Why overlay-xfs could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// ImageCreation, mounting or checking the filesystem failed.
-    #[error(transparent)]
-    Filesystem(#[from] FilesystemError),
     /// XFS itself, or its state, will not do.
     #[error(transparent)]
     Xfs(#[from] XfsError),
@@ -79,53 +71,12 @@ pub enum Error {
 }
 
 impl Driver for OverlayXfs {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn signature(&self) -> &'static str {
-        "an XFS filesystem"
-    }
-
-    fn format(&self, backing: &Path) -> Result<(), super::Error> {
-        Ok(filesystem::format(backing).map_err(Error::from)?)
-    }
-
-    fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
-        Ok(filesystem::mount_backing(layout, backing, request).map_err(Error::from)?)
-    }
-
-    fn grow(&self, layout: &Layout) -> Result<(), super::Error> {
-        Ok(filesystem::grow(layout.root()).map_err(Error::from)?)
-    }
-
-    fn validate(&self, path: &Path) -> Result<(), super::Error> {
-        Ok(filesystem::validate(path).map_err(Error::from)?)
-    }
-
-    fn check_features(&self, path: &Path, request: FilesystemRequest) -> Result<(), super::Error> {
-        Ok(filesystem::check_features(path, request).map_err(Error::from)?)
-    }
-
-    fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), super::Error> {
-        filesystem::configure(layout, request, owner).map_err(Error::from)?;
-        Ok(())
-    }
-
     fn whiteouts(&self, with_marks: bool) -> WhiteoutFormat {
         if with_marks { WhiteoutFormat::Overlay } else { WhiteoutFormat::OverlayDevices }
     }
 
-    fn volumes_are_snapshots(&self) -> bool {
-        false
-    }
-
     fn create_volume(&self, path: &Path, _parent: Option<&Path>) -> Result<(), super::Error> {
         Ok(files::create_directory(path)?)
-    }
-
-    fn parent_volume(&self, _layout: &Layout, _volume: &Path) -> Result<Option<PathBuf>, super::Error> {
-        Ok(None)
     }
 
     fn prepare_volume(&self, layout: &Layout, chain_id: &ChainId) -> Result<(), super::Error> {
@@ -139,10 +90,6 @@ impl Driver for OverlayXfs {
 
     fn remove_volume(&self, path: &Path) -> Result<(), super::Error> {
         Ok(remove_tree(path)?)
-    }
-
-    fn try_remove_atomically(&self, _path: &Path) -> Result<bool, super::Error> {
-        Ok(false)
     }
 
     fn check_mountable(&self, layers: usize) -> Result<(), super::Error> {
@@ -167,19 +114,6 @@ impl Driver for OverlayXfs {
 
     fn create_image_volume(&self, _layout: &Layout, _image: &Path, path: &Path) -> Result<(), super::Error> {
         Ok(files::create_directory(path)?)
-    }
-
-    fn filesystems(&self) -> &'static [&'static str] {
-        &["xfs", "overlay"]
-    }
-
-    fn formatter(&self) -> PathBuf {
-        "mkfs.xfs".into()
-    }
-
-    fn missing_quotas(&self, layout: &Layout) -> Result<Option<&'static str>, super::Error> {
-        let store = open_store(layout.root())?;
-        Ok(quota::missing_support(&store).map_err(Error::from)?)
     }
 
     fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, super::Error> {
@@ -216,35 +150,12 @@ impl Driver for OverlayXfs {
         unmount(path, path, InUse::Refuse)
     }
 
-    fn unmount_image(&self, path: &Path, shown: &Path) -> Result<(), super::Error> {
-        unmount(path, shown, InUse::Detach)
-    }
-
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), super::Error> {
         Ok(remove_image(layout, image)?)
     }
 
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, super::Error> {
         Ok(usage(layout, image, self.helpers.as_ref())?)
-    }
-
-    /// XFS frees the blocks of removed files in the background (Linux 5.14). Nothing tells when it is done, but what is free
-    /// grows until then.
-    fn wait_for_free_space(&self, layout: &Layout) -> Result<(), super::Error> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        const LOOKS: usize = 150;
-        let available = || space_of(layout.root()).map(|space| space.available);
-        let (mut last, mut unchanged) = (available()?, 0);
-        for _ in 0..LOOKS {
-            thread::sleep(PAUSE);
-            let now = available()?;
-            unchanged = if now > last { 0 } else { unchanged + 1 };
-            if unchanged == 2 {
-                break;
-            }
-            last = now;
-        }
-        Ok(())
     }
 
     fn reclaim_quotas(&self, layout: &Layout) -> Result<(), super::Error> {
