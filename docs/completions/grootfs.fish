@@ -45,6 +45,7 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "create" -d 'Creates
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "delete" -d 'Deletes a container image'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "stats" -d 'Return filesystem stats'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "list" -d 'Lists images in store'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "inspect" -d 'Shows an image of the store, or one to create from: source, digest, layers, configuration, limits'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
@@ -171,6 +172,34 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metron-endpoint
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s l -l long -d 'Print a table: size, limit, age and mount of each image'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l skip-layer-validation -d 'Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images only)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l insecure-registry -d 'Registry whose certificate is not verified and which may speak plain HTTP; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l username -d 'User name for the registry' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l registry-mirror -d 'Mirror of a registry, asked before it; may be given again [default: none]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l concurrent-downloads -d 'Layers to download side by side [default: 0, as many as is good for most]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l stall-timeout-seconds -d 'Give up a server that sends nothing for so long [default: 30; 0: never]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l min-bytes-per-second -d 'Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l manifest-timeout-seconds -d 'Give up a manifest or configuration that takes longer in all [default: 60; 0: never]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l json -d 'Print one JSON document; docs/json.md describes it'
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l no-progress -d 'Show no progress, not even on a terminal'
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
@@ -185,7 +214,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newgidmap-bin 
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Heal what can be healed without losing what containers wrote'
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/operations.md describes it'
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
@@ -200,7 +229,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newuidmap-bin
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l json -d 'Print one JSON document; docs/operations.md describes it'
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
@@ -215,7 +244,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newuidmap-bin 
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print one JSON document; docs/operations.md describes it'
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
@@ -302,19 +331,20 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newgid
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -s h -l help -d 'Print help'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "init-store" -d 'Initialize a Store Directory'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete-store" -d 'Deletes the given store from the system'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "create" -d 'Creates a root filesystem for the provided image'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete" -d 'Deletes a container image'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "stats" -d 'Return filesystem stats'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "list" -d 'Lists images in store'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "clean" -d 'Cleans up unused layers'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "capacity" -d 'Return filesystem capacity'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "generate-volume-size-metadata" -d 'Writes the size records that volumes made by old versions lack'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "flush-volumes" -d 'Writes new layers to disk; started by create'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "init-store" -d 'Initialize a Store Directory'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete-store" -d 'Deletes the given store from the system'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "create" -d 'Creates a root filesystem for the provided image'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete" -d 'Deletes a container image'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "stats" -d 'Return filesystem stats'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "list" -d 'Lists images in store'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "inspect" -d 'Shows an image of the store, or one to create from: source, digest, layers, configuration, limits'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "clean" -d 'Cleans up unused layers'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "capacity" -d 'Return filesystem capacity'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "generate-volume-size-metadata" -d 'Writes the size records that volumes made by old versions lack'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "flush-volumes" -d 'Writes new layers to disk; started by create'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -6,17 +6,15 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::inspect::InspectArgs;
+use super::source::SourceArgs;
 use super::{Failure, go_style};
 use crate::config::{Overrides, parse_int64, parse_size};
-
-/// The flag whose value others must not see.
-pub const PASSWORD: &str = "password";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,6 +118,8 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     Stats(StatsArgs),
     List(ListArgs),
+    /// Shows an image of the store, or one to create from: source, digest, layers, configuration, limits
+    Inspect(InspectArgs),
     /// Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked
     Check(CheckArgs),
     /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
@@ -179,60 +179,8 @@ pub(crate) struct CreateArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
     exclude_image_from_quota: Option<bool>,
 
-    /// Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images
-    /// only)
-    #[arg(long, help_heading = "Image source", value_name = "BOOL",
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
-    skip_layer_validation: Option<bool>,
-
-    /// Registry whose certificate is not verified and which may speak plain HTTP; may be given again
-    #[arg(long, help_heading = "Image source", value_name = "HOST[:PORT]", value_delimiter = ',', value_parser = trimmed)]
-    insecure_registry: Vec<String>,
-
-    /// User name for the registry
-    #[arg(long, help_heading = "Image source", value_name = "NAME")]
-    username: Option<String>,
-
-    /// Password for the registry; other users of this machine may see it for a moment, so use --password-file instead
-    #[arg(long = PASSWORD, help_heading = "Image source", value_name = "PASSWORD", value_parser = secret)]
-    password: Option<Secret>,
-
-    /// File that holds the password for the registry, and perhaps a line feed after it
-    #[arg(long, help_heading = "Image source", value_name = "PATH", value_parser = path(), conflicts_with = PASSWORD)]
-    password_file: Option<PathBuf>,
-
-    /// Mirror of a registry, asked before it; may be given again [default: none]
-    #[arg(long, help_heading = "Image source", value_name = "HOST=ENDPOINT", value_delimiter = ',', value_parser = mirror)]
-    registry_mirror: Vec<(String, String)>,
-
-    /// Layers to download side by side [default: 0, as many as is good for most]
-    #[arg(long, help_heading = "Image source", value_name = "N", value_parser = count)]
-    concurrent_downloads: Option<i64>,
-
-    /// Limit on what an image may have, as in the section create.limits of the configuration; may be given again
-    #[arg(long, help_heading = "Image source", value_name = "NAME=NUMBER", value_delimiter = ',', value_parser = limit)]
-    limit: Vec<(String, i64)>,
-
-    /// Use no network, only what the store has
-    #[arg(long, help_heading = "Image source", value_name = "BOOL",
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
-    offline: Option<bool>,
-
-    /// Give up a server that sends nothing for so long [default: 30; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "SECONDS", value_parser = count)]
-    stall_timeout_seconds: Option<i64>,
-
-    /// Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "BYTES", value_parser = size)]
-    min_bytes_per_second: Option<i64>,
-
-    /// Give up a manifest or configuration that takes longer in all [default: 60; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "SECONDS", value_parser = count)]
-    manifest_timeout_seconds: Option<i64>,
-
-    /// Show no progress, not even on a terminal
-    #[arg(long, help_heading = "Image source")]
-    pub(crate) no_progress: bool,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 
     /// Remove unused layers first
     #[arg(long, help_heading = "Cleaning")]
@@ -283,7 +231,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) repair: bool,
 
-    /// Print one JSON document; docs/operations.md describes it
+    /// Print one JSON document; docs/json.md describes it
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -291,7 +239,7 @@ pub(crate) struct CheckArgs {
 /// How to print a report.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Print one JSON document; docs/operations.md describes it
+    /// Print one JSON document; docs/json.md describes it
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -443,6 +391,7 @@ impl Cli {
             Some(Command::Create(args)) => args.add_to(&mut overrides),
             Some(Command::Clean(args)) => overrides.threshold_bytes = args.threshold_bytes,
             Some(Command::InitStore(args)) => args.add_to(&mut overrides),
+            Some(Command::Inspect(args)) => args.source.add_to(&mut overrides),
             _ => {}
         }
         overrides
@@ -482,27 +431,11 @@ impl CreateArgs {
         }
     }
 
-    /// Name, password and the file of a password for the registry; any may be missing.
-    pub(crate) fn credentials(&self) -> (Option<&str>, Option<&Secret>, Option<&Path>) {
-        let file = self.password_file.as_deref().filter(|path| !path.as_os_str().is_empty());
-        (self.username.as_deref(), self.password.as_ref(), file)
-    }
-
     fn add_to(&self, overrides: &mut Overrides) {
         overrides.disk_limit_size_bytes = self.disk_limit_size_bytes;
         overrides.disk_limit_inodes = self.disk_limit_inodes;
         overrides.exclude_image_from_quota = self.exclude_image_from_quota;
-        overrides.skip_layer_validation = self.skip_layer_validation;
-        overrides.insecure_registries.clone_from(&self.insecure_registry);
-        for (registry, endpoint) in &self.registry_mirror {
-            overrides.registry_mirrors.entry(registry.clone()).or_default().push(endpoint.clone());
-        }
-        overrides.concurrent_downloads = self.concurrent_downloads;
-        overrides.limits.extend(self.limit.iter().cloned());
-        overrides.offline = self.offline;
-        overrides.stall_timeout_seconds = self.stall_timeout_seconds;
-        overrides.min_bytes_per_second = self.min_bytes_per_second;
-        overrides.manifest_timeout_seconds = self.manifest_timeout_seconds;
+        self.source.add_to(overrides);
         overrides.with_clean = self.with_clean;
         overrides.without_clean = self.without_clean;
         overrides.threshold_bytes = self.threshold_bytes;
@@ -577,62 +510,27 @@ impl GenerateMetadataArgs {
     }
 }
 
-fn invalid_arguments(usage: &str) -> Failure {
+pub(super) fn invalid_arguments(usage: &str) -> Failure {
     Failure::from(format!("invalid arguments - usage: {usage}"))
 }
 
-/// A text that must not be shown: prints as `[redacted]`.
-#[derive(Clone)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// The text itself, for the one place that sends it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
 /// Any path. The parser that clap has for `PathBuf` refuses the empty one, which stands for "not given" here.
-fn path() -> impl TypedValueParser<Value = PathBuf> {
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-fn trimmed(text: &str) -> Result<String, Infallible> {
+pub(super) fn trimmed(text: &str) -> Result<String, Infallible> {
     Ok(text.trim().to_owned())
 }
 
-fn mirror(text: &str) -> Result<(String, String), &'static str> {
-    let parts = text.split_once('=').map(|(registry, endpoint)| (registry.trim(), endpoint.trim()));
-    let parts = parts.filter(|(registry, endpoint)| !registry.is_empty() && !endpoint.is_empty());
-    parts.map(|(registry, endpoint)| (registry.to_owned(), endpoint.to_owned())).ok_or("must be HOST=ENDPOINT")
-}
-
-fn limit(text: &str) -> Result<(String, i64), &'static str> {
-    let parts = text.split_once('=').map(|(name, value)| (name.trim().replace('-', "_"), parse_size(value.trim())));
-    match parts {
-        Some((name, Some(value))) if !name.is_empty() => Ok((name, value)),
-        _ => Err("must be NAME=NUMBER, as entries=1000 or unpacked_bytes=10GiB"),
-    }
-}
-
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret(text.to_owned()))
-}
-
-fn truth(text: &str) -> Result<bool, &'static str> {
+pub(super) fn truth(text: &str) -> Result<bool, &'static str> {
     go_style::parse_bool(text).ok_or("must be true or false")
 }
 
-fn count(text: &str) -> Result<i64, &'static str> {
+pub(super) fn count(text: &str) -> Result<i64, &'static str> {
     parse_int64(text).ok_or("must be a number")
 }
 
-fn size(text: &str) -> Result<i64, &'static str> {
+pub(super) fn size(text: &str) -> Result<i64, &'static str> {
     parse_size(text).ok_or("must be a number of bytes, as 100M or 1.5GiB")
 }

@@ -3,15 +3,13 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::args::CreateArgs;
-use super::{Failure, credentials, measure, output, progress, store};
-use crate::config::{Config, ImageVolumes, Limits, MountDestination};
+use super::{Failure, measure, output, source, store};
+use crate::config::{Config, ImageVolumes, MountDestination};
 use crate::driver::{DiskLimit, InodeLimit, Mount};
-use crate::fetcher::{Options, Patience};
 use crate::observe::{self, Metrics};
 use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
 use crate::sys::descriptors;
@@ -41,7 +39,7 @@ fn create(
         image,
         id,
         limit: limit(config),
-        source: source(config, args)?,
+        source: source::options(config, &args.source)?,
         concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
         limits: &config.create.limits.image,
         mount: !config.create.without_mount,
@@ -86,28 +84,6 @@ fn clean_with_own_log(config: &Config, metrics: &Metrics, work: &mut dyn FnMut()
     if let Err(error) = cleaned {
         tracing::error!(%error, "opening-clean-log-file-failed");
         work();
-    }
-}
-
-fn source(config: &Config, args: &CreateArgs) -> Result<Options, Failure> {
-    Ok(Options {
-        skip_validation: config.create.skip_layer_validation,
-        insecure: config.create.insecure_registries.clone(),
-        credentials: credentials::of_flags(args)?,
-        mirrors: config.create.registry_mirrors.clone(),
-        offline: config.create.offline,
-        certificates: config.create.remote_layer_client_certificates_path.clone(),
-        patience: patience(&config.create.limits),
-        observer: progress::observer(&config.log, args.no_progress),
-    })
-}
-
-fn patience(limits: &Limits) -> Patience {
-    let time = |seconds| (seconds > 0).then_some(Duration::from_secs(seconds));
-    Patience {
-        stall_timeout: time(limits.stall_timeout_seconds),
-        min_rate: limits.min_bytes_per_second,
-        manifest_timeout: time(limits.manifest_timeout_seconds),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Failure;
-use super::args::{CreateArgs, Secret};
+use super::source::{Secret, SourceArgs};
 use crate::fetcher::Credentials;
 use crate::sys::path_error::{OnPath, PathError};
 
@@ -13,7 +13,7 @@ use crate::sys::path_error::{OnPath, PathError};
 const LIMIT: u64 = 64 * 1024;
 
 /// Name and password as the flags say; `None` if they say nothing.
-pub(super) fn of_flags(args: &CreateArgs) -> Result<Option<Credentials>, Failure> {
+pub(super) fn of_flags(args: &SourceArgs) -> Result<Option<Credentials>, Failure> {
     let (username, password, file) = args.credentials();
     let password = match file {
         Some(path) => read(path).map_err(|error| Failure::from(format!("reading the password file: {error}")))?,

@@ -104,6 +104,15 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
+/// A text from elsewhere, whole, as a terminal may be shown it.
+pub(super) struct Escaped<'a>(pub(super) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(f, self.0)
+    }
+}
+
 fn write_escaped(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
     for c in line.chars() {
         match c {

@@ -67,6 +67,7 @@ fn changes_files(command: &Command) -> bool {
         Command::InitStore(_)
         | Command::Stats(_)
         | Command::List(_)
+        | Command::Inspect(_)
         | Command::Usage(_)
         | Command::Doctor(_)
         | Command::Capacity(_)

@@ -18,6 +18,7 @@ mod flush_volumes;
 mod generate_metadata;
 mod go_style;
 mod init_store;
+mod inspect;
 mod list;
 mod mapped_user;
 mod mappings;
@@ -25,6 +26,7 @@ mod measure;
 mod mount;
 pub mod output;
 mod progress;
+mod source;
 mod stats;
 mod table;
 mod usage;
@@ -35,10 +37,11 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use tracing::{Metadata, Span};
 
+pub use self::args::Cli;
 use self::args::Command;
-pub use self::args::{Cli, PASSWORD};
 pub use self::failure::Failure;
 pub use self::mapped_user::enter_namespace;
+pub use self::source::PASSWORD;
 use crate::config::{Config, UnknownKey};
 use crate::driver::{self, Helpers};
 use crate::observe::Metrics;
@@ -133,6 +136,7 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
         Command::Create(args) => create::run(config, args, metrics),
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
+        Command::Inspect(args) => inspect::run(config, args),
         Command::Check(args) => check::run(config, args),
         Command::Doctor(args) => doctor::run(config, args),
         Command::Usage(args) => usage::run(config, args),
@@ -186,6 +190,7 @@ fn session(command: &Command) -> Span {
         Command::Delete(_) => tracing::debug_span!("delete"),
         Command::Stats(_) => tracing::debug_span!("stats"),
         Command::List(_) => tracing::debug_span!("list"),
+        Command::Inspect(_) => tracing::debug_span!("inspect"),
         Command::Check(_) => tracing::debug_span!("check"),
         Command::Doctor(_) => tracing::debug_span!("doctor"),
         Command::Usage(_) => tracing::debug_span!("usage"),

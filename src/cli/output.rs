@@ -18,3 +18,9 @@ pub fn print(text: &str) -> Result<(), Failure> {
     stdout::write_all(text.as_bytes())
         .map_err(|error| Failure::from(format!("write standard output: {}", reason(&error))))
 }
+
+/// Prints a document, one line of JSON.
+pub(super) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(document).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
+    line(&json)
+}

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::image::{
-    ChainId, Descriptor, EMPTY_ARCHIVE, Image, Layer, ManifestOrIndex, Platform, chain_ids, digest_hex,
+    ChainId, Descriptor, EMPTY_ARCHIVE, Image, ImageDetails, Layer, ManifestOrIndex, Platform, chain_ids, digest_hex,
     is_foreign_media_type, is_layer_media_type, parse_config, parse_manifest_or_index,
 };
 
@@ -20,8 +20,8 @@ pub(super) fn parse(json: &[u8], name: &str) -> Result<ManifestOrIndex, Error> {
 }
 
 /// Puts configuration and layers together. An image without layers has an empty root filesystem.
-pub(super) fn image(config: &[u8], mut layers: Vec<Descriptor>) -> Result<Image, Error> {
-    let mut config = parse_config(config).map_err(|reason| Error::BadConfig(flat(&reason)))?;
+pub(super) fn image(document: &[u8], mut layers: Vec<Descriptor>) -> Result<Image, Error> {
+    let mut config = parse_config(document).map_err(|reason| Error::BadConfig(flat(&reason)))?;
     if config.diff_ids.len() != layers.len() {
         let (diff_ids, layers) = (config.diff_ids.len(), layers.len());
         return Err(Error::BadConfig(format!("it has {diff_ids} diff ids for {layers} layers")));
@@ -39,7 +39,9 @@ pub(super) fn image(config: &[u8], mut layers: Vec<Descriptor>) -> Result<Image,
         .zip(chain)
         .map(|((descriptor, diff_id), chain_id)| layer(descriptor, diff_id, chain_id))
         .collect::<Result<_, _>>()?;
-    Ok(Image { layers, env: config.env, volumes: config.volumes })
+    let (env, volumes) = (config.env, config.volumes);
+    let (config_digest, details) = (Some(digest(document)), ImageDetails::parse(document));
+    Ok(Image { layers, env, volumes, manifest_digest: None, config_digest, details })
 }
 
 /// The content of [`EMPTY_ARCHIVE`]: two blocks of zeros.

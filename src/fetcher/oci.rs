@@ -109,13 +109,13 @@ impl OciLayout {
 
     /// Walks from the index over the manifest to the configuration.
     pub(super) fn image(&self) -> Result<Image, Error> {
-        let (config, layers) = self.manifest()?;
+        let (digest, config, layers) = self.manifest()?;
         let config = self.document(&config).map_err(|error| match error {
             Error::ManifestOrIndex(error) => Error::BadConfig(error.to_string()),
             Error::BadManifest(name, reason) => Error::BadConfig(format!("{name}: {reason}")),
             other => other,
         })?;
-        metadata::image(&config, layers)
+        Ok(Image { manifest_digest: Some(digest), ..metadata::image(&config, layers)? })
     }
 
     /// Opens a layer: at the URLs that its descriptor names, if there are any, else its blob in the layout. Reading from
@@ -131,20 +131,24 @@ impl OciLayout {
         file.map_err(|error| Error::Blob(layer.blob_id.clone(), error))
     }
 
-    fn manifest(&self) -> Result<(Descriptor, Vec<Descriptor>), Error> {
+    /// The manifest's digest, its configuration and its layers.
+    fn manifest(&self) -> Result<(String, Descriptor, Vec<Descriptor>), Error> {
         let index_path = self.files.path().join(self.files.index());
         let index = self.files.read(Path::new(self.files.index())).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => self.no_such_source(),
             _ => Error::ManifestOrIndex(e),
         })?;
         let mut document = parse(&index, &index_path.display().to_string())?;
+        let mut digest = metadata::digest(&index);
         for depth in 0..=INDEX_DEPTH {
             let descriptor = match document {
-                ManifestOrIndex::Manifest { config, layers } => return Ok((config, layers)),
+                ManifestOrIndex::Manifest { config, layers } => return Ok((digest, config, layers)),
                 ManifestOrIndex::Index(entries) if depth == 0 => self.choose_by_name(entries)?,
                 ManifestOrIndex::Index(entries) => choose_by_platform(entries)?,
             };
-            document = parse(&self.document(&descriptor)?, &descriptor.digest)?;
+            let bytes = self.document(&descriptor)?;
+            document = parse(&bytes, &descriptor.digest)?;
+            digest = metadata::digest(&bytes);
         }
         Err(Error::BadManifest(index_path.display().to_string(), "indexes nest too deeply".into()))
     }

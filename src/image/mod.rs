@@ -2,6 +2,7 @@
 
 mod chain_id;
 mod config;
+mod details;
 mod docker_reference;
 pub(crate) mod json;
 mod manifest;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use chain_id::{ChainId, InvalidChainId, chain_ids};
 pub use config::{ImageConfig, parse_config};
+pub use details::ImageDetails;
 pub use docker_reference::{DockerReference, is_sha256};
 pub use manifest::{
     BASE_DIRECTORY_ANNOTATION, Descriptor, ManifestOrIndex, Platform, REFERENCE_NAME_ANNOTATION, is_foreign_media_type,
@@ -32,6 +34,12 @@ pub struct Image {
     pub env: Vec<String>,
     /// Paths the image wants as volumes, sorted.
     pub volumes: Vec<String>,
+    /// Digest of the manifest, where there is one.
+    pub manifest_digest: Option<String>,
+    /// Digest of the configuration, where there is one.
+    pub config_digest: Option<String>,
+    /// What else the configuration says.
+    pub details: ImageDetails,
 }
 
 /// One layer of an image.

@@ -15,7 +15,7 @@
 //!        sizes.json            a copy of all of them (layer/sizes.rs)
 //!        totals.json           totals over all images (totals.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (layer/durability.rs)
-//!        dependencies/image:<id>.json   the layers an image needs
+//!        dependencies/image:<id>.json   the layers an image needs; an attribute tells where it came from (image/origin.rs)
 //!        shared-layers.json, lent/       layers that are, or are also, another store's (shared.rs)
 //!        documents/     manifests and configs of images whose layers are there (layer/manifest_cache.rs)
 //!   locks/global-groot-lock.lock   the file of all locks (sys/lock.rs)
@@ -59,10 +59,12 @@ pub use image::create::{CleanFirst, CreateRequest, Created};
 pub use image::delete::Deleted;
 pub use image::id::{ImageId, ImageSelector};
 pub use image::mounting::Remounted;
+pub use image::origin::Origin;
 pub use init::InitRequest;
 pub use layer::durability::flush;
 pub use report::check::Finding;
 pub use report::doctor::{Diagnosis, Programs, Status};
+pub use report::inspect::{Described, DescribedLayer, Inspected, InspectedLayer};
 pub use report::measure::{LayerSizes, StoreSizes};
 pub use report::scan::{BackingFile, ImageReport, LayerReport, ReportTotals, StoreReport};
 

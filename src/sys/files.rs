@@ -50,7 +50,45 @@ pub fn write_with_copy(path: &Path, content: &[u8], mode: u32) -> Result<(), Pat
     file.write_all(content).on("write", path)
 }
 
+/// The same with a note beside the copy, in the same attribute: what has no place in the file because others read that.
+/// [`read_note`] reads it. A note that does not fit ([`room_for_note`]) is left out.
+pub fn replace_with_note(path: &Path, temporary: &Path, content: &[u8], note: &[u8]) -> Result<(), PathError> {
+    let mut file = open_emptied(temporary, 0o666)?;
+    let copy = if content.len() < LARGEST_COPY { content } else { &[] };
+    let note = if note.len() > room_for_note(content.len()) { &[] } else { note };
+    let value = [copy, &[END_OF_COPY], note].concat();
+    let value = if note.is_empty() { copy } else { &value };
+    if let Err(error) = xattr::set(&file, OsStr::new(COPY), value) {
+        tracing::debug!(%error, path = %named(path).display(), "copying-content-to-attribute-failed");
+    }
+    file.write_all(content).on("write", temporary)?;
+    rename(temporary, path)
+}
+
+/// How many bytes a note may have beside a content of `length` bytes.
+pub fn room_for_note(length: usize) -> usize {
+    match LARGEST_COPY.checked_sub(length + 1) {
+        Some(room) => room,
+        // There is no copy of that content.
+        None => LARGEST_COPY - 1,
+    }
+}
+
+/// The note that a file was written with; `None` without one, and without a file. A link is not followed.
+pub fn read_note(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.on("open", path)?,
+    };
+    let value = xattr::get(&file, OsStr::new(COPY)).on("read", path)?.unwrap_or_default();
+    let end = value.iter().position(|byte| *byte == END_OF_COPY);
+    Ok(end.map(|end| value[end + 1..].to_vec()))
+}
+
 const COPY: &str = "user.grootfs.content";
+/// Between a copy and a note; no content has it.
+const END_OF_COPY: u8 = 0;
 /// In bytes. XFS journals values of up to three quarters of a block, and writes larger ones to the disk at once.
 const LARGEST_COPY: usize = 3000;
 
@@ -156,8 +194,9 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError>
         return Err(PathError::new("read", path, io::Error::other("it is no small file")));
     }
     if metadata.len() == 0
-        && let Some(copy) = xattr::get(&file, OsStr::new(COPY)).on("read", path)?
+        && let Some(mut copy) = xattr::get(&file, OsStr::new(COPY)).on("read", path)?
     {
+        copy.truncate(copy.iter().position(|byte| *byte == END_OF_COPY).unwrap_or(copy.len()));
         return Ok(Some(copy));
     }
     read_whole(file.take(limit), metadata.len()).on("read", path).map(Some)

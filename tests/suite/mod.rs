@@ -19,6 +19,8 @@ mod image_archives;
 mod image_documents;
 mod image_volumes;
 mod init_store;
+mod inspect;
+mod json_documents;
 mod lean_machines;
 mod list;
 mod mappings;

@@ -105,11 +105,12 @@ impl Registry {
     }
 
     fn resolve(&self, cached: &dyn MetadataCache) -> Result<Image, Error> {
-        let (config, layers) = self.manifest(cached)?;
+        let (digest, config, layers) = self.manifest(cached)?;
         if let Some(unusable) = layers.iter().chain([&config]).find(|blob| !is_sha256(&blob.digest)) {
             return Err(bad_digest(unusable));
         }
-        metadata::image(&self.by_digest(ManifestKind::Config, &config.digest, cached)?, layers)
+        let image = metadata::image(&self.by_digest(ManifestKind::Config, &config.digest, cached)?, layers)?;
+        Ok(Image { manifest_digest: Some(digest), ..image })
     }
 
     /// Opens the stream of a layer's blob. Reading ends with an error soon after `cancel` is set.
@@ -150,14 +151,15 @@ impl Registry {
         endpoints.as_ref().is_some_and(|endpoints| endpoints.disable_mirrors())
     }
 
-    fn manifest(&self, cached: &dyn MetadataCache) -> Result<(Descriptor, Vec<Descriptor>), Error> {
+    /// The manifest's digest, its configuration and its layers.
+    fn manifest(&self, cached: &dyn MetadataCache) -> Result<(String, Descriptor, Vec<Descriptor>), Error> {
         let mut json = match &self.reference.digest {
             Some(digest) => self.by_digest(ManifestKind::Named, digest, cached)?,
             None => self.by_tag(self.reference.version(), cached)?,
         };
         for _ in 0..=metadata::INDEX_DEPTH {
             match metadata::parse(&json, &self.text)? {
-                ManifestOrIndex::Manifest { config, layers } => return Ok((config, layers)),
+                ManifestOrIndex::Manifest { config, layers } => return Ok((metadata::digest(&json), config, layers)),
                 ManifestOrIndex::Index(entries) => {
                     let entry = metadata::choose_by_platform(entries)?;
                     if !is_sha256(&entry.digest) {

@@ -24,6 +24,7 @@ use crate::store::claims;
 use crate::store::garbage;
 use crate::store::image::dependencies;
 use crate::store::image::image_volumes::{ImageVolumes, Place};
+use crate::store::image::origin::{self, Origin};
 use crate::store::image::removal;
 use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
@@ -123,7 +124,9 @@ impl Store {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let creation = ImageCreation { store: self, request, id, source, image, volumes, mappings, layer_store };
+        let origin = Origin::now(request.image, &image);
+        let creation =
+            ImageCreation { store: self, request, id, source, image, origin, volumes, mappings, layer_store };
         let mut created = creation.run(request.clean.as_ref());
         if let Err(error) = &created
             && error.is_full()
@@ -172,6 +175,7 @@ struct ImageCreation<'a> {
     id: ImageId,
     source: Source,
     image: Image,
+    origin: Origin,
     volumes: ImageVolumes,
     mappings: IdMappings,
     /// The store that keeps this one's layers.
@@ -245,7 +249,7 @@ impl ImageCreation<'_> {
         }
         let chain_ids: Vec<&ChainId> = self.image.layers.iter().map(|layer| &layer.chain_id).collect();
         let temporary = layout.recording(id);
-        dependencies::write(layout, &temporary, &dependencies::image_key(id), &chain_ids)?;
+        origin::write(layout, &temporary, &self.id, &chain_ids, &self.origin)?;
         // Kept only for images that clean is told to spare: one for every image would grow without end.
         if self.request.ignore_images.iter().any(|ignored| ignored == image) {
             let key = dependencies::base_image_key(image);
@@ -298,7 +302,14 @@ impl ImageCreation<'_> {
         let mut volumes = pull::sizes(self.layers_in(), layers)?;
         if !self.request.mount {
             let count = store.driver.layers_to_flatten(&store.layout, volumes.len())?;
-            volumes = flatten::flatten(store, &self.id, layers, volumes, count, store.whiteouts(&self.mappings))?;
+            volumes = flatten::flatten(
+                store,
+                &self.id,
+                (layers, &self.origin),
+                volumes,
+                count,
+                store.whiteouts(&self.mappings),
+            )?;
         }
         let shared = self
             .layer_store

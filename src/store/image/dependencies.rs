@@ -48,11 +48,33 @@ pub(in crate::store) fn write(
     write_at(&path(layout, key), temporary, layers)
 }
 
+/// The same with a note, which `note` makes for so many bytes of room.
+pub(in crate::store) fn write_with_note(
+    layout: &Layout,
+    temporary: &Path,
+    key: &str,
+    layers: &[&ChainId],
+    note: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<(), PathError> {
+    let path = path(layout, key);
+    let content = encode(&path, layers)?;
+    let note = note(files::room_for_note(content.len()));
+    files::replace_with_note(&path, temporary, &content, &note)
+}
+
+/// The note of a record; `None` if it has none, or there is no such record.
+pub(in crate::store) fn read_note(layout: &Layout, key: &str) -> Result<Option<Vec<u8>>, PathError> {
+    files::read_note(&path(layout, key))
+}
+
 /// Writes a record somewhere else.
 pub(in crate::store) fn write_at(path: &Path, temporary: &Path, layers: &[&ChainId]) -> Result<(), PathError> {
+    files::replace_with_copy(path, temporary, &encode(path, layers)?)
+}
+
+fn encode(path: &Path, layers: &[&ChainId]) -> Result<Vec<u8>, PathError> {
     let ids: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
-    let content = serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path, e))?;
-    files::replace_with_copy(path, temporary, &content)
+    serde_json::to_vec(&ids).map_err(|e| PathError::new("write", path, e))
 }
 
 /// Removes the record of `key`, if there is one.

@@ -2,6 +2,7 @@
 //! filesystem. Each begins as a copy of the directory that it hides, so that the container finds there what the image
 //! has, and may write where the image lets it.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -13,6 +14,7 @@ use crate::store::layer::pull;
 use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::owner::Owner;
+use crate::sys::path_error::PathError;
 use crate::unpacker::{self, WhiteoutFormat};
 
 /// The volumes of one image.
@@ -103,20 +105,45 @@ pub(in crate::store) struct Place<'a> {
 
 impl Place<'_> {
     fn make(&self, tree: &Tree, destination: &str) -> Result<Mount, Error> {
-        let digest: String = Sha256::digest(destination).iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("vol-{digest}");
+        let name = directory_name(destination);
         let path = self.directory.join(&name);
         let made = self.store.driver.create_image_volume(&self.store.layout, self.directory, &path);
         made.map_err(Error::MakeImage)?;
         self.owner.chown(&path)?;
         files::chmod_directory(&path, 0o755)?;
         tree.copy(destination, &path)?;
-        Ok(Mount {
-            destination: destination.to_owned(),
-            kind: "bind".into(),
-            source: self.published.join(name).display().to_string(),
-            options: vec!["bind".into()],
-        })
+        Ok(bind(self.published, destination))
+    }
+}
+
+/// The mounts that the caller of an image in `published` was left, whose volumes are in `directory`.
+pub(in crate::store) fn mounts_of(
+    directory: &Path,
+    published: &Path,
+    declared: &[String],
+) -> Result<Vec<Mount>, PathError> {
+    let mut mounts = Vec::new();
+    let destinations = declared.iter().filter_map(|path| destination(path).ok());
+    for destination in destinations.collect::<BTreeSet<String>>() {
+        if files::is_directory(&directory.join(directory_name(&destination)))? {
+            mounts.push(bind(published, &destination));
+        }
+    }
+    Ok(mounts)
+}
+
+/// The directory of an image that is mounted on `destination`.
+fn directory_name(destination: &str) -> String {
+    let digest: String = Sha256::digest(destination).iter().map(|b| format!("{b:02x}")).collect();
+    format!("vol-{digest}")
+}
+
+fn bind(image: &Path, destination: &str) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: "bind".into(),
+        source: image.join(directory_name(destination)).display().to_string(),
+        options: vec!["bind".into()],
     }
 }
 

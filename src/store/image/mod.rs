@@ -6,4 +6,5 @@ pub(in crate::store) mod dependencies;
 pub(in crate::store) mod id;
 pub(in crate::store) mod image_volumes;
 pub(in crate::store) mod mounting;
+pub(in crate::store) mod origin;
 pub(in crate::store) mod removal;

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
 use crate::store::claims;
-use crate::store::image::dependencies;
+use crate::store::image::origin::{self, Origin};
 use crate::store::layer::publish;
 use crate::store::layer::pull;
 use crate::store::layer::volumes;
@@ -20,7 +20,7 @@ use crate::unpacker::{self, WhiteoutFormat};
 pub(in crate::store) fn flatten(
     store: &Store,
     id: &ImageId,
-    image_layers: &[Layer],
+    (image_layers, origin): (&[Layer], &Origin),
     volumes: Vec<Volume>,
     count: usize,
     whiteouts: WhiteoutFormat,
@@ -28,7 +28,7 @@ pub(in crate::store) fn flatten(
     let (lowest, others) = volumes.split_at(count);
     let Some(top) = lowest.last() else { return Ok(volumes) };
     let chain_id = name(top.chain_id.as_str());
-    if !claim(store, id, image_layers, &chain_id)? {
+    if !claim(store, id, (image_layers, origin), &chain_id)? {
         publish::publish_layer(
             store,
             &chain_id,
@@ -55,12 +55,17 @@ pub(in crate::store) fn name(top: &str) -> ChainId {
 }
 
 /// Puts the volume in use beside the layers, and tells whether it is there.
-fn claim(store: &Store, id: &ImageId, layers: &[Layer], chain_id: &ChainId) -> Result<bool, Error> {
+fn claim(
+    store: &Store,
+    id: &ImageId,
+    (layers, origin): (&[Layer], &Origin),
+    chain_id: &ChainId,
+) -> Result<bool, Error> {
     let _claims = claims::share(&store.layout)?;
     let chain_ids: Vec<&ChainId> =
         layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id)).collect();
     let temporary = store.layout.recording(id.as_str());
-    dependencies::write(&store.layout, &temporary, &dependencies::image_key(id.as_str()), &chain_ids)?;
+    origin::write(&store.layout, &temporary, id, &chain_ids, origin)?;
     let is_unflushed = crate::store::layer::durability::UnflushedLayers::read(&store.layout)?.contains(chain_id);
     Ok(!is_unflushed && volumes::is_present(&store.layout, chain_id)?)
 }

@@ -2,5 +2,6 @@
 
 pub(in crate::store) mod check;
 pub(in crate::store) mod doctor;
+pub(in crate::store) mod inspect;
 pub(in crate::store) mod measure;
 pub(in crate::store) mod scan;

@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// `None` for what is no image, or not any more.
-    fn report_image(&self, name: &str) -> Result<Option<ImageReport>, Error> {
+    pub(in crate::store) fn report_image(&self, name: &str) -> Result<Option<ImageReport>, Error> {
         let (path, Ok(id)) = (self.layout.image(name), ImageId::new(name)) else { return Ok(None) };
         if !files::is_directory(&path)? {
             return Ok(None);
