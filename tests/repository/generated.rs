@@ -17,6 +17,7 @@ fn generated() -> Vec<(PathBuf, Vec<u8>)> {
     files.push((PathBuf::from("man/grootfs-config.5"), configuration()));
     files.push((PathBuf::from("man/drax.8"), helper()));
     files.push((PathBuf::from("messages.md"), super::messages::page().into_bytes()));
+    files.push((PathBuf::from("architecture.svg"), super::picture::picture().into_bytes()));
     for (shell, name) in [(Shell::Bash, "grootfs.bash"), (Shell::Zsh, "_grootfs"), (Shell::Fish, "grootfs.fish")] {
         let mut script = Vec::new();
         generate(shell, &mut grootfs::cli::definition(), "grootfs", &mut script);

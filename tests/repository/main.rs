@@ -6,6 +6,7 @@ mod compatibility;
 mod generated;
 mod imports;
 mod messages;
+mod picture;
 mod promises;
 mod security_tests;
 
