@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::config::{Config, ImageVolumes, MountDestination};
 use crate::driver::{DiskLimit, InodeLimit, Mount};
 use crate::observe::{self, Metrics};
 use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
-use crate::sys::descriptors;
+use crate::sys::{descriptors, spawning};
 
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
@@ -159,7 +159,7 @@ fn escape_as_go_does(json: &str) -> String {
 
 /// Starts a process that holds none of our descriptors and is in nobody's way.
 fn spawn_flush(store: &Path) {
-    let mut flush = Command::new("/proc/self/exe");
+    let mut flush = spawning::program("/proc/self/exe");
     flush
         .arg("--store")
         .arg(store)

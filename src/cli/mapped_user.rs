@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::idmap::{IdMap, IdMappings};
 use crate::sys::caller::Caller;
 use crate::sys::path_error::reason;
-use crate::sys::program;
 use crate::sys::userns::{self, Ended, Outside, Side};
+use crate::sys::{program, spawning};
 
 const NO_ROOT: &str = "the store's id mappings leave out root (id 0) of users or groups, without which only root can \
                        use them: make a store whose mappings have it, as init-store --rootless does";
@@ -106,7 +106,7 @@ struct Setter<'a> {
 
 impl Setter<'_> {
     fn set(&self, child: i32, map: &IdMap) -> Result<(), Failure> {
-        let mut program = Program::new(self.program);
+        let mut program = spawning::program(self.program);
         program.arg(child.to_string()).stdin(Stdio::null());
         for range in map.ranges() {
             program.args([range.namespace, range.host, range.size].map(|number| number.to_string()));

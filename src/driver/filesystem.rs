@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::fs::{CWD, Mode, OFlags, openat, statfs};
 use rustix::io::Errno;
@@ -16,6 +15,7 @@ use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::loop_device::{self, LoopDevice};
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::spawning;
 
 /// Why a filesystem could not be made, mounted or used.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ impl FilesystemKind {
     pub(super) fn format(&self, directory: Option<&Path>, backing: &Path) -> Result<(), FilesystemError> {
         let failed = |reason| FilesystemError::Format { kind: self.name, reason };
         let program = directory.map_or_else(|| PathBuf::from(self.mkfs), |directory| directory.join(self.mkfs));
-        let output = Command::new(&program).arg("-q").arg(backing).output().map_err(|e| match e.kind() {
+        let output = spawning::program(&program).arg("-q").arg(backing).output().map_err(|e| match e.kind() {
             io::ErrorKind::NotFound if directory.is_none() => {
                 failed(format!("{} was not found in the $PATH: install {}", self.mkfs, self.package))
             }

@@ -8,13 +8,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use super::{InodeUsage, Usage};
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::program;
+use crate::sys::spawning;
 use crate::sys::userns;
 
 /// The programs that set and read limits on behalf of a caller who may not.
@@ -131,7 +132,7 @@ impl Helper<'_> {
         if !program::has_setuid_bit(&program) {
             return Err(HelperError::NoSetuidBit(name));
         }
-        let mut command = Command::new(&program);
+        let mut command = spawning::program(&program);
         command.args(arguments).stdin(Stdio::null());
         let output = command.output().map_err(|e| HelperError::Start(PathError::new("run", &program, e)))?;
         let Output { status, stdout, stderr } = output;
@@ -208,6 +209,7 @@ pub(super) fn without_links(path: &Path) -> Result<PathBuf, PathError> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
 
     use super::*;
 

@@ -1,7 +1,8 @@
 //! What is open: names for it, and keeping it from new processes.
 
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 /// The directory of names for what is open.
@@ -23,5 +24,17 @@ pub fn keep_from_programs() -> io::Result<()> {
     const CLOEXEC: libc::c_uint = 1 << 2;
     // SAFETY: close_range takes three numbers and, with this flag, closes nothing in this process.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, CLOEXEC) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 { keep_each_from_programs() } else { Ok(()) }
+}
+
+/// The same, one after the other.
+fn keep_each_from_programs() -> io::Result<()> {
+    let numbers: Vec<RawFd> =
+        fs::read_dir(NAMES)?.filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // SAFETY: fcntl takes three numbers. One that is open no longer, as that of the directory that was read, is left
+        // out by the kernel.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
 }

@@ -8,10 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, StatxAttributes, StatxFlags, fstat, openat, openat2,
-    readlinkat, statat, statx,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, openat, openat2, readlinkat, statat,
 };
 use rustix::io::Errno;
+
+use super::mount_point;
 
 /// How often an `openat2` that raced with a rename elsewhere in the filesystem is tried again.
 const OPENAT2_ATTEMPTS: usize = 64;
@@ -65,19 +66,18 @@ fn resolve_by_component(root: BorrowedFd<'_>, path: &Path, flags: OFlags, how: R
 
 fn open_name(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags, how: ResolveFlags) -> io::Result<OwnedFd> {
     let opened = openat(directory, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    // Whoever asks for the link itself has it, or hears that it is no directory.
+    let may_be_link = flags.contains(OFlags::NOFOLLOW);
     // With O_DIRECTORY a link is no directory; without, O_PATH opens the link itself.
     let opened = match opened {
-        Err(Errno::NOTDIR) if is_link(directory, name) => return Err(Errno::LOOP.into()),
+        Err(Errno::NOTDIR) if !may_be_link && is_link(directory, name) => return Err(Errno::LOOP.into()),
         opened => opened?,
     };
-    if flags.contains(OFlags::PATH) && file_type(&fstat(&opened)?).is_symlink() {
+    if !may_be_link && flags.contains(OFlags::PATH) && file_type(&fstat(&opened)?).is_symlink() {
         return Err(Errno::LOOP.into());
     }
-    if how.contains(ResolveFlags::NO_XDEV) && name != "." {
-        let status = statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
-        if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            return Err(Errno::XDEV.into());
-        }
+    if how.contains(ResolveFlags::NO_XDEV) && name != "." && mount_point::is_mount_root(&opened, directory)? {
+        return Err(Errno::XDEV.into());
     }
     Ok(opened)
 }
@@ -176,10 +176,11 @@ mod tests {
         symlink("a", directory.path().join("link")).unwrap();
         let root = fs::File::open(directory.path()).unwrap();
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = [OFlags::PATH, OFlags::PATH | OFlags::DIRECTORY, OFlags::RDONLY];
         for path in
             ["a", "a/b", "./a/b", ".", "a/file", "a/link", "link", "link/b", "a/../a", "/etc", "a/none", "a/file/x"]
         {
-            for flags in [OFlags::PATH, OFlags::PATH | OFlags::DIRECTORY, OFlags::RDONLY] {
+            for flags in flags.into_iter().chain(flags.map(|flags| flags | OFlags::NOFOLLOW)) {
                 let by_kernel = openat2(&root, path, flags, Mode::empty(), how).map(drop);
                 let by_component = resolve_by_component(root.as_fd(), Path::new(path), flags, how).map(drop);
                 let number = by_component.map_err(|error| error.raw_os_error());

@@ -24,6 +24,7 @@ pub mod rename;
 pub mod sandbox;
 pub mod signals;
 pub mod space;
+pub mod spawning;
 pub mod start;
 pub mod stdout;
 pub mod subordinate_ids;

@@ -14,7 +14,7 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let session = tracing::Span::current();
     thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, || {
+        let thread = super::spawning::thread("mounts")?.spawn_scoped(scope, || {
             unshare(CloneFlags::CLONE_NEWNS)?;
             mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
             Ok(session.in_scope(work))

@@ -2,17 +2,64 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxAttributes, StatxFlags, openat, statx};
+use rustix::io::Errno;
 
 use super::path_error::{OnPath, PathError};
 
-/// Whether `path` is the root of a mount (statx(2), `STATX_ATTR_MOUNT_ROOT`, kernel 5.8); bind mounts count.
+/// Whether `path` is the root of a mount; bind mounts count.
 pub fn is_mount_point(path: &Path) -> Result<bool, PathError> {
-    let status = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).on("stat", path)?;
-    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    match has_mount_root(statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())).on("stat", path)? {
+        Some(is_root) => Ok(is_root),
+        None => is_in_other_mount_than_parent(path).on("stat", path),
+    }
+}
+
+/// Whether what is open is the root of a mount, not that of the `directory` it is in.
+///
+/// # Errors
+/// Those of statx(2).
+pub(super) fn is_mount_root(open: impl AsFd, directory: impl AsFd) -> io::Result<bool> {
+    match has_mount_root(statx(open.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::empty()))? {
+        Some(is_root) => Ok(is_root),
+        None => match (mount_id(open), mount_id(directory)) {
+            // A thread with a root directory of its own has no /proc. It works where nothing is mounted.
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            (id, outside) => Ok(id? != outside?),
+        },
+    }
+}
+
+/// What statx(2) says (`STATX_ATTR_MOUNT_ROOT`, kernel 5.8); nothing where the kernel, or a filter, does not know it.
+fn has_mount_root(status: rustix::io::Result<Statx>) -> rustix::io::Result<Option<bool>> {
+    match status {
+        Ok(status) if status.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            Ok(Some(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
+        }
+        Ok(_) | Err(Errno::NOSYS | Errno::PERM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn is_in_other_mount_than_parent(path: &Path) -> io::Result<bool> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = openat(CWD, path, flags, Mode::empty())?;
+    let Some(parent) = path.parent() else { return Ok(true) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let parent = openat(CWD, parent, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(mount_id(open)? != mount_id(parent)?)
+}
+
+/// The number of the mount in which something was opened (proc_pid_fdinfo(5), kernel 3.15).
+fn mount_id(open: impl AsFd) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", open.as_fd().as_raw_fd()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    line.and_then(|id| id.trim().parse().ok()).ok_or_else(|| io::Error::from(Errno::NOSYS))
 }
 
 /// The mounts of this mount namespace (proc_pid_mountinfo(5)).
@@ -124,6 +171,21 @@ mod tests {
     fn the_root_has_something_mounted_in_it() {
         assert!(may_have_children(Path::new("/")));
         assert!(!below(Path::new("/")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn mounts_are_told_by_their_numbers_where_statx_does_not_tell() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/proc", directory.path().join("link")).unwrap();
+        for path in ["/", "/proc", "/proc/self/fd", "/usr"].map(PathBuf::from).into_iter().chain([
+            directory.path().to_owned(),
+            directory.path().join("link"),
+            directory.path().join("link/"),
+        ]) {
+            let told = is_mount_point(&path).unwrap();
+            assert_eq!(is_in_other_mount_than_parent(&path).unwrap(), told, "{}", path.display());
+        }
+        assert!(is_mount_point(Path::new("/proc")).unwrap());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use drax::xfs;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, lstat, renameat_with};
 use rustix::io::Errno;
 
 use super::descriptors;
@@ -34,9 +34,22 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of renameat2(2) with `RENAME_NOREPLACE`.
 pub fn rename_with_project(from: &Path, to: &Path) -> Result<(), Errno> {
-    let rename = || renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+    let rename = || rename_to_nothing(from, to);
     match rename() {
         Err(Errno::XDEV) if stop_handing_down_around(to) => rename(),
+        renamed => renamed,
+    }
+}
+
+fn rename_to_nothing(from: &Path, to: &Path) -> Result<(), Errno> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Kernels before 3.15, and filters of system calls that do not know it. The name is locked, so that nobody
+        // takes it meanwhile.
+        Err(Errno::NOSYS | Errno::PERM) => match lstat(to) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => rustix::fs::rename(from, to),
+            Err(errno) => Err(errno),
+        },
         renamed => renamed,
     }
 }

@@ -5,6 +5,7 @@
 //! waits much for the other. Whichever fails first stops the other; what the caller hears is the cause, and a blob that
 //! is not the one the manifest names is the cause of whatever its content led to.
 
+use std::hash::RandomState;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
@@ -18,7 +19,7 @@ use super::extract::extract;
 use super::{Layer, UnpackFailure, Unpacked};
 use crate::archive::Decoder;
 use crate::sys::confine::{self, Confinement};
-use crate::sys::sandbox;
+use crate::sys::{sandbox, spawning};
 
 /// Compressed bytes read at once.
 const READ: usize = 64 << 10;
@@ -52,8 +53,8 @@ pub(super) fn run<E: Send>(
     let (feed, mut stream) = pipe(Hasher::new(layer.expected.diff_id.as_ref()), layer.read_ahead);
     let session = tracing::Span::current();
     let (fed, extracted) = thread::scope(|scope| {
-        let extractor = thread::Builder::new()
-            .name("unpack".to_owned())
+        let extractor = spawning::thread("unpack")
+            .map_err(Error::Start)?
             .spawn_scoped(scope, move || {
                 let _session = session.entered();
                 let volume = volume().map_err(UnpackFailure::Volume)?;
@@ -90,8 +91,8 @@ pub(super) fn in_volume<T: Send>(
 ) -> Result<T, Error> {
     let session = tracing::Span::current();
     thread::scope(|scope| {
-        let worker = thread::Builder::new().name("unpack".to_owned());
-        let worker = worker
+        let worker = spawning::thread("unpack")
+            .map_err(Error::Start)?
             .spawn_scoped(scope, || session.in_scope(|| confined(volume, readable, work)))
             .map_err(Error::Start)?;
         worker.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -103,6 +104,8 @@ fn confined<T>(
     readable: &[BorrowedFd<'_>],
     work: impl FnOnce(Confinement) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    // Without getrandom(2) the thread's hash maps are seeded from a file, which is out of reach afterwards.
+    let _ = RandomState::new();
     let confinement = confine::enter(volume).map_err(Error::Start)?;
     sandbox::restrict_files(volume, readable);
     sandbox::restrict_system_calls();

@@ -106,3 +106,13 @@ fn unsafe_code_is_in_sys_alone() {
         }
     }
 }
+
+/// Hosts have version 1, version 2, or both.
+#[test]
+fn nothing_looks_at_control_groups() {
+    for directory in ["src", "drax/src"] {
+        for path in files_below(&root().join(directory)) {
+            assert!(!fs::read_to_string(&path).unwrap().contains("cgroup"), "{}", path.display());
+        }
+    }
+}

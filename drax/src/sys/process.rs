@@ -1,7 +1,8 @@
 //! What a process is and inherits.
 
 use super::check;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::RawFd;
 
@@ -10,7 +11,11 @@ pub(crate) fn random() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     // SAFETY: the pointer and length describe `bytes`. Requests of up to 256 bytes are never cut short.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if count == -1 { Err(io::Error::last_os_error()) } else { Ok(u64::from_ne_bytes(bytes)) }
+    if count == -1 {
+        // Kernels before 3.17, and filters of system calls that do not know it.
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    }
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// The user who started the process.
@@ -67,11 +72,22 @@ pub(crate) fn open_standard_descriptors() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor from 3 up. Kernel 5.9.
+/// Closes every descriptor from 3 up (close_range(2), kernel 5.9), one after the other where that cannot be done.
 pub(crate) fn close_other_descriptors() -> io::Result<()> {
     // SAFETY: called first thing in the process, when nothing of ours owns a descriptor above 2.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result == -1 { close_each_other_descriptor() } else { Ok(()) }
+}
+
+/// The names of what is open (proc_pid_fd(5)).
+fn close_each_other_descriptor() -> io::Result<()> {
+    let names = fs::read_dir("/proc/self/fd")?;
+    let numbers: Vec<RawFd> = names.filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // SAFETY: as above. The directory that was read is closed already, which is an error without consequences.
+        unsafe { libc::close(number) };
+    }
+    Ok(())
 }
 
 /// Sets of capabilities, one bit each (`capabilities(7)`).

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::failure::Reason;
+use crate::sys::spawning;
 
 /// How soon a thread that waits for the network notices that nobody wants the answer any more.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -37,7 +37,7 @@ impl Network {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
-        thread::Builder::new().name("network".to_owned()).spawn(move || {
+        spawning::thread("network")?.spawn(move || {
             // Nothing is ever sent: it is the sender's end that is waited for.
             let _ = runtime.block_on(stopped);
             // A host name that is still being looked up is not waited for.
@@ -73,6 +73,7 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
     use std::time::Instant;
 
     use super::*;

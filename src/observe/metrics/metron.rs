@@ -7,13 +7,13 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
 use super::{End, Measurement, Value};
 use crate::observe::line::cut;
+use crate::sys::spawning;
 
 /// Origin of everything but errors.
 const ORIGIN: &str = "grootfs";
@@ -90,12 +90,14 @@ impl Metron {
 fn ask(endpoint: String) -> Address {
     let (sender, receiver) = mpsc::channel();
     // Without a thread there is no answer, which is said when it is asked for.
-    let _ = thread::Builder::new().name("resolver".to_owned()).spawn(move || {
-        let addresses: Vec<SocketAddr> = endpoint.to_socket_addrs().into_iter().flatten().collect();
-        // Agents listen on IPv4.
-        let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-        // The command may have ended.
-        let _ = address.map(|address| sender.send(*address));
+    let _ = spawning::thread("resolver").and_then(|resolver| {
+        resolver.spawn(move || {
+            let addresses: Vec<SocketAddr> = endpoint.to_socket_addrs().into_iter().flatten().collect();
+            // Agents listen on IPv4.
+            let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+            // The command may have ended.
+            let _ = address.map(|address| sender.send(*address));
+        })
     });
     Address::Asked(Mutex::new(receiver))
 }

@@ -24,6 +24,7 @@ use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 use crate::sys::space::space_of;
+use crate::sys::spawning;
 use crate::unpacker::{self, Budget, Expected, Privileged, UnpackFailure, WhiteoutFormat};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
@@ -151,7 +152,9 @@ impl<'a> Pull<'a> {
             // More than read at once: one that has read its layer may have to wait for those below.
             for _ in 1..missing.min(WORKERS) {
                 // Where no more threads are to be had, those there are do all the work.
-                let worker = thread::Builder::new().spawn_scoped(scope, || session.in_scope(|| self.run_worker()));
+                let worker = spawning::thread("pull");
+                let worker =
+                    worker.and_then(|worker| worker.spawn_scoped(scope, || session.in_scope(|| self.run_worker())));
                 if let Err(error) = worker {
                     tracing::info!(%error, "pulling-with-fewer-workers");
                     break;

@@ -19,7 +19,7 @@ use crate::store::layer::volumes::{self, Entry};
 use crate::store::totals;
 use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::{lock, loop_device, mount_point};
 
 /// Something that is not as it should be.
@@ -87,7 +87,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// A finding that a repair sees to.
     fn healable(&mut self, kind: &'static str, subject: String, problem: impl Into<String>) {
-        let (problem, remedy) = (problem.into(), REPAIR.to_owned());
+        let (subject, problem, remedy) = (shown(subject), problem.into(), REPAIR.to_owned());
         self.findings.push(Finding { kind, subject, problem, blocks: NOTHING, remedy, is_repairable: true });
     }
 
@@ -100,7 +100,7 @@ impl Check<'_> {
         blocks: &'static str,
         remedy: impl Into<String>,
     ) {
-        let (problem, remedy) = (problem.into(), remedy.into());
+        let (subject, problem, remedy) = (shown(subject), problem.into(), remedy.into());
         self.findings.push(Finding { kind, subject, problem, blocks, remedy, is_repairable: false });
     }
 
@@ -355,4 +355,9 @@ fn device_size(node: &Path) -> Result<u64, PathError> {
     let path = Path::new("/sys/class/block").join(name).join("size");
     let sectors = fs::read_to_string(&path).on("read", &path)?;
     Ok(sectors.trim_end().parse::<u64>().unwrap_or_default().saturating_mul(512))
+}
+
+/// A path as users know it; anything else as it is.
+fn shown(subject: String) -> String {
+    if subject.starts_with('/') { named(Path::new(&subject)).display().to_string() } else { subject }
 }

@@ -6,13 +6,14 @@
 use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::{Credentials, Error, Secret};
+use crate::sys::spawning;
 
 /// A helper that asks somebody for a password must not hang a create.
 const TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
@@ -68,7 +69,7 @@ fn is_in_path(program: &str) -> bool {
 
 /// Runs a helper, for as long as it may take. Whether it succeeded, and what it wrote.
 fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
-    let child = Command::new(program)
+    let child = spawning::program(program)
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -84,14 +85,17 @@ fn run(program: &str, registry: &str) -> Result<(bool, Vec<u8>), String> {
     let (stdin, stdout) = (child.0.stdin.take(), child.0.stdout.take());
     let registry = registry.to_owned();
     // Its pipes are left to a thread, because a helper that hangs may hold them open.
-    let talk = thread::spawn(move || {
-        if let Some(mut stdin) = stdin {
-            // Whoever does not want to know may know anyway.
-            let _ = stdin.write_all(registry.as_bytes());
-        }
-        let mut output = Vec::new();
-        stdout.map_or(Ok(0), |stdout| stdout.take(LIMIT).read_to_end(&mut output)).map(|_| output)
+    let talk = spawning::thread("helper").and_then(|talk| {
+        talk.spawn(move || {
+            if let Some(mut stdin) = stdin {
+                // Whoever does not want to know may know anyway.
+                let _ = stdin.write_all(registry.as_bytes());
+            }
+            let mut output = Vec::new();
+            stdout.map_or(Ok(0), |stdout| stdout.take(LIMIT).read_to_end(&mut output)).map(|_| output)
+        })
     });
+    let talk = talk.map_err(|error| crate::sys::path_error::reason(&error))?;
     let deadline = Instant::now() + TIMEOUT;
     while !talk.is_finished() && Instant::now() < deadline {
         thread::sleep(POLL);
@@ -131,6 +135,7 @@ impl Drop for Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     /// A helper in a directory of its own; its path serves as the program's name.
     fn helper(script: &str) -> (tempfile::TempDir, String) {
