@@ -323,7 +323,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__clean)
-            opts="-h --threshold-bytes --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --threshold-bytes --dry-run --json --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

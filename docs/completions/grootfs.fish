@@ -288,6 +288,8 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newuidmap-bin 
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l dry-run -d 'Tell what would be removed, and remove nothing'
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help'
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::clean::CleanArgs;
 use super::inspect::InspectArgs;
 use super::source::SourceArgs;
 use super::{Failure, go_style};
@@ -271,18 +272,6 @@ pub(crate) struct StatsArgs {
     extra: Vec<String>,
 }
 
-/// Cleans up unused layers
-#[derive(Debug, Args)]
-#[command(override_usage = "grootfs [global options] clean [options]")]
-pub(crate) struct CleanArgs {
-    /// Clean only if layers take at least this many bytes [default: 0, always]
-    #[arg(long, value_name = "BYTES", value_parser = size)]
-    threshold_bytes: Option<i64>,
-
-    #[arg(hide = true)]
-    ignored: Vec<OsString>,
-}
-
 /// Lists images in store
 #[derive(Debug, Args)]
 #[command(override_usage = "grootfs [global options] list")]
@@ -389,7 +378,7 @@ impl Cli {
         let mut overrides = self.global.overrides();
         match &self.command {
             Some(Command::Create(args)) => args.add_to(&mut overrides),
-            Some(Command::Clean(args)) => overrides.threshold_bytes = args.threshold_bytes,
+            Some(Command::Clean(args)) => args.add_to(&mut overrides),
             Some(Command::InitStore(args)) => args.add_to(&mut overrides),
             Some(Command::Inspect(args)) => args.source.add_to(&mut overrides),
             _ => {}

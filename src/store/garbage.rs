@@ -3,8 +3,10 @@
 //! One clean runs at a time. What it shares with creates is told at the head of the store module.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::layout::Layout;
 use crate::store::image::dependencies;
 use crate::store::image::removal;
 use crate::store::layer::durability;
@@ -15,17 +17,19 @@ use crate::store::totals;
 use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::path_error::PathError;
+use crate::sys::path_error::{PathError, named};
 use crate::sys::remove_tree::remove_tree;
 
 /// Held by the one who cleans.
 pub(in crate::store) const LOCK: &str = "groot-gc-lock";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// What begins the name of a layer that is being removed, in `tmp/`.
+const DEAD: &str = "dead.";
 
 /// A store is nearly full when less than this fraction of it is left, one twentieth.
 const NEARLY_FULL: u64 = 20;
 
-/// What a clean came to.
+/// How a clean ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleaned {
     /// Unused layers are gone.
@@ -36,32 +40,128 @@ pub enum Cleaned {
     AlreadyRunning,
 }
 
+/// What a clean removed, or would remove.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    /// Layers that no image needs.
+    pub layers: Vec<RemovedLayer>,
+    /// Paths of what dead processes left: images and layers half made or half removed.
+    pub leftovers: Vec<PathBuf>,
+}
+
+/// A layer that a clean removed, or would remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedLayer {
+    /// Its chain id.
+    pub chain_id: String,
+    /// Bytes of its files' contents, as they are on record.
+    pub bytes: u64,
+}
+
+impl Removed {
+    /// Bytes of the contents of all layers.
+    pub fn bytes(&self) -> u64 {
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.bytes))
+    }
+
+    /// Takes the sizes of layers from their records, which outlive them for a moment.
+    fn add_layers(&mut self, layout: &Layout, names: impl IntoIterator<Item = String>) -> Result<(), PathError> {
+        for chain_id in names {
+            let bytes = volumes::recorded_size(layout, &chain_id)?.unwrap_or_default();
+            self.layers.push(RemovedLayer { chain_id, bytes });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, other: Removed) {
+        self.layers.extend(other.layers);
+        self.leftovers.extend(other.leftovers);
+    }
+}
+
 impl Store {
     /// Removes unused layers, if all layers together take at least `threshold` bytes or the store is nearly full. Layers
     /// that another store keeps are cleaned there, after what is left of this one's images.
-    pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<Cleaned, Error> {
+    pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
         let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else {
-            return Ok(Cleaned::AlreadyRunning);
+            return Ok((Cleaned::AlreadyRunning, Removed::default()));
         };
         match self.layer_store()? {
             None => self.clean_locked(Threshold::of_layers(threshold), ignore_images, Freed::Awaited),
             Some(layer_store) => {
-                self.clean_locked(Threshold::NONE, ignore_images, Freed::Awaited)?;
-                layer_store.store.clean(threshold, ignore_images)
+                let (_, mut removed) = self.clean_locked(Threshold::NONE, ignore_images, Freed::Awaited)?;
+                let (cleaned, of_layers) = layer_store.store.clean(threshold, ignore_images)?;
+                removed.add(of_layers);
+                Ok((cleaned, removed))
             }
         }
     }
 
-    fn clean_locked(&self, threshold: Threshold, ignore_images: &[String], freed: Freed) -> Result<Cleaned, Error> {
+    /// What [`Store::clean`] would do now. It takes no lock and removes nothing, so creates that run meanwhile may
+    /// come to need some of the layers.
+    ///
+    /// # Errors
+    /// Where a clean would fail for want of knowing which layers are in use.
+    pub fn plan_clean(&self, threshold: u64, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+        match self.layer_store()? {
+            None => self.plan(Threshold::of_layers(threshold), ignore_images),
+            Some(layer_store) => {
+                let (_, mut removed) = self.plan(Threshold::NONE, ignore_images)?;
+                let (cleaned, of_layers) = layer_store.store.plan_clean(threshold, ignore_images)?;
+                removed.add(of_layers);
+                Ok((cleaned, removed))
+            }
+        }
+    }
+
+    fn plan(&self, threshold: Threshold, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+        let (layout, mut removed) = (&self.layout, Removed::default());
         if threshold.bytes > 0 && !self.has_reached(threshold)? {
-            return Ok(Cleaned::BelowThreshold);
+            return Ok((Cleaned::BelowThreshold, removed));
+        }
+        // Named before the records are read: a layer that a create claims or publishes meanwhile is on one of them.
+        let volumes = files::names(&layout.volumes())?;
+        let staged = files::names(&layout.tmp())?;
+        let in_use = layers_on_record(self, all_images(self)?, ignore_images)?;
+        for name in volumes {
+            match Entry::of_name(&name) {
+                Entry::Layer(layer) if !in_use.contains(&layer) => removed.add_layers(layout, [layer])?,
+                Entry::Condemned(_) => removed.leftovers.push(layout.volume_path(&name)),
+                Entry::Incomplete(layer) if !lock::is_held(&layout.lock_file(), &layer)? => {
+                    removed.leftovers.push(layout.volume_path(&name));
+                }
+                Entry::Layer(_) | Entry::Incomplete(_) => {}
+            }
+        }
+        for name in staged {
+            let is_needless = |layer: &str| !in_use.contains(layer);
+            let is_dead = match staged_image(&name).and_then(|id| ImageId::new(id).ok()) {
+                Some(id) => !lock::is_held(&layout.lock_file(), &id.lock_name())?,
+                None => name.starts_with(DEAD) || volumes::kept_layer(&name).is_some_and(is_needless),
+            };
+            if is_dead {
+                removed.leftovers.push(layout.root().join("tmp").join(&name));
+            }
+        }
+        Ok((Cleaned::Completed, removed))
+    }
+
+    fn clean_locked(
+        &self,
+        threshold: Threshold,
+        ignore_images: &[String],
+        freed: Freed,
+    ) -> Result<(Cleaned, Removed), Error> {
+        let mut removed = Removed::default();
+        if threshold.bytes > 0 && !self.has_reached(threshold)? {
+            return Ok((Cleaned::BelowThreshold, removed));
         }
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
         let steps = [
-            remove_dead_images(self),
-            retire_unused(self, ignore_images),
-            remove_incomplete(self),
+            remove_dead_images(self, &mut removed),
+            retire_unused(self, ignore_images, &mut removed),
+            remove_incomplete(self, &mut removed),
             remove_retired(self),
             forget_missing_volumes(self),
             release_unknown(self),
@@ -72,7 +172,7 @@ impl Store {
             // What quotas keep of layers and images can be given back when those are gone for good.
             self.driver.reclaim_quotas(&self.layout).map_err(Error::from),
         ];
-        steps.into_iter().collect::<Result<(), Error>>().map(|()| Cleaned::Completed)
+        steps.into_iter().collect::<Result<(), Error>>().map(|()| (Cleaned::Completed, removed))
     }
 
     fn wait_for_space_freed(&self, freed: Freed) -> Result<(), Error> {
@@ -128,9 +228,10 @@ impl Threshold {
 /// Removes what dead processes left, and no layer that is whole.
 pub(in crate::store) fn finish_dead_work(store: &Store) -> Result<(), Error> {
     let Some(_lock) = lock::own_within(&store.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
+    let mut removed = Removed::default();
     let steps = [
-        remove_dead_images(store),
-        remove_incomplete(store),
+        remove_dead_images(store, &mut removed),
+        remove_incomplete(store, &mut removed),
         remove_retired(store),
         forget_missing_volumes(store),
         release_unknown(store),
@@ -170,17 +271,21 @@ fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[Strin
 }
 
 /// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
-pub(in crate::store) fn remove_dead_images(store: &Store) -> Result<(), Error> {
+pub(in crate::store) fn remove_dead_images(store: &Store, removed: &mut Removed) -> Result<(), Error> {
     let mut ids = dependencies::recorded_images(&store.layout)?;
     // Read after the records: an image that has both is whole, unless something of it is in `tmp/`.
     let published: HashSet<String> = files::names(&store.layout.images())?.into_iter().collect();
     ids.retain(|id| !published.contains(id));
     for name in files::names(&store.layout.tmp())? {
-        let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
-        ids.extend(unfinished.map(str::to_owned));
+        ids.extend(staged_image(&name).map(str::to_owned));
     }
     // One that something is mounted in stays.
-    each(ids.iter().filter_map(|id| ImageId::new(id).ok()), |id| remove_if_dead(store, &id))
+    each(ids.iter().filter_map(|id| ImageId::new(id).ok()), |id| remove_if_dead(store, &id, removed))
+}
+
+/// The image that an entry of `tmp/` is a part of.
+pub(in crate::store) fn staged_image(name: &str) -> Option<&str> {
+    ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix))
 }
 
 /// Does the same for all, also where it fails for some; the error is the first.
@@ -192,26 +297,44 @@ fn each<T>(all: impl IntoIterator<Item = T>, mut work: impl FnMut(T) -> Result<(
     result
 }
 
-fn remove_if_dead(store: &Store, id: &ImageId) -> Result<(), Error> {
-    if files::exists(&store.layout.image(id.as_str()))? && !has_leftovers(store, id)? {
+fn remove_if_dead(store: &Store, id: &ImageId, removed: &mut Removed) -> Result<(), Error> {
+    let leftovers = leftovers(store, id)?;
+    if files::exists(&store.layout.image(id.as_str()))? && leftovers.is_empty() {
         return Ok(());
     }
-    match lock::try_own(&store.layout.lock_file(), &id.lock_name())? {
-        Some(_lock) => removal::discard_staging(store, id),
-        None => Ok(()),
-    }
+    let Some(_lock) = lock::try_own(&store.layout.lock_file(), &id.lock_name())? else { return Ok(()) };
+    removal::discard_staging(store, id)?;
+    removed.leftovers.extend(leftovers);
+    Ok(())
 }
 
-fn has_leftovers(store: &Store, id: &ImageId) -> Result<bool, PathError> {
+/// What there is of an image in `tmp/`, as users know it.
+fn leftovers(store: &Store, id: &ImageId) -> Result<Vec<PathBuf>, PathError> {
     let (layout, id) = (&store.layout, id.as_str());
-    Ok(files::exists(&layout.creating(id))?
-        || files::exists(&layout.deleting(id))?
-        || files::exists(&layout.recording(id))?)
+    let mut found = Vec::new();
+    for path in [layout.creating(id), layout.deleting(id), layout.recording(id)] {
+        if files::exists(&path)? {
+            found.push(named(&path));
+        }
+    }
+    Ok(found)
 }
 
 /// Takes away what no record names. A create that wrote its record before this has its layers spared; one that comes
 /// after it does not find them.
-fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
+fn retire_unused(store: &Store, ignore_images: &[String], removed: &mut Removed) -> Result<(), Error> {
+    let mut retired = Vec::new();
+    let result = retire_what_no_record_names(store, ignore_images, &mut retired);
+    // Not under the lock, which creates wait for.
+    removed.add_layers(&store.layout, retired)?;
+    result
+}
+
+fn retire_what_no_record_names(
+    store: &Store,
+    ignore_images: &[String],
+    retired: &mut Vec<String>,
+) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-mark-unused").entered();
     let claims = tracing::debug_span!("acquiring-exclusive-lock")
         .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_TIMEOUT))?;
@@ -223,37 +346,54 @@ fn retire_unused(store: &Store, ignore_images: &[String]) -> Result<(), Error> {
         Entry::Incomplete(_) => false,
     };
     let unused = files::names(&store.layout.volumes())?.into_iter().filter(is_unused);
-    each(unused, |name| volumes::retire(store, &store.layout.volume(&name)).map(drop))?;
+    each(unused, |name| {
+        volumes::retire(store, &store.layout.volume(&name))?;
+        if let Entry::Layer(layer) = Entry::of_name(&name) {
+            retired.push(layer);
+        }
+        Ok(())
+    })?;
     let kept = files::names(&store.layout.tmp())?;
     let needless = kept.iter().filter(|name| volumes::kept_layer(name).is_some_and(|layer| !in_use.contains(layer)));
     each(needless, |name| volumes::retire(store, &store.layout.tmp().join(name)).map(drop))
 }
 
 /// Removes layers that were being unpacked by a process that died.
-fn remove_incomplete(store: &Store) -> Result<(), Error> {
+fn remove_incomplete(store: &Store, removed: &mut Removed) -> Result<(), Error> {
     each(files::names(&store.layout.volumes())?, |name| {
         let Entry::Incomplete(layer) = Entry::of_name(&name) else { return Ok(()) };
-        match lock::try_own(&store.layout.lock_file(), &layer)? {
-            Some(_lock) => volumes::remove(store, &store.layout.volume(&name)),
-            None => Ok(()),
-        }
+        let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? else { return Ok(()) };
+        volumes::remove(store, &store.layout.volume(&name))?;
+        removed.leftovers.push(store.layout.volume_path(&name));
+        Ok(())
     })
 }
 
 /// Chain ids that some image needs, or that are to be spared. The totals over all images, where they are kept, are computed
 /// anew from the same records.
 pub(in crate::store) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
-    let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
-    let mut ids: HashSet<String> = dependencies::recorded_images(&store.layout)?.into_iter().collect();
     match totals::recompute(store)?.filter(|(totals, _)| totals.knows_all_layers()) {
         // Their records have just been read. One that is being deleted is not among them: it may be put back.
         Some((totals, counted)) => {
-            counted.iter().for_each(|id| _ = ids.remove(id));
+            let mut others: HashSet<String> = dependencies::recorded_images(&store.layout)?.into_iter().collect();
+            counted.iter().for_each(|id| _ = others.remove(id));
+            let mut in_use = layers_on_record(store, others, ignore_images)?;
             in_use.extend(totals.into_needed_layers());
+            Ok(in_use)
         }
-        // An image without a record, which an original that crashed can leave, may need any layer.
-        None => ids.extend(files::names(&store.layout.images())?),
+        None => layers_on_record(store, all_images(store)?, ignore_images),
     }
+}
+
+/// Images with a record, and those without one, which an original that crashed can leave: they may need any layer.
+fn all_images(store: &Store) -> Result<HashSet<String>, Error> {
+    let recorded = dependencies::recorded_images(&store.layout)?;
+    Ok(recorded.into_iter().chain(files::names(&store.layout.images())?).collect())
+}
+
+/// Layers that these images, other stores or `ignore_images` have on record.
+fn layers_on_record(store: &Store, ids: HashSet<String>, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+    let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
     for id in ids {
         match dependencies::read(&store.layout, &dependencies::image_key(&id)) {
             Ok(layers) => in_use.extend(layers),
@@ -280,7 +420,7 @@ fn remove_retired(store: &Store) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-collect").entered();
     each(files::names(&store.layout.tmp())?, |name| {
         let path = store.layout.tmp().join(&name);
-        if name.starts_with("dead.") {
+        if name.starts_with(DEAD) {
             store.driver.remove_volume(&path)?;
         } else if name.starts_with("blob-") && is_old(&path) {
             remove_tree(&path)?;

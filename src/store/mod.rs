@@ -54,7 +54,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use error::Error;
-pub use garbage::Cleaned;
+pub use garbage::{Cleaned, Removed, RemovedLayer};
 pub use image::create::{CleanFirst, CreateRequest, Created};
 pub use image::delete::Deleted;
 pub use image::id::{ImageId, ImageSelector};

@@ -77,15 +77,28 @@ pub fn own_while(file: &Path, name: &str, keep_waiting: impl Fn() -> bool) -> Re
     take(file, name, libc::F_WRLCK, keep_waiting)
 }
 
-fn take(file: &Path, name: &str, kind: i32, keep_waiting: impl Fn() -> bool) -> Result<Option<Lock>, PathError> {
+/// Whether somebody holds the lock on `name`. It is not taken: nobody finds it held because of this.
+pub fn is_held(file: &Path, name: &str) -> Result<bool, PathError> {
     let opened = open(file)?;
-    let range = libc::flock {
+    let mut range = range(name, libc::F_WRLCK);
+    fcntl(&opened, FcntlArg::F_OFD_GETLK(&mut range))
+        .map_err(|errno| PathError::new("lock", file, io::Error::from(errno)))?;
+    Ok(i32::from(range.l_type) != libc::F_UNLCK)
+}
+
+fn range(name: &str, kind: i32) -> libc::flock {
+    libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: lock_offset(name),
         l_len: 1,
         l_pid: 0,
-    };
+    }
+}
+
+fn take(file: &Path, name: &str, kind: i32, keep_waiting: impl Fn() -> bool) -> Result<Option<Lock>, PathError> {
+    let opened = open(file)?;
+    let range = range(name, kind);
     let is_taken = poll(keep_waiting, || match fcntl(&opened, FcntlArg::F_OFD_SETLK(&range)) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -136,6 +149,7 @@ mod tests {
         let held = try_own(&file, "image:x").unwrap();
         assert!(held.is_some());
         assert!(try_own(&file, "image:x").unwrap().is_none());
+        assert!(is_held(&file, "image:x").unwrap() && !is_held(&file, "image:y").unwrap());
         assert!(try_own(&file, "image:y").unwrap().is_some());
         assert!(own_whole_within(&file, Duration::ZERO).unwrap().is_some());
         drop(held);

@@ -2,8 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, mount, names, small_image, succeed};
+use serde_json::Value;
+
+use crate::support::{
+    Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, mount, names, small_image, succeed, wait_for,
+};
 
 /// An image of `count` layers of a thousand bytes each.
 fn image(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
@@ -41,6 +46,82 @@ fn volumes_that_no_image_uses_go_and_the_others_stay() {
     let links = if DRIVER == Driver::OverlayXfs { 8 } else { 0 };
     assert_eq!(crate::support::names(&store.path().join("l")).len(), links, "two entries a volume on overlay-xfs");
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+/// What `clean` with these flags says in JSON.
+fn document(store: &TempStore, flags: &[&str]) -> Value {
+    serde_json::from_str(&store.ok([&["clean", "--json"], flags].concat())).unwrap()
+}
+
+/// Chain ids of the layers in a document, in order.
+fn layers_of(document: &Value) -> Vec<&str> {
+    let mut layers: Vec<&str> =
+        document["layers"].as_array().unwrap().iter().map(|l| l["chain_id"].as_str().unwrap()).collect();
+    layers.sort_unstable();
+    layers
+}
+
+#[test]
+fn a_dry_run_tells_what_a_clean_then_removes_and_takes_nothing() {
+    let (store, used) = half_used();
+    let dead = format!("volumes/{}-incomplete-1-2", "a".repeat(64));
+    for name in ["tmp/create.dead", "tmp/dead.1", &dead] {
+        fs::create_dir(store.path().join(name)).unwrap();
+    }
+    let unused: Vec<String> = store.volumes().into_iter().filter(|v| !used.contains(v) && v.len() == 64).collect();
+    store.ok(["flush-volumes"]);
+    let before = succeed("find", [store.path()]);
+    // Whoever cleans, creates or reads records is not waited for.
+    let lock = fs::File::open(store.path().join("locks/global-groot-lock.lock")).unwrap();
+    lock.lock().unwrap();
+    let planned = document(&store, &["--dry-run"]);
+    let text = store.ok(["clean", "--dry-run"]);
+    lock.unlock().unwrap();
+    assert!(succeed("find", [store.path()]) == before, "something has changed");
+    assert_eq!((&planned["schema"], &planned["dry_run"]), (&Value::from(1), &Value::from(true)));
+    assert_eq!((&planned["outcome"], &planned["freed_bytes"]), (&Value::from("completed"), &Value::from(4000)));
+    assert_eq!(layers_of(&planned), unused);
+    assert_eq!(planned["leftovers"].as_array().unwrap().len(), 3, "{planned}");
+    assert_eq!(text.lines().count(), 4 + 3 + 1, "{text}");
+    assert!(text.ends_with("would free 3.9 KiB: 4 layers, 3 leftovers of dead processes\n"), "{text}");
+
+    let done = document(&store, &[]);
+    assert_eq!((layers_of(&done), &done["freed_bytes"]), (layers_of(&planned), &planned["freed_bytes"]));
+    assert_eq!(done["dry_run"], false);
+    assert_eq!(store.volumes(), used);
+    for flags in [&["--dry-run"][..], &[]] {
+        let nothing = document(&store, flags);
+        assert_eq!((layers_of(&nothing), &nothing["leftovers"]), (vec![], &serde_json::json!([])));
+    }
+    assert_eq!(document(&store, &["--threshold-bytes", "500000000"])["outcome"], "below-threshold");
+    let below = store.ok(["clean", "--dry-run", "--threshold-bytes", "500000000"]);
+    assert_eq!(below, "threshold not reached: skipping clean\n");
+}
+
+#[test]
+fn a_dry_run_leaves_out_what_somebody_works_on() {
+    let (store, used) = half_used();
+    store.ok(["clean"]);
+    let pipe = store.beside("pipe");
+    succeed("mkfifo", [&pipe]);
+    let mut create = store.command(["create", pipe.to_str().unwrap(), "slow"]).stdout(Stdio::null()).spawn().unwrap();
+    let writer = fs::File::options().write(true).open(&pipe).unwrap();
+    wait_for("the volume", || store.volumes().len() > used.len());
+    let planned = document(&store, &["--dry-run"]);
+    drop(writer);
+    create.wait().unwrap();
+    assert_eq!((layers_of(&planned), &planned["leftovers"]), (vec![], &serde_json::json!([])), "{planned}");
+}
+
+/// Elsewhere the answer is what callers know.
+#[test]
+fn a_terminal_is_told_what_was_freed() {
+    let (store, _) = half_used();
+    let clean = store.command(["clean"]);
+    let words = std::iter::once(clean.get_program()).chain(clean.get_args());
+    let command: Vec<String> = words.map(|word| word.to_str().unwrap().to_owned()).collect();
+    let shown = succeed("script", ["--quiet", "--command", &command.join(" "), "/dev/null"]);
+    assert_eq!(shown, "clean completed\r\nfreed 3.9 KiB: 4 layers, 0 leftovers of dead processes\r\n");
 }
 
 #[test]

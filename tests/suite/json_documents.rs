@@ -111,5 +111,10 @@ fn reports() {
     let outcome = store.run(["check", "--json"]);
     assert_eq!(outcome.code, Some(4));
     assert_documented("check", outcome.stdout.trim_end());
+    fs::create_dir(store.path().join("tmp/dead.1")).unwrap();
+    store.ok(["delete", "x"]);
+    for flags in [&["--dry-run"][..], &[]] {
+        assert_documented("clean", &store.ok([&["clean", "--json"], flags].concat()));
+    }
     assert_documented("doctor", store.run(["doctor", "--json"]).stdout.trim_end());
 }

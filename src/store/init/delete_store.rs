@@ -117,7 +117,7 @@ impl Store {
             self.delete(ImageSelector(&self.layout.image_path(&image).display().to_string()))?;
         }
         // A killed process may have left one mounted.
-        garbage::remove_dead_images(self)
+        garbage::remove_dead_images(self, &mut garbage::Removed::default())
     }
 
     fn remove_volumes(&self) -> Result<(), Error> {

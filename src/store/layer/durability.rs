@@ -99,8 +99,8 @@ pub(in crate::store) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
     if fresh_marks(layout)?.is_empty() {
         return Ok(false);
     }
-    let is_nobody_at_it = lock::try_own(&layout.lock_file(), LOCK)?.is_some();
-    Ok(is_nobody_at_it && !fresh_marks(layout)?.is_empty())
+    // Not taken: whoever is about to flush would leave it to its holder.
+    Ok(!lock::is_held(&layout.lock_file(), LOCK)? && !fresh_marks(layout)?.is_empty())
 }
 
 /// Marks of this boot. Those of another stay until their layers have been fetched again.

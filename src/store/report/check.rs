@@ -296,8 +296,7 @@ impl Check<'_> {
         for name in self.names(&self.layout.tmp())? {
             let path = self.layout.tmp().join(&name);
             let subject = path.display().to_string();
-            let unfinished = ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix));
-            if let Some(id) = unfinished {
+            if let Some(id) = garbage::staged_image(&name) {
                 let Ok(id) = ImageId::new(id) else { continue };
                 if self.is_nobodys(&id.lock_name())? && files::exists(&path)? {
                     self.healable("image-unfinished", subject, "the process that created or deleted it is dead");
@@ -346,7 +345,7 @@ impl Check<'_> {
 
     /// Whether nobody works on what has this lock.
     fn is_nobodys(&self, name: &str) -> Result<bool, PathError> {
-        Ok(lock::try_own(&self.layout.lock_file(), name)?.is_some())
+        Ok(!lock::is_held(&self.layout.lock_file(), name)?)
     }
 }
 
