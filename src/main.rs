@@ -6,7 +6,7 @@ use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;
 use grootfs::observe;
 use grootfs::panics::{self, Panicked};
-use grootfs::sys::{argv, signals, start};
+use grootfs::sys::{argv, signals};
 
 /// Called by the C library, without the standard library in between. That prepares for naming a stack overflow, for which
 /// it has the C library read `/proc/self/maps`: with the rest of it a fourteenth of the time of a short command.
@@ -15,7 +15,7 @@ use grootfs::sys::{argv, signals, start};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
-    match start::prepare() {
+    match grootfs::sys::start::prepare() {
         Ok(()) => std::process::exit(exit_code()),
         // Without standard descriptors there is nobody to tell.
         Err(_) => std::process::exit(1),

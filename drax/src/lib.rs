@@ -17,3 +17,4 @@ pub mod xfs;
 
 pub use error::{Error, Operation};
 pub use limit::{DiskLimit, InodeLimit, MINIMUM_BYTES, SmallerThanLayers, proportional_inodes};
+pub use sys::ioctl;

@@ -10,16 +10,27 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use drax::ioctl::Request;
 use rustix::fs::Stat;
 
-const SUBVOL_CREATE_V2: libc::Ioctl = 0x5000_9418;
-const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
-const SNAP_DESTROY_V2: libc::Ioctl = 0x5000_943f;
-const RESIZE: libc::Ioctl = 0x5000_9403;
-const SUBVOL_GETFLAGS: libc::Ioctl = 0x8008_9419u32 as libc::Ioctl;
-const SUBVOL_SETFLAGS: libc::Ioctl = 0x4008_941a;
-const DEV_INFO: libc::Ioctl = 0xd000_941eu32 as libc::Ioctl;
-const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943cu32 as libc::Ioctl;
+/// `BTRFS_IOCTL_MAGIC`
+const GROUP: u8 = 0x94;
+// SAFETY: the kernel reads one `struct btrfs_ioctl_vol_args_v2`, with a name that ends in a zero byte.
+const SUBVOL_CREATE_V2: Request<VolumeArguments> = unsafe { Request::write(GROUP, 24) };
+// SAFETY: the kernel reads one `struct btrfs_ioctl_vol_args_v2`, with a name that ends in a zero byte.
+const SNAP_CREATE_V2: Request<VolumeArguments> = unsafe { Request::write(GROUP, 23) };
+// SAFETY: the kernel reads one `struct btrfs_ioctl_vol_args_v2`, with a name that ends in a zero byte.
+const SNAP_DESTROY_V2: Request<VolumeArguments> = unsafe { Request::write(GROUP, 63) };
+// SAFETY: the kernel reads one `struct btrfs_ioctl_vol_args`, with a text that ends in a zero byte.
+const RESIZE: Request<ResizeArguments> = unsafe { Request::write(GROUP, 3) };
+// SAFETY: the kernel fills one `__u64`.
+const SUBVOL_GETFLAGS: Request<u64> = unsafe { Request::read(GROUP, 25) };
+// SAFETY: the kernel reads one `__u64`.
+const SUBVOL_SETFLAGS: Request<u64> = unsafe { Request::write(GROUP, 26) };
+// SAFETY: the kernel changes one `struct btrfs_ioctl_dev_info_args`, which is all numbers.
+const DEV_INFO: Request<DeviceInfo> = unsafe { Request::read_write(GROUP, 30) };
+// SAFETY: the kernel fills one `struct btrfs_ioctl_get_subvol_info_args`, which is all numbers.
+const GET_SUBVOL_INFO: Request<SubvolumeInfo> = unsafe { Request::read(GROUP, 60) };
 
 /// Inode number of the root directory of every subvolume (`BTRFS_FIRST_FREE_OBJECTID`).
 const ROOT_INODE: u64 = 256;
@@ -40,14 +51,6 @@ const _: () = assert!(size_of::<VolumeArguments>() == 4096);
 impl VolumeArguments {
     fn new(fd: i64, flags: u64) -> Self {
         VolumeArguments { fd, transaction: 0, flags, unused: [0; 4], name: [0; NAME_MAX + 1] }
-    }
-
-    /// `request` is one of those that take these arguments.
-    fn submit(&self, directory: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<()> {
-        // SAFETY: the requests of this module read one `struct btrfs_ioctl_vol_args_v2`, which `self` mirrors, with a
-        // name that ends in a zero byte; the kernel keeps no reference to it.
-        let result = unsafe { libc::ioctl(directory.as_raw_fd(), request, std::ptr::from_ref(self)) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
@@ -114,12 +117,7 @@ pub struct Device {
 pub fn first_device(directory: BorrowedFd<'_>) -> io::Result<Device> {
     let mut info =
         DeviceInfo { id: 1, uuid: [0; 16], bytes_used: 0, total_bytes: 0, unused: [0; 379], path: [0; 1024] };
-    // SAFETY: the ioctl reads and fills one `struct btrfs_ioctl_dev_info_args`, which `info` mirrors and which outlives the
-    // call.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), DEV_INFO, &raw mut info) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    DEV_INFO.submit(directory, &mut info)?;
     let path = CStr::from_bytes_until_nul(&info.path).map_err(io::Error::other)?;
     Ok(Device { path: OsStr::from_bytes(path.to_bytes()).into(), bytes: info.total_bytes })
 }
@@ -132,18 +130,14 @@ pub fn first_device(directory: BorrowedFd<'_>) -> io::Result<Device> {
 pub fn grow(directory: BorrowedFd<'_>) -> io::Result<()> {
     let mut arguments = ResizeArguments { fd: 0, size: [0; 4088] };
     arguments.size[..3].copy_from_slice(b"max");
-    // SAFETY: the ioctl reads one `struct btrfs_ioctl_vol_args`, which `arguments` mirrors, with a text that ends in a zero
-    // byte; the kernel keeps no reference to it.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), RESIZE, &raw const arguments) };
-    match result {
+    match RESIZE.submit(directory, &mut arguments)? {
         0 => Ok(()),
         // `enum btrfs_err_code`: BTRFS_ERROR_DEV_EXCL_RUN_IN_PROGRESS.
         8 => Err(io::Error::other(
             "a balance, which may be paused, or another change of the filesystem's devices is under way: end it first \
              (btrfs balance status), then run init-store again",
         )),
-        code if code > 0 => Err(io::Error::other(format!("the kernel's answer is {code} (enum btrfs_err_code)"))),
-        _ => Err(io::Error::last_os_error()),
+        code => Err(io::Error::other(format!("the kernel's answer is {code} (enum btrfs_err_code)"))),
     }
 }
 
@@ -157,7 +151,7 @@ pub fn is_subvolume(stat: &Stat) -> bool {
 /// # Errors
 /// Those of the ioctl: `EEXIST`, `EACCES` and others.
 pub fn create_subvolume(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    volume_ioctl(directory, SUBVOL_CREATE_V2, 0, name)
+    submit_named(directory, &SUBVOL_CREATE_V2, 0, name)
 }
 
 /// Makes `name` in `directory` a writable snapshot of the subvolume `source`, of which any open directory will do. What
@@ -166,7 +160,7 @@ pub fn create_subvolume(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<(
 /// # Errors
 /// Those of the ioctl: `EEXIST`, `EPERM` where the caller does not own `source`, `EXDEV` on another filesystem, and others.
 pub fn create_snapshot(source: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    volume_ioctl(directory, SNAP_CREATE_V2, i64::from(source.as_raw_fd()), name)
+    submit_named(directory, &SNAP_CREATE_V2, i64::from(source.as_raw_fd()), name)
 }
 
 /// Removes the subvolume `name` of `directory` with all files in it; the kernel frees their space in the background.
@@ -175,7 +169,7 @@ pub fn create_snapshot(source: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: 
 /// Those of the ioctl: `ENOTEMPTY` where there is a subvolume inside, `EPERM` for an ordinary user on a filesystem mounted
 /// without `user_subvol_rm_allowed`, `EINVAL` where `name` is no subvolume, and others.
 pub fn remove_subvolume(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    volume_ioctl(directory, SNAP_DESTROY_V2, 0, name)
+    submit_named(directory, &SNAP_DESTROY_V2, 0, name)
 }
 
 /// Removes the subvolume with the number `id`, wherever it lies on the filesystem of `directory`. For root only.
@@ -187,7 +181,7 @@ pub fn remove_subvolume_by_id(directory: BorrowedFd<'_>, id: u64) -> io::Result<
     const BY_ID: u64 = 1 << 4;
     let mut arguments = VolumeArguments::new(0, BY_ID);
     arguments.name[..8].copy_from_slice(&id.to_ne_bytes());
-    arguments.submit(directory, SNAP_DESTROY_V2)
+    SNAP_DESTROY_V2.submit(directory, &mut arguments).map(drop)
 }
 
 /// The identity of the subvolume that `directory` is in (kernel 4.18).
@@ -209,11 +203,7 @@ pub fn identity(directory: BorrowedFd<'_>) -> io::Result<Identity> {
         times: [[0; 2]; 4],
         reserved: [0; 8],
     };
-    // SAFETY: the ioctl fills one `struct btrfs_ioctl_get_subvol_info_args`, which `info` mirrors and which outlives the call.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    GET_SUBVOL_INFO.submit(directory, &mut info)?;
     Ok(Identity { uuid: info.uuid, parent: info.parent_uuid })
 }
 
@@ -225,26 +215,26 @@ pub fn make_writable(directory: BorrowedFd<'_>) -> io::Result<bool> {
     /// `BTRFS_SUBVOL_RDONLY`
     const READ_ONLY: u64 = 1 << 1;
     let mut flags = 0_u64;
-    // SAFETY: the ioctl fills one `__u64`, which outlives the call.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), SUBVOL_GETFLAGS, &raw mut flags) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    SUBVOL_GETFLAGS.submit(directory, &mut flags)?;
     if flags & READ_ONLY == 0 {
         return Ok(false);
     }
     flags &= !READ_ONLY;
-    // SAFETY: the ioctl reads one `__u64`, which outlives the call.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), SUBVOL_SETFLAGS, &raw const flags) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(true) }
+    SUBVOL_SETFLAGS.submit(directory, &mut flags)?;
+    Ok(true)
 }
 
-fn volume_ioctl(directory: BorrowedFd<'_>, request: libc::Ioctl, fd: i64, name: &OsStr) -> io::Result<()> {
+fn submit_named(
+    directory: BorrowedFd<'_>,
+    request: &Request<VolumeArguments>,
+    fd: i64,
+    name: &OsStr,
+) -> io::Result<()> {
     let bytes = name.as_bytes();
     if bytes.len() > NAME_MAX || bytes.contains(&0) {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
     }
     let mut arguments = VolumeArguments::new(fd, 0);
     arguments.name[..bytes.len()].copy_from_slice(bytes);
-    arguments.submit(directory, request)
+    request.submit(directory, &mut arguments).map(drop)
 }

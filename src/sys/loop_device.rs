@@ -2,17 +2,24 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+
+use drax::ioctl::{Command, Request};
 
 use super::files;
 use super::path_error::{OnPath, PathError};
 
 // <linux/loop.h>
-const LOOP_SET_CAPACITY: libc::Ioctl = 0x4C07;
-const LOOP_SET_DIRECT_IO: libc::Ioctl = 0x4C08;
-const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
-const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+const GROUP: u8 = 0x4C;
+// SAFETY: it has no argument.
+const LOOP_SET_CAPACITY: Command = unsafe { Command::new(GROUP, 7) };
+// SAFETY: its argument is a flag.
+const LOOP_SET_DIRECT_IO: Command = unsafe { Command::new(GROUP, 8) };
+// SAFETY: it has no argument.
+const LOOP_CTL_GET_FREE: Command = unsafe { Command::new(GROUP, 0x82) };
+// SAFETY: the kernel reads one `struct loop_config`, which `LoopConfig` mirrors.
+const LOOP_CONFIGURE: Request<LoopConfig> = unsafe { Request::unsized_number(0x4C0A) };
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 
@@ -74,11 +81,9 @@ impl LoopDevice {
     fn attach_free(control: &File, file: &File, backing: &Path, direct_io: bool) -> Result<Self, PathError> {
         // Another process may take the free device first: ask for the next.
         for _ in 0..64 {
-            // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns a number.
-            let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
-            if number < 0 {
-                return Err(PathError::new("find a free loop device with", CONTROL, io::Error::last_os_error()));
-            }
+            let number = LOOP_CTL_GET_FREE
+                .submit(control.as_fd(), 0)
+                .map_err(|e| PathError::new("find a free loop device with", CONTROL, e))?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
             if let Some(attached) = Self::attach_to(path, file, backing, direct_io)? {
                 return Ok(attached);
@@ -131,7 +136,7 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
     let bytes = name.as_os_str().as_encoded_bytes();
     let shown = bytes.len().min(file_name.len() - 1);
     file_name[..shown].copy_from_slice(&bytes[..shown]);
-    let config = LoopConfig {
+    let mut config = LoopConfig {
         fd: backing.as_raw_fd() as u32,
         block_size: 0,
         info: LoopInfo {
@@ -151,18 +156,15 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
         },
         reserved: [0; 8],
     };
-    // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `config` mirrors and which outlives the call.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &config) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    LOOP_CONFIGURE.submit(device.as_fd(), &mut config).map(drop)
 }
 
 /// Has the loop device that is attached to `backing` take on the size the file has now. Returns whether there is one.
 pub fn refresh_size(backing: &Path) -> Result<bool, PathError> {
     let Some(Attached { node, .. }) = of_file(backing)? else { return Ok(false) };
     let device = File::open(&node).on("open", &node)?;
-    // SAFETY: LOOP_SET_CAPACITY takes no argument.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
-    if result < 0 { Err(PathError::new("resize", node, io::Error::last_os_error())) } else { Ok(true) }
+    LOOP_SET_CAPACITY.submit(device.as_fd(), 0).map_err(|e| PathError::new("resize", node, e))?;
+    Ok(true)
 }
 
 /// A loop device that a file is attached to.
@@ -192,7 +194,5 @@ pub fn of_file(path: &Path) -> Result<Option<Attached>, PathError> {
 
 /// Switches direct I/O of an attached loop device on or off.
 pub fn set_direct_io(device: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    // SAFETY: LOOP_SET_DIRECT_IO takes its flag by value.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_DIRECT_IO, libc::c_ulong::from(on)) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    LOOP_SET_DIRECT_IO.submit(device, usize::from(on)).map(drop)
 }

@@ -1,11 +1,15 @@
 //! What an XFS filesystem is made of (ioctl_xfs_fsgeometry(2)), and making it larger.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+
+use drax::ioctl::Request;
 
 // <xfs/xfs_fs.h>
-const XFS_IOC_FSGEOMETRY_V1: libc::Ioctl = 0x8070_5864;
-const XFS_IOC_FSGROWFSDATA: libc::Ioctl = 0x4010_586E;
+// SAFETY: the kernel fills one `struct xfs_fsop_geom_v1`, which is all numbers.
+const XFS_IOC_FSGEOMETRY_V1: Request<Geometry> = unsafe { Request::read(b'X', 100) };
+// SAFETY: the kernel reads one `struct xfs_growfs_data`.
+const XFS_IOC_FSGROWFSDATA: Request<Growth> = unsafe { Request::write(b'X', 110) };
 const XFS_FSOP_GEOM_FLAGS_FTYPE: u32 = 1 << 16;
 
 /// `struct xfs_fsop_geom_v1`.
@@ -46,15 +50,12 @@ pub fn grow(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
     if data_blocks <= geometry.data_blocks {
         return Ok(());
     }
-    let growth = Growth { data_blocks, inode_percentage: geometry.inode_percentage };
-    // SAFETY: the ioctl reads one `struct xfs_growfs_data`, which `growth` mirrors and which outlives the call.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), XFS_IOC_FSGROWFSDATA, &raw const growth) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let mut growth = Growth { data_blocks, inode_percentage: geometry.inode_percentage };
+    XFS_IOC_FSGROWFSDATA.submit(file, &mut growth).map(drop)
 }
 
 fn geometry(file: BorrowedFd<'_>) -> io::Result<Geometry> {
     let mut geometry = Geometry::default();
-    // SAFETY: the ioctl fills one `struct xfs_fsop_geom_v1`, which `geometry` mirrors and which outlives the call.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), XFS_IOC_FSGEOMETRY_V1, &raw mut geometry) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(geometry) }
+    XFS_IOC_FSGEOMETRY_V1.submit(file, &mut geometry)?;
+    Ok(geometry)
 }

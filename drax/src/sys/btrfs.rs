@@ -1,11 +1,11 @@
 //! Subvolumes and quota groups of btrfs. Layouts come from the kernel's `include/uapi/linux/btrfs.h` and
 //! `include/uapi/linux/btrfs_tree.h`, and have been the same since the calls exist.
 
-use super::check;
+use super::ioctl::{Command, Request};
 use std::ffi::CStr;
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// `struct btrfs_ioctl_quota_ctl_args`
 #[repr(C)]
@@ -179,32 +179,50 @@ impl TreeSearch {
     }
 }
 
-/// `BTRFS_IOC_SYNC`, `_IO(0x94, 8)`
-const SYNC: libc::c_ulong = 0x9408;
-/// `BTRFS_IOC_TREE_SEARCH_V2`, `_IOWR(0x94, 17, struct btrfs_ioctl_search_args_v2)`
-const TREE_SEARCH_V2: libc::c_ulong = 0xc070_9411;
-/// `BTRFS_IOC_INO_LOOKUP`, `_IOWR(0x94, 18, struct btrfs_ioctl_ino_lookup_args)`
-const INO_LOOKUP: libc::c_ulong = 0xd000_9412;
-/// `BTRFS_IOC_FS_INFO`, `_IOR(0x94, 31, struct btrfs_ioctl_fs_info_args)`
-const FS_INFO: libc::c_ulong = 0x8400_941f;
-/// `BTRFS_IOC_QUOTA_CTL`, `_IOWR(0x94, 40, struct btrfs_ioctl_quota_ctl_args)`
-const QUOTA_CTL: libc::c_ulong = 0xc010_9428;
-/// `BTRFS_IOC_QGROUP_ASSIGN`, `_IOW(0x94, 41, struct btrfs_ioctl_qgroup_assign_args)`
-const QGROUP_ASSIGN: libc::c_ulong = 0x4018_9429;
-/// `BTRFS_IOC_QGROUP_CREATE`, `_IOW(0x94, 42, struct btrfs_ioctl_qgroup_create_args)`
-const QGROUP_CREATE: libc::c_ulong = 0x4010_942a;
-/// `BTRFS_IOC_QGROUP_LIMIT`, `_IOR(0x94, 43, struct btrfs_ioctl_qgroup_limit_args)`
-const QGROUP_LIMIT: libc::c_ulong = 0x8030_942b;
-/// `BTRFS_IOC_QUOTA_RESCAN`, `_IOW(0x94, 44, struct btrfs_ioctl_quota_rescan_args)`
-const QUOTA_RESCAN: libc::c_ulong = 0x4040_942c;
-/// `BTRFS_IOC_QUOTA_RESCAN_STATUS`, `_IOR(0x94, 45, struct btrfs_ioctl_quota_rescan_args)`
-const QUOTA_RESCAN_STATUS: libc::c_ulong = 0x8040_942d;
-/// `BTRFS_IOC_QUOTA_RESCAN_WAIT`, `_IO(0x94, 46)`
-const QUOTA_RESCAN_WAIT: libc::c_ulong = 0x942e;
-/// `BTRFS_IOC_GET_SUBVOL_ROOTREF`, `_IOWR(0x94, 61, struct btrfs_ioctl_get_subvol_rootref_args)`
-const GET_SUBVOL_ROOTREF: libc::c_ulong = 0xd000_943d;
-/// `BTRFS_IOC_INO_LOOKUP_USER`, `_IOWR(0x94, 62, struct btrfs_ioctl_ino_lookup_user_args)`
-const INO_LOOKUP_USER: libc::c_ulong = 0xd000_943e;
+/// `BTRFS_IOCTL_MAGIC`
+const GROUP: u8 = 0x94;
+
+/// `BTRFS_IOC_SYNC`
+// SAFETY: it has no argument.
+const SYNC: Command = unsafe { Command::new(GROUP, 8) };
+/// `BTRFS_IOC_QUOTA_RESCAN_WAIT`
+// SAFETY: it has no argument.
+const QUOTA_RESCAN_WAIT: Command = unsafe { Command::new(GROUP, 46) };
+/// `BTRFS_IOC_TREE_SEARCH_V2`
+// SAFETY: the kernel changes one `struct btrfs_ioctl_search_args_v2` and writes no more behind it than `buffer_size` says,
+// which `search_tree` sets to the size of the field that follows.
+const TREE_SEARCH_V2: Request<TreeSearch> =
+    unsafe { Request::read_write_behind::<[u8; offset_of!(TreeSearch, buffer)]>(GROUP, 17) };
+/// `BTRFS_IOC_INO_LOOKUP`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const INO_LOOKUP: Request<InodeLookup> = unsafe { Request::read_write(GROUP, 18) };
+/// `BTRFS_IOC_FS_INFO`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const FS_INFO: Request<FilesystemInfo> = unsafe { Request::read(GROUP, 31) };
+/// `BTRFS_IOC_QUOTA_CTL`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const QUOTA_CTL: Request<QuotaControl> = unsafe { Request::read_write(GROUP, 40) };
+/// `BTRFS_IOC_QGROUP_ASSIGN`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const QGROUP_ASSIGN: Request<QgroupAssign> = unsafe { Request::write(GROUP, 41) };
+/// `BTRFS_IOC_QGROUP_CREATE`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const QGROUP_CREATE: Request<QgroupCreate> = unsafe { Request::write(GROUP, 42) };
+/// `BTRFS_IOC_QGROUP_LIMIT`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const QGROUP_LIMIT: Request<QgroupLimit> = unsafe { Request::read(GROUP, 43) };
+/// `BTRFS_IOC_QUOTA_RESCAN`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const QUOTA_RESCAN: Request<Rescan> = unsafe { Request::write(GROUP, 44) };
+/// `BTRFS_IOC_QUOTA_RESCAN_STATUS`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const QUOTA_RESCAN_STATUS: Request<Rescan> = unsafe { Request::read(GROUP, 45) };
+/// `BTRFS_IOC_GET_SUBVOL_ROOTREF`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const GET_SUBVOL_ROOTREF: Request<SubvolumeReferences> = unsafe { Request::read_write(GROUP, 61) };
+/// `BTRFS_IOC_INO_LOOKUP_USER`
+// SAFETY: the kernel takes one such structure, which is all numbers.
+const INO_LOOKUP_USER: Request<SubvolumeLookup> = unsafe { Request::read_write(GROUP, 62) };
 
 /// How a filesystem is to count what its subvolumes take.
 #[derive(Clone, Copy)]
@@ -218,34 +236,29 @@ pub(crate) enum Accounting {
 /// Switches quotas on, filesystem-wide. Where some are on already, nothing happens and the kernel says nothing.
 pub(crate) fn enable_quota(fs: BorrowedFd<'_>, accounting: Accounting) -> io::Result<()> {
     let mut control = QuotaControl { command: accounting as u64, status: 0 };
-    // SAFETY: the call reads and writes one `struct btrfs_ioctl_quota_ctl_args`.
-    unsafe { ioctl(fs, QUOTA_CTL, &mut control) }
+    QUOTA_CTL.submit(fs, &mut control).map(drop)
 }
 
 /// Has the kernel count everything anew, in the background; `EINPROGRESS` where it does already.
 pub(crate) fn start_rescan(fs: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the call reads one `struct btrfs_ioctl_quota_rescan_args`.
-    unsafe { ioctl(fs, QUOTA_RESCAN, &mut Rescan { is_running: 0, progress: 0, reserved: [0; 6] }) }
+    QUOTA_RESCAN.submit(fs, &mut Rescan { is_running: 0, progress: 0, reserved: [0; 6] }).map(drop)
 }
 
 /// Whether the kernel is counting everything anew.
 pub(crate) fn is_rescanning(fs: BorrowedFd<'_>) -> io::Result<bool> {
     let mut status = Rescan { is_running: 0, progress: 0, reserved: [0; 6] };
-    // SAFETY: the call fills one `struct btrfs_ioctl_quota_rescan_args`.
-    unsafe { ioctl(fs, QUOTA_RESCAN_STATUS, &mut status) }?;
+    QUOTA_RESCAN_STATUS.submit(fs, &mut status)?;
     Ok(status.is_running != 0)
 }
 
 /// Waits until no rescan is running.
 pub(crate) fn wait_for_rescan(fs: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the call has no argument.
-    check(unsafe { libc::ioctl(fs.as_raw_fd(), QUOTA_RESCAN_WAIT as _) }).map(drop)
+    QUOTA_RESCAN_WAIT.submit(fs, 0).map(drop)
 }
 
 /// Sets the limits of a quota group.
 pub(crate) fn limit_qgroup(fs: BorrowedFd<'_>, mut limit: QgroupLimit) -> io::Result<()> {
-    // SAFETY: the call reads one `struct btrfs_ioctl_qgroup_limit_args`.
-    unsafe { ioctl(fs, QGROUP_LIMIT, &mut limit) }
+    QGROUP_LIMIT.submit(fs, &mut limit).map(drop)
 }
 
 /// Makes a quota group.
@@ -259,21 +272,18 @@ pub(crate) fn remove_qgroup(fs: BorrowedFd<'_>, qgroup: u64) -> io::Result<()> {
 }
 
 fn make_or_remove_qgroup(fs: BorrowedFd<'_>, mut create: QgroupCreate) -> io::Result<()> {
-    // SAFETY: the call reads one `struct btrfs_ioctl_qgroup_create_args`.
-    unsafe { ioctl(fs, QGROUP_CREATE, &mut create) }
+    QGROUP_CREATE.submit(fs, &mut create).map(drop)
 }
 
 /// Makes one quota group a member of another, of a higher level, or takes it out.
 pub(crate) fn assign_qgroup(fs: BorrowedFd<'_>, member: u64, group: u64, assign: bool) -> io::Result<()> {
     let mut assignment = QgroupAssign { assign: u64::from(assign), member, group };
-    // SAFETY: the call reads one `struct btrfs_ioctl_qgroup_assign_args`.
-    unsafe { ioctl(fs, QGROUP_ASSIGN, &mut assignment) }
+    QGROUP_ASSIGN.submit(fs, &mut assignment).map(drop)
 }
 
 /// Writes out all data and commits.
 pub(crate) fn sync_filesystem(fs: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the call has no argument.
-    check(unsafe { libc::ioctl(fs.as_raw_fd(), SYNC as _) }).map(drop)
+    SYNC.submit(fs, 0).map(drop)
 }
 
 /// The UUID under which sysfs has the filesystem. Needs no privilege.
@@ -288,8 +298,7 @@ pub(crate) fn node_size(fs: BorrowedFd<'_>) -> io::Result<u32> {
 
 fn filesystem_info(fs: BorrowedFd<'_>) -> io::Result<FilesystemInfo> {
     let mut info = FilesystemInfo { max_id: 0, devices: 0, id: [0; 16], node_size: 0, rest: [0; 988] };
-    // SAFETY: the call reads and writes one `struct btrfs_ioctl_fs_info_args`.
-    unsafe { ioctl(fs, FS_INFO, &mut info) }?;
+    FS_INFO.submit(fs, &mut info)?;
     Ok(info)
 }
 
@@ -298,8 +307,7 @@ pub(crate) fn subvolume_of(file: BorrowedFd<'_>) -> io::Result<u64> {
     /// `BTRFS_FIRST_FREE_OBJECTID`, the inode number of a subvolume's own directory.
     const TOP: u64 = 256;
     let mut lookup = InodeLookup { tree: 0, object: TOP, path: [0; 4080] };
-    // SAFETY: the call reads and writes one `struct btrfs_ioctl_ino_lookup_args`.
-    unsafe { ioctl(file, INO_LOOKUP, &mut lookup) }?;
+    INO_LOOKUP.submit(file, &mut lookup)?;
     Ok(lookup.tree)
 }
 
@@ -308,11 +316,10 @@ pub(crate) fn subvolume_of(file: BorrowedFd<'_>) -> io::Result<u64> {
 pub(crate) fn child_subvolumes(subvolume: BorrowedFd<'_>, first: u64) -> io::Result<(Vec<SubvolumeReference>, bool)> {
     let mut found =
         SubvolumeReferences { first, references: [SubvolumeReference::default(); 255], count: 0, padding: [0; 7] };
-    // SAFETY: the call reads and writes one `struct btrfs_ioctl_get_subvol_rootref_args`.
-    let result = unsafe { ioctl(subvolume, GET_SUBVOL_ROOTREF, &mut found) };
+    let result = GET_SUBVOL_ROOTREF.submit(subvolume, &mut found);
     let has_more = match result {
         Err(error) if error.raw_os_error() == Some(libc::EOVERFLOW) => true,
-        other => other.map(|()| false)?,
+        other => other.map(|_| false)?,
     };
     Ok((found.references[..usize::from(found.count)].to_vec(), has_more))
 }
@@ -322,8 +329,7 @@ pub(crate) fn child_subvolumes(subvolume: BorrowedFd<'_>, first: u64) -> io::Res
 pub(crate) fn path_of_child(parent: BorrowedFd<'_>, child: SubvolumeReference) -> io::Result<Vec<u8>> {
     let SubvolumeReference { subvolume, directory } = child;
     let mut lookup = SubvolumeLookup { directory, subvolume, name: [0; 256], path: [0; 3824] };
-    // SAFETY: the call reads and writes one `struct btrfs_ioctl_ino_lookup_user_args`.
-    unsafe { ioctl(parent, INO_LOOKUP_USER, &mut lookup) }?;
+    INO_LOOKUP_USER.submit(parent, &mut lookup)?;
     let text = |bytes| CStr::from_bytes_until_nul(bytes).map_err(io::Error::other).map(CStr::to_bytes);
     // The path of the directory ends with a slash unless it is empty.
     Ok([text(&lookup.path)?, text(&lookup.name)?].concat())
@@ -354,18 +360,8 @@ pub(crate) fn search_tree(
         buffer_size: TreeSearch::ROOM as u64,
         buffer: [0; TreeSearch::ROOM],
     };
-    // SAFETY: the call reads and writes one `struct btrfs_ioctl_search_args_v2`, and after it as many bytes as
-    // `buffer_size` says, which is the size of the field that follows.
-    unsafe { ioctl(fs, TREE_SEARCH_V2, &mut search) }?;
+    TREE_SEARCH_V2.submit(fs, &mut search)?;
     Ok(search.results())
-}
-
-/// # Safety
-///
-/// `request` reads and writes nothing but one structure of the kernel's that `T` mirrors, and keeps no reference to it.
-unsafe fn ioctl<T>(fd: BorrowedFd<'_>, request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
-    // SAFETY: promised by the caller; the reference is valid for reads and writes of a `T`.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, std::ptr::from_mut(argument)) }).map(drop)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod btrfs;
 mod files;
+pub mod ioctl;
 mod process;
 mod xfs;
 

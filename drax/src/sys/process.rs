@@ -185,7 +185,8 @@ pub(crate) fn allow_open_files(count: u64) {
 
 /// Year, month, day, hour, minute and second of a moment, in UTC.
 pub(crate) fn utc(seconds: u64) -> [i32; 6] {
-    let seconds = seconds as libc::time_t;
+    // The alias for its type is deprecated under musl.
+    let seconds = seconds as i64;
     let mut time = MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: both pointers are valid for the call. All of `struct tm` is numbers and a pointer, for which zeros are a
     // value, so it is initialised also where the year has no room in it.

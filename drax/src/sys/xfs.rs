@@ -1,7 +1,7 @@
 //! Project ids and quotas of XFS. Layouts come from the kernel's `include/uapi/linux/fs.h` and
 //! `include/uapi/linux/dqblk_xfs.h`, and have been the same since the calls exist.
 
-use super::check;
+use super::ioctl::Request;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -107,10 +107,10 @@ pub(crate) struct QuotaInfo {
 }
 const _: () = assert!(size_of::<QuotaInfo>() == 24);
 
-/// `_IOR('X', 31, struct fsxattr)`
-const FS_IOC_FSGETXATTR: libc::c_ulong = 0x801c_581f;
-/// `_IOW('X', 32, struct fsxattr)`
-const FS_IOC_FSSETXATTR: libc::c_ulong = 0x401c_5820;
+// SAFETY: the kernel writes one `struct fsxattr`, which is all numbers.
+const FS_IOC_FSGETXATTR: Request<InodeAttributes> = unsafe { Request::read(b'X', 31) };
+// SAFETY: the kernel reads one `struct fsxattr`.
+const FS_IOC_FSSETXATTR: Request<InodeAttributes> = unsafe { Request::write(b'X', 32) };
 
 /// `PRJQUOTA`: of the three kinds of quota, the one by project.
 const PROJECT_QUOTA: libc::c_int = 2;
@@ -151,14 +151,11 @@ pub(crate) fn quotactl(fd: BorrowedFd<'_>, command: QuotaCommand<'_>, id: u32) -
 /// Reads the attributes of an inode.
 pub(crate) fn inode_attributes(fd: BorrowedFd<'_>) -> io::Result<InodeAttributes> {
     let mut attributes = InodeAttributes::default();
-    // SAFETY: FS_IOC_FSGETXATTR writes one `struct fsxattr` (size asserted above) through the pointer and keeps nothing.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSGETXATTR as _, &raw mut attributes) };
-    check(result).map(|_| attributes)
+    FS_IOC_FSGETXATTR.submit(fd, &mut attributes)?;
+    Ok(attributes)
 }
 
 /// Writes the attributes of an inode.
 pub(crate) fn set_inode_attributes(fd: BorrowedFd<'_>, attributes: &InodeAttributes) -> io::Result<()> {
-    // SAFETY: FS_IOC_FSSETXATTR reads one `struct fsxattr` (size asserted above) through the pointer and keeps nothing.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSSETXATTR as _, std::ptr::from_ref(attributes)) };
-    check(result).map(drop)
+    FS_IOC_FSSETXATTR.submit(fd, &mut attributes.clone()).map(drop)
 }
