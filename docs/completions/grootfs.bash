@@ -125,7 +125,7 @@ _grootfs() {
 
     case "${cmd}" in
         grootfs)
-            opts="-v -h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --version --help init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help"
+            opts="-v -h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --version --help init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -143,18 +143,6 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --tardis-bin)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -180,6 +168,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -191,7 +191,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__capacity)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -206,18 +206,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -246,6 +234,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -257,7 +257,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__check)
-            opts="-h --repair --json --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --repair --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -272,18 +272,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -315,6 +303,18 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -323,7 +323,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__clean)
-            opts="-h --threshold-bytes --dry-run --json --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --threshold-bytes --dry-run --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -345,18 +345,6 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --tardis-bin)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -385,6 +373,18 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -393,7 +393,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__create)
-            opts="-h --disk-limit-size-bytes --disk-limit-inodes --exclude-image-from-quota --skip-layer-validation --insecure-registry --username --password --password-file --registry-mirror --concurrent-downloads --limit --offline --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --no-progress --with-clean --without-clean --threshold-bytes --clean-log-file --with-mount --without-mount --image-volumes --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --disk-limit-size-bytes --disk-limit-inodes --exclude-image-from-quota --with-clean --clean-log-file --without-mount --image-volumes --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --threshold-bytes --without-clean --with-mount --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -411,6 +411,14 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --clean-log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --image-volumes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --skip-layer-validation)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -419,27 +427,11 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --username)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --password)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --password-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --registry-mirror)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --concurrent-downloads)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -459,15 +451,23 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --threshold-bytes)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --clean-log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --image-volumes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -480,18 +480,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -520,6 +508,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -531,7 +531,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__delete)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -546,18 +546,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -586,6 +574,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -597,7 +597,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__delete__subcmd__store)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -612,18 +612,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -652,6 +640,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -663,7 +663,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__doctor)
-            opts="-h --json --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -678,18 +678,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -718,6 +706,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -729,7 +729,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__flush__subcmd__volumes)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -744,18 +744,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -784,6 +772,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -795,7 +795,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__generate__subcmd__volume__subcmd__size__subcmd__metadata)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -810,18 +810,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -850,6 +838,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1113,7 +1113,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__init__subcmd__store)
-            opts="-h --uid-mapping --gid-mapping --rootless --store-size-bytes --with-direct-io --without-quota --mount-images --shared-layers --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --uid-mapping --gid-mapping --rootless --store-size-bytes --with-direct-io --without-quota --mount-images --shared-layers --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1151,18 +1151,6 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --tardis-bin)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1191,6 +1179,18 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1199,7 +1199,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__inspect)
-            opts="-h --json --skip-layer-validation --insecure-registry --username --password --password-file --registry-mirror --concurrent-downloads --limit --offline --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --no-progress --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1213,27 +1213,11 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --username)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --password)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --password-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --registry-mirror)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --concurrent-downloads)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1253,6 +1237,22 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1262,18 +1262,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1302,6 +1290,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1313,7 +1313,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__list)
-            opts="-l -h --long --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-l -h --long --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1328,18 +1328,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1368,6 +1356,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1379,7 +1379,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__mount)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1394,18 +1394,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1434,6 +1422,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1445,7 +1445,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__stats)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1460,18 +1460,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1500,6 +1488,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1511,7 +1511,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__umount)
-            opts="-h --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1526,18 +1526,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1566,6 +1554,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1577,7 +1577,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__usage)
-            opts="-h --json --config --store --driver --log-level --log-file --log-timestamp-format --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --help"
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1592,18 +1592,6 @@ _grootfs() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1632,6 +1620,18 @@ _grootfs() {
                     return 0
                     ;;
                 --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_grootfs_global_optspecs
-    string join \n config= store= driver= log-level= log-file= log-timestamp-format= tardis-bin= drax-bin= btrfs-progs-path= newuidmap-bin= newgidmap-bin= metron-endpoint= metrics-file= v/version h/help
+    string join \n config= store= driver= tardis-bin= drax-bin= btrfs-progs-path= newuidmap-bin= newgidmap-bin= metron-endpoint= metrics-file= log-level= log-file= log-timestamp-format= v/version h/help
 end
 
 function __fish_grootfs_needs_command
@@ -25,18 +25,18 @@ function __fish_grootfs_using_subcommand
 end
 
 complete -c grootfs -n "__fish_grootfs_needs_command" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_needs_command" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_needs_command" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_needs_command" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_needs_command" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_needs_command" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_needs_command" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -s v -l version -d 'Print the version'
 complete -c grootfs -n "__fish_grootfs_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "init-store" -d 'Initialize a Store Directory'
@@ -59,280 +59,280 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "help" -d 'Print thi
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l uid-mapping -d 'User ids of the store\'s images: <namespace id>:<host id>:<size>; may be given again' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l gid-mapping -d 'Group ids of the store\'s images: <namespace id>:<host id>:<size>; may be given again' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l rootless -d 'Take the mappings of this user and group from /etc/subuid and /etc/subgid' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store-size-bytes -d 'Make and mount a filesystem of this size in <store>.backing-store [default: 0, use the store\'s filesystem]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l shared-layers -d 'Use the layers of the store at this path, which has no mappings, with this one\'s ids [default: none, keep its own]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store-size-bytes -d 'Size of the filesystem that init-store makes in <store>.backing-store, or makes larger [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l shared-layers -d 'Use the layers of the store at this path, which has no id mappings, with the ids of this one (overlay-xfs only)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l with-direct-io -d 'Direct I/O between the backing file\'s loop device and its filesystem'
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l without-quota -d 'Accept a filesystem without project quotas; creating with a limit will then fail'
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l mount-images -d 'Mount the images of an existing store whose root filesystems are not mounted, after a reboot for one'
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l with-direct-io -d 'Use direct I/O between the loop device of that filesystem and its backing file: no double caching'
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l without-quota -d 'Accept a filesystem without project quotas; creating with a limit then fails'
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l mount-images -d 'Mount the images whose root filesystems a reboot has unmounted (overlay-xfs only)'
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -s h -l help -d 'Print help'
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l disk-limit-size-bytes -d 'Limit of the root filesystem in bytes, image included [default: 0, no limit]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l disk-limit-inodes -d 'Limit of the root filesystem in inodes, image included; 0 for no limit (overlay-xfs only) [default: one for each 4 KiB of --disk-limit-size-bytes, 10000 at least]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l disk-limit-size-bytes -d 'Limit of the root filesystem in bytes, image included [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l disk-limit-inodes -d 'Limit of the root filesystem in inodes (files, directories, links), image included (overlay-xfs only)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l exclude-image-from-quota -d 'Count only what the container writes against the limits, not the image' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l clean-log-file -d 'Log file of that cleaning' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l image-volumes -d 'Volumes that the image declares: bind or ignore [default: bind]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l skip-layer-validation -d 'Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images only)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l insecure-registry -d 'Registry whose certificate is not verified and which may speak plain HTTP; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l insecure-registry -d 'Registry whose certificate is not verified and which may speak plain HTTP; repeatable' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l registry-mirror -d 'Mirror of a registry, asked before it; repeatable' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l concurrent-downloads -d 'Number of layers to download at the same time [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l stall-timeout-seconds -d 'Seconds after which a server that sends nothing is dropped [default: 30]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l min-bytes-per-second -d 'Bytes a second that a server must send, measured over the stall timeout [default: 1024]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l registry-mirror -d 'Mirror of a registry, asked before it; may be given again [default: none]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l concurrent-downloads -d 'Layers to download side by side [default: 0, as many as is good for most]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l offline -d 'Use no network, only what the store has' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l stall-timeout-seconds -d 'Give up a server that sends nothing for so long [default: 30; 0: never]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l min-bytes-per-second -d 'Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l manifest-timeout-seconds -d 'Give up a manifest or configuration that takes longer in all [default: 60; 0: never]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if layers and the limits of images come to at least this many bytes [default: 0, always]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l clean-log-file -d 'Log the cleaning to this file [default: with the other logs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l image-volumes -d 'Volumes that the image declares: bind gives each a directory with what the image has there, ignore leaves them out [default: bind]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l no-progress -d 'Show no progress, not even on a terminal'
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l with-clean -d 'Remove unused layers first'
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-mount -d 'Do not mount the root filesystem: print the mount for the caller to make'
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-clean -d 'Do not remove unused layers, whatever the configuration says [default]'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l with-mount -d 'Mount the root filesystem, whatever the configuration says [default]'
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-mount -d 'Do not mount the root filesystem: print the mount to be made'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s l -l long -d 'Print a table: size, limit, age and mount of each image'
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l skip-layer-validation -d 'Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images only)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l insecure-registry -d 'Registry whose certificate is not verified and which may speak plain HTTP; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l insecure-registry -d 'Registry whose certificate is not verified and which may speak plain HTTP; repeatable' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l registry-mirror -d 'Mirror of a registry, asked before it; repeatable' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l concurrent-downloads -d 'Number of layers to download at the same time [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l stall-timeout-seconds -d 'Seconds after which a server that sends nothing is dropped [default: 30]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l min-bytes-per-second -d 'Bytes a second that a server must send, measured over the stall timeout [default: 1024]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l registry-mirror -d 'Mirror of a registry, asked before it; may be given again [default: none]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l concurrent-downloads -d 'Layers to download side by side [default: 0, as many as is good for most]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l offline -d 'Use no network, only what the store has' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l stall-timeout-seconds -d 'Give up a server that sends nothing for so long [default: 30; 0: never]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l min-bytes-per-second -d 'Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l manifest-timeout-seconds -d 'Give up a manifest or configuration that takes longer in all [default: 60; 0: never]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Heal what can be healed without losing what containers wrote'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/json.md describes it'
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l json -d 'Print one JSON document; docs/json.md describes it'
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print one JSON document; docs/json.md describes it'
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -s h -l help -d 'Print help'
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l threshold-bytes -d 'Clean only if layers take at least this many bytes [default: 0, always]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l dry-run -d 'Tell what would be removed, and remove nothing'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l json -d 'Print one JSON document; docs/json.md describes it'
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l config -d 'Configuration file (YAML); flags win over it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l store -d 'Store directory [default: /var/lib/grootfs]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l driver -d 'Filesystem driver, overlay-xfs or btrfs [default: the store\'s; overlay-xfs for a new one]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal, which logs nothing]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-file -d 'Append logs to this file instead of standard error; the level is then info at least' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-timestamp-format -d 'Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l tardis-bin -d 'Setuid helper for XFS quotas [default: tardis]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l drax-bin -d 'Setuid helper for quotas [default: drax]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newuidmap-bin -d 'Program that maps user ids [default: newuidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newgidmap-bin -d 'Program that maps group ids [default: newgidmap]' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metron-endpoint -d 'Send metrics to this Metron agent (UDP)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metrics-file -d 'Keep metrics in this file, for the textfile collector of Prometheus\' node_exporter' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -s h -l help -d 'Print help'
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "init-store" -d 'Initialize a Store Directory'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete-store" -d 'Deletes the given store from the system'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "create" -d 'Creates a root filesystem for the provided image'

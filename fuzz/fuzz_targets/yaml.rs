@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use grootfs::config::{Config, Overrides};
+use grootfs::config::{Config, Flags};
 use grootfs_fuzz::with_file;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     with_file(data, |path| {
-        let _ = Config::load(&Overrides { config: Some(path.to_owned()), ..Overrides::default() });
+        let _ = Config::load(Flags { config: Some(path.to_owned()), ..Flags::default() });
     });
 });

@@ -1,8 +1,7 @@
 //! The argument tree: every command, flag and operand, with its help.
 //!
 //! This is the one definition of the command line. [`super::go_style`] reads it to understand Go spellings, and help is
-//! rendered from it. Defaults are named in the help texts only; the values live in [`crate::config`], because a flag
-//! that was not given leaves the choice to the configuration file.
+//! rendered from it. Flags that are settings are written down in [`crate::config`], and have their place here.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -11,11 +10,11 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::Failure;
 use super::clean::CleanArgs;
 use super::inspect::InspectArgs;
 use super::source::SourceArgs;
-use super::{Failure, go_style};
-use crate::config::{Overrides, parse_int64, parse_size};
+use crate::config::{self, CleanOptions, CreateOptions, Flags, InitOptions, Options, Switch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,53 +60,8 @@ pub(crate) struct GlobalArgs {
     #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
     config: Option<PathBuf>,
 
-    /// Store directory [default: /var/lib/grootfs]
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    store: Option<PathBuf>,
-
-    /// Filesystem driver, overlay-xfs or btrfs [default: the store's; overlay-xfs for a new one]
-    #[arg(long, value_name = "NAME", global = true)]
-    driver: Option<String>,
-
-    /// Log level: debug, info, error or fatal [default: fatal, which logs nothing]
-    #[arg(long, value_name = "LEVEL", global = true)]
-    log_level: Option<String>,
-
-    /// Append logs to this file instead of standard error; the level is then info at least
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    log_file: Option<PathBuf>,
-
-    /// Shape of log lines, rfc3339 or unix-epoch [default: rfc3339]
-    #[arg(long, value_name = "FORMAT", global = true)]
-    log_timestamp_format: Option<String>,
-
-    /// Setuid helper for XFS quotas [default: tardis]
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    tardis_bin: Option<PathBuf>,
-
-    /// Setuid helper for quotas [default: drax]
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    drax_bin: Option<PathBuf>,
-
-    /// Directory that holds btrfs and mkfs.btrfs [default: found in $PATH]
-    #[arg(long, value_name = "DIR", value_parser = path(), global = true)]
-    btrfs_progs_path: Option<PathBuf>,
-
-    /// Program that maps user ids [default: newuidmap]
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    newuidmap_bin: Option<PathBuf>,
-
-    /// Program that maps group ids [default: newgidmap]
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    newgidmap_bin: Option<PathBuf>,
-
-    /// Send metrics to this Metron agent (UDP)
-    #[arg(long, value_name = "HOST:PORT", global = true)]
-    metron_endpoint: Option<String>,
-
-    /// Keep metrics in this file, for the textfile collector of Prometheus' node_exporter
-    #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
-    metrics_file: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// The commands. A name that is none of them is kept: it is refused only after the global flags have been acted on.
@@ -120,7 +74,7 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     List(ListArgs),
     /// Shows an image of the store, or one to create from: source, digest, layers, configuration, limits
-    Inspect(InspectArgs),
+    Inspect(Box<InspectArgs>),
     /// Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked
     Check(CheckArgs),
     /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
@@ -166,51 +120,22 @@ pub(crate) struct CreateArgs {
     #[arg(hide = true)]
     extra: Vec<String>,
 
-    /// Limit of the root filesystem in bytes, image included [default: 0, no limit]
-    #[arg(long, value_name = "BYTES", value_parser = size, help_heading = "Quota")]
-    disk_limit_size_bytes: Option<i64>,
-
-    /// Limit of the root filesystem in inodes, image included; 0 for no limit (overlay-xfs only)
-    /// [default: one for each 4 KiB of --disk-limit-size-bytes, 10000 at least]
-    #[arg(long, value_name = "N", value_parser = count, help_heading = "Quota")]
-    disk_limit_inodes: Option<i64>,
-
-    /// Count only what the container writes against the limits, not the image
-    #[arg(long, help_heading = "Quota", value_name = "BOOL",
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
-    exclude_image_from_quota: Option<bool>,
+    #[command(flatten)]
+    options: CreateOptions,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Remove unused layers first
-    #[arg(long, help_heading = "Cleaning")]
-    with_clean: bool,
+    #[command(flatten)]
+    clean: CleanOptions,
 
     /// Do not remove unused layers, whatever the configuration says [default]
     #[arg(long, help_heading = "Cleaning")]
     without_clean: bool,
 
-    /// Clean only if layers and the limits of images come to at least this many bytes [default: 0, always]
-    #[arg(long, help_heading = "Cleaning", value_name = "BYTES", value_parser = size)]
-    threshold_bytes: Option<i64>,
-
-    /// Log the cleaning to this file [default: with the other logs]
-    #[arg(long, help_heading = "Cleaning", value_name = "PATH", value_parser = path())]
-    clean_log_file: Option<PathBuf>,
-
     /// Mount the root filesystem, whatever the configuration says [default]
     #[arg(long, help_heading = "Mounting")]
     with_mount: bool,
-
-    /// Do not mount the root filesystem: print the mount to be made
-    #[arg(long, help_heading = "Mounting")]
-    without_mount: bool,
-
-    /// Volumes that the image declares: bind gives each a directory with what the image has there, ignore leaves them out
-    /// [default: bind]
-    #[arg(long, help_heading = "Mounting", value_name = "MODE", env = "GROOTFS_CREATE_IMAGE_VOLUMES")]
-    image_volumes: Option<String>,
 }
 
 /// Deletes a container image
@@ -310,25 +235,8 @@ pub(crate) struct InitStoreArgs {
     #[arg(long, value_name = "USER:GROUP")]
     pub(crate) rootless: Option<String>,
 
-    /// Make and mount a filesystem of this size in <store>.backing-store [default: 0, use the store's filesystem]
-    #[arg(long, value_name = "BYTES", value_parser = size)]
-    store_size_bytes: Option<i64>,
-
-    /// Direct I/O between the backing file's loop device and its filesystem
-    #[arg(long)]
-    with_direct_io: bool,
-
-    /// Accept a filesystem without project quotas; creating with a limit will then fail
-    #[arg(long)]
-    without_quota: bool,
-
-    /// Mount the images of an existing store whose root filesystems are not mounted, after a reboot for one
-    #[arg(long)]
-    mount_images: bool,
-
-    /// Use the layers of the store at this path, which has no mappings, with this one's ids [default: none, keep its own]
-    #[arg(long, value_name = "PATH", value_parser = path())]
-    shared_layers: Option<PathBuf>,
+    #[command(flatten)]
+    options: InitOptions,
 
     #[arg(hide = true)]
     extra: Vec<OsString>,
@@ -374,37 +282,22 @@ impl Cli {
     }
 
     /// What the flags say about the configuration.
-    pub fn overrides(&self) -> Overrides {
-        let mut overrides = self.global.overrides();
+    ///
+    /// # Errors
+    /// When two of them contradict each other, or one names a limit that there is none of.
+    pub fn flags(&self) -> Result<Flags, Failure> {
+        let mut options = self.global.options.clone();
         match &self.command {
-            Some(Command::Create(args)) => args.add_to(&mut overrides),
-            Some(Command::Clean(args)) => args.add_to(&mut overrides),
-            Some(Command::InitStore(args)) => args.add_to(&mut overrides),
-            Some(Command::Inspect(args)) => args.source.add_to(&mut overrides),
+            Some(Command::Create(args)) => {
+                options.create = args.settings()?;
+                options.clean = args.clean.clone();
+            }
+            Some(Command::Clean(args)) => options.clean = args.options.clone(),
+            Some(Command::InitStore(args)) => options.init = args.options.clone(),
+            Some(Command::Inspect(args)) => options.create = args.source.settings()?,
             _ => {}
         }
-        overrides
-    }
-}
-
-impl GlobalArgs {
-    fn overrides(&self) -> Overrides {
-        Overrides {
-            config: self.config.clone(),
-            store: self.store.clone(),
-            driver: self.driver.clone(),
-            log_level: self.log_level.clone(),
-            log_file: self.log_file.clone(),
-            log_timestamp_format: self.log_timestamp_format.clone(),
-            tardis_bin: self.tardis_bin.clone(),
-            drax_bin: self.drax_bin.clone(),
-            btrfs_progs_path: self.btrfs_progs_path.clone(),
-            newuidmap_bin: self.newuidmap_bin.clone(),
-            newgidmap_bin: self.newgidmap_bin.clone(),
-            metron_endpoint: self.metron_endpoint.clone(),
-            metrics_file: self.metrics_file.clone(),
-            ..Overrides::default()
-        }
+        Ok(Flags { config: self.global.config.clone(), options })
     }
 }
 
@@ -420,18 +313,16 @@ impl CreateArgs {
         }
     }
 
-    fn add_to(&self, overrides: &mut Overrides) {
-        overrides.disk_limit_size_bytes = self.disk_limit_size_bytes;
-        overrides.disk_limit_inodes = self.disk_limit_inodes;
-        overrides.exclude_image_from_quota = self.exclude_image_from_quota;
-        self.source.add_to(overrides);
-        overrides.with_clean = self.with_clean;
-        overrides.without_clean = self.without_clean;
-        overrides.threshold_bytes = self.threshold_bytes;
-        overrides.clean_log_file.clone_from(&self.clean_log_file);
-        overrides.with_mount = self.with_mount;
-        overrides.without_mount = self.without_mount;
-        overrides.image_volumes.clone_from(&self.image_volumes);
+    fn settings(&self) -> Result<CreateOptions, Failure> {
+        let mut options = self.options.clone();
+        if self.without_clean && options.with_clean.replace(Switch(false)).is_some() {
+            return Err(config::Error::CleanConflict.into());
+        }
+        // Both mount flags are no conflict: the one that does less wins.
+        if self.with_mount {
+            options.without_mount.get_or_insert(Switch(false));
+        }
+        Ok(options.with(self.source.settings()?))
     }
 }
 
@@ -480,14 +371,6 @@ impl InitStoreArgs {
     pub(crate) fn no_operands(&self) -> Result<(), Failure> {
         if self.extra.is_empty() { Ok(()) } else { Err(invalid_arguments("init-store --store <path>")) }
     }
-
-    fn add_to(&self, overrides: &mut Overrides) {
-        overrides.store_size_bytes = self.store_size_bytes;
-        overrides.with_direct_io = self.with_direct_io;
-        overrides.without_quota = self.without_quota;
-        overrides.mount_images = self.mount_images;
-        overrides.shared_layers.clone_from(&self.shared_layers);
-    }
 }
 
 impl GenerateMetadataArgs {
@@ -510,16 +393,4 @@ pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 pub(super) fn trimmed(text: &str) -> Result<String, Infallible> {
     Ok(text.trim().to_owned())
-}
-
-pub(super) fn truth(text: &str) -> Result<bool, &'static str> {
-    go_style::parse_bool(text).ok_or("must be true or false")
-}
-
-pub(super) fn count(text: &str) -> Result<i64, &'static str> {
-    parse_int64(text).ok_or("must be a number")
-}
-
-pub(super) fn size(text: &str) -> Result<i64, &'static str> {
-    parse_size(text).ok_or("must be a number of bytes, as 100M or 1.5GiB")
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::failure::OneLine;
 use super::table::human_bytes;
-use super::{Done, Failure, args, measure, output, store};
-use crate::config::{Config, LogLevel, Overrides};
+use super::{Done, Failure, measure, output, store};
+use crate::config::{CleanOptions, Config, LogLevel};
 use crate::observe::Metrics;
 use crate::store::{Cleaned, Removed, Store};
 
@@ -17,9 +17,8 @@ use crate::store::{Cleaned, Removed, Store};
 #[derive(Debug, Args)]
 #[command(override_usage = "grootfs [global options] clean [options]")]
 pub(crate) struct CleanArgs {
-    /// Clean only if layers take at least this many bytes [default: 0, always]
-    #[arg(long, value_name = "BYTES", value_parser = args::size)]
-    threshold_bytes: Option<i64>,
+    #[command(flatten)]
+    pub(super) options: CleanOptions,
 
     /// Tell what would be removed, and remove nothing
     #[arg(long)]
@@ -31,12 +30,6 @@ pub(crate) struct CleanArgs {
 
     #[arg(hide = true)]
     ignored: Vec<OsString>,
-}
-
-impl CleanArgs {
-    pub(super) fn add_to(&self, overrides: &mut Overrides) {
-        overrides.threshold_bytes = self.threshold_bytes;
-    }
 }
 
 /// The version of the JSON. A key that is added does not change it.

@@ -161,7 +161,9 @@ fn escape_as_go_does(json: &str) -> String {
 fn spawn_flush(store: &Path) {
     let mut flush = spawning::program("/proc/self/exe");
     flush
-        .arg("--store")
+        // It needs nothing but the store, whatever this machine or the environment says of settings.
+        .env_clear()
+        .args(["--config", "", "--store"])
         .arg(store)
         .arg("flush-volumes")
         .current_dir("/")

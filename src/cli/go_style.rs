@@ -10,6 +10,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, Command};
 
+use crate::config::parse_bool;
+
 /// Rewrites `arguments` (the program's name first) for `program`.
 pub(super) fn normalise(program: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();
@@ -121,15 +123,6 @@ fn with_value(arg: &Arg, value: &OsStr) -> OsString {
     flag.push("=");
     flag.push(value);
     flag
-}
-
-/// A truth value as Go's `strconv.ParseBool` reads it.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

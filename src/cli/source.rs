@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{count, path, size, trimmed, truth};
+use super::args::path;
 use super::{Failure, credentials, progress};
-use crate::config::{Config, Limits, Overrides, parse_size};
+use crate::config::{Config, CreateOptions, Limits, Size, SourceOptions, parse_size};
 use crate::fetcher::{Options, Patience};
 
 /// The flag whose value others must not see.
@@ -18,15 +18,8 @@ pub const PASSWORD: &str = "password";
 /// Flags about the source of an image.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images
-    /// only)
-    #[arg(long, help_heading = "Image source", value_name = "BOOL",
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
-    skip_layer_validation: Option<bool>,
-
-    /// Registry whose certificate is not verified and which may speak plain HTTP; may be given again
-    #[arg(long, help_heading = "Image source", value_name = "HOST[:PORT]", value_delimiter = ',', value_parser = trimmed)]
-    insecure_registry: Vec<String>,
+    #[command(flatten)]
+    options: SourceOptions,
 
     /// User name for the registry
     #[arg(long, help_heading = "Image source", value_name = "NAME")]
@@ -40,34 +33,9 @@ pub(crate) struct SourceArgs {
     #[arg(long, help_heading = "Image source", value_name = "PATH", value_parser = path(), conflicts_with = PASSWORD)]
     password_file: Option<PathBuf>,
 
-    /// Mirror of a registry, asked before it; may be given again [default: none]
-    #[arg(long, help_heading = "Image source", value_name = "HOST=ENDPOINT", value_delimiter = ',', value_parser = mirror)]
-    registry_mirror: Vec<(String, String)>,
-
-    /// Layers to download side by side [default: 0, as many as is good for most]
-    #[arg(long, help_heading = "Image source", value_name = "N", value_parser = count)]
-    concurrent_downloads: Option<i64>,
-
     /// Limit on what an image may have, as in the section create.limits of the configuration; may be given again
     #[arg(long, help_heading = "Image source", value_name = "NAME=NUMBER", value_delimiter = ',', value_parser = limit)]
-    limit: Vec<(String, i64)>,
-
-    /// Use no network, only what the store has
-    #[arg(long, help_heading = "Image source", value_name = "BOOL",
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = truth)]
-    offline: Option<bool>,
-
-    /// Give up a server that sends nothing for so long [default: 30; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "SECONDS", value_parser = count)]
-    stall_timeout_seconds: Option<i64>,
-
-    /// Give up a server that is slower, measured over the stall timeout [default: 1024; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "BYTES", value_parser = size)]
-    min_bytes_per_second: Option<i64>,
-
-    /// Give up a manifest or configuration that takes longer in all [default: 60; 0: never]
-    #[arg(long, help_heading = "Image source", value_name = "SECONDS", value_parser = count)]
-    manifest_timeout_seconds: Option<i64>,
+    limit: Vec<(String, Size)>,
 
     /// Show no progress, not even on a terminal
     #[arg(long, help_heading = "Image source")]
@@ -82,18 +50,15 @@ impl SourceArgs {
     }
 
     /// What the flags say about the configuration.
-    pub(super) fn add_to(&self, overrides: &mut Overrides) {
-        overrides.skip_layer_validation = self.skip_layer_validation;
-        overrides.insecure_registries.clone_from(&self.insecure_registry);
-        for (registry, endpoint) in &self.registry_mirror {
-            overrides.registry_mirrors.entry(registry.clone()).or_default().push(endpoint.clone());
+    ///
+    /// # Errors
+    /// When one names a limit that there is none of.
+    pub(super) fn settings(&self) -> Result<CreateOptions, Failure> {
+        let SourceOptions(mut options) = self.options.clone();
+        for (name, value) in &self.limit {
+            options.limits.set(name, value.clone())?;
         }
-        overrides.concurrent_downloads = self.concurrent_downloads;
-        overrides.limits.extend(self.limit.iter().cloned());
-        overrides.offline = self.offline;
-        overrides.stall_timeout_seconds = self.stall_timeout_seconds;
-        overrides.min_bytes_per_second = self.min_bytes_per_second;
-        overrides.manifest_timeout_seconds = self.manifest_timeout_seconds;
+        Ok(options)
     }
 }
 
@@ -140,16 +105,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn mirror(text: &str) -> Result<(String, String), &'static str> {
-    let parts = text.split_once('=').map(|(registry, endpoint)| (registry.trim(), endpoint.trim()));
-    let parts = parts.filter(|(registry, endpoint)| !registry.is_empty() && !endpoint.is_empty());
-    parts.map(|(registry, endpoint)| (registry.to_owned(), endpoint.to_owned())).ok_or("must be HOST=ENDPOINT")
-}
-
-fn limit(text: &str) -> Result<(String, i64), &'static str> {
+fn limit(text: &str) -> Result<(String, Size), &'static str> {
     let parts = text.split_once('=').map(|(name, value)| (name.trim().replace('-', "_"), parse_size(value.trim())));
     match parts {
-        Some((name, Some(value))) if !name.is_empty() => Ok((name, value)),
+        Some((name, Some(value))) if !name.is_empty() => Ok((name, Size(value))),
         _ => Err("must be NAME=NUMBER, as entries=1000 or unpacked_bytes=10GiB"),
     }
 }

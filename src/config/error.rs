@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration.
 
-use crate::limits::Limits;
+use super::options::LimitOptions;
 use crate::sys::path_error::PathError;
 
 /// Why there is no valid configuration. The texts are for the user, and scripts match some of them.
@@ -14,7 +14,7 @@ pub enum Error {
     Malformed(String),
     /// A number of bytes is below zero; names the setting.
     #[error("invalid argument: {0} cannot be negative")]
-    Negative(&'static str),
+    Negative(String),
     /// A setting that is one of a few words is another.
     #[error("invalid argument: {setting} must be {expected}, not `{given}`")]
     UnknownWord {
@@ -28,8 +28,16 @@ pub enum Error {
     /// A mirror's address has a user in it, and perhaps a password, which configurations are not kept secret for.
     #[error("invalid argument: a mirror of {0} is named with a user: log in to it instead")]
     MirrorWithUser(String),
+    /// The value of an environment variable is wrong; says why.
+    #[error("invalid value of the environment variable {variable}: {reason}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// What it must be.
+        reason: String,
+    },
     /// A limit that there is none of.
-    #[error("invalid argument: there is no limit `{0}`; there are {names}", names = Limits::names().join(", "))]
+    #[error("invalid argument: there is no limit `{0}`; there are {names}", names = LimitOptions::names())]
     UnknownLimit(String),
     /// Both `--with-clean` and `--without-clean`.
     #[error("with-clean and without-clean cannot be used together")]

@@ -1,22 +1,32 @@
-//! What the program is to do, from flags, the configuration file and defaults.
+//! What the program is to do, from flags, environment variables, the configuration file and defaults.
 //!
-//! Flags win over the file, the file over the defaults. A zero value in the file (`""`, `0`, `false`, `[]`) is as good
-//! as no value: deployment tools rewrite the file with every key present. Unknown keys are ignored.
+//! [`options`] has all settings. Each source fills what it says into [`Options`]; flags stand over the environment, that
+//! over the file, and the file over the defaults. What they say together is checked and becomes a [`Config`], which is all
+//! that the rest of the program sees. An empty or zero value in the file (`""`, `0`, `false`, `[]`, `null`) is as good as
+//! none: deployment tools rewrite the file with every key present.
 
+mod check;
+mod environment;
 mod error;
-mod merge;
+mod flags;
 mod number;
-mod overrides;
+mod options;
+mod setting;
+mod value;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use self::setting::Section;
 use crate::limits::Limits as ImageLimits;
 
 pub use self::error::Error;
-pub use self::number::{parse_int64, parse_size};
-pub use self::overrides::Overrides;
+pub use self::flags::SourceOptions;
+pub use self::number::{parse_bool, parse_int64, parse_size};
+pub use self::options::{CleanOptions, CreateOptions, InitOptions, LimitOptions, Options, settings};
+pub use self::setting::Setting;
+pub use self::value::{Size, Switch};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +98,7 @@ pub enum TimestampFormat {
 }
 
 /// For `create`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateConfig {
     /// Limit of the image in bytes; 0 is none.
     pub disk_limit_bytes: u64,
@@ -135,17 +145,6 @@ pub struct Limits {
     pub image: ImageLimits,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            stall_timeout_seconds: 30,
-            min_bytes_per_second: 1024,
-            manifest_timeout_seconds: 60,
-            image: ImageLimits::default(),
-        }
-    }
-}
-
 /// Where the caller is told to mount the root filesystem.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MountDestination {
@@ -186,8 +185,18 @@ pub struct UnknownKey {
 
 impl UnknownKey {
     fn of(key: &str) -> Self {
-        UnknownKey { key: key.to_owned(), suggestion: yaml::suggestion(key) }
+        let known = settings().into_iter().map(Setting::path);
+        UnknownKey { key: key.to_owned(), suggestion: most_alike(key, known) }
     }
+}
+
+/// The name that is meant by one that is unknown, as far as can be told.
+fn most_alike(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    /// Below that, two names have little in common.
+    const ALIKE: f64 = 0.85;
+    let rated = known.map(|name| (strsim::jaro_winkler(unknown, &name), name));
+    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.filter(|(alike, _)| *alike > ALIKE).map(|(_, name)| name)
 }
 
 /// For `init-store`.
@@ -207,37 +216,38 @@ pub struct InitConfig {
     pub shared_layers: Option<PathBuf>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            store: PathBuf::from("/var/lib/grootfs"),
-            driver: None,
-            tardis_bin: PathBuf::from("tardis"),
-            drax_bin: PathBuf::from("drax"),
-            btrfs_progs_path: None,
-            newuidmap_bin: PathBuf::from("newuidmap"),
-            newgidmap_bin: PathBuf::from("newgidmap"),
-            metron_endpoint: None,
-            metrics_file: None,
-            unknown_keys: Vec::new(),
-            log: LogConfig::default(),
-            create: CreateConfig::default(),
-            clean: CleanConfig::default(),
-            init: InitConfig::default(),
-        }
-    }
+/// What the command line says.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// The configuration file; `None` leaves it to the environment, an empty path is no file.
+    pub config: Option<PathBuf>,
+    /// The settings.
+    pub options: Options,
 }
 
 impl Config {
-    /// Reads the file that `flags` name, if any, and puts the flags over it.
+    /// Reads the file and the environment, and puts the flags over them.
     ///
     /// # Errors
     /// When the file cannot be read or understood, or a value makes no sense.
-    pub fn load(flags: &Overrides) -> Result<Self, Error> {
-        let document = match &flags.config {
+    pub fn load(flags: Flags) -> Result<Self, Error> {
+        let file = match &flags.config {
             Some(path) if !path.as_os_str().is_empty() => yaml::read(path)?,
             _ => yaml::ConfigFile::default(),
         };
-        merge::merge(document, flags)
+        check::check_numbers(file.options.clone())?;
+        let environment = environment::read()?;
+        let store_size_from_flag = flags.options.init.store_size_bytes.is_some();
+        let mut config = check::check(flags.options.over(environment).over(file.options))?;
+        config.init.store_size_from_flag = store_size_from_flag;
+        config.unknown_keys = file.unknown.iter().map(|key| UnknownKey::of(key)).collect();
+        Ok(config)
+    }
+}
+
+impl Default for Config {
+    /// What the program goes by where nobody says anything.
+    fn default() -> Self {
+        check::check(Options::default()).expect("the defaults make sense, as a test shows")
     }
 }

@@ -1,4 +1,4 @@
-//! Integers as Go reads them, and sizes as people write them.
+//! Integers and truth values as Go reads them, and sizes as people write them.
 
 /// A signed 64-bit integer in the notation of Go's `strconv.ParseInt` with base 0: decimal, `0x`, `0o`, `0b`, and octal
 /// with a leading zero. `None` if it is no such number or too large.
@@ -22,6 +22,15 @@ pub fn parse_int64(text: &str) -> Option<i64> {
 /// `None` if it is none or too large.
 pub fn parse_size(text: &str) -> Option<i64> {
     parse_int64(text).or_else(|| with_unit(text))
+}
+
+/// A truth value as Go's `strconv.ParseBool` reads it.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 fn with_unit(text: &str) -> Option<i64> {

@@ -1,5 +1,5 @@
-//! Files made from the code: man pages and completions from the one definition of flags, and the messages. `UPDATE=1 cargo test --test
-//! repository generated` writes them anew.
+//! Files made from the code: man pages and completions from the one definition of flags, the example and the pages of
+//! settings, and the messages. `UPDATE=1 cargo test --test repository generated` writes them anew.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,21 +7,23 @@ use std::path::PathBuf;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
-use super::root;
+use super::{root, settings};
 
 const HEADER: &str = ".\\\" Made by tests/repository/generated.rs; see there.\n";
 
 /// Each file with what it should hold.
 fn generated() -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = man_pages();
-    files.push((PathBuf::from("man/grootfs-config.5"), configuration()));
-    files.push((PathBuf::from("man/drax.8"), helper()));
-    files.push((PathBuf::from("messages.md"), super::messages::page().into_bytes()));
-    files.push((PathBuf::from("architecture.svg"), super::picture::picture().into_bytes()));
+    files.push((PathBuf::from("config.example.yml"), settings::example().into_bytes()));
+    files.push((PathBuf::from("docs/configuration.md"), settings::reference().into_bytes()));
+    files.push((PathBuf::from("docs/man/grootfs-config.5"), settings::man_page()));
+    files.push((PathBuf::from("docs/man/drax.8"), helper()));
+    files.push((PathBuf::from("docs/messages.md"), super::messages::page().into_bytes()));
+    files.push((PathBuf::from("docs/architecture.svg"), super::picture::picture().into_bytes()));
     for (shell, name) in [(Shell::Bash, "grootfs.bash"), (Shell::Zsh, "_grootfs"), (Shell::Fish, "grootfs.fish")] {
         let mut script = Vec::new();
         generate(shell, &mut grootfs::cli::definition(), "grootfs", &mut script);
-        files.push((PathBuf::from("completions").join(name), script));
+        files.push((PathBuf::from("docs/completions").join(name), script));
     }
     files
 }
@@ -36,22 +38,9 @@ fn man_pages() -> Vec<(PathBuf, Vec<u8>)> {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
         let mut page = HEADER.as_bytes().to_vec();
         Man::new(command).title(name.clone()).date("").manual("GrootFS").render(&mut page).unwrap();
-        (PathBuf::from(format!("man/{name}.1")), page)
+        (PathBuf::from(format!("docs/man/{name}.1")), page)
     };
     commands.into_iter().map(page).collect()
-}
-
-/// The example, which says of each key what it means, its default and its flag.
-fn configuration() -> Vec<u8> {
-    let example = fs::read_to_string(root().join("config.example.yml")).unwrap();
-    page(
-        ("grootfs-config", "5"),
-        "configuration file of grootfs",
-        "A YAML file, named by \\fB\\-\\-config\\fR. Every key may be left out; flags win over the file. This is the example \
-         that comes with GrootFS.",
-        &example,
-        "grootfs(1)",
-    )
 }
 
 /// What the helper says of itself.
@@ -62,7 +51,7 @@ fn helper() -> Vec<u8> {
     page(("drax", "8"), "setuid helper of grootfs for disk quotas", text, usage, "grootfs(1)")
 }
 
-fn page((name, section): (&str, &str), what: &str, text: &str, literal: &str, see: &str) -> Vec<u8> {
+pub(super) fn page((name, section): (&str, &str), what: &str, text: &str, literal: &str, see: &str) -> Vec<u8> {
     let literal: String = literal.lines().map(|line| format!("{}\n", escape(line))).collect();
     let title = name.to_uppercase().replace('-', "\\-");
     let name = name.replace('-', "\\-");
@@ -84,7 +73,7 @@ fn man_pages_and_completions_are_those_of_the_flags() {
     let update = std::env::var_os("UPDATE").is_some();
     let mut stale = Vec::new();
     for (path, content) in generated() {
-        let path = root().join("docs").join(path);
+        let path = root().join(path);
         if update {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, &content).unwrap();
@@ -97,7 +86,7 @@ fn man_pages_and_completions_are_those_of_the_flags() {
 
 #[test]
 fn no_page_is_left_of_a_command_that_is_gone() {
-    let expected: Vec<PathBuf> = generated().into_iter().map(|(path, _)| root().join("docs").join(path)).collect();
+    let expected: Vec<PathBuf> = generated().into_iter().map(|(path, _)| root().join(path)).collect();
     for directory in ["docs/man", "docs/completions"] {
         for path in super::files_below(&root().join(directory)) {
             assert!(expected.contains(&path), "{} is made from nothing", path.display());

@@ -9,6 +9,7 @@ mod messages;
 mod picture;
 mod promises;
 mod security_tests;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
