@@ -44,6 +44,7 @@ pub(super) fn extract(
         size: 0,
         left_out: LeftOut::default(),
         has_dropped_xattr: false,
+        has_aufs_links: false,
         inode_budget: layer.inode_budget,
     };
     if !extractor.base.as_os_str().is_empty() {
@@ -60,6 +61,7 @@ pub(super) fn extract(
     if layer.is_unnamed && extractor.archive.is_empty() {
         return Err(ArchiveError::Empty.into());
     }
+    extractor.remove_aufs_links()?;
     extractor.tree.finish_directories()?;
     Ok(Unpacked {
         size: extractor.size,
@@ -84,6 +86,8 @@ struct Extractor<'a, R> {
     left_out: LeftOut,
     /// Some extended attribute was none that an image may bring.
     has_dropped_xattr: bool,
+    /// There are files in the directory in which aufs keeps what has several names.
+    has_aufs_links: bool,
     inode_budget: Option<&'a Budget>,
 }
 
@@ -94,7 +98,7 @@ impl<R: BufRead> Extractor<'_, R> {
         let path = clean(&self.base, &entry.name);
         let parents = path.parent().into_iter().flatten();
         if parents.into_iter().any(|component| whiteout::is_metadata(component.as_bytes())) {
-            return Ok(());
+            return self.keep_aufs_link(entry, &path);
         }
         match path.file_name().map_or(Mark::None, whiteout::mark) {
             Mark::None => self.make(entry, &path),
@@ -103,6 +107,26 @@ impl<R: BufRead> Extractor<'_, R> {
             Mark::Metadata => Ok(()),
             Mark::Nameless => Err(Error::NamelessWhiteout(path)),
         }
+    }
+
+    /// The names of a file in aufs are hard links to one in a directory of its own, which comes first in the layer and is
+    /// no part of the image. All else that is below aufs's names is left out.
+    fn keep_aufs_link(&mut self, entry: Entry, path: &Path) -> Result<(), Error> {
+        let is_file = matches!(entry.kind, EntryKind::Regular | EntryKind::Sparse(_));
+        if !is_file || path.parent() != Some(&self.base.join(whiteout::AUFS_LINKS)) {
+            return Ok(());
+        }
+        self.has_aufs_links = true;
+        self.make(entry, path)
+    }
+
+    fn remove_aufs_links(&mut self) -> Result<(), Error> {
+        if !self.has_aufs_links {
+            return Ok(());
+        }
+        let path = self.base.join(whiteout::AUFS_LINKS);
+        let (place, name) = self.tree.parent_of(&path)?.ok_or_else(|| is_root("remove"))?;
+        self.tree.vacate(&place, name).map_err(|error| Error::file("remove", &path, error))
     }
 
     fn check_limits(&self, entry: &Entry) -> Result<(), Error> {

@@ -58,6 +58,9 @@ pub(super) fn is_whiteout(stat: &Stat) -> bool {
     dirfd::file_type(stat) == FileType::CharacterDevice && stat.st_rdev == makedev(0, 0)
 }
 
+/// Where aufs keeps the files that have several names (aufs(5), "pseudo-link").
+pub(super) const AUFS_LINKS: &str = ".wh..wh.plnk";
+
 /// What the last component of an entry's name says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mark {

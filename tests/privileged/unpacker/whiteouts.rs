@@ -95,6 +95,26 @@ fn bookkeeping_of_aufs_is_ignored() {
 }
 
 #[test]
+fn hard_links_of_aufs_are_links_to_each_other() {
+    let tar = || {
+        Tar::new()
+            .directory(".wh..wh.plnk", 0o700)
+            .file(".wh..wh.plnk/12.34", "x")
+            .file(".wh..wh.plnk/d/12.34", "y")
+            .symlink(".wh..wh.plnk/56.78", "/etc")
+            .hard_link("d/one", ".wh..wh.plnk/12.34")
+            .hard_link("two", "/.wh..wh.plnk/12.34")
+    };
+    for layer in [layer(), removal()] {
+        let volume = Volume::new();
+        volume.unpack_stream(&tar().end(), &layer).unwrap();
+        assert_eq!((volume.names(""), volume.names("d")), (vec!["d".into(), "two".into()], vec!["one".to_owned()]));
+        assert_eq!((volume.read("two"), volume.stat("two").nlink()), ("x".to_owned(), 2));
+        assert_eq!(volume.stat("two").ino(), volume.stat("d/one").ino());
+    }
+}
+
+#[test]
 fn a_whiteout_of_nothing_is_an_error() {
     for name in ["a/.wh.", "a/.wh..", "a/.wh..."] {
         let error = text(Volume::new().unpack(Tar::new().file(name, "")));
