@@ -210,9 +210,11 @@ impl<R: BufRead> Archive<R> {
     fn entry(&mut self, header: &Header, extensions: Extensions) -> Result<Entry, ArchiveError> {
         self.is_empty = false;
         let Extensions { name, link, mut pax } = extensions;
-        let name = pax.sparse.name.take().or(name).or(pax.path.take()).unwrap_or_else(|| header::name(header));
+        let name = name.or(pax.path.take()).unwrap_or_else(|| header::name(header));
         let link = link.or(pax.link.take()).unwrap_or_else(|| header::link(header));
         let kind = kind(header, &name);
+        let true_name = if kind == EntryKind::Regular { pax.sparse.take_name() } else { None };
+        let name = true_name.unwrap_or(name);
         let field = |field: &'static str, bytes: &[u8]| {
             numeric(bytes).ok_or_else(|| ArchiveError::Field { field, name: lossy(&name) })
         };

@@ -86,7 +86,7 @@ pub(crate) struct SparseRecords {
     /// `size` in the formats 0, `realsize` in 1.0.
     size: Option<u64>,
     /// True name of the file; the header then has a name for readers that know nothing of sparse files.
-    pub(crate) name: Option<Vec<u8>>,
+    name: Option<Vec<u8>>,
     segments: SegmentList,
     has_map: bool,
     open_offset: Option<u64>,
@@ -101,13 +101,14 @@ pub(crate) enum Encoding {
 }
 
 impl SparseRecords {
-    /// Takes one record; `key` is without the `GNU.sparse.` prefix.
+    /// Takes one record; `key` is without the `GNU.sparse.` prefix. An empty value takes the key back.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), ArchiveError> {
+        let given = (!value.is_empty()).then_some(value);
         match key {
-            b"major" => self.major = Some(pax::number(value)?),
-            b"minor" => self.minor = Some(pax::number(value)?),
-            b"name" => self.name = Some(value.to_vec()),
-            b"size" | b"realsize" => self.size = Some(pax::number(value)?),
+            b"major" => self.major = given.map(pax::number).transpose()?,
+            b"minor" => self.minor = given.map(pax::number).transpose()?,
+            b"name" => self.name = given.map(<[u8]>::to_vec),
+            b"size" | b"realsize" => self.size = given.map(pax::number).transpose()?,
             b"offset" => self.open_offset = Some(pax::number(value)?),
             b"numbytes" => {
                 let offset = self.open_offset.take().ok_or(ArchiveError::SparseMap)?;
@@ -123,7 +124,7 @@ impl SparseRecords {
     /// `offset,length,offset,length...`
     fn set_map(&mut self, value: &[u8]) -> Result<(), ArchiveError> {
         self.segments = SegmentList::default();
-        self.has_map = true;
+        self.has_map = !value.is_empty();
         let mut numbers = value.split(|byte| *byte == b',');
         while let Some(offset) = numbers.next().filter(|text| !text.is_empty()) {
             let length = numbers.next().ok_or(ArchiveError::SparseMap)?;
@@ -132,15 +133,20 @@ impl SparseRecords {
         Ok(())
     }
 
+    /// The true name of the file, if the entry is sparse.
+    pub(crate) fn take_name(&mut self) -> Option<Vec<u8>> {
+        self.name.take().filter(|_| self.has_map || self.major.is_some() || self.minor.is_some())
+    }
+
     /// The size of the file and how its map is encoded; `None` if the entry is not sparse. Where no record says so, the
     /// size is that of the `stored` bytes.
     pub(crate) fn encoding(&mut self, stored: u64) -> Result<Option<(u64, Encoding)>, ArchiveError> {
         let encoding = match (self.major, self.minor) {
             (Some(1), Some(0)) => Encoding::Body,
-            (None | Some(0), _) if self.has_map || self.size.is_some() => {
-                Encoding::Records(std::mem::take(&mut self.segments))
-            }
-            (None | Some(0), _) => return Ok(None),
+            (Some(0), Some(0 | 1)) => Encoding::Records(std::mem::take(&mut self.segments)),
+            // The first two formats came without a version.
+            (None, None) if self.has_map => Encoding::Records(std::mem::take(&mut self.segments)),
+            (None, None) => return Ok(None),
             _ => return Err(ArchiveError::SparseMap),
         };
         Ok(Some((self.size.unwrap_or(stored), encoding)))
@@ -175,6 +181,34 @@ mod tests {
             (&[], u64::MAX, 0),
         ] {
             assert!(map(segments, size, stored).is_err(), "{segments:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_version_or_a_map_makes_an_entry_sparse() {
+        let plain: [&[(&str, &str)]; 5] = [
+            &[("name", "true")],
+            &[("size", "20")],
+            &[("realsize", "20"), ("name", "true")],
+            &[("map", "")],
+            &[("major", ""), ("minor", ""), ("size", ""), ("name", ""), ("map", "")],
+        ];
+        let set = |all: &[(&str, &str)]| {
+            let mut records = SparseRecords::default();
+            all.iter().for_each(|(key, value)| records.set(key.as_bytes(), value.as_bytes()).unwrap());
+            records
+        };
+        for all in plain {
+            let mut records = set(all);
+            assert_eq!(records.take_name(), None, "{all:?}");
+            assert!(records.encoding(10).unwrap().is_none(), "{all:?}");
+        }
+        let mut records = set(&[("major", "1"), ("minor", "0"), ("name", "true"), ("name", "")]);
+        assert_eq!(records.take_name(), None);
+        assert!(matches!(records.encoding(10), Ok(Some((10, Encoding::Body)))));
+        assert_eq!(set(&[("map", "0,5"), ("name", "true")]).take_name().unwrap(), b"true");
+        for (major, minor) in [("2", "0"), ("1", "1"), ("0", "2"), ("1", "")] {
+            assert!(set(&[("major", major), ("minor", minor)]).encoding(10).is_err(), "{major}.{minor}");
         }
     }
 
