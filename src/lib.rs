@@ -8,6 +8,7 @@ pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod driver;
+pub mod entries;
 pub mod fetcher;
 pub mod idmap;
 pub mod image;

@@ -307,6 +307,9 @@ pub trait Driver: BackingFilesystem {
     fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
     /// What [`Driver::reclaim_quotas`] would remove.
     fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, Error>;
+    /// Names of the layers that an image was made of, or their beginnings, as far as the filesystem tells without the
+    /// image's record; `None` if it does not.
+    fn layers_of_image(&self, layout: &Layout, image: &Path) -> Result<Option<Vec<String>>, Error>;
     /// Whether root filesystems are mounts of their own, rather than directories of the store.
     fn mounts_images(&self) -> bool {
         false

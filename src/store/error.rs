@@ -196,9 +196,6 @@ pub enum Error {
     /// `delete-store` on something that is no store.
     #[error("refusing to delete possibly corrupted store: {0} is not a store: it has no {1}")]
     NotAStore(String, &'static str),
-    /// Records that clean cannot do without.
-    #[error("{0}: no layer was removed, since what the image needs cannot be told: delete the image and clean again")]
-    Record(#[source] dependencies::Error),
     /// A create of the original holds the lock while it downloads.
     #[error("another process claims layers of the store for more than 3 s: clean again when it has ended")]
     ClaimsBusy,

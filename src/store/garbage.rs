@@ -6,8 +6,10 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::entries::{self, Place};
 use crate::layout::Layout;
 use crate::store::image::dependencies;
+use crate::store::image::needed;
 use crate::store::image::removal;
 use crate::store::layer::durability;
 use crate::store::layer::manifest_cache;
@@ -121,8 +123,8 @@ impl Store {
             return Ok((Cleaned::BelowThreshold, removed));
         }
         // Named before the records are read: a layer that a create claims or publishes meanwhile is on one of them.
-        let volumes = files::names(&layout.volumes())?;
-        let staged = files::names(&layout.tmp())?;
+        let volumes = entries::names(layout, Place::Volumes)?;
+        let staged = entries::names(layout, Place::Staging)?;
         let in_use = layers_on_record(self, all_images(self)?, ignore_images)?;
         for name in volumes {
             match Entry::of_name(&name) {
@@ -157,11 +159,14 @@ impl Store {
         if threshold.bytes > 0 && !self.has_reached(threshold)? {
             return Ok((Cleaned::BelowThreshold, removed));
         }
+        name_strangers(&self.layout);
+        // Layers that come later are nobody's to take away.
+        let volumes = entries::names(&self.layout, Place::Volumes)?;
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
         let steps = [
             remove_dead_images(self, &mut removed),
-            retire_unused(self, ignore_images, &mut removed),
-            remove_incomplete(self, &mut removed),
+            retire_unused(self, &volumes, ignore_images, &mut removed),
+            remove_incomplete(self, &volumes, &mut removed),
             remove_retired(self),
             forget_missing_volumes(self),
             release_unknown(self),
@@ -229,9 +234,10 @@ impl Threshold {
 pub(in crate::store) fn finish_dead_work(store: &Store) -> Result<(), Error> {
     let Some(_lock) = lock::own_within(&store.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
     let mut removed = Removed::default();
+    let volumes = entries::names(&store.layout, Place::Volumes)?;
     let steps = [
         remove_dead_images(store, &mut removed),
-        remove_incomplete(store, &mut removed),
+        remove_incomplete(store, &volumes, &mut removed),
         remove_retired(store),
         forget_missing_volumes(store),
         release_unknown(store),
@@ -270,13 +276,22 @@ fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[Strin
     }
 }
 
+/// Those of places that no other step of a clean lists.
+fn name_strangers(layout: &Layout) {
+    for place in [Place::Root, Place::Locks] {
+        if let Err(error) = entries::names(layout, place) {
+            tracing::debug!(%error, "looking-for-strangers-failed");
+        }
+    }
+}
+
 /// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
 pub(in crate::store) fn remove_dead_images(store: &Store, removed: &mut Removed) -> Result<(), Error> {
     let mut ids = dependencies::recorded_images(&store.layout)?;
     // Read after the records: an image that has both is whole, unless something of it is in `tmp/`.
-    let published: HashSet<String> = files::names(&store.layout.images())?.into_iter().collect();
+    let published: HashSet<String> = entries::names(&store.layout, Place::Images)?.into_iter().collect();
     ids.retain(|id| !published.contains(id));
-    for name in files::names(&store.layout.tmp())? {
+    for name in entries::names(&store.layout, Place::Staging)? {
         ids.extend(staged_image(&name).map(str::to_owned));
     }
     // One that something is mounted in stays.
@@ -322,9 +337,14 @@ fn leftovers(store: &Store, id: &ImageId) -> Result<Vec<PathBuf>, PathError> {
 
 /// Takes away what no record names. A create that wrote its record before this has its layers spared; one that comes
 /// after it does not find them.
-fn retire_unused(store: &Store, ignore_images: &[String], removed: &mut Removed) -> Result<(), Error> {
+fn retire_unused(
+    store: &Store,
+    volumes: &[String],
+    ignore_images: &[String],
+    removed: &mut Removed,
+) -> Result<(), Error> {
     let mut retired = Vec::new();
-    let result = retire_what_no_record_names(store, ignore_images, &mut retired);
+    let result = retire_what_no_record_names(store, volumes, ignore_images, &mut retired);
     // Not under the lock, which creates wait for.
     removed.add_layers(&store.layout, retired)?;
     result
@@ -332,6 +352,7 @@ fn retire_unused(store: &Store, ignore_images: &[String], removed: &mut Removed)
 
 fn retire_what_no_record_names(
     store: &Store,
+    volumes: &[String],
     ignore_images: &[String],
     retired: &mut Vec<String>,
 ) -> Result<(), Error> {
@@ -340,31 +361,31 @@ fn retire_what_no_record_names(
         .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_TIMEOUT))?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
     let in_use = layers_in_use(store, ignore_images)?;
-    let is_unused = |name: &String| match Entry::of_name(name) {
+    let is_unused = |name: &&String| match Entry::of_name(name) {
         Entry::Layer(layer) => !in_use.contains(&layer),
         Entry::Condemned(_) => true,
         Entry::Incomplete(_) => false,
     };
-    let unused = files::names(&store.layout.volumes())?.into_iter().filter(is_unused);
+    let unused = volumes.iter().filter(is_unused);
     each(unused, |name| {
-        volumes::retire(store, &store.layout.volume(&name))?;
-        if let Entry::Layer(layer) = Entry::of_name(&name) {
+        volumes::retire(store, &store.layout.volume(name))?;
+        if let Entry::Layer(layer) = Entry::of_name(name) {
             retired.push(layer);
         }
         Ok(())
     })?;
-    let kept = files::names(&store.layout.tmp())?;
+    let kept = entries::names(&store.layout, Place::Staging)?;
     let needless = kept.iter().filter(|name| volumes::kept_layer(name).is_some_and(|layer| !in_use.contains(layer)));
     each(needless, |name| volumes::retire(store, &store.layout.tmp().join(name)).map(drop))
 }
 
 /// Removes layers that were being unpacked by a process that died.
-fn remove_incomplete(store: &Store, removed: &mut Removed) -> Result<(), Error> {
-    each(files::names(&store.layout.volumes())?, |name| {
-        let Entry::Incomplete(layer) = Entry::of_name(&name) else { return Ok(()) };
+fn remove_incomplete(store: &Store, volumes: &[String], removed: &mut Removed) -> Result<(), Error> {
+    each(volumes, |name| {
+        let Entry::Incomplete(layer) = Entry::of_name(name) else { return Ok(()) };
         let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? else { return Ok(()) };
-        volumes::remove(store, &store.layout.volume(&name))?;
-        removed.leftovers.push(store.layout.volume_path(&name));
+        volumes::remove(store, &store.layout.volume(name))?;
+        removed.leftovers.push(store.layout.volume_path(name));
         Ok(())
     })
 }
@@ -388,17 +409,14 @@ pub(in crate::store) fn layers_in_use(store: &Store, ignore_images: &[String]) -
 /// Images with a record, and those without one, which an original that crashed can leave: they may need any layer.
 fn all_images(store: &Store) -> Result<HashSet<String>, Error> {
     let recorded = dependencies::recorded_images(&store.layout)?;
-    Ok(recorded.into_iter().chain(files::names(&store.layout.images())?).collect())
+    Ok(recorded.into_iter().chain(entries::names(&store.layout, Place::Images)?).collect())
 }
 
 /// Layers that these images, other stores or `ignore_images` have on record.
 fn layers_on_record(store: &Store, ids: HashSet<String>, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
     let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
     for id in ids {
-        match dependencies::read(&store.layout, &dependencies::image_key(&id)) {
-            Ok(layers) => in_use.extend(layers),
-            Err(error) => unless_deleted(store, &id, error)?,
-        }
+        in_use.extend(needed::layers_of_image(store, &id)?);
     }
     for image in ignore_images {
         match dependencies::read(&store.layout, &dependencies::base_image_key(image)) {
@@ -409,16 +427,10 @@ fn layers_on_record(store: &Store, ids: HashSet<String>, ignore_images: &[String
     Ok(in_use)
 }
 
-/// The image may have been deleted between the two looks.
-fn unless_deleted(store: &Store, id: &str, error: dependencies::Error) -> Result<(), Error> {
-    let is_missing = matches!(error, dependencies::Error::Missing(_));
-    if is_missing && !files::exists(&store.layout.image(id))? { Ok(()) } else { Err(Error::Record(error)) }
-}
-
 /// Removes layers that were taken away, by this process or one that died, and downloads that an original left.
 fn remove_retired(store: &Store) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-collect").entered();
-    each(files::names(&store.layout.tmp())?, |name| {
+    each(entries::names(&store.layout, Place::Staging)?, |name| {
         let path = store.layout.tmp().join(&name);
         if name.starts_with(DEAD) {
             store.driver.remove_volume(&path)?;
@@ -443,7 +455,7 @@ fn release_unknown(store: &Store) -> Result<(), Error> {
 
 /// Sizes, marks and short names of layers that do not exist.
 fn forget_missing_volumes(store: &Store) -> Result<(), Error> {
-    let mut layers: Vec<String> = files::names(&store.layout.meta())?
+    let mut layers: Vec<String> = entries::names(&store.layout, Place::Meta)?
         .iter()
         .filter_map(|name| name.strip_prefix("volume-"))
         .map(str::to_owned)

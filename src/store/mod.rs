@@ -69,6 +69,7 @@ pub use report::measure::{LayerSizes, StoreSizes};
 pub use report::scan::{BackingFile, ImageReport, LayerReport, ReportTotals, StoreReport};
 
 use crate::driver::{Driver, Usage};
+use crate::entries::{self, Place};
 use crate::idmap::IdMappings;
 use crate::layout::{self, Layout};
 use crate::sys::caller::Caller;
@@ -179,7 +180,7 @@ impl Store {
     /// Paths of all images.
     pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
         let _session = tracing::debug_span!("groot-listing").entered();
-        let names = files::entry_names(&self.layout.images())?;
+        let names = entries::names(&self.layout, Place::Images)?;
         let mut paths: Vec<PathBuf> = names.into_iter().map(|name| self.layout.images_path().join(name)).collect();
         paths.sort();
         Ok(paths)

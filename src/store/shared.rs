@@ -28,12 +28,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{self, SharedLayers};
+use crate::entries::{self, Place};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image};
 use crate::layout::{self, Layout};
 use crate::store::claims;
 use crate::store::garbage::is_old;
 use crate::store::image::dependencies;
+use crate::store::image::needed;
 use crate::store::init::seal;
 use crate::store::layer::pull;
 use crate::store::{Error, ImageId, Store};
@@ -150,13 +152,21 @@ impl Store {
         let mut layers = Vec::new();
         for client_store in ClientStore::all(&self.layout)? {
             if client_store.is_replaced() {
-                tracing::info!(store = %client_store.path.display(), "client-store-was-replaced");
+                tracing::info!(records = %client_store.records.display(), "client-store-was-replaced");
                 remove_tree(&client_store.records)?;
                 continue;
             }
             for record in client_store.images()? {
-                // One that was deleted since needs nothing.
-                layers.extend(dependencies::read_at(&record).map_err(Error::Record)?.unwrap_or_default());
+                match dependencies::read_at(&record) {
+                    // One that was deleted since needs nothing.
+                    Ok(recorded) => layers.extend(recorded.unwrap_or_default()),
+                    Err(error) => {
+                        let store = client_store.path.as_deref().unwrap_or(&client_store.records);
+                        tracing::error!(%error, store = %store.display(), "image-record-damaged");
+                        let layout = client_store.layout();
+                        layers.extend(needed::layers_of_client(self, layout.as_ref(), &record)?);
+                    }
+                }
             }
         }
         Ok(layers)
@@ -166,7 +176,8 @@ impl Store {
     pub(in crate::store) fn check_no_client_needs_layers(&self) -> Result<(), Error> {
         for client_store in ClientStore::all(&self.layout)? {
             if !client_store.is_replaced() && !client_store.images()?.is_empty() {
-                return Err(Error::LayersInUse(client_store.path.display().to_string(), named(&client_store.records)));
+                let path = client_store.path.as_ref().unwrap_or(&client_store.records);
+                return Err(Error::LayersInUse(named(path).display().to_string(), named(&client_store.records)));
             }
         }
         Ok(())
@@ -251,7 +262,7 @@ impl LayerStore {
     /// Tells the layer store that an image needs its layers no more. The caller holds the image's lock.
     pub(in crate::store) fn release(&self, id: &ImageId) -> Result<(), PathError> {
         files::remove_if_there(&self.temporary(id))?;
-        files::remove_if_there(&self.record(id))
+        entries::remove_record(&self.record(id))
     }
 
     /// Gives back what is lent to images that `client_store` knows nothing of.
@@ -288,18 +299,24 @@ impl LayerStore {
 
 /// A store that uses another one's layers, as the other one has it on record.
 struct ClientStore {
-    path: PathBuf,
+    /// `None` if its record is damaged.
+    path: Option<PathBuf>,
     records: PathBuf,
 }
 
 impl ClientStore {
     fn all(layer_store: &Layout) -> Result<Vec<Self>, Error> {
         let mut all = Vec::new();
-        for name in files::names(&layer_store.client_stores())?.iter().filter(|name| !name.starts_with(STAGING)) {
+        let names = entries::names(layer_store, Place::ClientStores)?;
+        for name in names.iter().filter(|name| !name.starts_with(STAGING)) {
             let records = layer_store.client_stores().join(name);
-            // Without that, it is being removed: no image of its is there.
-            let Some(path) = files::read_small(&records.join(CLIENT_PATH))? else { continue };
-            all.push(ClientStore { path: OsString::from_vec(path).into(), records });
+            let path = match files::read_small(&records.join(CLIENT_PATH)) {
+                // Without that, it is being removed: no image of its is there.
+                Ok(None) => continue,
+                Err(error) if files::is_no_small_file(&error) => None,
+                read => read?.filter(|path| !path.is_empty()),
+            };
+            all.push(ClientStore { path: path.map(|path| OsString::from_vec(path).into()), records });
         }
         Ok(all)
     }
@@ -307,12 +324,16 @@ impl ClientStore {
     /// Whether there is another store at its path. That there is none, or that it cannot be told, says nothing: it may not
     /// be mounted yet.
     fn is_replaced(&self) -> bool {
-        let layout = Layout::new(self.path.clone());
+        let Some(layout) = self.layout() else { return false };
         let is_same = |record: &Record| self.records.ends_with(record.name.to_string());
         files::exists(&layout.namespace_file()).unwrap_or(false)
             && Caller::of_process().is_ok_and(|caller| {
                 Record::read_trusted(&layout, caller).is_ok_and(|record| !record.as_ref().is_some_and(is_same))
             })
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        self.path.clone().map(Layout::new)
     }
 
     fn images(&self) -> Result<Vec<PathBuf>, PathError> {
@@ -322,7 +343,7 @@ impl ClientStore {
 
 /// Removes what is left of client stores that died before they were on record.
 fn finish_removal(layer_store: &Layout) -> Result<(), PathError> {
-    let names = files::names(&layer_store.client_stores())?;
+    let names = entries::names(layer_store, Place::ClientStores)?;
     let paths =
         names.iter().filter(|name| name.starts_with(STAGING)).map(|name| layer_store.client_stores().join(name));
     paths.filter(|path| is_old(path)).try_for_each(|path| remove_tree(&path))

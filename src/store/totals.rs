@@ -25,6 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::recorded_limit;
+use crate::entries::{self, Place};
 use crate::layout::Layout;
 use crate::store::image::dependencies::{self, image_key};
 use crate::store::{Error, Store};
@@ -117,7 +118,7 @@ impl Totals {
     fn compute(store: &Store) -> Result<(Self, Vec<String>), Error> {
         let images = store.layout.images();
         let mut totals = Totals { images: State::of(&images)?, ..Totals::default() };
-        let ids = files::names(&images)?;
+        let ids = entries::names(&store.layout, Place::Images)?;
         for id in &ids {
             // One that is damaged is no reason to know nothing of the others.
             let limit = recorded_limit(&images.join(id)).unwrap_or_else(|error| {

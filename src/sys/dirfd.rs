@@ -125,6 +125,22 @@ pub fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// The names in `directory`, freshly opened for reading, with their types.
+///
+/// # Errors
+/// Those of getdents(2) and, on filesystems that keep no types in directories, of fstatat(2).
+pub fn entries(directory: impl AsFd) -> io::Result<Vec<(OsString, FileType)>> {
+    let mut entries = Vec::new();
+    each_entry(directory.as_fd(), |name, kind| {
+        entries.push((name.to_owned(), kind));
+        Ok::<_, io::Error>(())
+    })?;
+    for (name, kind) in entries.iter_mut().filter(|(_, kind)| *kind == FileType::Unknown) {
+        *kind = stat_name(&directory, name)?.map_or(FileType::Unknown, |stat| file_type(&stat));
+    }
+    Ok(entries)
+}
+
 /// Calls `each` for every name in the open directory but `.` and `..`, in the filesystem's order. It holds a few names at
 /// a time, however many there are; `each` may remove the one it is given.
 ///
@@ -134,13 +150,20 @@ pub fn each_name<E: From<io::Error>>(
     directory: impl AsFd,
     mut each: impl FnMut(&OsStr) -> Result<(), E>,
 ) -> Result<(), E> {
+    each_entry(directory, |name, _| each(name))
+}
+
+fn each_entry<E: From<io::Error>>(
+    directory: impl AsFd,
+    mut each: impl FnMut(&OsStr, FileType) -> Result<(), E>,
+) -> Result<(), E> {
     let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(io::Error::from)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name != "." && name != ".." {
-            each(name)?;
+            each(name, entry.file_type())?;
         }
     }
     Ok(())

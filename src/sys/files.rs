@@ -202,6 +202,23 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError>
     read_whole(file.take(limit), metadata.len()).on("read", path).map(Some)
 }
 
+/// The same of a record that may be damaged: what is no file, or no small one, counts as none.
+pub fn read_record(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError> {
+    match read_up_to(limit, path) {
+        Err(error) if is_no_small_file(&error) => Ok(None),
+        read => read,
+    }
+}
+
+/// Whether reading failed by what there is in the place of a file, rather than by the disk: links are `ELOOP`, sockets and
+/// devices without a driver `ENXIO`.
+pub fn is_no_small_file(error: &PathError) -> bool {
+    match error.raw_os_error() {
+        Some(number) => matches!(number, libc::ELOOP | libc::ENXIO | libc::ENODEV | libc::ENOTDIR),
+        None => error.kind() == io::ErrorKind::Other,
+    }
+}
+
 /// Reads to the end what is `length` bytes long as far as is known. Where that is right, one call does: room for one more
 /// byte shows that there is none.
 pub fn read_whole(mut source: impl Read, length: u64) -> io::Result<Vec<u8>> {
@@ -254,7 +271,12 @@ pub fn entry_names(directory: &Path) -> Result<Vec<OsString>, PathError> {
     dirfd::names(open_directory(directory)?).on("read", directory)
 }
 
-/// The same; none where there is no directory. Names that are not UTF-8 are left out: none of this program's are.
+/// The same with their types, as the directory has them.
+pub fn entries(directory: &Path) -> Result<Vec<(OsString, rustix::fs::FileType)>, PathError> {
+    dirfd::entries(open_directory(directory)?).on("read", directory)
+}
+
+/// Names of all entries; none where there is no directory. Names that are not UTF-8 are left out: none of this program's are.
 pub fn names(directory: &Path) -> Result<Vec<String>, PathError> {
     match entry_names(directory) {
         Ok(names) => Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect()),

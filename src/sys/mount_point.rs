@@ -73,6 +73,20 @@ pub fn has_option(path: &Path, option: &str) -> Result<bool, PathError> {
         .is_some_and(|options| options.split(|b| *b == b',').any(|o| o == option.as_bytes())))
 }
 
+/// The options of the filesystem that is mounted at `path`, its own ones (field 11); `None` if nothing is mounted there.
+pub fn filesystem_options(path: &Path) -> Result<Option<Vec<String>>, PathError> {
+    let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
+    let at_path = |line: &&[u8]| {
+        let point = line.split(|b| *b == b' ').nth(4).map(unescape);
+        point.is_some_and(|point| point == path.as_os_str().as_encoded_bytes())
+    };
+    // The last one hides those below it.
+    let line = mountinfo.split(|b| *b == b'\n').rfind(at_path);
+    let options = line.and_then(|line| line.rsplit(|b| *b == b' ').next());
+    let as_text = |option: &[u8]| String::from_utf8_lossy(&unescape(option)).into_owned();
+    Ok(options.map(|options| options.split(|b| *b == b',').map(as_text).collect()))
+}
+
 /// Of several mounts around `path` the innermost counts, and of several at one place the last.
 fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
     let mounts = mountinfo.split(|b| *b == b'\n').filter_map(|line| {

@@ -368,3 +368,66 @@ fn killed_commands_leave_nothing_after_a_clean() {
     let mounts = run(Command::new("grep").args([layer_store.path().to_str().unwrap(), "/proc/self/mountinfo"])).stdout;
     assert_eq!(mounts.lines().count(), 1, "{mounts}");
 }
+
+/// What a power cut leaves of the layer store's record of a client's image costs nobody a layer, nor clean its work.
+#[test]
+fn a_damaged_record_of_a_client_blocks_only_its_own_image() {
+    let layer_store = TempStore::new();
+    let client = client_store(&layer_store, &GARDEN);
+    let (url, chain) = layers(&layer_store, "image", 2);
+    let mut chain = chain;
+    chain.sort();
+    let unused = layers(&layer_store, "unused", 2).0;
+    let lent = layer_store.path().join("meta/lent");
+    for damage in ["", "[\"", "directory"] {
+        for also_in_client in [false, true] {
+            let context = format!("{damage:?}, client's record too: {also_in_client}");
+            layer_store.create(&unused, "unused");
+            client.create(&url, "x");
+            layer_store.ok(["delete", "unused"]);
+            let record = lent.join(&names(&lent)[0]).join("x.json");
+            for record in [Some(record), also_in_client.then(|| client.path().join("meta/dependencies/image:x.json"))]
+                .into_iter()
+                .flatten()
+            {
+                fs::remove_file(&record).unwrap();
+                match damage {
+                    "directory" => fs::create_dir(&record).unwrap(),
+                    content => fs::write(&record, content).unwrap(),
+                }
+            }
+            assert_eq!(layer_store.ok(["clean"]), "clean completed\n", "{context}");
+            assert_eq!(layer_store.volumes(), chain, "{context}");
+            client.ok(["clean"]);
+            client.ok(["delete", "x"]);
+            let is_left = |path: &Path| path.is_dir().then(|| fs::remove_dir(path).unwrap());
+            is_left(&lent.join(&names(&lent)[0]).join("x.json"));
+            is_left(&client.path().join("meta/dependencies/image:x.json"));
+            assert_eq!(layer_store.ok(["clean"]), "clean completed\n", "{context}");
+            assert_eq!(layer_store.volumes(), [""; 0], "{context}");
+        }
+    }
+}
+
+/// Of a client store that is not there nothing can be asked: its images may need what was there when they were made.
+#[test]
+fn a_damaged_record_of_a_client_that_is_not_there_spares_what_is_older() {
+    let layer_store = TempStore::new();
+    let client = client_store(&layer_store, &GARDEN);
+    let (url, chain) = layers(&layer_store, "image", 2);
+    client.create(&url, "x");
+    let lent = layer_store.path().join("meta/lent");
+    let client_records = lent.join(&names(&lent)[0]);
+    fs::write(client_records.join("store"), "/nowhere").unwrap();
+    let record = client_records.join("x.json");
+    fs::remove_file(&record).unwrap();
+    fs::write(&record, "").unwrap();
+    fs::write(lent.join("stray"), "").unwrap();
+    layer_store.ok(["clean"]);
+    let volumes = layer_store.volumes();
+    assert!(chain.iter().all(|layer| volumes.contains(layer)), "{volumes:?}");
+    fs::write(client_records.join("store"), "").unwrap();
+    layer_store.ok(["clean"]);
+    assert_eq!(layer_store.volumes(), volumes);
+    assert!(lent.join("stray").exists());
+}

@@ -115,7 +115,7 @@ fn damage_and_strangers_are_named_with_the_remedy_and_left_alone() {
     let outcome = run(&mut store.command(["check"]));
     let line =
         outcome.stdout.lines().find(|line| line.starts_with("image torn: ")).unwrap_or_else(|| panic!("{outcome:?}"));
-    assert!(line.contains("blocks clean") && line.contains("grootfs delete torn"), "{line}");
+    assert!(line.contains("blocks mounts of the image") && line.contains("grootfs delete torn"), "{line}");
     assert!(root.join("images/stray").exists() && root.join("stranger").exists());
     fs::remove_file(root.join("images/stray")).unwrap();
     fs::remove_dir_all(root.join("stranger")).unwrap();

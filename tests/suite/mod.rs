@@ -40,4 +40,5 @@ mod promise_10_one_line;
 mod registry;
 mod runtimes;
 mod stats;
+mod strays;
 mod usage;

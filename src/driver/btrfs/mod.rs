@@ -115,6 +115,14 @@ impl Driver for Btrfs {
         Ok(stale.into_iter().map(|id| PathBuf::from(format!("qgroup 0/{id}"))).collect())
     }
 
+    fn layers_of_image(&self, layout: &Layout, image: &Path) -> Result<Option<Vec<String>>, super::Error> {
+        let rootfs = rootfs_of(image)?;
+        if !subvolumes::is_subvolume(&rootfs)? {
+            return Ok(None);
+        }
+        Ok(Some(subvolumes::origins(&rootfs, &layout.volumes())?))
+    }
+
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, super::Error> {
         let is_left_to_caller = files::exists(&path.join(SNAPSHOT))?;
         Ok(if is_left_to_caller { RootfsState::LeftToCaller } else { RootfsState::Present })

@@ -15,8 +15,8 @@ use super::rootfs_of;
 use crate::driver::filesystem::{open, open_store};
 use crate::driver::helper::{HelperError, Helpers, without_links};
 use crate::driver::{Usage, image_files};
+use crate::entries::{self, Place};
 use crate::layout::Layout;
-use crate::sys::files;
 use crate::sys::path_error::PathError;
 
 /// How long a group has to be without a subvolume to be a leftover.
@@ -249,9 +249,10 @@ fn tell_of_strays(layout: &Layout, store: &OwnedFd) -> Result<(), QuotaError> {
     if state.is_none_or(|state| state.mode == QuotaMode::Classic) {
         return Ok(());
     }
-    for name in files::names(&layout.images())? {
+    for name in entries::names(layout, Place::Images)? {
         let image = layout.image(&name);
-        if image_files::recorded_limit(&image)? == 0 {
+        // Without a record that can be read there is nothing to compare with.
+        if image_files::recorded_limit(&image).unwrap_or(0) == 0 {
             continue;
         }
         // It may be deleted this moment.

@@ -10,8 +10,10 @@ use super::subvolumes::is_subvolume;
 use super::{VOLUME, rootfs_of};
 use crate::driver::filesystem::{open, open_store};
 use crate::driver::image_files;
+use crate::entries::{self, Place};
 use crate::layout::Layout;
 use crate::sys::files;
+use crate::sys::path_error::named;
 
 /// Sets the limits of images again that have one on record and none any more.
 ///
@@ -20,14 +22,23 @@ pub(super) fn limits(layout: &Layout) -> Result<(), QuotaError> {
     let store = open_store(layout.root())?;
     let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Enable)?;
     let Some(QuotaState { mode, .. }) = state else { return Ok(()) };
-    for name in files::names(&layout.images())? {
-        let image = layout.image(&name);
-        let bytes = image_files::recorded_limit(&image)?;
-        if bytes > 0 {
-            restore(&store, mode, &image, bytes)?;
-        } else if files::exists(&image.join(image_files::QUOTA))? {
-            tracing::error!(error = "the record of its limit cannot be read", image = name, "limit-may-be-lost");
+    for name in entries::names(layout, Place::Images)? {
+        // What is wrong with one image is no reason to leave the others without limits.
+        if let Err(error) = restore_if_lost(&store, mode, &layout.image(&name)) {
+            tracing::error!(%error, image = name, "limit-may-be-lost");
         }
+    }
+    Ok(())
+}
+
+fn restore_if_lost(store: &OwnedFd, mode: QuotaMode, image: &Path) -> Result<(), QuotaError> {
+    let bytes = image_files::recorded_limit(image)?;
+    if bytes > 0 {
+        return restore(store, mode, image, bytes);
+    }
+    if files::exists(&image.join(image_files::QUOTA))? {
+        let error = "the record of its limit cannot be read";
+        tracing::error!(error, image = %named(image).display(), "limit-may-be-lost");
     }
     Ok(())
 }

@@ -78,6 +78,26 @@ pub(super) fn origin(path: &Path, candidates: &Path) -> Result<Option<PathBuf>, 
     Ok(None)
 }
 
+/// Names of the subvolumes in `candidates` that the subvolume at `path` is a copy of, of those the one that the copy is a
+/// copy of, and so on.
+pub(super) fn origins(path: &Path, candidates: &Path) -> Result<Vec<String>, PathError> {
+    let mut known = Vec::new();
+    for name in files::names(candidates)? {
+        let candidate = candidates.join(&name);
+        if is_subvolume(&candidate)? {
+            known.push((name, identity(&candidate)?));
+        }
+    }
+    let mut origins = Vec::new();
+    let mut parent = identity(path)?.parent;
+    while let Some(at) = known.iter().position(|(_, known)| parent != [0; 16] && known.uuid == parent) {
+        let (name, found) = known.swap_remove(at);
+        origins.push(name);
+        parent = found.parent;
+    }
+    Ok(origins)
+}
+
 fn identity(path: &Path) -> Result<Identity, PathError> {
     btrfs::identity(open(path)?.as_fd()).on("look at subvolume", path)
 }

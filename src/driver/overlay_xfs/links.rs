@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::entries::{self, Place, linked_volume};
 use crate::image::ChainId;
 use crate::layout::{self, Layout};
 use crate::sys::files;
@@ -14,6 +15,8 @@ use crate::sys::random::random_number;
 
 /// What short ids are made of: none of it means anything in mount options.
 const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+/// Bytes of the largest record that is read.
+const LARGEST_RECORD: u64 = 4096;
 /// Four characters name sixteen million volumes.
 pub(super) const LENGTH: usize = 4;
 
@@ -33,8 +36,8 @@ impl Links {
 
     /// The short id that a volume has on record.
     fn read(&self, name: &str) -> Result<Option<String>, PathError> {
-        let content = files::read_small(&self.path(name))?;
-        // A file that a power cut emptied counts as none.
+        let content = files::read_record(LARGEST_RECORD, &self.path(name))?;
+        // What a power cut emptied, or damaged in whatever way, counts as none.
         Ok(content.and_then(|content| String::from_utf8(content).ok()).filter(|short| is_plain(short)))
     }
 }
@@ -64,7 +67,7 @@ pub(super) fn remove(layout: &Layout, name: &str) -> Result<(), PathError> {
     if let Some(short) = links.read(name)? {
         files::remove_if_there(&links.path(&short))?;
     }
-    files::remove_if_there(&links.path(name))
+    entries::remove_record(&links.path(name))
 }
 
 /// Removes short names that lead nowhere and are nobody's: their makers died between the two steps of [`ensure`].
@@ -72,8 +75,8 @@ pub(super) fn remove(layout: &Layout, name: &str) -> Result<(), PathError> {
 /// A volume gets its short name before it appears under its own, and its maker holds its lock as long.
 pub(super) fn collect(layout: &Layout) -> Result<(), PathError> {
     let links = Links::open(layout)?;
-    for name in files::names(&links.path)? {
-        let Some(owner) = owner(layout, &links.path(&name)) else { continue };
+    for name in entries::names(layout, Place::Links)? {
+        let Some(owner) = linked_volume(layout, &name) else { continue };
         if !is_astray(layout, &links, &name, &owner)? {
             continue;
         }
@@ -90,8 +93,8 @@ pub(super) fn collect(layout: &Layout) -> Result<(), PathError> {
 pub(super) fn astray(layout: &Layout) -> Result<Vec<PathBuf>, PathError> {
     let links = Links::open(layout)?;
     let mut astray = Vec::new();
-    for name in files::names(&links.path)? {
-        let Some(owner) = owner(layout, &links.path(&name)) else { continue };
+    for name in entries::names(layout, Place::Links)? {
+        let Some(owner) = linked_volume(layout, &name) else { continue };
         if is_astray(layout, &links, &name, &owner)?
             && lock::try_own(&layout.lock_file(), &owner)?.is_some()
             && is_astray(layout, &links, &name, &owner)?
@@ -106,13 +109,6 @@ pub(super) fn astray(layout: &Layout) -> Result<Vec<PathBuf>, PathError> {
 fn is_astray(layout: &Layout, links: &Links, name: &str, owner: &str) -> Result<bool, PathError> {
     let is_named = links.read(owner)?.is_some_and(|short| short == name);
     Ok(!is_named && !files::exists(&layout.volume(owner))?)
-}
-
-/// Name of the volume that a short name stands for; `None` for what is no link into `volumes/`.
-fn owner(layout: &Layout, link: &Path) -> Option<String> {
-    let target = files::read_link(link).ok()?;
-    let volume = target.file_name()?.to_str()?;
-    (target == layout.volume_path(volume)).then(|| volume.to_owned())
 }
 
 fn make_link(links: &Links, target: &Path) -> Result<String, PathError> {

@@ -122,6 +122,13 @@ impl Driver for OverlayXfs {
         Ok(leftovers)
     }
 
+    fn layers_of_image(&self, layout: &Layout, image: &Path) -> Result<Option<Vec<String>>, super::Error> {
+        match mount::recorded_layers(image)? {
+            Some(layers) => Ok(Some(layers)),
+            None => Ok(mount::mounted_layers(layout, image)?),
+        }
+    }
+
     fn mounts_images(&self) -> bool {
         true
     }
@@ -188,9 +195,11 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
         request.owner.chown_if_exists(&request.directory.join(name))?;
     }
     if request.mount {
+        // The names of the layers stay with the mark of the mount.
         mount::mount(layout, request.directory, request.volumes, request.shared)?;
         return Ok(Vec::new());
     }
+    mount::record_layers(request.directory, request.volumes)?;
     Ok(vec![mount::entry_for_caller(layout, request)?])
 }
 

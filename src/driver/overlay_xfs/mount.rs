@@ -17,8 +17,9 @@ use rustix::process::fchdir;
 
 use super::{Error, ImageRequest, Mount, RootfsState, SharedLayers, Volume, links, shared};
 use crate::driver::filesystem::open;
+use crate::entries::linked_volume;
 use crate::layout::Layout;
-use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::{descriptors, files, kernel, mount_point, xattr};
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
@@ -56,6 +57,64 @@ pub(super) enum Failure {
 /// cut leaves both or neither.
 const MOUNTED: &str = "user.grootfs.mounted";
 
+/// The attribute of an image whose caller mounts it.
+const LAYERS: &str = "user.grootfs.layers";
+
+/// In bytes. XFS journals values of up to three quarters of a block.
+const LONGEST_VALUE: usize = 3000;
+/// So many letters of a layer's name tell it apart where all of them are too many.
+const BEGINNING: usize = 16;
+
+/// The names of the layers, or their beginnings, as the value of an attribute; without names where even those are too many.
+fn names_as_value(volumes: &[Volume]) -> String {
+    let join = |length: usize| {
+        let names = volumes.iter().map(|volume| volume.chain_id.as_str());
+        let names: Vec<&str> = names.map(|name| name.get(..length).unwrap_or(name)).collect();
+        names.join(",")
+    };
+    let values = [usize::MAX, BEGINNING].into_iter().map(join);
+    let mut fitting = values.filter(|value| !value.is_empty() && value.len() <= LONGEST_VALUE);
+    fitting.next().unwrap_or_else(|| NO_NAMES.to_owned())
+}
+
+/// What the attribute says without names.
+const NO_NAMES: &str = "1";
+
+/// Leaves the names of the layers with an image that is not mounted: they tell what it needs where its record is damaged.
+pub(super) fn record_layers(image: &Path, volumes: &[Volume]) -> Result<(), PathError> {
+    xattr::set(open(image)?, OsStr::new(LAYERS), names_as_value(volumes).as_bytes()).on("write attributes of", image)
+}
+
+/// The names that are left with an image, or their beginnings; `None` if there are none.
+pub(super) fn recorded_layers(image: &Path) -> Result<Option<Vec<String>>, PathError> {
+    let image_directory = open(image)?;
+    for attribute in [MOUNTED, LAYERS] {
+        let value = xattr::get(&image_directory, OsStr::new(attribute)).on("read attributes of", image)?;
+        let names = value.and_then(|value| String::from_utf8(value).ok());
+        if let Some(names) = names.filter(|names| names != NO_NAMES && !names.is_empty()) {
+            return Ok(Some(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()));
+        }
+    }
+    Ok(None)
+}
+
+/// The names of the layers that the mounted root filesystem of an image is made of; `None` if it is not mounted here.
+pub(super) fn mounted_layers(layout: &Layout, image: &Path) -> Result<Option<Vec<String>>, PathError> {
+    let options = mount_point::filesystem_options(&named(image).join("rootfs"))?;
+    let Some(options) = options else { return Ok(None) };
+    let lowers = options.iter().filter_map(|option| {
+        let option = option.strip_prefix("lowerdir=").or_else(|| option.strip_prefix("lowerdir+="))?;
+        Some(option.split(':').filter(|lower| !lower.is_empty()))
+    });
+    let name_of = |lower: &str| {
+        let (directory, name) = lower.rsplit_once('/').unwrap_or_default();
+        let is_volume = directory.ends_with("volumes");
+        // Otherwise it is a short name, if it is this store's at all.
+        if is_volume { Some(name.to_owned()) } else { linked_volume(layout, lower.rsplit('/').next()?) }
+    };
+    Ok(lowers.flatten().map(name_of).collect::<Option<Vec<String>>>().filter(|names| !names.is_empty()))
+}
+
 /// Whether the root filesystem of the image at `path` is mounted.
 pub(super) fn state(path: &Path) -> Result<RootfsState, PathError> {
     let image = open(path)?;
@@ -79,7 +138,7 @@ pub(super) fn mount(
         Some(shared) => shared::mount(shared, image, volumes)?,
         None => mount_own(layout, image, volumes)?,
     };
-    xattr::set(open(image)?, OsStr::new(MOUNTED), b"1").on("mark as mounted", image)?;
+    xattr::set(open(image)?, OsStr::new(MOUNTED), names_as_value(volumes).as_bytes()).on("mark as mounted", image)?;
     mounted.map_err(|failure| {
         Error::Mount(match failure {
             Failure::TooLong => {

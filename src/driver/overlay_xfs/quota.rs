@@ -13,8 +13,8 @@ use drax::{SmallerThanLayers, xfs};
 
 use crate::driver::filesystem::{open, open_store};
 use crate::driver::helper::{HelperError, Helpers, without_links};
+use crate::entries::{self, Place};
 use crate::layout::Layout;
-use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::PathError;
 
@@ -158,14 +158,16 @@ pub(super) fn unborne(layout: &Layout) -> Result<Vec<PathBuf>, QuotaError> {
 
 /// The caller holds allocation off.
 fn unborne_ids(layout: &Layout) -> Result<Vec<u32>, QuotaError> {
-    let allocated = files::names(&layout.project_ids())?;
+    let allocated = entries::names(layout, Place::ProjectIds)?;
     let mut borne = HashSet::new();
     if allocated.is_empty() {
         return Ok(Vec::new());
     }
     // An image moves from `tmp/` when it is finished and back when it is deleted: looked at in this order, none is missed.
-    for directory in [layout.tmp(), layout.images(), layout.tmp()] {
-        for name in files::names(&directory)? {
+    for (place, directory) in
+        [(Place::Staging, layout.tmp()), (Place::Images, layout.images()), (Place::Staging, layout.tmp())]
+    {
+        for name in entries::names(layout, place)? {
             // What is in an image bears its project still when it had to be moved where another one is handed down.
             let image = directory.join(name);
             for bearer in [image.join("diff"), image] {

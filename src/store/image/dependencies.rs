@@ -5,11 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::redact;
 use crate::sys::files;
-use crate::sys::path_error::{PathError, named};
+use crate::sys::path_error::{PathError, named, reason};
 
 /// Bytes of the largest record that is read: some ten thousand layers.
 const LARGEST: u64 = 1 << 20;
@@ -79,7 +80,12 @@ fn encode(path: &Path, layers: &[&ChainId]) -> Result<Vec<u8>, PathError> {
 
 /// Removes the record of `key`, if there is one.
 pub(in crate::store) fn remove(layout: &Layout, key: &str) -> Result<(), PathError> {
-    files::remove_if_there(&path(layout, key))
+    entries::remove_record(&path(layout, key))
+}
+
+/// Whether there is a record of `key`, be it damaged.
+pub(in crate::store) fn exists(layout: &Layout, key: &str) -> Result<bool, PathError> {
+    files::exists(&path(layout, key))
 }
 
 /// The chain ids that the record of `key` names.
@@ -89,13 +95,19 @@ pub(in crate::store) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, 
 
 /// The same of a record somewhere else; `None` if there is none.
 pub(in crate::store) fn read_at(path: &Path) -> Result<Option<Vec<String>>, Error> {
-    let Some(content) = files::read_up_to(LARGEST, path)? else { return Ok(None) };
+    let content = match files::read_up_to(LARGEST, path) {
+        Err(error) if files::is_no_small_file(&error) => {
+            return Err(Error::Damaged(named(path), reason(&error.into_source())));
+        }
+        read => read?,
+    };
+    let Some(content) = content else { return Ok(None) };
     serde_json::from_slice(&content).map_err(|e| Error::Damaged(named(path), e.to_string()))
 }
 
 /// Ids of all images that have a record, finished or not.
 pub(in crate::store) fn recorded_images(layout: &Layout) -> Result<Vec<String>, PathError> {
-    let names = files::names(&layout.dependencies())?;
+    let names = entries::names(layout, Place::Dependencies)?;
     Ok(names.iter().filter_map(|name| name.strip_prefix("image:")?.strip_suffix(".json")).map(str::to_owned).collect())
 }
 

@@ -6,5 +6,6 @@ pub(in crate::store) mod dependencies;
 pub(in crate::store) mod id;
 pub(in crate::store) mod image_volumes;
 pub(in crate::store) mod mounting;
+pub(in crate::store) mod needed;
 pub(in crate::store) mod origin;
 pub(in crate::store) mod removal;

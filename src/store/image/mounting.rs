@@ -1,6 +1,7 @@
 //! Mounting images again. After a reboot an image's files are there, and its root filesystem is not mounted.
 
 use crate::driver::{RootfsState, SharedLayers, Volume};
+use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::store::image::dependencies;
 use crate::store::{Error, ImageId, ImageSelector, Store};
@@ -54,7 +55,7 @@ impl Store {
     /// Mounts all images that create mounted. One that cannot be mounted keeps no other from it; the error is the first.
     pub fn mount_all(&self) -> Result<(), Error> {
         let mut result = Ok(());
-        for name in files::names(&self.layout.images())? {
+        for name in entries::names(&self.layout, Place::Images)? {
             let Ok(id) = ImageId::new(&name) else { continue };
             if let Err(error) = self.mount_if_lost(&id) {
                 tracing::error!(%error, imageID = %id, "mounting-image-failed");

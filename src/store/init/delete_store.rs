@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
+use crate::entries::{self, Place};
 use crate::layout::{self, Layout};
 use crate::store::garbage;
 use crate::store::image::dependencies;
@@ -113,7 +114,7 @@ impl Store {
     }
 
     fn end_images(&self) -> Result<(), Error> {
-        for image in files::names(&self.layout.images())? {
+        for image in entries::names(&self.layout, Place::Images)? {
             self.delete(ImageSelector(&self.layout.image_path(&image).display().to_string()))?;
         }
         // A killed process may have left one mounted.

@@ -12,6 +12,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::layout::{self, Layout};
 use crate::sys::files;
@@ -32,17 +33,23 @@ pub(in crate::store) struct UnflushedLayers {
 impl UnflushedLayers {
     /// Reads the marks. A store whose layers have all been flushed costs one directory read.
     pub(in crate::store) fn read(layout: &Layout) -> Result<Self, PathError> {
-        let marked = files::names(&layout.unflushed())?;
+        Ok(Self::read_with_fresh(layout)?.0)
+    }
+
+    /// The same with the marks of this boot.
+    fn read_with_fresh(layout: &Layout) -> Result<(Self, Vec<String>), PathError> {
+        let marked = entries::names(layout, Place::Unflushed)?;
         if marked.is_empty() {
-            return Ok(UnflushedLayers::default());
+            return Ok((UnflushedLayers::default(), Vec::new()));
         }
         let boot_id = boot_id()?;
         // A mark that was removed meanwhile is of a layer that has been flushed; one that cannot be read is no comfort.
-        let of_another_boot = |mark: &&String| match files::read_link(&layout.unflushed().join(mark)) {
+        let of_another_boot = |mark: &String| match files::read_link(&layout.unflushed().join(mark)) {
             Ok(target) => target != Path::new(&boot_id),
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
-        Ok(UnflushedLayers { marks: marked.iter().filter(of_another_boot).cloned().collect() })
+        let (marks, fresh) = marked.into_iter().partition(of_another_boot);
+        Ok((UnflushedLayers { marks }, fresh))
     }
 
     /// Whether a layer may have been torn.
@@ -61,7 +68,7 @@ pub(in crate::store) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), 
 
 /// Layers that bear a mark.
 pub(in crate::store) fn marked(layout: &Layout) -> Result<Vec<String>, PathError> {
-    Ok(files::names(&layout.unflushed())?.iter().map(|mark| layer_of(mark).to_owned()).collect())
+    Ok(entries::names(layout, Place::Unflushed)?.iter().map(|mark| layer_of(mark).to_owned()).collect())
 }
 
 fn layer_of(mark: &str) -> &str {
@@ -70,7 +77,7 @@ fn layer_of(mark: &str) -> &str {
 
 /// Removes a layer's marks, if it has any.
 pub(in crate::store) fn unmark(layout: &Layout, layer: &str) -> Result<(), PathError> {
-    let marks = files::names(&layout.unflushed())?;
+    let marks = entries::names(layout, Place::Unflushed)?;
     marks.iter().filter(|mark| layer_of(mark) == layer).try_for_each(|mark| remove(layout, mark))
 }
 
@@ -105,10 +112,7 @@ pub(in crate::store) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
 
 /// Marks of this boot. Those of another stay until their layers have been fetched again.
 fn fresh_marks(layout: &Layout) -> Result<Vec<String>, PathError> {
-    let unflushed = UnflushedLayers::read(layout)?;
-    let mut marked = files::names(&layout.unflushed())?;
-    marked.retain(|mark| !unflushed.marks.contains(mark));
-    Ok(marked)
+    Ok(UnflushedLayers::read_with_fresh(layout)?.1)
 }
 
 fn boot_id() -> Result<String, PathError> {

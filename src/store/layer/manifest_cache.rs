@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::entries::{self, Place};
 use crate::fetcher::{MetadataCache, Tag};
 use crate::image::{self, ManifestOrIndex, chain_ids, digest_hex, is_sha256, parse_config, parse_manifest_or_index};
 use crate::layout::{self, Layout};
@@ -65,10 +66,6 @@ impl Directory {
         Ok(Directory { path: layout.documents() })
     }
 
-    fn names(&self) -> Result<Vec<String>, PathError> {
-        files::names(&self.path)
-    }
-
     /// A file that cannot be read is as good as none: what it held can be fetched again.
     fn read(&self, name: &str) -> Option<Vec<u8>> {
         files::read_up_to(LARGEST, &self.path.join(name)).unwrap_or_else(|error| {
@@ -95,9 +92,9 @@ impl Directory {
     }
 
     /// Keeps the directory within its limits.
-    fn remove_oldest(&self) -> Result<(), PathError> {
+    fn remove_oldest(&self, layout: &Layout) -> Result<(), PathError> {
         let mut entries: Vec<(SystemTime, u64, String)> = Vec::new();
-        for name in self.names()? {
+        for name in entries::names(layout, Place::Documents)? {
             // Another create may have made room at the same time.
             let Ok(metadata) = files::status(&self.path.join(&name)) else { continue };
             entries.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), name));
@@ -140,7 +137,7 @@ impl ManifestCache {
         for (name, content) in learned {
             directory.write(&name, &content)?;
         }
-        directory.remove_oldest()
+        directory.remove_oldest(&self.layout)
     }
 
     fn directory(&self) -> Option<&Directory> {
@@ -191,7 +188,8 @@ impl MetadataCache for ManifestCache {
 /// Removes what is about images whose topmost layer is not there.
 pub(in crate::store) fn forget_unneeded(layout: &Layout) -> Result<(), PathError> {
     let Some(directory) = Directory::open(layout)? else { return Ok(()) };
-    let (tags, names): (Vec<_>, Vec<_>) = directory.names()?.into_iter().partition(|name| name.starts_with(TAG));
+    let names = entries::names(layout, Place::Documents)?;
+    let (tags, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(TAG));
     let needed = needed(layout, &directory, &names)?;
     for name in names.iter().filter(|name| !needed.contains(name.as_str())) {
         directory.remove(name)?;
@@ -401,14 +399,18 @@ mod tests {
         layout.directories().ensure(layout::DOCUMENTS).unwrap();
         let large = vec![b' '; LARGEST as usize];
         for n in 0..LIMIT + 5 {
-            let path = layout.documents().join(format!("{n}"));
+            let path = layout.documents().join(format!("{n:064}"));
             let file = fs::File::create(path).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64)).unwrap();
         }
         keep(&layout, |cache| cache.add(&digest(b"{}"), b"{}"));
         let names = files::names(&layout.documents()).unwrap();
         assert_eq!(names.len(), LIMIT);
-        assert!(!names.contains(&"5".to_owned()) && names.contains(&"6".to_owned()) && names.contains(&hex(b"{}")));
+        assert!(
+            !names.contains(&format!("{:064}", 5))
+                && names.contains(&format!("{:064}", 6))
+                && names.contains(&hex(b"{}"))
+        );
         keep(&layout, |cache| {
             for n in 0..20u8 {
                 let mut bytes = large.clone();

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::entries::{self, Place};
 use crate::layout::Layout;
 use crate::store::layer::volumes::{Entry, recorded_size};
 use crate::sys::files;
@@ -39,7 +40,7 @@ pub(in crate::store) fn of_all(layout: &Layout) -> Result<Sizes, PathError> {
         return Ok(copy.sizes);
     }
     let mut sizes = Sizes::new();
-    for name in files::names(&layout.volumes())? {
+    for name in entries::names(layout, Place::Volumes)? {
         if let Entry::Layer(layer) | Entry::Condemned(layer) = Entry::of_name(&name) {
             sizes.insert(name, recorded_size(layout, &layer)?.unwrap_or(0));
         }
@@ -57,7 +58,7 @@ pub(in crate::store) fn total(layout: &Layout) -> Result<u64, PathError> {
 
 /// Removes the copy: a record has changed.
 pub(in crate::store) fn forget_copy(layout: &Layout) -> Result<(), PathError> {
-    files::remove_if_there(&layout.sizes_file())
+    entries::remove_record(&layout.sizes_file())
 }
 
 fn last_change(volumes: &Path) -> Result<Duration, PathError> {
@@ -115,9 +116,9 @@ mod tests {
         add(&layout, "a", 5);
         add(&layout, "b-incomplete-1-2", 7);
         add(&layout, "c", 8);
-        fs::create_dir(layout.volume("d")).unwrap();
+        fs::create_dir(layout.volume(&"d".repeat(64))).unwrap();
         fs::rename(layout.volume("c"), layout.volume("gc.c")).unwrap();
-        let expected: Sizes = [("a".to_owned(), 5), ("gc.c".to_owned(), 8), ("d".to_owned(), 0)].into();
+        let expected: Sizes = [("a".to_owned(), 5), ("gc.c".to_owned(), 8), ("d".repeat(64), 0)].into();
         assert_eq!(of_all(&layout).unwrap(), expected);
         assert_eq!(total(&layout).unwrap(), 13);
     }

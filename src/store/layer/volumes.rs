@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
+use crate::entries::{self, Place};
 use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
 use crate::store::image::dependencies;
@@ -152,8 +153,8 @@ fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, Error> {
         let layers = dependencies::read(&store.layout, &dependencies::image_key(id));
         layers.map_or(true, |layers| layers.iter().any(|layer| layer == chain_id.as_str()))
     };
-    let mut ids = files::names(&store.layout.images())?;
-    let unfinished = files::names(&store.layout.tmp())?;
+    let mut ids = entries::names(&store.layout, Place::Images)?;
+    let unfinished = entries::names(&store.layout, Place::Staging)?;
     ids.extend(unfinished.iter().filter_map(|name| name.strip_prefix("delete.")).map(str::to_owned));
     Ok(ids.iter().any(needs) || store.registered_layers()?.iter().any(|layer| layer == chain_id.as_str()))
 }
@@ -198,7 +199,7 @@ pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     if files::exists(&store.layout.volume(name))? {
         return Ok(());
     }
-    files::remove_if_there(&store.layout.volume_size(name))?;
+    entries::remove_record(&store.layout.volume_size(name))?;
     durability::unmark(&store.layout, name)?;
     Ok(store.driver.forget_volume(&store.layout, name)?)
 }
@@ -245,8 +246,8 @@ pub(in crate::store) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64,
 /// Writes the size of every layer that has none on record.
 pub(in crate::store) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
     let layout = &store.layout;
-    for name in files::entry_names(&layout.volumes())? {
-        let Some(Entry::Layer(layer)) = name.to_str().map(Entry::of_name) else { continue };
+    for name in entries::names(layout, Place::Volumes)? {
+        let Entry::Layer(layer) = Entry::of_name(&name) else { continue };
         if recorded_size(layout, &layer)?.is_none() {
             record_size(layout, &layer, measure(store, &layer)?)?;
         }
@@ -267,9 +268,9 @@ pub(in crate::store) fn left_out(layout: &Layout, layers: &[Layer]) -> Result<Le
     Ok(paths.into_iter().collect())
 }
 
-/// `None` also for a record that a power cut emptied.
+/// `None` also for a record that a power cut emptied, and for what is no file in its place.
 fn read_record(layout: &Layout, name: &str) -> Result<Option<VolumeRecord>, PathError> {
-    let content = files::read_up_to(LARGEST_RECORD, &layout.volume_size(name))?;
+    let content = files::read_record(LARGEST_RECORD, &layout.volume_size(name))?;
     Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
 }
 

@@ -4,12 +4,12 @@
 //! A thing that somebody works on is locked, and is no finding. What a check cannot decide is left to people: nothing that
 //! an image wrote is removed, and nothing that is not the store's own is touched.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::driver::{RootfsState, recorded_limit};
+use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::layout::{self, Layout};
 use crate::store::garbage;
@@ -59,6 +59,7 @@ impl Store {
             check.layers()?;
             check.staging()?;
             check.driver()?;
+            check.strangers()?;
         }
         check.backing_file()?;
         Ok(check.findings)
@@ -109,19 +110,20 @@ impl Check<'_> {
         self.report("foreign-entry", subject, "it is not the store's", NOTHING, "move it away");
     }
 
-    /// Names in a directory of the store. Those that are not UTF-8 are nobody's.
-    fn names(&mut self, directory: &Path) -> Result<Vec<String>, Error> {
-        let names = match files::entry_names(directory) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            names => names?,
-        };
-        let (known, foreign): (Vec<_>, Vec<_>) = names.into_iter().map(OsString::into_string).partition(Result::is_ok);
-        for name in foreign.into_iter().filter_map(Result::err) {
-            self.foreign(&directory.join(name));
+    /// Names of what is the store's own in one of its directories.
+    fn names(&mut self, place: Place) -> Result<Vec<String>, Error> {
+        let mut names = entries::names(self.layout, place)?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn strangers(&mut self) -> Result<(), Error> {
+        for place in Place::ALL {
+            for path in entries::foreign(self.layout, place)? {
+                self.foreign(&path);
+            }
         }
-        let mut known: Vec<String> = known.into_iter().filter_map(Result::ok).collect();
-        known.sort();
-        Ok(known)
+        Ok(())
     }
 
     /// Looks at the store's own directory, and tells whether all that every store has is in it.
@@ -152,12 +154,6 @@ impl Check<'_> {
                 );
             }
         }
-        for name in self.names(root)? {
-            // The original makes a device node.
-            if !layout::ENTRIES.contains(&name.as_str()) && name != "storeDevice" {
-                self.foreign(&root.join(name));
-            }
-        }
         Ok(is_complete)
     }
 
@@ -170,14 +166,21 @@ impl Check<'_> {
     }
 
     fn images(&mut self) -> Result<(), Error> {
-        for name in self.names(&self.layout.images())? {
+        for name in self.names(Place::Images)? {
             let path = self.layout.image(&name);
             match ImageId::new(&name) {
-                Ok(id) if files::is_directory(&path)? => self.image(&id, &path)?,
-                _ => self.foreign(&path),
+                Ok(id) if self.is_image(&name, &path)? => self.image(&id, &path)?,
+                _ => self.foreign(&named(&path)),
             }
         }
         Ok(())
+    }
+
+    /// Whether an entry of `images/` is an image: something is on record of it, or it has a root filesystem.
+    fn is_image(&self, name: &str, path: &Path) -> Result<bool, Error> {
+        let record = dependencies::read(self.layout, &dependencies::image_key(name));
+        let is_recorded = !matches!(record, Err(dependencies::Error::Missing(_)));
+        Ok(is_recorded || files::is_directory(&path.join("rootfs"))?)
     }
 
     fn image(&mut self, id: &ImageId, path: &Path) -> Result<(), Error> {
@@ -192,7 +195,7 @@ impl Check<'_> {
         match layers {
             Ok(layers) => self.layers_of(&subject, &layers, &again)?,
             Err(error) => {
-                let blocks = "clean, which cannot tell the layers it needs";
+                let blocks = "mounts of the image, and clean of the layers it may need";
                 self.report("image-record-damaged", subject.clone(), error.to_string(), blocks, again.clone());
             }
         }
@@ -240,7 +243,10 @@ impl Check<'_> {
     fn records(&mut self) -> Result<(), Error> {
         for id in dependencies::recorded_images(self.layout)? {
             let Ok(id) = ImageId::new(&id) else { continue };
-            if !files::exists(&self.layout.image(id.as_str()))? && self.is_nobodys(&id.lock_name())? {
+            let image = self.layout.image(id.as_str());
+            if self.is_nobodys(&id.lock_name(), || {
+                Ok(!files::exists(&image)? && dependencies::exists(self.layout, &dependencies::image_key(id.as_str()))?)
+            })? {
                 self.healable(
                     "record-without-image",
                     format!("image {id}"),
@@ -248,9 +254,10 @@ impl Check<'_> {
                 );
             }
         }
-        for name in self.names(&self.layout.meta())? {
+        for name in self.names(Place::Meta)? {
             let Some(layer) = name.strip_prefix("volume-") else { continue };
-            if !files::exists(&self.layout.volume(layer))? && self.is_nobodys(layer)? {
+            let (volume, record) = (self.layout.volume(layer), self.layout.volume_size(layer));
+            if self.is_nobodys(layer, || Ok(!files::exists(&volume)? && files::exists(&record)?))? {
                 let subject = self.layout.volume_size(layer).display().to_string();
                 self.healable("record-without-layer", subject, "its layer does not exist");
             }
@@ -260,20 +267,15 @@ impl Check<'_> {
 
     fn layers(&mut self) -> Result<(), Error> {
         let unflushed = durability::UnflushedLayers::read(self.layout)?;
-        for name in self.names(&self.layout.volumes())? {
+        for name in self.names(Place::Volumes)? {
             let path = self.layout.volume(&name);
             let subject = path.display().to_string();
             match Entry::of_name(&name) {
-                _ if !files::is_directory(&path)? => {
-                    if files::exists(&path)? {
-                        self.foreign(&path);
-                    }
-                }
                 Entry::Condemned(_) => {
                     self.report("layer-half-removed", subject, "an earlier clean was killed", NOTHING, "grootfs clean");
                 }
                 Entry::Incomplete(layer) => {
-                    if self.is_nobodys(&layer)? {
+                    if self.is_nobodys(&layer, || files::exists(&path))? {
                         self.healable("layer-unfinished", subject, "the process that unpacked it is dead");
                     }
                 }
@@ -293,20 +295,16 @@ impl Check<'_> {
     }
 
     fn staging(&mut self) -> Result<(), Error> {
-        for name in self.names(&self.layout.tmp())? {
+        for name in self.names(Place::Staging)? {
             let path = self.layout.tmp().join(&name);
             let subject = path.display().to_string();
             if let Some(id) = garbage::staged_image(&name) {
                 let Ok(id) = ImageId::new(id) else { continue };
-                if self.is_nobodys(&id.lock_name())? && files::exists(&path)? {
+                if self.is_nobodys(&id.lock_name(), || files::exists(&path))? {
                     self.healable("image-unfinished", subject, "the process that created or deleted it is dead");
                 }
-            } else if name.starts_with("dead.") {
-                if self.is_nobodys(garbage::LOCK)? && files::exists(&path)? {
-                    self.healable("layer-half-removed", subject, "the process that removed it is dead");
-                }
-            } else if !name.starts_with("blob-") && name != "namespace.json" {
-                self.foreign(&path);
+            } else if name.starts_with("dead.") && self.is_nobodys(garbage::LOCK, || files::exists(&path))? {
+                self.healable("layer-half-removed", subject, "the process that removed it is dead");
             }
         }
         if durability::is_pending(self.layout)? {
@@ -343,9 +341,10 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Whether nobody works on what has this lock.
-    fn is_nobodys(&self, name: &str) -> Result<bool, PathError> {
-        Ok(!lock::is_held(&self.layout.lock_file(), name)?)
+    /// Whether nobody works on what has this lock, and it is as `look` finds it while nobody does.
+    fn is_nobodys(&self, name: &str, look: impl FnOnce() -> Result<bool, PathError>) -> Result<bool, PathError> {
+        let is_held = || lock::is_held(&self.layout.lock_file(), name);
+        Ok(!is_held()? && look()? && !is_held()?)
     }
 }
 

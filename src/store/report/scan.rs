@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::driver::{RootfsState, Usage};
+use crate::entries::{self, Place};
 use crate::store::image::dependencies;
 use crate::store::layer::sizes;
 use crate::store::layer::volumes::Entry;
@@ -120,7 +121,7 @@ impl Store {
     /// Looks at everything. What one image keeps from being read is told of that image.
     pub fn report(&self) -> Result<StoreReport, Error> {
         self.check_initialised()?;
-        let mut names = files::names(&self.layout.images())?;
+        let mut names = entries::names(&self.layout, Place::Images)?;
         names.sort();
         let images = names.iter().filter_map(|name| self.report_image(name).transpose());
         let images = images.collect::<Result<Vec<ImageReport>, Error>>()?;
