@@ -11,6 +11,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::Failure;
+use super::bundle::BundleArgs;
 use super::clean::CleanArgs;
 use super::inspect::InspectArgs;
 use super::source::SourceArgs;
@@ -106,7 +107,9 @@ Prints a part of an OCI runtime configuration as one line of JSON: root.path, pr
 Examples:
   grootfs --store /mnt/xfs/store create docker:///library/ubuntu:latest my-id
   grootfs --store /mnt/xfs/store create --disk-limit-size-bytes 10485760 oci:///layouts/busybox:1.36 my-id
-  grootfs --store /mnt/xfs/store create --without-mount /rootfs.tar my-id"
+  grootfs --store /mnt/xfs/store create --without-mount /rootfs.tar my-id
+  grootfs --store /mnt/xfs/store create --bundle ./my-bundle docker:///library/ubuntu:latest my-id && \\
+      runc run --bundle ./my-bundle my-container"
 )]
 pub(crate) struct CreateArgs {
     /// Image to start from: docker://[host]/name[:tag], oci:///layout[:tag] or the path of a tar file
@@ -136,6 +139,9 @@ pub(crate) struct CreateArgs {
     /// Mount the root filesystem, whatever the configuration says [default]
     #[arg(long, help_heading = "Mounting")]
     with_mount: bool,
+
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
 }
 
 /// Deletes a container image

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde::Serialize;
 
 use super::args::CreateArgs;
+use super::bundle::{Bundle, Container};
 use super::{Failure, measure, output, source, store};
 use crate::config::{Config, ImageVolumes, MountDestination};
 use crate::driver::{DiskLimit, InodeLimit, Mount};
@@ -33,6 +34,7 @@ fn create(
     store: &Store,
     metrics: &Metrics,
 ) -> Result<(), Failure> {
+    let bundle = args.bundle.bundle.as_deref().map(Bundle::prepare).transpose()?;
     let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, metrics, work);
     let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&CreateRequest {
@@ -43,13 +45,19 @@ fn create(
         concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
         limits: &config.create.limits.image,
         mount: !config.create.without_mount,
+        with_user: bundle.is_some(),
         ignore_volumes: config.create.image_volumes == ImageVolumes::Ignore,
         clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
         ignore_images: &config.clean.ignore_images,
     })?;
     let unreported = UnreportedImage { store, id };
-    output::line(&specification(&created, config.create.mount_destination)?)?;
+    let mounts = mounts(&created, config.create.mount_destination);
+    let bundle = bundle.map(|bundle| write_bundle(bundle, store, id, &created, &mounts)).transpose()?;
+    output::line(&specification(&created, &mounts)?)?;
     unreported.keep();
+    if let Some(bundle) = bundle {
+        bundle.keep();
+    }
     if let Some(store) = &created.new_layers_in {
         spawn_flush(store);
     }
@@ -129,17 +137,34 @@ struct Root<'a> {
     path: &'a Path,
 }
 
-fn specification(created: &Created, destination: MountDestination) -> Result<String, Failure> {
+fn write_bundle(
+    mut bundle: Bundle,
+    store: &Store,
+    id: &str,
+    created: &Created,
+    mounts: &[Mount],
+) -> Result<Bundle, Failure> {
+    let mappings = store.mappings()?;
+    bundle.write(&Container { id, created, mounts, mappings: &mappings, caller: store.caller() })?;
+    Ok(bundle)
+}
+
+/// The mounts that are left to the caller, with the root filesystem's where the caller wants it.
+fn mounts(created: &Created, destination: MountDestination) -> Vec<Mount> {
     let rootfs = created.rootfs.display().to_string();
     let mut mounts = created.mounts.clone();
     if destination == MountDestination::Root {
         mounts.iter_mut().filter(|mount| mount.destination == rootfs).for_each(|mount| mount.destination = "/".into());
     }
+    mounts
+}
+
+fn specification(created: &Created, mounts: &[Mount]) -> Result<String, Failure> {
     let specification = Specification {
         oci_version: "",
         process: Process { user: User { uid: 0, gid: 0 }, args: None, env: &created.env, cwd: "" },
         root: Root { path: &created.rootfs },
-        mounts: &mounts,
+        mounts,
     };
     let json = serde_json::to_string(&specification).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
     Ok(escape_as_go_does(&json))
@@ -181,13 +206,13 @@ mod tests {
     use super::*;
 
     fn created() -> Created {
-        Created { rootfs: "/s/images/x/rootfs".into(), env: Vec::new(), mounts: Vec::new(), new_layers_in: None }
+        Created { rootfs: "/s/images/x/rootfs".into(), ..Created::default() }
     }
 
     #[test]
     fn leaves_out_what_is_empty() {
         assert_eq!(
-            specification(&created(), MountDestination::Rootfs).unwrap(),
+            specification(&created(), &[]).unwrap(),
             r#"{"ociVersion":"","process":{"user":{"uid":0,"gid":0},"args":null,"cwd":""},"root":{"path":"/s/images/x/rootfs"}}"#
         );
     }
@@ -208,7 +233,10 @@ mod tests {
             r#"workdir=/s/images/x/workdir"]}]}"#
         );
         for (destination, text) in [(MountDestination::Rootfs, "/s/images/x/rootfs"), (MountDestination::Root, "/")] {
-            assert_eq!(specification(&created, destination).unwrap(), expected.replace("DEST", text));
+            assert_eq!(
+                specification(&created, &mounts(&created, destination)).unwrap(),
+                expected.replace("DEST", text)
+            );
         }
     }
 }

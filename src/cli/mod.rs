@@ -5,6 +5,7 @@
 //! on to [`crate::store`].
 
 mod args;
+mod bundle;
 mod capacity;
 mod check;
 mod clean;

@@ -7,6 +7,7 @@ mod docker_reference;
 pub(crate) mod json;
 mod manifest;
 mod reference;
+mod user;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use manifest::{
     is_layer_media_type, parse_manifest_or_index,
 };
 pub use reference::{ParseError, Reference};
+pub use user::{ProcessUser, UnknownUser, UserFiles};
 
 /// Digest of an archive without entries, which takes the place of the layers of an image that has none.
 pub const EMPTY_ARCHIVE: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";

@@ -102,6 +102,12 @@ pub enum Error {
          --image-volumes=ignore (config: create.image_volumes)"
     )]
     UnusableVolume(String),
+    /// The image's process is to be one of a user that the image does not have.
+    #[error("{0}: write a number instead, or create the image without --bundle")]
+    UnknownUser(#[from] crate::image::UnknownUser),
+    /// A file of the image that tells its users could not be read.
+    #[error("reading /{path} of the image: {reason}", path = .0.display(), reason = crate::sys::path_error::reason(.1))]
+    ReadUsers(PathBuf, #[source] std::io::Error),
     /// The directory that a volume begins with could not be copied.
     #[error("making image: volume `{destination}`: {source}")]
     ImageVolume {

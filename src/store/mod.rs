@@ -98,6 +98,11 @@ impl Store {
         self.driver.name()
     }
 
+    /// On whose behalf it is worked on.
+    pub fn caller(&self) -> Caller {
+        self.caller
+    }
+
     /// The store's paths.
     pub fn layout(&self) -> &Layout {
         &self.layout

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::rootless::{USER, UsersStore};
-use crate::support::{Archive, Bundle, DRIVER, Driver, Image, Layer, Runtime, busybox_layer, run};
+use crate::support::{Archive, Bundle, DRIVER, Driver, Image, Layer, Runtime, busybox_layer, run, run_users_bundle};
 
 pub(crate) const SCRIPT: &str = "cat /greeting && /bin/busybox rm -r /data && /bin/busybox mkdir /data && echo mine >/data/file && \
                       ls /data && id -u";
@@ -66,6 +66,23 @@ fn run_by_the_user_under_runc() {
     store.ok(&["delete", "x"]);
     store.ok(&["clean"]);
     store.is_empty();
+}
+
+/// crun 1.8 mounts no root filesystem; on btrfs there is none to be mounted.
+#[test]
+fn a_bundle_runs_as_it_is() {
+    let runtimes: &[Runtime] = if DRIVER == Driver::Btrfs { &[Runtime::Runc, Runtime::Crun] } else { &[Runtime::Runc] };
+    for (number, runtime) in runtimes.iter().enumerate() {
+        let store = UsersStore::mapped();
+        let edit = |config: &mut Value| config["config"]["Cmd"] = serde_json::json!(["/bin/sh", "-ec", SCRIPT]);
+        let url = image().edit_config(edit).write(&store.images().join("image"), "latest");
+        let bundle = store.user.home().join(format!("bundle-{number}"));
+        let flag = if DRIVER == Driver::OverlayXfs { "--without-mount" } else { "--with-mount" };
+        store.ok(&["create", flag, "--bundle", bundle.to_str().unwrap(), &url, "x"]);
+        let outcome = run_users_bundle(&store.user, *runtime, &bundle);
+        assert_eq!(outcome.success(), "hello\nfile\n0\n");
+        store.ok(&["delete", "x"]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What holds on every driver. Each program `on_<driver>` runs all of it, on stores of its driver.
 
 mod bad_input;
+mod bundles;
 mod check;
 mod clean;
 mod concurrency;

@@ -91,12 +91,7 @@ impl Bundle {
     /// Runs the container to its end on behalf of `user`, and removes it.
     #[track_caller]
     pub(crate) fn run_by(&self, user: &User, runtime: Runtime) -> Outcome {
-        let (program, flags) = runtime.program();
-        let id = next_id();
-        let run_flags = ["run", "--bundle", &self.directory.to_string_lossy(), &id].map(str::to_owned);
-        let outcome = run(user.runtime(program).args(flags).args(run_flags));
-        let _ = user.runtime(program).args(["delete", "--force", &id]).output();
-        outcome
+        run_users_bundle(user, runtime, &self.directory)
     }
 
     /// Runs the container to its end and removes it.
@@ -104,15 +99,29 @@ impl Bundle {
     /// In a mount namespace of its own with nothing but cgroup2 mounted.
     #[track_caller]
     pub(crate) fn run(&self, runtime: Runtime) -> Outcome {
-        let (runtime, flags) = runtime.program();
-        let id = next_id();
-        let script = format!(
-            "{CGROUP2_ALONE} && {runtime} {} run --bundle '{}' {id}",
-            flags.join(" "),
-            self.directory.display()
-        );
-        let outcome = run(program("unshare").args(["-m", "sh", "-c", &script]));
-        let _ = program(runtime).args(["delete", "--force", &id]).output();
-        outcome
+        run_bundle(runtime, &self.directory)
     }
+}
+
+/// The same for a bundle that another program made.
+#[track_caller]
+pub(crate) fn run_bundle(runtime: Runtime, directory: &Path) -> Outcome {
+    let (runtime, flags) = runtime.program();
+    let id = next_id();
+    let script =
+        format!("{CGROUP2_ALONE} && {runtime} {} run --bundle '{}' {id}", flags.join(" "), directory.display());
+    let outcome = run(program("unshare").args(["-m", "sh", "-c", &script]));
+    let _ = program(runtime).args(["delete", "--force", &id]).output();
+    outcome
+}
+
+/// The same for a bundle that `user` has.
+#[track_caller]
+pub(crate) fn run_users_bundle(user: &User, runtime: Runtime, directory: &Path) -> Outcome {
+    let (program, flags) = runtime.program();
+    let id = next_id();
+    let run_flags = ["run", "--bundle", &directory.to_string_lossy(), &id].map(str::to_owned);
+    let outcome = run(user.runtime(program).args(flags).args(run_flags));
+    let _ = user.runtime(program).args(["delete", "--force", &id]).output();
+    outcome
 }

@@ -33,7 +33,7 @@ pub(crate) use archive::{Archive, gzip, zstd};
 pub(crate) use bosh::{Cell, Stores};
 pub(crate) use canary::{CANARY_CONTENT, Canary};
 pub(crate) use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
-pub(crate) use container::{Bundle, Runtime};
+pub(crate) use container::{Bundle, Runtime, run_bundle, run_users_bundle};
 pub(crate) use guardian::{Guardian, Plugin, Rootfs};
 pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
 pub(crate) use limits::{five_mebibytes, is_full, make_empty_files, number, write};

@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
-use crate::image::{ChainId, Image, Reference};
+use crate::image::{ChainId, Image, ImageDetails, ProcessUser, Reference};
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::redact;
@@ -26,6 +26,7 @@ use crate::store::image::dependencies;
 use crate::store::image::image_volumes::{ImageVolumes, Place};
 use crate::store::image::origin::{self, Origin};
 use crate::store::image::removal;
+use crate::store::image::users;
 use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
 use crate::store::layer::pull::{self, PullOptions};
@@ -63,6 +64,8 @@ pub struct CreateRequest<'a> {
     pub limits: &'a Limits,
     /// Leave out the volumes that the image declares.
     pub ignore_volumes: bool,
+    /// Look up the user of the image's process.
+    pub with_user: bool,
     /// Clean first.
     pub clean: Option<CleanFirst<'a>>,
     /// Images whose layers clean keeps.
@@ -78,14 +81,18 @@ pub struct CleanFirst<'a> {
 }
 
 /// What was made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Created {
     /// The root filesystem.
     pub rootfs: PathBuf,
     /// Environment of the image.
     pub env: Vec<String>,
-    /// Mounts left to the caller.
+    /// Mounts left to the caller; the first is that of the root filesystem, if it is not mounted.
     pub mounts: Vec<Mount>,
+    /// What the image says of its process.
+    pub details: ImageDetails,
+    /// The ids of its process, if they were asked for.
+    pub user: Option<ProcessUser>,
     /// The store that layers were unpacked in, which should be flushed in time.
     pub new_layers_in: Option<PathBuf>,
 }
@@ -197,6 +204,7 @@ impl ImageCreation<'_> {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
+        let user = self.request.with_user.then(|| self.user()).transpose()?;
         let _session = tracing::info_span!("making-image").entered();
         let layout = &self.store.layout;
         // Where it will be found: not a path to be worked on.
@@ -213,6 +221,8 @@ impl ImageCreation<'_> {
             rootfs: published.join("rootfs"),
             env: self.image.env.clone(),
             mounts,
+            details: self.image.details.clone(),
+            user,
             new_layers_in: has_new_layers.then(|| self.layers_in().layout.root().to_owned()),
         })
     }
@@ -285,6 +295,11 @@ impl ImageCreation<'_> {
         };
         let pulled = pull::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);
         pulled.map_err(|error| self.source.name_in(error))
+    }
+
+    fn user(&self) -> Result<ProcessUser, Error> {
+        let files = users::read(self.layers_in(), &self.image.layers, self.whiteouts())?;
+        Ok(files.resolve(&self.image.details.user)?)
     }
 
     fn volume_size(&self) -> Result<VolumeSize, Error> {

@@ -149,9 +149,7 @@ fn bind(image: &Path, destination: &str) -> Mount {
 
 impl Tree {
     fn of_layers(store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<Self, Error> {
-        // Where a volume begins as a copy of the one below it, the topmost has everything.
-        let lowest = if store.driver.volumes_are_snapshots() { image.len().saturating_sub(1) } else { 0 };
-        Ok(Tree { layers: pull::open_below(store, &image[lowest..])?, whiteouts })
+        Ok(Tree { layers: pull::open_tree(store, image)?, whiteouts })
     }
 
     fn size(&self, destination: &str) -> Result<(u64, u64), Error> {

@@ -9,3 +9,4 @@ pub(in crate::store) mod mounting;
 pub(in crate::store) mod needed;
 pub(in crate::store) mod origin;
 pub(in crate::store) mod removal;
+pub(in crate::store) mod users;

@@ -365,6 +365,13 @@ impl Drop for StopOnPanic<'_, '_> {
     }
 }
 
+/// The volumes that show what an image has, topmost first. Where a volume begins as a copy of the one below it, the topmost
+/// has everything.
+pub(in crate::store) fn open_tree(store: &Store, image: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
+    let lowest = if store.driver.volumes_are_snapshots() { image.len().saturating_sub(1) } else { 0 };
+    open_below(store, &image[lowest..])
+}
+
 /// Volumes of `layers`, topmost first.
 pub(in crate::store) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
     let topmost_first = layers.iter().rev();
