@@ -393,7 +393,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__create)
-            opts="-h --disk-limit-size-bytes --disk-limit-inodes --exclude-image-from-quota --with-clean --clean-log-file --without-mount --image-volumes --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --threshold-bytes --without-clean --with-mount --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --disk-limit-size-bytes --disk-limit-inodes --exclude-image-from-quota --with-clean --clean-log-file --without-mount --image-volumes --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --threshold-bytes --without-clean --with-mount --bundle --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -468,6 +468,10 @@ _grootfs() {
                     return 0
                     ;;
                 --threshold-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bundle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

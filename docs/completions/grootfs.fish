@@ -110,6 +110,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l bundle -d 'Write an OCI runtime bundle into this directory, which must be new or empty: `runc run -b DIR NAME` starts it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l config -d 'Configuration file (YAML); flags win over it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
