@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
 
 use crate::support::{
     Answer, Asked, Outcome, ScriptedRegistry, TempStore, WebServer, assert_insecure, assert_whole, forget, layout,
-    make_certificates, run, scripted_document, succeed,
+    make_certificates, program, run, scripted_document, succeed, wait_for,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -223,4 +224,93 @@ fn socks_proxies() {
     }
     let asked = asked.lock().unwrap();
     assert!(asked.iter().any(|host| host == "registry.invalid") && asked.iter().any(|host| host == "192.0.2.1"));
+}
+
+/// A server of OpenSSL; ended when dropped.
+struct OpenSsl {
+    port: u16,
+    child: std::process::Child,
+}
+
+impl OpenSsl {
+    fn start(directory: &Path, key: &str, flags: &[&str]) -> Self {
+        // Another process may take the port in between.
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let (certificate, key) = (directory.join(format!("{key}.crt")), directory.join(format!("{key}.key")));
+            let mut server = program("openssl");
+            server.args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")]);
+            server.arg("-cert").arg(certificate).arg("-key").arg(key).args(["-cipher", "ALL:@SECLEVEL=0"]).args(flags);
+            let mut child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut is_up = false;
+            wait_for("openssl to listen, or to end", || {
+                is_up = TcpStream::connect(("127.0.0.1", port)).is_ok();
+                is_up || child.try_wait().unwrap().is_some()
+            });
+            if is_up {
+                return OpenSsl { port, child };
+            }
+        }
+        panic!("openssl s_server does not start: {flags:?}");
+    }
+}
+
+impl Drop for OpenSsl {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_a_server_may_want_and_not_have_is_named() {
+    let store = TempStore::new();
+    let directory = store.beside("certificates");
+    fs::create_dir_all(&directory).unwrap();
+    let keys = [
+        ("rsa", "rsa:2048"),
+        ("rsa-1024", "rsa:1024"),
+        ("rsa-pss", "rsa-pss"),
+        ("ed25519", "ed25519"),
+        ("ed448", "ed448"),
+        ("secp256k1", "ec -pkeyopt ec_paramgen_curve:secp256k1"),
+        ("brainpool", "ec -pkeyopt ec_paramgen_curve:brainpoolP256r1"),
+    ];
+    for (name, key) in keys {
+        let script = format!(
+            "cd '{}' && exec openssl req -x509 -newkey {key} -nodes -keyout {name}.key -out {name}.crt -days 2 \
+             -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null",
+            directory.display()
+        );
+        succeed("sh", ["-c", &script]);
+    }
+    let version = "does not speak TLS 1.2 or 1.3";
+    let refused = "Not supported are RSA and DHE key exchange, CBC and CCM suites, and keys of DSA";
+    // What answers is no registry.
+    let connected = "expected value";
+    let cases: [(&str, &[&str], &str); 17] = [
+        ("rsa", &["-tls1"], version),
+        ("rsa", &["-tls1_1"], version),
+        ("rsa", &["-tls1_2"], connected),
+        ("rsa", &["-tls1_3"], connected),
+        ("ed25519", &[], connected),
+        ("rsa", &["-tls1_2", "-cipher", "AES128-GCM-SHA256"], refused),
+        ("rsa", &["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"], refused),
+        ("rsa", &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"], refused),
+        ("rsa", &["-tls1_2", "-cipher", "ECDHE-RSA-AES256-SHA384"], refused),
+        ("rsa", &["-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"], refused),
+        ("rsa", &["-tls1_3", "-groups", "X448"], refused),
+        ("rsa-pss", &[], refused),
+        ("ed448", &[], refused),
+        ("secp256k1", &[], refused),
+        ("brainpool", &[], refused),
+        ("rsa-1024", &[], "an RSA key of fewer than 2048 bits"),
+        ("rsa", &["-Verify", "1"], "requires a client certificate"),
+    ];
+    for (key, flags, expected) in cases {
+        let server = OpenSsl::start(&directory, key, flags);
+        let url = format!("docker://localhost:{}/some/image:latest", server.port);
+        let message = create(&store, &url, &directory.join(format!("{key}.crt"))).failure();
+        assert!(message.contains(expected), "{key} {flags:?}: {message}");
+    }
 }

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::addresses::OutOfReach;
 use super::retry::{ATTEMPTS, FEW_ATTEMPTS};
-use super::tls::describe;
+use super::tls::{describe, missing_in_common};
 
 /// A request that did not bring what was asked for.
 #[derive(Debug)]
@@ -57,6 +57,9 @@ pub enum Reason {
     /// The certificate is wrong, or what answers does not speak TLS.
     #[error("the connection is not secure: {0}")]
     Tls(String),
+    /// The server wants what cannot be had.
+    #[error("no TLS connection: {0}")]
+    Incompatible(&'static str),
     /// One redirect after the other.
     #[error("too many redirects")]
     RedirectLoop,
@@ -145,10 +148,12 @@ impl Reason {
         if let Some(out) = causes.iter().find_map(|cause| cause.downcast_ref::<OutOfReach>()) {
             return Reason::OutOfReach(out.to_string());
         }
-        if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>())
-            && is_insecure(tls)
-        {
+        let tls = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>());
+        if let Some(tls) = tls.filter(|tls| is_insecure(tls)) {
             return describe(tls);
+        }
+        if let Some(missing) = tls.and_then(missing_in_common) {
+            return Reason::Incompatible(missing);
         }
         let is_refused = |cause: &&(dyn std::error::Error + 'static)| {
             cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

@@ -164,9 +164,30 @@ pub(super) fn describe(error: &Error) -> Reason {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             return Reason::Tls("the server does not speak TLS".to_owned());
         }
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            return Reason::Tls(format!("{error}: its key is another one, or an RSA key of fewer than 2048 bits"));
+        }
         _ => None,
     };
     unknown.map_or_else(|| Reason::Tls(error.to_string()), |unknown| Reason::Untrusted(unknown.to_string()))
+}
+
+/// What a server has refused the connection for; it would again. Of accidents on the way there are other alerts.
+pub(super) fn missing_in_common(error: &Error) -> Option<&'static str> {
+    use rustls::AlertDescription::{CertificateRequired, HandshakeFailure, InsufficientSecurity, ProtocolVersion};
+    match error {
+        Error::AlertReceived(ProtocolVersion) => Some("the server does not speak TLS 1.2 or 1.3"),
+        Error::AlertReceived(HandshakeFailure | InsufficientSecurity) => Some(
+            "the server refused it. Supported are cipher suites with ECDHE and AES-GCM or ChaCha20-Poly1305, on X25519 and \
+             the curves P-256, P-384 and P-521, and certificates with keys of RSA, Ed25519 or these curves. Not \
+             supported are RSA and DHE key exchange, CBC and CCM suites, and keys of DSA, RSA-PSS, Ed448, secp256k1 and \
+             Brainpool",
+        ),
+        Error::AlertReceived(CertificateRequired) => {
+            Some("the server requires a client certificate: put NAME.cert and NAME.key into its directory of certs.d")
+        }
+        _ => None,
+    }
 }
 
 fn is_only_marked_as_authority(error: &Error) -> bool {
