@@ -124,9 +124,9 @@ impl IdMap {
     /// Ranges as they are on record. Earlier versions recorded ones that overlap; the first that has an id counts.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read, are empty, or lead past the last id: no version has recorded such ranges.
     pub fn recorded(texts: &[String]) -> Result<Self, MappingError> {
-        texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().map(IdMap)
+        texts.iter().map(|text| text.parse::<IdRange>()?.check()).collect::<Result<_, _>>().map(IdMap)
     }
 
     /// The ranges.
@@ -325,6 +325,13 @@ mod tests {
     fn all_ids_but_the_reserved_one_can_be_mapped() {
         assert!(map(&["0:0:4294967295"]).is_ok());
         assert!(map(&["0:4294967294:1", "1:1:4294967293"]).is_ok());
+    }
+
+    #[test]
+    fn empty_and_impossible_ranges_on_record_are_refused() {
+        let recorded = |text: &str| IdMap::recorded(&["0:1000:1".to_owned(), text.to_owned()]);
+        assert_eq!(recorded("1:5:0"), Err(MappingError::Empty("1:5:0".to_owned())));
+        assert_eq!(recorded("1:4294967295:2"), Err(MappingError::TooLarge("1:4294967295:2".to_owned())));
     }
 
     #[test]

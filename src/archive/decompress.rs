@@ -14,8 +14,15 @@ const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2: &[u8] = b"BZh";
 /// The longest of them.
 const MAGIC: u64 = 6;
-/// Memory that an xz stream may ask for, in KiB: as much as zstd streams may, twice what `xz -9` asks for.
-const XZ_MEMORY: u32 = 128 << 10;
+/// Memory that an xz stream may ask for, in KiB: what `xz -9` asks for, and some (xz(1), "Preset", DecMem).
+const XZ_MEMORY: u32 = 68 << 10;
+/// The window that a zstd frame may ask for, as a power of two: 32 MiB. Encoders of container tools ask for 4 to 32 MiB
+/// (github.com/klauspost/compress, its fastest level to its best), zstd(1) for up to 8 MiB without `--ultra` and `--long`.
+const ZSTD_WINDOW_LOG: u32 = 25;
+const ZSTD_WINDOW_TOO_LARGE: &str =
+    "a zstd frame asks for a window of more than 32 MiB: compress it without --long, and without levels above 20";
+/// What the library says of it (`ZSTD_error_frameParameter_windowTooLarge`).
+const FRAME_TOO_LARGE: &str = "Frame requires too much memory for decoding";
 
 /// The first bytes of the stream, then the rest of it.
 type Source<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
@@ -41,7 +48,7 @@ impl<R: BufRead> Decoder<R> {
         let source = |magic| io::Cursor::new(magic).chain(stream);
         Ok(match &*magic {
             bytes if bytes.starts_with(GZIP) => Self::Gzip(Box::new(MultiGzDecoder::new(source(magic)))),
-            bytes if is_zstd(bytes) => Self::Zstd(Box::new(zstd::Decoder::with_buffer(source(magic))?)),
+            bytes if is_zstd(bytes) => Self::Zstd(Box::new(zstd_decoder(source(magic))?)),
             bytes if bytes.starts_with(XZ) => {
                 Self::Xz(Box::new(XzReader::new_mem_limit(source(magic), true, XZ_MEMORY)))
             }
@@ -70,6 +77,12 @@ impl<R: BufRead> Decoder<R> {
     }
 }
 
+fn zstd_decoder<R: BufRead>(source: R) -> io::Result<zstd::Decoder<'static, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(source)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
 impl<R: BufRead> Read for Decoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = match self {
@@ -81,6 +94,7 @@ impl<R: BufRead> Read for Decoder<R> {
         };
         result.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "unexpected EOF"),
+            _ if error.to_string() == FRAME_TOO_LARGE => io::Error::other(ZSTD_WINDOW_TOO_LARGE),
             _ => error,
         })
     }

@@ -266,6 +266,22 @@ fn a_layer_that_unpacks_to_many_times_its_size_is_refused() {
 }
 
 #[test]
+fn a_zstd_window_is_as_large_as_container_tools_make_it_and_no_larger() {
+    let store = TempStore::new();
+    let archive = Archive::new().file("hello", 0o644, b"hello\n").bytes();
+    let with_window = |log: u32| {
+        let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        std::io::Write::write_all(&mut encoder, &archive).unwrap();
+        write_archive(store.path().parent().unwrap(), &format!("{log}.tar.zst"), &encoder.finish().unwrap())
+    };
+    store.create(with_window(25).to_str().unwrap(), "x");
+    let message = store.fails(["create", with_window(26).to_str().unwrap(), "y"]);
+    assert!(message.contains("asks for a window of more than 32 MiB: compress it without --long"), "{message}");
+    assert!(store.leftovers().is_empty());
+}
+
+#[test]
 fn an_image_leaves_the_store_a_reserve_and_cleans_before_it_fails() {
     let store = TempStore::new();
     let (unused, _) = layers(&store, "unused", 1);
