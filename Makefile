@@ -3,10 +3,13 @@
 PREFIX ?= /usr/local
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 SHAREDIR = $(DESTDIR)$(PREFIX)/share
+ZSHDIR = $(SHAREDIR)/zsh/site-functions
+# Where the programs are that are installed.
+PROGRAMS = bin
 CARGO ?= cargo
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: all unit integration test install uninstall clean help
+.PHONY: all unit integration test install install-files uninstall clean help
 
 all: ## Build a release: bin/grootfs and bin/drax
 	$(CARGO) build --release --locked --workspace
@@ -23,25 +26,29 @@ test: ## Run everything, as root
 	hack/test
 
 install: ## Install to $(PREFIX), as root: drax gets the setuid bit; run make first
-	@test -x bin/grootfs -a -x bin/drax || { echo "make install: nothing is built yet: run make first" >&2; exit 1; }
-	install -D -m 755 bin/grootfs $(BINDIR)/grootfs
-	install -D -m 755 bin/drax $(BINDIR)/drax
+	@test -x $(PROGRAMS)/grootfs -a -x $(PROGRAMS)/drax || { echo "make install: nothing is built yet: run make first" >&2; exit 1; }
+	@$(MAKE) --no-print-directory install-files
 	@if [ "$$(id -u)" = 0 ]; then \
 		echo "chown root:root $(BINDIR)/drax && chmod u+s $(BINDIR)/drax"; \
 		chown root:root $(BINDIR)/drax && chmod u+s $(BINDIR)/drax; \
 	else \
 		echo "make install: not root, so drax has no setuid bit: chown root drax && chmod u+s drax"; \
 	fi
+
+# For packages, which set the bit themselves.
+install-files:
+	install -D -m 755 $(PROGRAMS)/grootfs $(BINDIR)/grootfs
+	install -D -m 755 $(PROGRAMS)/drax $(BINDIR)/drax
 	ln -sf drax $(BINDIR)/tardis
 	for page in docs/man/*; do install -D -m 644 -t $(SHAREDIR)/man/man$${page##*.} $$page || exit; done
 	install -D -m 644 docs/completions/grootfs.bash $(SHAREDIR)/bash-completion/completions/grootfs
-	install -D -m 644 docs/completions/_grootfs $(SHAREDIR)/zsh/site-functions/_grootfs
+	install -D -m 644 docs/completions/_grootfs $(ZSHDIR)/_grootfs
 	install -D -m 644 docs/completions/grootfs.fish $(SHAREDIR)/fish/vendor_completions.d/grootfs.fish
 
 uninstall: ## Remove what install has put there
 	rm -f $(BINDIR)/grootfs $(BINDIR)/drax $(BINDIR)/tardis
 	for page in docs/man/*; do rm -f $(SHAREDIR)/man/man$${page##*.}/$${page##*/}; done
-	rm -f $(SHAREDIR)/bash-completion/completions/grootfs $(SHAREDIR)/zsh/site-functions/_grootfs
+	rm -f $(SHAREDIR)/bash-completion/completions/grootfs $(ZSHDIR)/_grootfs
 	rm -f $(SHAREDIR)/fish/vendor_completions.d/grootfs.fish
 
 clean: ## Remove everything built

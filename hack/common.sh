@@ -25,6 +25,13 @@ install_packages() {
     say "installing with apt: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq || fail "apt-get update failed"
+    # Ubuntu has some of them in universe, which minimal systems have switched off.
+    local unknown=()
+    for package in "${missing[@]}"; do
+        apt-cache show "$package" >/dev/null 2>&1 || unknown+=("$package")
+    done
+    [[ ${#unknown[@]} -eq 0 ]] ||
+        fail "apt does not know ${unknown[*]}. On Ubuntu they are in universe: add-apt-repository universe (package software-properties-common), then run this again"
     apt-get install -qq --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt could not install: ${missing[*]}"
 }
@@ -42,9 +49,11 @@ find_toolchain() {
     fi
     export PATH
     found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) || true
-    [[ -n $found ]] || fail "no Rust toolchain: install Rust $wanted or later with rustup (https://rustup.rs), then run this again"
+    [[ -n $found ]] || fail "no Rust toolchain. Install Rust $wanted or later, as yourself, then run this again:
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
     [[ $(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1) == "$wanted" ]] ||
-        fail "Rust $found is too old: install $wanted or later with rustup (https://rustup.rs; rustup update), then run this again"
+        fail "Rust $found is too old: $wanted or later is needed. With rustup: rustup update. Otherwise install it, then run this again:
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 }
 
 # Whether this kernel has XFS with project quotas: tried out, since nothing else tells for certain.

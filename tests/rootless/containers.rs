@@ -31,14 +31,27 @@ fn mount_command(entry: &Value) -> String {
 
 #[test]
 fn mounted_in_the_user_s_own_namespace() {
+    let new_namespace = ["unshare", "--user", "--map-auto", "--map-root-user", "--mount"];
+    mounted_by_the_user(&new_namespace.map(str::to_owned));
+}
+
+#[test]
+fn mounted_in_a_namespace_as_documented_for_older_systems() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rootless.md")).unwrap();
+    let script = page.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    mounted_by_the_user(&["sh", "-c", script, "sh"].map(str::to_owned));
+}
+
+/// `namespace` is a command that runs another one as root of a user namespace.
+fn mounted_by_the_user(namespace: &[String]) {
     let store = UsersStore::mapped();
     let url = image().write(&store.images().join("image"), "latest");
     let printed: Value = serde_json::from_str(&store.ok(&["create", "--without-mount", &url, "x"])).unwrap();
     let rootfs = store.store.rootfs("x");
     let in_namespace = |script: &str| {
         let script = format!("{} && cd {} && {script}", mount_command(&printed["mounts"][0]), rootfs.display());
-        let mut unshare = store.user.command("unshare");
-        run(unshare.args(["--user", "--map-auto", "--map-root-user", "--mount", "sh", "-ec", &script])).success()
+        let mut command = store.user.command(&namespace[0]);
+        run(command.args(&namespace[1..]).args(["sh", "-ec", &script])).success()
     };
     // Replacing a directory of lower layers takes an opaque mark, which root of a namespace cannot set among root's.
     let script = "cat greeting && rm -r data && mkdir data && echo mine >data/file && ls data && stat -c %u home";
