@@ -305,7 +305,7 @@ pub trait Driver: BackingFilesystem {
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, Error>;
     /// Makes the directory `path` in the directory of an image that has been made; its content counts as the image's.
     fn create_image_volume(&self, layout: &Layout, image: &Path, path: &Path) -> Result<(), Error>;
-    /// What [`Driver::reclaim_quotas`] would remove.
+    /// What [`Driver::remove_leftovers`] would remove.
     fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, Error>;
     /// Names of the layers that an image was made of, or their beginnings, as far as the filesystem tells without the
     /// image's record; `None` if it does not.
@@ -316,7 +316,8 @@ pub trait Driver: BackingFilesystem {
     }
     /// Whether the root filesystem of the image at `path` is there.
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, Error>;
-    /// Mounts the root filesystem of the finished image at `path`, of these layers, bottom first.
+    /// Mounts the root filesystem of the finished image at `path`, of these layers, bottom first. May change the working
+    /// directory of the process.
     fn mount_image(
         &self,
         _layout: &Layout,
@@ -340,6 +341,6 @@ pub trait Driver: BackingFilesystem {
     fn remove_image(&self, layout: &Layout, image: &Path) -> Result<(), Error>;
     /// Disk usage of an image.
     fn usage(&self, layout: &Layout, image: &Path) -> Result<Usage, Error>;
-    /// Gives back what crashed processes took of the store beside volumes and images.
-    fn reclaim_quotas(&self, layout: &Layout) -> Result<(), Error>;
+    /// Removes what crashed processes left beside volumes and images: reservations, limits, short names.
+    fn remove_leftovers(&self, layout: &Layout) -> Result<(), Error>;
 }

@@ -175,7 +175,7 @@ impl Store {
             durability::flush(&self.layout).map_err(Error::from),
             self.wait_for_space_freed(freed),
             // What quotas keep of layers and images can be given back when those are gone for good.
-            self.driver.reclaim_quotas(&self.layout).map_err(Error::from),
+            self.driver.remove_leftovers(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| (Cleaned::Completed, removed))
     }

@@ -9,7 +9,6 @@ pub mod descriptors;
 pub mod dirfd;
 pub mod files;
 pub mod idmapped_mount;
-pub mod kernel;
 pub mod lock;
 pub mod lock_holders;
 pub mod loop_device;

@@ -136,7 +136,7 @@ impl Driver for Btrfs {
         Ok(usage(image, self.helpers.as_ref())?)
     }
 
-    fn reclaim_quotas(&self, layout: &Layout) -> Result<(), super::Error> {
+    fn remove_leftovers(&self, layout: &Layout) -> Result<(), super::Error> {
         Ok(quota::reclaim(layout, self.helpers.as_ref()).map_err(Error::from)?)
     }
 }

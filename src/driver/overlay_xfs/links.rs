@@ -70,43 +70,41 @@ pub(super) fn remove(layout: &Layout, name: &str) -> Result<(), PathError> {
     entries::remove_record(&links.path(name))
 }
 
-/// Removes short names that lead nowhere and are nobody's: their makers died between the two steps of [`ensure`].
-///
-/// A volume gets its short name before it appears under its own, and its maker holds its lock as long.
+/// Removes the short names that [`dangling`] finds, each while its volume's lock is held.
 pub(super) fn collect(layout: &Layout) -> Result<(), PathError> {
+    for_each_dangling(layout, files::remove_if_there)
+}
+
+/// Short names without a volume, whose makers died between the two steps of [`ensure`].
+pub(super) fn dangling(layout: &Layout) -> Result<Vec<PathBuf>, PathError> {
+    let mut dangling = Vec::new();
+    for_each_dangling(layout, |link| {
+        dangling.extend(link.file_name().map(|name| layout.links().join(name)));
+        Ok(())
+    })?;
+    Ok(dangling)
+}
+
+/// A volume gets its short name before it appears under its own, and its maker holds its lock as long. So a name without a
+/// volume is looked at again once the lock is held: its maker may have ended well between the two looks.
+fn for_each_dangling(layout: &Layout, mut work: impl FnMut(&Path) -> Result<(), PathError>) -> Result<(), PathError> {
     let links = Links::open(layout)?;
     for name in entries::names(layout, Place::Links)? {
+        let link = links.path(&name);
         let Some(owner) = linked_volume(layout, &name) else { continue };
-        if !is_astray(layout, &links, &name, &owner)? {
+        if !is_dangling(layout, &links, &name, &owner)? {
             continue;
         }
         let Some(_lock) = lock::try_own(&layout.lock_file(), &owner)? else { continue };
-        // Looked at again: its maker may have ended well between the two looks.
-        if is_astray(layout, &links, &name, &owner)? {
-            files::remove_if_there(&links.path(&name))?;
+        if is_dangling(layout, &links, &name, &owner)? {
+            work(&link)?;
         }
     }
     Ok(())
 }
 
-/// Short names that lead nowhere, are nobody's, and nobody is making.
-pub(super) fn astray(layout: &Layout) -> Result<Vec<PathBuf>, PathError> {
-    let links = Links::open(layout)?;
-    let mut astray = Vec::new();
-    for name in entries::names(layout, Place::Links)? {
-        let Some(owner) = linked_volume(layout, &name) else { continue };
-        if is_astray(layout, &links, &name, &owner)?
-            && lock::try_own(&layout.lock_file(), &owner)?.is_some()
-            && is_astray(layout, &links, &name, &owner)?
-        {
-            astray.push(layout.links().join(name));
-        }
-    }
-    Ok(astray)
-}
-
 /// Whether the link `name` leads to no volume and no volume calls it its own.
-fn is_astray(layout: &Layout, links: &Links, name: &str, owner: &str) -> Result<bool, PathError> {
+fn is_dangling(layout: &Layout, links: &Links, name: &str, owner: &str) -> Result<bool, PathError> {
     let is_named = links.read(owner)?.is_some_and(|short| short == name);
     Ok(!is_named && !files::exists(&layout.volume(owner))?)
 }

@@ -117,8 +117,8 @@ impl Driver for OverlayXfs {
     }
 
     fn leftovers(&self, layout: &Layout) -> Result<Vec<PathBuf>, super::Error> {
-        let mut leftovers = links::astray(layout)?;
-        leftovers.extend(quota::unborne(layout).map_err(Error::from)?);
+        let mut leftovers = links::dangling(layout)?;
+        leftovers.extend(quota::unused(layout).map_err(Error::from)?);
         Ok(leftovers)
     }
 
@@ -165,7 +165,7 @@ impl Driver for OverlayXfs {
         Ok(usage(layout, image, self.helpers.as_ref())?)
     }
 
-    fn reclaim_quotas(&self, layout: &Layout) -> Result<(), super::Error> {
+    fn remove_leftovers(&self, layout: &Layout) -> Result<(), super::Error> {
         links::collect(layout)?;
         quota::reclaim(layout).map_err(Error::from)?;
         Ok(())
@@ -244,15 +244,15 @@ fn remove_image(layout: &Layout, image: &Path) -> Result<(), Error> {
 
 /// The project id that was reserved for this image.
 ///
-/// A directory may also bear an id that is another image's: its maker, an older version, was killed before it found the
-/// id taken, or its remover after the id was given back. Releasing that one would take the limit off a living image.
+/// A directory may also have the id of another image: its maker, an older version, was killed before it found the id taken, or
+/// its remover after the id was released. Releasing that one would take the limit off a living image.
 /// `image_quota` tells: it is written once the id is reserved and gone before it is released. Ids that are nobody's are
-/// left to [`quota::collect`].
+/// left to [`quota::reclaim`].
 fn own_project(layout: &Layout, image: &Path) -> Result<Option<u32>, Error> {
     if !files::exists(&image.join(image_files::QUOTA))? {
         return Ok(None);
     }
-    // The image's directory bears another one if it had to be moved where that is handed down.
+    // The image's directory has another one if it was moved into a directory with a project of its own.
     let diff = image.join("diff");
     if files::exists(&diff)? {
         return Ok(quota::project_of(&diff)?);

@@ -3,6 +3,9 @@
 //! Paths are given to the kernel relative to the image's directory: they stay right when the directory is renamed from
 //! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many
 //! layers need the kernel's newer interface (`lowerdir+`, 6.8) or the short names of the volumes.
+//!
+//! Relative paths need a working directory: mounting changes that of the process and leaves it there. Nothing else depends
+//! on it, because the configuration's paths are made absolute when it is read.
 
 use std::ffi::{CString, OsStr};
 use std::path::Path;
@@ -20,7 +23,7 @@ use crate::driver::filesystem::open;
 use crate::entries::linked_volume;
 use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError, named};
-use crate::sys::{descriptors, files, kernel, mount_point, xattr};
+use crate::sys::{descriptors, files, mount_point, xattr};
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
 const OPTIONS_LIMIT: usize = 4095;
@@ -50,7 +53,16 @@ pub(super) enum Failure {
     TooLong,
     /// There are more layers than the kernel takes.
     TooMany,
-    Failed(Errno),
+    /// The kernel refuses the mount.
+    Refused(Errno),
+    /// Something that comes before the mount.
+    Before(Error),
+}
+
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
+        Failure::Before(error.into())
+    }
 }
 
 /// The attribute of an image whose root filesystem was mounted by this program. It is part of the directory, so that a power
@@ -133,30 +145,32 @@ pub(super) fn mount(
     volumes: &[Volume],
     shared: Option<&SharedLayers<'_>>,
 ) -> Result<(), Error> {
-    let layers_in = shared.map_or(layout, |shared| shared.layout);
     let mounted = match shared {
-        Some(shared) => shared::mount(shared, image, volumes)?,
-        None => mount_own(layout, image, volumes)?,
+        Some(shared) => shared::mount(shared, image, volumes),
+        None => mount_own(layout, image, volumes),
     };
-    xattr::set(open(image)?, OsStr::new(MOUNTED), names_as_value(volumes).as_bytes()).on("mark as mounted", image)?;
-    mounted.map_err(|failure| {
-        Error::Mount(match failure {
-            Failure::TooLong => {
-                format!("the names of the image's {} layers are too long for this kernel", volumes.len())
-            }
-            Failure::TooMany => too_many(volumes.len()),
-            Failure::Failed(errno) => explain(errno, volumes, layers_in),
-        })
-    })
+    mounted.map_err(|failure| match failure {
+        Failure::TooLong => {
+            Error::Mount(format!("the names of the image's {} layers are too long for this kernel", volumes.len()))
+        }
+        Failure::TooMany => Error::Mount(too_many(volumes.len())),
+        Failure::Refused(errno) => {
+            let layers_in = shared.map_or(layout, |shared| shared.layout);
+            Error::Mount(explain(errno, volumes, layers_in))
+        }
+        Failure::Before(error) => error,
+    })?;
+    let layers = names_as_value(volumes);
+    Ok(xattr::set(open(image)?, OsStr::new(MOUNTED), layers.as_bytes()).on("mark as mounted", image)?)
 }
 
-fn mount_own(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Result<(), Failure>, Error> {
+fn mount_own(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Failure> {
     std::env::set_current_dir(image).on("chdir", image)?;
     let lowers = volumes.iter().rev().map(|v| format!("../../volumes/{}", v.chain_id)).collect();
     let (upper, work, target) = ("diff".to_owned(), "workdir".to_owned(), "rootfs".to_owned());
     match mount_parts(&Parts { lowers, upper, work, target }) {
         Err(Failure::TooLong) => mount_by_short_names(layout, image, volumes),
-        mounted => Ok(mounted),
+        mounted => mounted,
     }
 }
 
@@ -189,8 +203,7 @@ pub(super) fn layers_to_flatten(layout: &Layout, layers: usize) -> Result<usize,
 
 /// The entry for a caller that mounts the root filesystem itself, in the caller's own working directory.
 ///
-/// Root of a user namespace has an overlay keep its attributes among those of users (`userxattr`, Linux 5.11); older kernels
-/// let nobody else than root of the machine mount one.
+/// In a user namespace an overlay keeps its attributes in `user.*` (`userxattr`, Linux 5.11).
 pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> Result<Mount, Error> {
     let mut lowers = Vec::with_capacity(request.volumes.len());
     for volume in request.volumes.iter().rev() {
@@ -199,7 +212,7 @@ pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> R
     }
     let image = request.published.display();
     let mut option = format!("lowerdir={},upperdir={image}/diff,workdir={image}/workdir", lowers.join(":"));
-    if !request.is_for_root && kernel::is_at_least(5, 11) {
+    if !request.is_for_root {
         option.push_str(USER_ATTRIBUTES);
     }
     Ok(Mount {
@@ -211,31 +224,31 @@ pub(super) fn entry_for_caller(layout: &Layout, request: &ImageRequest<'_>) -> R
 }
 
 fn mount_at_once(parts: &Parts, options: String) -> Result<(), Failure> {
-    let data = CString::new(options).map_err(|_| Failure::Failed(Errno::INVAL))?;
-    mount2("overlay", &parts.target, "overlay", MountFlags::empty(), data.as_c_str()).map_err(Failure::Failed)
+    let data = CString::new(options).map_err(|_| Failure::Refused(Errno::INVAL))?;
+    mount2("overlay", &parts.target, "overlay", MountFlags::empty(), data.as_c_str()).map_err(Failure::Refused)
 }
 
 /// One `lowerdir+` for each layer: 500 layers, whatever their names' lengths.
 fn mount_layer_by_layer(parts: &Parts) -> Result<(), Failure> {
-    let failed = Failure::Failed;
+    let refused = Failure::Refused;
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|_| Failure::TooLong)?;
-    fsconfig_set_string(&context, "source", "overlay").map_err(failed)?;
+    fsconfig_set_string(&context, "source", "overlay").map_err(refused)?;
     for (index, lower) in parts.lowers.iter().enumerate() {
         match fsconfig_set_string(&context, "lowerdir+", lower) {
             Err(Errno::INVAL) if index == 0 => return Err(Failure::TooLong),
             Err(Errno::INVAL) => return Err(Failure::TooMany),
-            set => set.map_err(failed)?,
+            set => set.map_err(refused)?,
         }
     }
-    fsconfig_set_string(&context, "upperdir", &parts.upper).map_err(failed)?;
-    fsconfig_set_string(&context, "workdir", &parts.work).map_err(failed)?;
-    fsconfig_create(&context).map_err(failed)?;
-    let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)?;
-    move_mount(&mounted, "", CWD, &parts.target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)
+    fsconfig_set_string(&context, "upperdir", &parts.upper).map_err(refused)?;
+    fsconfig_set_string(&context, "workdir", &parts.work).map_err(refused)?;
+    fsconfig_create(&context).map_err(refused)?;
+    let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(refused)?;
+    move_mount(&mounted, "", CWD, &parts.target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(refused)
 }
 
-/// For kernels before 6.8: nothing is shorter than short names seen from the directory they are in.
-fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<Result<(), Failure>, Error> {
+/// For kernels before 6.8, which have no `lowerdir+`: short names relative to `l/` need the fewest bytes.
+fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Failure> {
     let mut lowers = Vec::with_capacity(volumes.len());
     for volume in volumes.iter().rev() {
         lowers.push(links::ensure(layout, &volume.chain_id)?);
@@ -244,10 +257,10 @@ fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Re
     let parts = Parts { lowers, upper: place("diff"), work: place("workdir"), target: place("rootfs") };
     let options = parts.options();
     if options.len() > OPTIONS_LIMIT {
-        return Ok(Err(Failure::TooMany));
+        return Err(Failure::TooMany);
     }
     fchdir(open(&layout.links())?).on("chdir", layout.links())?;
-    Ok(mount_at_once(&parts, options))
+    mount_at_once(&parts, options)
 }
 
 fn too_many(layers: usize) -> String {

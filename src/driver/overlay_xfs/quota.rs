@@ -34,7 +34,7 @@ pub enum QuotaError {
          leave out --disk-limit-size-bytes, or move the store to an XFS filesystem mounted with pquota"
     )]
     NotEnforced(String, &'static str),
-    /// A clean that should take moments holds the project ids.
+    /// A clean, which should hold the project ids for moments, holds them for longer than [`LOCK_TIMEOUT`].
     #[error(
         "applying disk limits: another process collects project ids for more than 3 s: try again when it has ended"
     )]
@@ -70,7 +70,7 @@ pub(super) fn apply(
     if let Some(helpers) = helpers {
         return ask_for_limit(helpers, image, limit);
     }
-    // Shared among allocating processes, exclusive for `collect`: see there. The helper takes it, too.
+    // Shared among allocating processes, exclusive for [`reclaim`]. The helper takes it, too.
     let allocation = lock::share_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)?;
     let Some(_allocation) = allocation else { return Err(QuotaError::Busy) };
     let project_ids = open(&layout.project_ids())?;
@@ -106,7 +106,7 @@ pub(super) fn project_of(image: &Path) -> Result<Option<u32>, QuotaError> {
     Ok(Some(project).filter(|project| *project != 0))
 }
 
-/// Gives the project id of an image back whose directory is all that bears it.
+/// Releases the project id of an image of which only the directory is left.
 pub(super) fn release(layout: &Layout, project: u32) -> Result<(), QuotaError> {
     let project_ids = open(&layout.project_ids())?;
     xfs::release_project(project_ids.as_fd(), project).map_err(QuotaError::Apply)
@@ -135,31 +135,31 @@ pub(super) fn usage(
 
 /// Gives back project ids whose images are gone: their makers or removers were killed.
 ///
-/// An id that no image bears is free only if nobody is about to bear it, so allocation is held off meanwhile. That is
-/// short: one directory read and one ioctl an image.
+/// An id without an image is free only if no create is about to use it, so allocation is locked meanwhile. That is short: one
+/// directory read and one ioctl per image.
 pub(super) fn reclaim(layout: &Layout) -> Result<(), QuotaError> {
     let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
-    let unborne = unborne_ids(layout)?;
-    if unborne.is_empty() {
+    let unused = unused_ids(layout)?;
+    if unused.is_empty() {
         return Ok(());
     }
     let project_ids = open(&layout.project_ids())?;
-    for id in unborne {
+    for id in unused {
         xfs::reclaim_project(project_ids.as_fd(), id).map_err(QuotaError::Apply)?;
     }
     Ok(())
 }
 
-/// Reservations of project ids that no image bears.
-pub(super) fn unborne(layout: &Layout) -> Result<Vec<PathBuf>, QuotaError> {
+/// Reservations of project ids that no image has.
+pub(super) fn unused(layout: &Layout) -> Result<Vec<PathBuf>, QuotaError> {
     let Some(_exclusive) = lock::own_within(&layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(Vec::new()) };
-    Ok(unborne_ids(layout)?.into_iter().map(|id| layout.project_ids().join(id.to_string())).collect())
+    Ok(unused_ids(layout)?.into_iter().map(|id| layout.project_ids().join(id.to_string())).collect())
 }
 
-/// The caller holds allocation off.
-fn unborne_ids(layout: &Layout) -> Result<Vec<u32>, QuotaError> {
+/// The caller has locked allocation.
+fn unused_ids(layout: &Layout) -> Result<Vec<u32>, QuotaError> {
     let allocated = entries::names(layout, Place::ProjectIds)?;
-    let mut borne = HashSet::new();
+    let mut used = HashSet::new();
     if allocated.is_empty() {
         return Ok(Vec::new());
     }
@@ -168,18 +168,18 @@ fn unborne_ids(layout: &Layout) -> Result<Vec<u32>, QuotaError> {
         [(Place::Staging, layout.tmp()), (Place::Images, layout.images()), (Place::Staging, layout.tmp())]
     {
         for name in entries::names(layout, place)? {
-            // What is in an image bears its project still when it had to be moved where another one is handed down.
+            // An image that was moved into a directory with another project has that one; its upper directory keeps its own.
             let image = directory.join(name);
-            for bearer in [image.join("diff"), image] {
-                match project_of(&bearer) {
-                    Ok(project) => borne.extend(project),
+            for directory in [image.join("diff"), image] {
+                match project_of(&directory) {
+                    Ok(project) => used.extend(project),
                     Err(QuotaError::Path(e)) if is_no_directory(&e) => {}
                     Err(e) => return Err(e),
                 }
             }
         }
     }
-    Ok(allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !borne.contains(id)).collect())
+    Ok(allocated.iter().filter_map(|name| name.parse().ok()).filter(|id| !used.contains(id)).collect())
 }
 
 fn is_no_directory(error: &PathError) -> bool {

@@ -16,14 +16,14 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount as mount2, move_mount, open_tree};
 
 use super::mount::{Failure, Parts, mount_parts};
-use super::{Error, SharedLayers, Volume};
+use super::{SharedLayers, Volume};
 use crate::sys::descriptors;
 use crate::sys::idmapped_mount;
 use crate::sys::mount_namespace::in_own_mounts;
 use crate::sys::path_error::{OnPath, PathError, reason};
 
 /// Mounts an overlay of `volumes` on the `rootfs` of the directory `image`.
-pub(super) fn mount(shared: &SharedLayers<'_>, image: &Path, volumes: &[Volume]) -> Result<Result<(), Failure>, Error> {
+pub(super) fn mount(shared: &SharedLayers<'_>, image: &Path, volumes: &[Volume]) -> Result<(), Failure> {
     let store = mapped(shared).on("translate ids of", shared.layout.root())?;
     let open = |volume: &Volume| {
         let path = Path::new("volumes").join(volume.chain_id.as_str());
@@ -31,14 +31,14 @@ pub(super) fn mount(shared: &SharedLayers<'_>, image: &Path, volumes: &[Volume])
     };
     let lowers: Vec<OwnedFd> = volumes.iter().rev().map(open).collect::<Result<_, PathError>>()?;
     match mount_parts(&parts(&lowers, &image.display().to_string())) {
-        Err(Failure::Failed(Errno::INVAL)) => mount_elsewhere(&store, image, &lowers),
-        mounted => Ok(mounted),
+        Err(Failure::Refused(Errno::INVAL)) => mount_elsewhere(&store, image, &lowers),
+        mounted => mounted,
     }
 }
 
 /// With the store where this kernel takes layers from, among the mounts of a thread, which end with it. Only the overlay
 /// is carried out.
-fn mount_elsewhere(store: &OwnedFd, image: &Path, lowers: &[OwnedFd]) -> Result<Result<(), Failure>, Error> {
+fn mount_elsewhere(store: &OwnedFd, image: &Path, lowers: &[OwnedFd]) -> Result<(), Failure> {
     let rootfs = image.join("rootfs");
     // What is open is among the mounts of others.
     let named = fs::canonicalize(image).on("resolve", image)?;
@@ -47,21 +47,18 @@ fn mount_elsewhere(store: &OwnedFd, image: &Path, lowers: &[OwnedFd]) -> Result<
         std::env::set_current_dir(&named).on("chdir", &named)?;
         let found = fs::metadata(".").on("stat", &named)?;
         if (found.dev(), found.ino()) != (wanted.dev(), wanted.ino()) {
-            return Err(PathError::new("chdir", &named, io::Error::other("it was exchanged for another directory")));
+            let reason = io::Error::other("it was exchanged for another directory");
+            return Err(PathError::new("chdir", &named, reason).into());
         }
         let rootfs = Path::new("rootfs");
         attach(store, rootfs).on("mount with ids translated on", named.join(rootfs))?;
         // The overlay goes over it.
-        if let Err(failure) = mount_parts(&parts(lowers, ".")) {
-            return Ok(Err(failure));
-        }
+        mount_parts(&parts(lowers, "."))?;
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Ok::<_, PathError>(Ok(open_tree(CWD, rootfs, flags).on("open the mount on", named.join(rootfs))?))
+        Ok::<_, Failure>(open_tree(CWD, rootfs, flags).on("open the mount on", named.join(rootfs))?)
     });
-    match mounted.on("unshare mounts for", image)?? {
-        Ok(overlay) => Ok(Ok(attach(&overlay, &rootfs).on("move the mount to", &rootfs)?)),
-        Err(failure) => Ok(Err(failure)),
-    }
+    let overlay = mounted.on("unshare mounts for", image)??;
+    Ok(attach(&overlay, &rootfs).on("move the mount to", &rootfs)?)
 }
 
 /// An overlay of these layers in the image's directory, which is called `image`.

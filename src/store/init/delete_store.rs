@@ -133,7 +133,7 @@ impl Store {
     /// Of a filesystem that stays. What is left there is no store's any more, and in nobody's way.
     fn give_back_quotas(&self) {
         let given_back =
-            self.driver.wait_for_free_space(&self.layout).and_then(|()| self.driver.reclaim_quotas(&self.layout));
+            self.driver.wait_for_free_space(&self.layout).and_then(|()| self.driver.remove_leftovers(&self.layout));
         if let Err(error) = given_back {
             tracing::error!(%error, "giving-quotas-back-failed");
         }

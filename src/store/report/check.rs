@@ -72,7 +72,7 @@ impl Store {
             volumes::record_missing_sizes(self),
             totals::recompute(self).map(drop),
             durability::flush(&self.layout).map_err(Error::from),
-            self.driver.reclaim_quotas(&self.layout).map_err(Error::from),
+            self.driver.remove_leftovers(&self.layout).map_err(Error::from),
             self.mount_all(),
         ];
         steps.into_iter().collect()
