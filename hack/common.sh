@@ -6,6 +6,9 @@ program=hack/$(basename "$0")
 
 say() { echo "$program: $*"; }
 
+# No script goes by the configuration of the machine that it runs on.
+export GROOTFS_CONFIG=''
+
 fail() {
     echo "$program: $*" >&2
     exit 1

@@ -46,7 +46,7 @@ fn run() -> Result<(), Failure> {
         Request::Print(text) => return cli::output::print(&text),
         Request::Run(cli) => cli,
     };
-    let config = Config::load(cli.flags()?)?;
+    let config = if cli.checks_configuration() { Config::default() } else { Config::load(cli.flags()?)? };
     // Before anything starts a thread.
     let entered = cli::enter_namespace(&cli, &config);
     let metrics = observe::init(&config, cli.measured_command())?;

@@ -24,7 +24,7 @@ function __fish_grootfs_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c grootfs -n "__fish_grootfs_needs_command" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_needs_command" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_needs_command" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -52,6 +52,7 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "usage" -d 'Shows wh
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "clean" -d 'Cleans up unused layers'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "config" -d 'Shows the settings, or checks the configuration'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "capacity" -d 'Return filesystem capacity'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "generate-volume-size-metadata" -d 'Writes the size records that volumes made by old versions lack'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "flush-volumes" -d 'Writes new layers to disk; started by create'
@@ -61,7 +62,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l gid-mappi
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l rootless -d 'Take the mappings of this user and group from /etc/subuid and /etc/subgid' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store-size-bytes -d 'Size of the filesystem that init-store makes in <store>.backing-store, or makes larger [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l shared-layers -d 'Use the layers of the store at this path, which has no id mappings, with the ids of this one (overlay-xfs only)' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -78,7 +79,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l with-dire
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l without-quota -d 'Accept a filesystem without project quotas; creating with a limit then fails'
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l mount-images -d 'Mount the images whose root filesystems a reboot has unmounted (overlay-xfs only)'
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -111,7 +112,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l bundle -d 'Write an OCI runtime bundle into this directory, which must be new or empty: `runc run -b DIR NAME` starts it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -130,7 +131,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l no-progress -
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-clean -d 'Do not remove unused layers, whatever the configuration says [default]'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l with-mount -d 'Mount the root filesystem, whatever the configuration says [default]'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -144,7 +145,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-level -d 
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -158,7 +159,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-level -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -185,7 +186,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l username -d 
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -201,7 +202,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-timestam
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -217,7 +218,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Heal what can be healed without losing what containers wrote'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -232,7 +233,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-file -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -247,7 +248,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-file -d 'F
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -261,7 +262,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-level -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -276,7 +277,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-file -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -292,7 +293,56 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-timestamp-
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l dry-run -d 'Tell what would be removed, and remove nothing'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -f -a "show" -d 'Shows each setting with its value and where it comes from: a flag, the environment, the file or the default'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -f -a "check" -d 'Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON document; docs/json.md describes it'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l metrics-file -d 'File that metrics are kept in, for the textfile collector of Prometheus\' node_exporter' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l log-file -d 'File that logs are appended to, at level info at least' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows each setting with its value and where it comes from: a flag, the environment, the file or the default'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read'
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -306,7 +356,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-level -
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -320,7 +370,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-met
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l config -d 'Configuration file (YAML); flags win over it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
@@ -334,20 +384,23 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-le
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "init-store" -d 'Initialize a Store Directory'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete-store" -d 'Deletes the given store from the system'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "create" -d 'Creates a root filesystem for the provided image'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "delete" -d 'Deletes a container image'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "stats" -d 'Return filesystem stats'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "list" -d 'Lists images in store'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "inspect" -d 'Shows an image of the store, or one to create from: source, digest, layers, configuration, limits'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "clean" -d 'Cleans up unused layers'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "capacity" -d 'Return filesystem capacity'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "generate-volume-size-metadata" -d 'Writes the size records that volumes made by old versions lack'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "flush-volumes" -d 'Writes new layers to disk; started by create'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean capacity generate-volume-size-metadata flush-volumes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "init-store" -d 'Initialize a Store Directory'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "delete-store" -d 'Deletes the given store from the system'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "create" -d 'Creates a root filesystem for the provided image'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "delete" -d 'Deletes a container image'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "stats" -d 'Return filesystem stats'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "list" -d 'Lists images in store'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "inspect" -d 'Shows an image of the store, or one to create from: source, digest, layers, configuration, limits'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "clean" -d 'Cleans up unused layers'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "config" -d 'Shows the settings, or checks the configuration'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "capacity" -d 'Return filesystem capacity'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "generate-volume-size-metadata" -d 'Writes the size records that volumes made by old versions lack'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "flush-volumes" -d 'Writes new layers to disk; started by create'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Shows each setting with its value and where it comes from: a flag, the environment, the file or the default'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read'

@@ -13,6 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::Failure;
 use super::bundle::BundleArgs;
 use super::clean::CleanArgs;
+use super::config::ConfigArgs;
 use super::inspect::InspectArgs;
 use super::source::SourceArgs;
 use crate::config::{self, CleanOptions, CreateOptions, Flags, InitOptions, Options, Switch};
@@ -26,6 +27,7 @@ Examples:
   grootfs --store /mnt/xfs/store delete my-id
 
 Results and errors go to standard output, one line each; standard error carries logs only.
+Flags are environment variables as well: GROOTFS_STORE, GROOTFS_CREATE_OFFLINE; see grootfs-config(5).
 Exit codes: 0 success, 1 failure, 3 unknown command.";
 
 /// Root filesystems for containers, from layers that are fetched once and shared.
@@ -57,7 +59,9 @@ pub struct Cli {
 /// Flags that stand before the command; accepted after it, too.
 #[derive(Debug, Args)]
 pub(crate) struct GlobalArgs {
-    /// Configuration file (YAML); flags win over it
+    /// Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]
+    ///
+    /// The default is read if it is there. '' is no file.
     #[arg(long, value_name = "PATH", value_parser = path(), global = true)]
     config: Option<PathBuf>,
 
@@ -87,6 +91,8 @@ pub(crate) enum Command {
     /// Unmounts the root filesystem of an image that nothing uses
     Umount(ImageArgs),
     Clean(CleanArgs),
+    /// Shows the settings, or checks the configuration
+    Config(ConfigArgs),
     Capacity(CapacityArgs),
     #[command(hide = true)]
     GenerateVolumeSizeMetadata(GenerateMetadataArgs),
@@ -285,6 +291,11 @@ impl Cli {
             Some(Command::Clean(_)) => Some("clean"),
             _ => None,
         }
+    }
+
+    /// Whether the command itself tells what is wrong with the configuration, which must not keep it from running.
+    pub fn checks_configuration(&self) -> bool {
+        matches!(&self.command, Some(Command::Config(args)) if args.checks())
     }
 
     /// What the flags say about the configuration.

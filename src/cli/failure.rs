@@ -124,8 +124,8 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
     Ok(())
 }
 
-/// clap's complaint as one line.
-pub(super) fn from_usage(error: &clap::Error) -> Failure {
+/// clap's complaint as one line. `variable_of` knows the environment variable that a flag's value is from.
+pub(super) fn from_usage(error: &clap::Error, variable_of: impl Fn(&str) -> Option<String>) -> Failure {
     if error.kind() == ErrorKind::InvalidSubcommand {
         let name = match error.get(ContextKind::InvalidSubcommand) {
             Some(ContextValue::String(name)) => name.as_str(),
@@ -134,7 +134,18 @@ pub(super) fn from_usage(error: &clap::Error) -> Failure {
         return Failure::unknown_command(Some(OsStr::new(name)));
     }
     let rendered = error.render().to_string();
-    Failure::from(format!("Incorrect Usage: {}", summary(&rendered)))
+    let complaint = summary(&rendered);
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => flag.as_str(),
+        _ => "",
+    };
+    Failure::from(match variable_of(flag) {
+        Some(variable) => {
+            let named = format!("the environment variable {variable}");
+            format!("Incorrect Usage: {}", complaint.replace(&format!("'{flag}'"), &named))
+        }
+        None => format!("Incorrect Usage: {complaint}"),
+    })
 }
 
 /// Complaint and tips out of clap's text, without its `Usage:` block.

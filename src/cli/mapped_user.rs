@@ -70,6 +70,7 @@ fn changes_files(command: &Command) -> bool {
         | Command::Inspect(_)
         | Command::Usage(_)
         | Command::Doctor(_)
+        | Command::Config(_)
         | Command::Capacity(_)
         | Command::FlushVolumes
         | Command::Unknown(_) => false,

@@ -9,11 +9,13 @@ mod bundle;
 mod capacity;
 mod check;
 mod clean;
+mod config;
 mod create;
 mod credentials;
 mod delete;
 mod delete_store;
 mod doctor;
+mod environment;
 mod failure;
 mod flush_volumes;
 mod generate_metadata;
@@ -40,6 +42,7 @@ use tracing::{Metadata, Span};
 
 pub use self::args::Cli;
 use self::args::Command;
+pub use self::environment::variables;
 pub use self::failure::Failure;
 pub use self::mapped_user::enter_namespace;
 pub use self::source::PASSWORD;
@@ -70,12 +73,12 @@ pub fn definition() -> clap::Command {
 /// # Errors
 /// On arguments that mean nothing; the message names the flag.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
-    let program = definition();
+    let mut program = environment::add_to(definition());
     let arguments = go_style::normalise(&program, arguments);
-    match program.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+    match program.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Request::Run(Box::new(cli))),
         Err(error) if is_text(error.kind()) => Ok(Request::Print(error.render().to_string())),
-        Err(error) => Err(failure::from_usage(&error)),
+        Err(error) => Err(failure::from_usage(&error, |flag| environment::origin(&program, &arguments, flag))),
     }
 }
 
@@ -100,6 +103,7 @@ pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Fa
     for UnknownKey { key, suggestion } in &config.unknown_keys {
         tracing::info!(key, suggestion = suggestion.as_deref().unwrap_or_default(), "unknown-key");
     }
+    output::warn(config.warnings());
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };
@@ -108,7 +112,7 @@ pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Fa
     tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
     session.in_scope(|| {
         // Here too, so that a panic is logged and counted as any failure.
-        let dispatched = panics::caught(|| entered.and_then(|()| dispatch(command, config, metrics)));
+        let dispatched = panics::caught(|| entered.and_then(|()| dispatch(cli, command, config, metrics)));
         let result = dispatched.unwrap_or_else(|panicked| Err(panicked.into()));
         if let Err(failure) = &result {
             tracing::error!(error = %failure, "failed");
@@ -128,7 +132,7 @@ fn publish(metrics: &Metrics, result: &Result<Done, Failure>) {
     }
 }
 
-fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Done, Failure> {
+fn dispatch(cli: &Cli, command: &Command, config: &Config, metrics: &Metrics) -> Result<Done, Failure> {
     let done = match command {
         Command::Delete(args) => return delete::run(config, args, metrics),
         Command::Clean(args) => return clean::run(config, args, metrics),
@@ -143,6 +147,7 @@ fn dispatch(command: &Command, config: &Config, metrics: &Metrics) -> Result<Don
         Command::Usage(args) => usage::run(config, args),
         Command::Mount(args) => mount::mount(config, args),
         Command::Umount(args) => mount::unmount(config, args),
+        Command::Config(args) => config::run(cli, args),
         Command::Capacity(args) => capacity::run(config, args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
         Command::FlushVolumes => flush_volumes::run(config),
@@ -198,6 +203,7 @@ fn session(command: &Command) -> Span {
         Command::Mount(_) => tracing::debug_span!("mount"),
         Command::Umount(_) => tracing::debug_span!("umount"),
         Command::Clean(_) => tracing::debug_span!("clean"),
+        Command::Config(_) => tracing::debug_span!("config"),
         Command::Capacity(_) => tracing::debug_span!("capacity"),
         Command::GenerateVolumeSizeMetadata(_) => tracing::debug_span!("generate-metadata"),
         Command::FlushVolumes => tracing::debug_span!("flush-volumes"),

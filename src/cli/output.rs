@@ -1,6 +1,9 @@
-//! Standard output: where results and error messages go.
+//! Standard output: where results and error messages go. What is said on standard error is for people alone.
+
+use std::io::{self, IsTerminal, Write};
 
 use super::Failure;
+use super::failure::OneLine;
 use crate::sys::path_error::reason;
 use crate::sys::stdout;
 
@@ -23,4 +26,16 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub(super) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string(document).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
     line(&json)
+}
+
+/// Tells people what they may want to know: on standard error, if that is a terminal.
+pub(super) fn warn(lines: Vec<String>) {
+    if lines.is_empty() || !io::stderr().is_terminal() {
+        return;
+    }
+    for line in lines {
+        let warning = OneLine(&format!("grootfs: warning: {line}")).to_string();
+        // Nobody has to read it.
+        let _ = writeln!(io::stderr(), "{warning}");
+    }
 }

@@ -58,9 +58,11 @@ pub(super) fn check(options: Options) -> Result<Config, Error> {
 }
 
 fn log(level: Option<Level>, file: Option<FilePath>, format: Option<Text>) -> Result<LogConfig, Error> {
-    let level = log_level(&level.map(|Level(word)| word).unwrap_or_default());
-    let file = path(file);
+    let word = level.map(|Level(word)| word).unwrap_or_default();
+    let (known, file) = (log_level(&word), path(file));
+    let level = known.unwrap_or_default();
     Ok(LogConfig {
+        unknown_level: (known.is_none() && !word.is_empty()).then_some(word),
         // Whoever names a file wants something in it.
         level: if file.is_some() && level == LogLevel::Fatal { LogLevel::Info } else { level },
         file,
@@ -68,14 +70,20 @@ fn log(level: Option<Level>, file: Option<FilePath>, format: Option<Text>) -> Re
     })
 }
 
-/// Unknown words are `fatal`, as they were in every version of GrootFS.
-fn log_level(word: &str) -> LogLevel {
+/// Unknown words mean `fatal`, as they did in every version of GrootFS.
+fn log_level(word: &str) -> Option<LogLevel> {
     match word.to_ascii_lowercase().as_str() {
-        "debug" => LogLevel::Debug,
-        "info" => LogLevel::Info,
-        "error" => LogLevel::Error,
-        _ => LogLevel::Fatal,
+        "debug" => Some(LogLevel::Debug),
+        "info" => Some(LogLevel::Info),
+        "error" => Some(LogLevel::Error),
+        "fatal" => Some(LogLevel::Fatal),
+        _ => None,
     }
+}
+
+/// What is told of a word that is no level.
+pub(super) fn of_unknown_level(word: &str) -> String {
+    format!("log_level: `{word}` is none of debug, info, error and fatal: nothing is logged")
 }
 
 fn timestamp_format(word: Option<String>) -> Result<TimestampFormat, Error> {
@@ -285,6 +293,7 @@ mod tests {
             metrics_file: Some("/m".into()),
             log: LogConfig {
                 level: LogLevel::Debug,
+                unknown_level: None,
                 file: Some("/l".into()),
                 timestamp_format: TimestampFormat::UnixEpoch,
             },

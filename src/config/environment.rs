@@ -19,7 +19,7 @@ fn variables() -> impl Iterator<Item = (OsString, OsString)> {
     env::vars_os().filter(move |(name, value)| is_ours(name) && !value.is_empty())
 }
 
-fn parse(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Options, Error> {
+pub(super) fn parse(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Options, Error> {
     let mut options = Options::default();
     for (name, value) in variables {
         options = options.over(setting(&name, &value)?);

@@ -9,6 +9,9 @@ pub enum Error {
     /// The file cannot be read.
     #[error("invalid config path: {0}")]
     Unreadable(PathError),
+    /// The machine's file is there and cannot be read.
+    #[error("invalid config path: {0}; --config '' goes without that file")]
+    DefaultUnreadable(PathError),
     /// The file is no YAML, or a value has the wrong type.
     #[error("invalid config file: {0}")]
     Malformed(String),

@@ -8,24 +8,27 @@
 mod check;
 mod environment;
 mod error;
+mod findings;
 mod flags;
 mod number;
 mod options;
 mod setting;
+mod sources;
 mod value;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use self::setting::Section;
 use crate::limits::Limits as ImageLimits;
 
 pub use self::error::Error;
+pub use self::findings::{Finding, findings};
 pub use self::flags::SourceOptions;
 pub use self::number::{parse_bool, parse_int64, parse_size};
 pub use self::options::{CleanOptions, CreateOptions, InitOptions, LimitOptions, Options, settings};
 pub use self::setting::Setting;
+pub use self::sources::{DEFAULT_PATH, Effective, Origin, Sources};
 pub use self::value::{Size, Switch};
 
 /// The whole configuration, checked.
@@ -67,6 +70,8 @@ pub struct Config {
 pub struct LogConfig {
     /// The least severe level that is logged.
     pub level: LogLevel,
+    /// The word for a level that is none.
+    pub unknown_level: Option<String>,
     /// Appended to; `None` is standard error.
     pub file: Option<PathBuf>,
     /// Dialect of the lines.
@@ -219,7 +224,7 @@ pub struct InitConfig {
 /// What the command line says.
 #[derive(Debug, Default)]
 pub struct Flags {
-    /// The configuration file; `None` leaves it to the environment, an empty path is no file.
+    /// The configuration file; `None` leaves it to the environment and then to [`DEFAULT_PATH`], an empty path is no file.
     pub config: Option<PathBuf>,
     /// The settings.
     pub options: Options,
@@ -231,17 +236,15 @@ impl Config {
     /// # Errors
     /// When the file cannot be read or understood, or a value makes no sense.
     pub fn load(flags: Flags) -> Result<Self, Error> {
-        let file = match &flags.config {
-            Some(path) if !path.as_os_str().is_empty() => yaml::read(path)?,
-            _ => yaml::ConfigFile::default(),
-        };
-        check::check_numbers(file.options.clone())?;
-        let environment = environment::read()?;
-        let store_size_from_flag = flags.options.init.store_size_bytes.is_some();
-        let mut config = check::check(flags.options.over(environment).over(file.options))?;
-        config.init.store_size_from_flag = store_size_from_flag;
-        config.unknown_keys = file.unknown.iter().map(|key| UnknownKey::of(key)).collect();
-        Ok(config)
+        Sources::read(flags)?.config()
+    }
+}
+
+impl Config {
+    /// What has no effect and was perhaps meant to have one, a line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let level = self.log.unknown_level.as_deref().map(check::of_unknown_level);
+        self.unknown_keys.iter().map(findings::of_unknown).chain(level).collect()
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) trait Slot {
     fn add(&mut self, text: &OsStr) -> Result<(), &'static str>;
     fn is_given(&self) -> bool;
     fn number(&self) -> Option<i64>;
+    fn json(&self) -> serde_json::Value;
 }
 
 impl<T: Value> Slot for Option<T> {
@@ -100,6 +101,10 @@ impl<T: Value> Slot for Option<T> {
 
     fn number(&self) -> Option<i64> {
         self.as_ref().and_then(Value::number)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
     }
 }
 

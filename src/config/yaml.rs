@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use serde::de::{SeqAccess, Unexpected, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_yaml::Value;
 
 use super::Error;
 use super::number::{parse_int64, parse_size};
@@ -31,14 +32,14 @@ pub(super) struct ConfigFile {
 }
 
 /// Reads the file at `path`.
-pub(super) fn read(path: &Path) -> Result<ConfigFile, Error> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let file = File::open(path).on("open", path).map_err(Error::Unreadable)?;
     let mut content = Vec::new();
     file.take(LIMIT + 1).read_to_end(&mut content).on("read", path).map_err(Error::Unreadable)?;
     if content.len() as u64 > LIMIT {
         return Err(Error::Malformed(format!("{} is larger than any configuration", path.display())));
     }
-    parse(&content)
+    Ok(content)
 }
 
 /// The first document of a YAML stream; the others are not looked at. No document is an empty one.
@@ -46,7 +47,7 @@ pub(super) fn parse(content: &[u8]) -> Result<ConfigFile, Error> {
     let Some(first) = serde_yaml::Deserializer::from_slice(content).next() else { return Ok(ConfigFile::default()) };
     let mut unknown = Vec::new();
     let mut note = |key: String| {
-        if !WITHOUT_EFFECT.contains(&key.as_str()) {
+        if !has_no_effect(&key) {
             unknown.push(key);
         }
     };
@@ -58,9 +59,149 @@ pub(super) fn parse(content: &[u8]) -> Result<ConfigFile, Error> {
 /// Keys that Garden's job writes and no version of GrootFS reads.
 const WITHOUT_EFFECT: [&str; 2] = ["init.owneruser", "init.ownergroup"];
 
+/// Whether a key that is no setting is written by deployments all the same.
+pub(super) fn has_no_effect(key: &str) -> bool {
+    WITHOUT_EFFECT.contains(&key)
+}
+
 /// A path without the steps through what may be null.
 fn dotted(path: &str) -> String {
     path.split('.').filter(|step| *step != "?").collect::<Vec<_>>().join(".")
+}
+
+/// A file as YAML, whatever is in it.
+pub(super) struct Document<'a> {
+    content: &'a [u8],
+    root: Value,
+}
+
+/// Line and column, from 1 on.
+pub(super) type Place = (usize, usize);
+
+impl<'a> Document<'a> {
+    /// # Errors
+    /// Where and why this is no YAML, or no mapping.
+    pub(super) fn parse(content: &'a [u8]) -> Result<Self, (Option<Place>, String)> {
+        let of = |error: serde_yaml::Error| (place(&error), without_place(&error));
+        let root = match serde_yaml::Deserializer::from_slice(content).next() {
+            Some(first) => Value::deserialize(first).map_err(of)?,
+            None => Value::Null,
+        };
+        if !root.is_mapping() && !root.is_null() {
+            return Err((None, "this is no mapping of keys to values".to_owned()));
+        }
+        Ok(Document { content, root })
+    }
+
+    /// The paths of all keys that are no section, and of sections that are no mapping.
+    pub(super) fn leaves(&self, is_section: impl Fn(&[String]) -> bool) -> Vec<Vec<String>> {
+        let mut leaves = Vec::new();
+        let mut open = vec![(Vec::new(), &self.root)];
+        while let Some((path, value)) = open.pop() {
+            for (key, value) in value.as_mapping().into_iter().flatten() {
+                let path = [path.clone(), vec![text_of(key)]].concat();
+                if is_section(&path) && (value.is_mapping() || value.is_null()) {
+                    open.push((path, value));
+                } else {
+                    leaves.push(path);
+                }
+            }
+        }
+        leaves
+    }
+
+    /// The options that a file of this key alone would give.
+    pub(super) fn only(&self, path: &[String]) -> Result<Options, String> {
+        let value = path.iter().try_fold(&self.root, |value, key| value.get(key)).cloned().unwrap_or_default();
+        let nested = path
+            .iter()
+            .rev()
+            .fold(value, |value, key| Value::Mapping([(key.clone().into(), value)].into_iter().collect()));
+        serde_yaml::from_value(nested).map_err(|error| without_place(&error))
+    }
+
+    /// Where a key stands.
+    pub(super) fn locate(&self, path: &[String]) -> Option<Place> {
+        let first = serde_yaml::Deserializer::from_slice(self.content).next()?;
+        // The crate tells places in errors alone.
+        Locate(path).deserialize(first).err().as_ref().and_then(place)
+    }
+}
+
+fn place(error: &serde_yaml::Error) -> Option<Place> {
+    error.location().map(|location| (location.line(), location.column()))
+}
+
+fn without_place(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned()
+}
+
+fn text_of(key: &Value) -> String {
+    match key {
+        Value::String(text) => text.clone(),
+        key => serde_yaml::to_string(key).unwrap_or_default().trim().to_owned(),
+    }
+}
+
+/// Fails at the key of this path.
+struct Locate<'a>(&'a [String]);
+
+impl<'de> DeserializeSeed<'de> for Locate<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Locate<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.0.split_first() else { return Ok(()) };
+        while let Some(is_it) = map.next_key_seed(Key { name: first, is_last: rest.is_empty() })? {
+            if is_it {
+                map.next_value_seed(Locate(rest))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a key is the one of this name; fails there if it is the last of a path.
+struct Key<'a> {
+    name: &'a str,
+    is_last: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<bool, E> {
+        match key == self.name {
+            true if self.is_last => Err(E::custom("here")),
+            is_it => Ok(is_it),
+        }
+    }
 }
 
 /// A section that may be null.

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 fn grootfs<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).env("GROOTFS_CONFIG", "").stdin(Stdio::null());
     command
 }
 
@@ -216,7 +216,10 @@ fn an_answer_that_nobody_can_read_is_an_error() {
             assert_eq!((outcome(&output), output.stderr), ((1, String::new()), Vec::new()), "{line:?}");
         }
         let mut closed = Command::new("sh");
-        closed.args(["-c", "exec \"$@\" >&-", "sh", env!("CARGO_BIN_EXE_grootfs")]).args(line.split_whitespace());
+        closed
+            .args(["-c", "exec \"$@\" >&-", "sh", env!("CARGO_BIN_EXE_grootfs")])
+            .args(line.split_whitespace())
+            .env("GROOTFS_CONFIG", "");
         assert_eq!(closed.status().expect("sh starts").code(), Some(1), "{line:?}");
     }
 }

@@ -3,18 +3,21 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{self, run, wrapped};
 
 fn capacity(config: &Path) -> (i32, String) {
     grootfs(&["--config", config.to_str().expect("text"), "capacity"])
 }
 
 fn grootfs(arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_grootfs"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("grootfs starts");
+    with_environment(arguments, &[])
+}
+
+fn with_environment(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let output = support::grootfs().args(arguments).envs(variables.iter().copied()).output().expect("grootfs starts");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     (output.status.code().expect("an exit code"), String::from_utf8(output.stdout).expect("text"))
 }
@@ -87,4 +90,153 @@ fn negative_numbers_fail_every_command() {
     ] {
         assert_eq!(with_content(content.as_bytes()), (1, message.to_owned()));
     }
+}
+
+/// What `config show --json` tells of a setting: value, origin and, if there is one, the name of that.
+fn shown(arguments: &[&str], variables: &[(&str, &str)], setting: &str) -> (Value, String, Option<String>) {
+    let (code, text) = with_environment(&[arguments, &["config", "show", "--json"]].concat(), variables);
+    assert_eq!(code, 0, "{text}");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    let settings = document["settings"].as_array().expect("settings");
+    let item = settings.iter().find(|item| item["setting"] == setting).expect("the setting");
+    let text = |key: &str| item[key].as_str().map(str::to_owned);
+    (item["value"].clone(), text("origin").expect("an origin"), text("name"))
+}
+
+#[test]
+fn a_setting_comes_from_the_file_the_environment_or_a_flag_in_this_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yml");
+    fs::write(&path, "store: /file\ncreate: {registry_mirrors: {h: [m]}}\n").expect("written");
+    let file = path.to_str().expect("text");
+    let variable = [("GROOTFS_STORE", "/variable")];
+    let named =
+        |value: &str, origin: &str, name: Option<&str>| (value.into(), origin.to_owned(), name.map(str::to_owned));
+    assert_eq!(shown(&[], &[], "store"), named("/var/lib/grootfs", "default", None));
+    assert_eq!(shown(&["--config", file], &[], "store"), named("/file", "file", Some(file)));
+    assert_eq!(
+        shown(&["--config", file], &variable, "store"),
+        named("/variable", "environment", Some("GROOTFS_STORE"))
+    );
+    assert_eq!(shown(&["--config", file, "--store", "/flag"], &variable, "store"), named("/flag", "flag", None));
+    // An empty variable says nothing, and the file may be named by one.
+    let by_variable = [("GROOTFS_CONFIG", file), ("GROOTFS_STORE", "")];
+    assert_eq!(shown(&[], &by_variable, "store"), named("/file", "file", Some(file)));
+    assert_eq!(shown(&["--config", ""], &by_variable, "store"), named("/var/lib/grootfs", "default", None));
+    let (_, text) = grootfs(&["--config", file, "config", "show"]);
+    assert!(text.lines().any(|line| line.split_whitespace().collect::<Vec<_>>() == ["store", "/file", file]), "{text}");
+}
+
+#[test]
+fn variables_are_settings_of_commands_that_have_no_such_flag() {
+    let variable = |value| [("GROOTFS_INIT_STORE_SIZE_BYTES", value)];
+    assert_eq!(with_environment(&["capacity"], &variable("1.5GiB")), (0, "{\"capacity\":1610612736}\n".to_owned()));
+    let (code, text) = with_environment(&["capacity"], &variable("many"));
+    let reason = "must be a number of bytes, as 100M or 1.5GiB";
+    let expected = format!("invalid value of the environment variable GROOTFS_INIT_STORE_SIZE_BYTES: {reason}\n");
+    assert_eq!((code, text), (1, expected));
+}
+
+#[test]
+fn other_flags_of_commands_are_variables_too() {
+    let check = |value| with_environment(&["config", "show"], &[("GROOTFS_CONFIG_SHOW_JSON", value)]);
+    assert!(check("yes").1.starts_with('{'));
+    assert!(check("false").1.starts_with("SETTING"));
+    assert!(check("").1.starts_with("SETTING"));
+    let message = "Incorrect Usage: invalid value 'maybe' for the environment variable GROOTFS_CONFIG_SHOW_JSON: value was \
+                   not a boolean\n";
+    assert_eq!(check("maybe"), (1, message.to_owned()));
+}
+
+/// Runs a command where `/etc/grootfs/config.yml` has this content, if any, and this mode.
+fn with_machine_file(content: Option<&str>, mode: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yml");
+    let mut script = "set -e; mount -t tmpfs none /etc; mkdir /etc/grootfs; ".to_owned();
+    if let Some(content) = content {
+        fs::write(&path, content).expect("written");
+        script += &format!("install -m {mode} {} /etc/grootfs/config.yml; ", path.display());
+    }
+    script += "\"$@\"";
+    let mut command = support::grootfs();
+    command.args(arguments).env_remove("GROOTFS_CONFIG");
+    let outcome =
+        run(wrapped(&["unshare", "--mount", "sh", "-c", &script, "sh"], &command).env_remove("GROOTFS_CONFIG"));
+    (outcome.code, outcome.stdout)
+}
+
+#[test]
+fn the_file_of_the_machine_is_read_unless_another_is_named() {
+    let content = Some("init: {store_size_bytes: 7}");
+    let of = |bytes: u32| (Some(0), format!("{{\"capacity\":{bytes}}}\n"));
+    assert_eq!(with_machine_file(content, "0600", &["capacity"]), of(7));
+    assert_eq!(with_machine_file(None, "0600", &["capacity"]), of(0));
+    assert_eq!(with_machine_file(content, "0600", &["--config", "", "capacity"]), of(0));
+    let wrong = with_machine_file(Some("store: ["), "0600", &["capacity"]);
+    assert!(
+        wrong.0 == Some(1) && wrong.1.starts_with("invalid config file: ") && wrong.1.lines().count() == 1,
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_file_of_the_machine_that_only_root_may_read_is_named_to_others() {
+    let grootfs = tempfile::tempdir().expect("a directory");
+    let binary = grootfs.path().join("grootfs");
+    fs::copy(env!("CARGO_BIN_EXE_grootfs"), &binary).expect("copied");
+    let binary = binary.to_str().expect("text");
+    let script = "chmod 755 $0; mount -t tmpfs none /etc; mkdir /etc/grootfs; install -m 600 /dev/null /etc/grootfs/config.yml; \
+                  exec setpriv --reuid 65534 --clear-groups \"$1\" capacity";
+    let mut command = support::program("unshare");
+    command.args(["--mount", "sh", "-c", script, grootfs.path().to_str().expect("text"), binary]);
+    let outcome = run(command.env_remove("GROOTFS_CONFIG"));
+    let message =
+        "invalid config path: open /etc/grootfs/config.yml: permission denied; --config '' goes without that file\n";
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), message));
+}
+
+#[test]
+fn check_tells_everything_that_is_wrong_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yml");
+    let check = |content: &str| {
+        fs::write(&path, content).expect("written");
+        grootfs(&["--config", path.to_str().expect("text"), "config", "check"])
+    };
+    let file = path.display();
+    assert_eq!(check("store: /s\ninit: {owneruser: ''}\n"), (0, format!("{file}: no findings\n")));
+    let (code, text) = check("stor: /s\nlog_level: debgu\ncreate:\n  with_clean: 3\n");
+    assert_eq!(code, 4);
+    assert_eq!(
+        text,
+        format!(
+            "{file}:1:1: unknown key `stor`, which has no effect; did you mean `store`?\n\
+             {file}:2:1: log_level: `debgu` is none of debug, info, error and fatal: nothing is logged\n\
+             {file}:4:3: create.with_clean: invalid type: integer `3`, expected true or false\n"
+        )
+    );
+    let variable = [("GROOTFS_CREATE_OFFLINE", "maybe")];
+    let message = "invalid value of the environment variable GROOTFS_CREATE_OFFLINE: must be true or false\n";
+    assert_eq!(with_environment(&["config", "check"], &variable), (4, message.to_owned()));
+    assert_eq!(grootfs(&["--config", "/no/such", "config", "check"]).0, 1);
+}
+
+#[test]
+fn people_at_a_terminal_are_warned_of_what_has_no_effect() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yml");
+    fs::write(&path, "stor: /s\nlog_level: debgu\n").expect("written");
+    let line = format!("{} --config {} capacity", env!("CARGO_BIN_EXE_grootfs"), path.display());
+    let mut script = support::program("script");
+    let outcome = run(script.args(["--quiet", "--return", "--command", &line, "/dev/null"]));
+    let lines: Vec<_> = outcome.stdout.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines,
+        [
+            "grootfs: warning: unknown key `stor`, which has no effect; did you mean `store`?",
+            "grootfs: warning: log_level: `debgu` is none of debug, info, error and fatal: nothing is logged",
+            "{\"capacity\":0}",
+        ]
+    );
+    assert_eq!(capacity(&path), (0, "{\"capacity\":0}\n".to_owned()));
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 fn grootfs(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
-    command.args(line.split_whitespace()).stdin(Stdio::null());
+    command.args(line.split_whitespace()).env("GROOTFS_CONFIG", "").stdin(Stdio::null());
     command
 }
 

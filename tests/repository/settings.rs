@@ -21,7 +21,12 @@ const PAGE_HEAD: &str = "\
 <!-- Made by `UPDATE=1 cargo test --test repository generated` from src/config/options.rs. -->
 
 A setting comes from a flag, an environment variable, the configuration file or its default; the first of these that
-says something wins. The file is YAML and is named by `--config` or `GROOTFS_CONFIG`.
+says something wins. The file is YAML. It is the one that `--config` names, else the one that `GROOTFS_CONFIG` names, else
+`/etc/grootfs/config.yml` if it is there. With `--config ''`, or an empty `GROOTFS_CONFIG`, no file is read.
+
+`grootfs config show` tells each setting with its value and its origin. `grootfs config check` tells everything that is
+wrong with the file, with line and column, and with the variables; it exits with 0 if nothing is, with 4 if something is,
+and with 1 if the file cannot be read.
 
 - A variable is called `GROOTFS_`, the section and the key, in upper case: `create.limits.entries` is
   `GROOTFS_CREATE_LIMITS_ENTRIES`. An empty variable says nothing. A wrong value is an error that names the variable.
@@ -30,7 +35,18 @@ says something wins. The file is YAML and is named by `--config` or `GROOTFS_CON
 - In a flag or a variable, a comma separates the items of a list. A list stands in place of a list of lesser rank, not
   beside it. Limits of images are also set by `create --limit NAME=NUMBER`.
 - In the file, an empty or zero value is as good as none. A key that is unknown has no effect and is logged as
-  `unknown-key`, at level info, with the key that is most like it.
+  `unknown-key`, at level info, with the key that is most like it. On a terminal, standard error has a warning as well, also
+  for a `log_level` that is none, which means `fatal`.
+";
+
+const FLAGS_HEAD: &str = "
+## Flags that are no settings
+
+A flag that belongs to a command alone is a variable as well: `GROOTFS_`, the command and the flag. Switches are `true` or
+`false` there. Programs that grootfs runs inherit its environment, so a file is the better place for a password.
+
+| command | flag | variable |
+|---|---|---|
 ";
 
 /// `config.example.yml`.
@@ -112,6 +128,10 @@ pub(super) fn reference() -> String {
             sentences(setting).replace('|', "\\|").replace('<', "\\<")
         );
     }
+    text += FLAGS_HEAD;
+    for (command, flag, variable) in grootfs::cli::variables() {
+        text += &format!("| `{command}` | `--{flag}` | `{variable}` |\n");
+    }
     text
 }
 
@@ -120,8 +140,9 @@ pub(super) fn man_page() -> Vec<u8> {
     page(
         ("grootfs-config", "5"),
         "configuration file of grootfs",
-        "A YAML file, named by \\fB\\-\\-config\\fR or the environment variable \\fBGROOTFS_CONFIG\\fR. Every key may be left \
-         out. Environment variables win over the file, and flags over both: a variable is called GROOTFS_, the section \
+        "A YAML file, named by \\fB\\-\\-config\\fR or the environment variable \\fBGROOTFS_CONFIG\\fR; where neither names \
+         one, not even an empty one, /etc/grootfs/config.yml is read if it is there. \\fBgrootfs config check\\fR tells \
+         what is wrong with it, and \\fBgrootfs config show\\fR what the settings are. Every key may be left out. Environment variables win over the file, and flags over both: a variable is called GROOTFS_, the section \
          and the key, in upper case, as GROOTFS_CREATE_LIMITS_ENTRIES. An empty variable says nothing. This is the \
          example that comes with GrootFS.",
         &example(),

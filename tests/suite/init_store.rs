@@ -278,7 +278,7 @@ fn only_root_may() {
     let binary = store.beside("grootfs");
     fs::copy(env!("CARGO_BIN_EXE_grootfs"), &binary).unwrap();
     let mut command = std::process::Command::new(binary);
-    command.arg("--store").arg(store.path()).arg("init-store").uid(65534).gid(65534);
+    command.arg("--store").arg(store.path()).arg("init-store").env("GROOTFS_CONFIG", "").uid(65534).gid(65534);
     assert_eq!(
         run(&mut command).failure(),
         format!("store {} can only be initialized by Root user", store.path().display())

@@ -49,11 +49,11 @@ impl From<Output> for Outcome {
 /// searches) differs between machines and is set by the tests that are about it.
 const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
 
-/// A program in a clean environment, with no input.
+/// A program in a clean environment, with no input. grootfs there does not read the configuration of this machine.
 pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    command.env_clear().envs(inherited).stdin(Stdio::null());
+    command.env_clear().envs(inherited).env("GROOTFS_CONFIG", "").stdin(Stdio::null());
     command
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn peak_memory_of(command: &mut Command) -> (u64, bool) {
 /// Runs another program, which must succeed, and returns its standard output.
 #[track_caller]
 pub(crate) fn succeed(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
-    let outcome = run(Command::new(program).args(arguments).stdin(Stdio::null()));
+    let outcome = run(Command::new(program).args(arguments).env("GROOTFS_CONFIG", "").stdin(Stdio::null()));
     assert_eq!(outcome.code, Some(0), "{program} failed: {outcome:?}");
     outcome.stdout
 }
