@@ -27,6 +27,8 @@ pub const CLAIMED_LAYERS_STAY: &str = "no create misses a layer that it claimed 
 pub const RECORDS_ARE_THERE: &str = "a published image has its record";
 /// Whatever a process left when it died.
 pub const GARBAGE_IS_COLLECTED: &str = "a clean without company leaves only what images use";
+/// A layer is not suspect for ever because a flush was killed.
+pub const MARKS_DO_NOT_LINGER: &str = "after a create without company all layers of this boot are flushed";
 /// There is no deadlock.
 pub const NOBODY_WAITS_FOR_EVER: &str = "somebody can always go on";
 
@@ -48,6 +50,8 @@ pub struct Store {
     pub marks: bool,
     /// Whether clean spares the layers that records name.
     pub clean_reads_records: bool,
+    /// Whether a create that unpacks nothing flushes what others left.
+    pub flushes_begin_again: bool,
     /// How many commands are run in all.
     pub commands: u8,
     /// How many processes are killed.
@@ -62,6 +66,7 @@ impl Default for Store {
             unflushed_layers: UnflushedPolicy::Keep,
             marks: true,
             clean_reads_records: true,
+            flushes_begin_again: true,
             commands: 3,
             kills: 1,
             reboots: 1,
@@ -252,6 +257,13 @@ impl Model for Store {
             }),
             Property::always(GARBAGE_IS_COLLECTED, |store, state: &State| {
                 !state.is_quiet() || process::clean_alone(store, state).disk.has_only_what_images_use()
+            }),
+            Property::always(MARKS_DO_NOT_LINGER, |store, state: &State| {
+                let is_flushed = |after: State| after.disk.marks.iter().flatten().all(|mark| mark.boot != after.boot);
+                !state.is_quiet()
+                    || (0..IMAGES)
+                        .filter(|image| !state.disk.is_published(*image))
+                        .all(|image| is_flushed(process::create_alone(store, state, image)))
             }),
             Property::always(NOBODY_WAITS_FOR_EVER, |store, state: &State| {
                 state.is_quiet()

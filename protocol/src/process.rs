@@ -134,6 +134,14 @@ pub(crate) fn clean_alone(store: &Store, state: &State) -> State {
     state
 }
 
+/// What is left when nothing runs and then somebody creates an image.
+pub(crate) fn create_alone(store: &Store, state: &State, image: usize) -> State {
+    let mut state = state.clone();
+    state.processes[image] = Process::Begun(Command::Create);
+    while state.processes[image] != Process::Idle && step(store, &mut state, image) {}
+    state
+}
+
 fn lock_image(state: &mut State, image: usize, me: usize) -> bool {
     take(&mut state.image_locks[image], me)
 }
@@ -175,6 +183,8 @@ fn create(store: &Store, state: &mut State, image: usize, mut pulled: bool, at: 
         Create::Look => {
             let disk = &state.disk;
             let present = std::array::from_fn(|layer| disk.volumes[layer].is_some() && !disk.is_suspect(layer, boot));
+            // A flush that was killed is begun again by whoever finds its marks.
+            pulled |= store.flushes_begin_again && disk.marks.iter().flatten().any(|mark| mark.boot == boot);
             state.claims.release(image);
             Create::Layer(0, present)
         }

@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use grootfs_protocol::{CLAIMED_LAYERS_STAY, MOUNTS_ARE_WHOLE, NOTHING_TORN_IS_SERVED, Store, UnflushedPolicy};
+use grootfs_protocol::{
+    CLAIMED_LAYERS_STAY, MARKS_DO_NOT_LINGER, MOUNTS_ARE_WHOLE, NOTHING_TORN_IS_SERVED, Store, UnflushedPolicy,
+};
 use stateright::{Checker, Model};
 
 /// The least number of distinct states that a check has to have seen to count as one.
@@ -41,6 +43,13 @@ fn a_protocol_that_removes_unflushed_layers_in_use_is_wrong() {
 fn a_protocol_without_marks_is_wrong() {
     let checker = check(Store { marks: false, kills: 0, commands: 2, ..Store::default() });
     assert!(checker.discovery(NOTHING_TORN_IS_SERVED).is_some());
+}
+
+/// If only those who unpack layers flush, a killed flush leaves its marks to the next reboot.
+#[test]
+fn a_protocol_in_which_a_killed_flush_is_not_begun_again_is_wrong() {
+    let checker = check(Store { flushes_begin_again: false, reboots: 0, commands: 2, ..Store::default() });
+    assert!(checker.discovery(MARKS_DO_NOT_LINGER).is_some());
 }
 
 /// A clean that does not read records takes a layer from a create that has claimed it.

@@ -2,18 +2,16 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::Stdio;
 
 use serde::Serialize;
 
 use super::args::CreateArgs;
 use super::bundle::{Bundle, Container};
-use super::{Failure, measure, output, source, store};
+use super::{Failure, flush_volumes, measure, output, source, store};
 use crate::config::{Config, ImageVolumes, MountDestination};
 use crate::driver::{DiskLimit, InodeLimit, Mount};
 use crate::observe::{self, Metrics};
 use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
-use crate::sys::{descriptors, spawning};
 
 /// Makes the image and prints it; then lets the new layers be written to disk, which nobody waits for.
 pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
@@ -58,8 +56,8 @@ fn create(
     if let Some(bundle) = bundle {
         bundle.keep();
     }
-    if let Some(store) = &created.new_layers_in {
-        spawn_flush(store);
+    if let Some(store) = &created.unflushed_layers_in {
+        flush_volumes::spawn(store);
     }
     Ok(())
 }
@@ -180,25 +178,6 @@ fn escape_as_go_does(json: &str) -> String {
         }
     }
     escaped
-}
-
-/// Starts a process that holds none of our descriptors and is in nobody's way.
-fn spawn_flush(store: &Path) {
-    let mut flush = spawning::program("/proc/self/exe");
-    flush
-        // It needs nothing but the store, whatever this machine or the environment says of settings.
-        .env_clear()
-        .args(["--config", "", "--store"])
-        .arg(store)
-        .arg("flush-volumes")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if let Err(error) = descriptors::keep_from_programs().and_then(|()| flush.spawn()) {
-        // The layers stay marked: the next flush sees to them, or a power cut has them fetched again.
-        tracing::error!(%error, "starting-flush-failed");
-    }
 }
 
 #[cfg(test)]

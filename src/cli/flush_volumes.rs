@@ -1,8 +1,16 @@
-//! `grootfs flush-volumes`, hidden: what `create` leaves running when it has unpacked new layers.
+//! `grootfs flush-volumes`, hidden: what `create` and `init-store` leave running where layers are not on disk.
+//!
+//! It leaves the session and with it the process group of its caller. A service manager that ends everything its service
+//! started still reaches it, and no process without privileges can prevent that. Then the marks of the layers stay, and the
+//! next create, clean or init-store starts the flush again.
+
+use std::path::Path;
+use std::process::Stdio;
 
 use super::Failure;
 use crate::config::Config;
 use crate::store;
+use crate::sys::{descriptors, spawning};
 
 /// Writes new layers to disk, so that a power cut no longer costs them.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
@@ -11,4 +19,23 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let store = super::store(config)?;
     store.check_initialised()?;
     store::flush(store.layout()).map_err(|e| Failure::from(e.to_string()))
+}
+
+/// Starts a flush of the store in a process of its own, which holds none of our descriptors and is in nobody's way.
+pub(super) fn spawn(store: &Path) {
+    let mut flush = spawning::program("/proc/self/exe");
+    flush
+        // It needs nothing but the store, whatever this machine or the environment says of settings.
+        .env_clear()
+        .args(["--config", "", "--store"])
+        .arg(store)
+        .arg("flush-volumes")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Err(error) = descriptors::keep_from_programs().and_then(|()| flush.spawn()) {
+        // The layers stay marked: the next flush sees to them, or a power cut has them fetched again.
+        tracing::error!(%error, "starting-flush-failed");
+    }
 }

@@ -1,7 +1,7 @@
 //! `grootfs init-store`.
 
 use super::args::InitStoreArgs;
-use super::{Failure, mappings, unmounted_store};
+use super::{Failure, flush_volumes, mappings, unmounted_store};
 use crate::config::Config;
 use crate::driver::FilesystemRequest;
 use crate::store::InitRequest;
@@ -23,6 +23,9 @@ pub(crate) fn run(config: &Config, args: &InitStoreArgs) -> Result<(), Failure> 
     })?;
     if config.init.mount_images {
         store.mount_all()?;
+    }
+    if store.has_pending_flush()? {
+        flush_volumes::spawn(store.layout().root());
     }
     Ok(())
 }

@@ -157,6 +157,7 @@ impl Store {
     ) -> Result<(Cleaned, Removed), Error> {
         let mut removed = Removed::default();
         if threshold.bytes > 0 && !self.has_reached(threshold)? {
+            self.flush_unless(freed)?;
             return Ok((Cleaned::BelowThreshold, removed));
         }
         name_strangers(&self.layout);
@@ -171,13 +172,20 @@ impl Store {
             forget_missing_volumes(self),
             release_unknown(self),
             manifest_cache::forget_unneeded(&self.layout).map_err(Error::from),
-            // For layers whose create was killed before it could see to that.
-            durability::flush(&self.layout).map_err(Error::from),
+            self.flush_unless(freed),
             self.wait_for_space_freed(freed),
             // What quotas keep of layers and images can be given back when those are gone for good.
             self.driver.remove_leftovers(&self.layout).map_err(Error::from),
         ];
         steps.into_iter().collect::<Result<(), Error>>().map(|()| (Cleaned::Completed, removed))
+    }
+
+    /// For layers whose flush was killed. A create that cleans does not wait for the disk: it starts a flush of its own.
+    fn flush_unless(&self, freed: Freed) -> Result<(), Error> {
+        match freed {
+            Freed::Awaited => Ok(durability::flush(&self.layout)?),
+            Freed::Later => Ok(()),
+        }
     }
 
     fn wait_for_space_freed(&self, freed: Freed) -> Result<(), Error> {

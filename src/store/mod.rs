@@ -201,6 +201,11 @@ impl Store {
         Ok(self.driver.usage(&self.layout, &image)?)
     }
 
+    /// Whether layers are to be flushed, and nobody does so.
+    pub fn has_pending_flush(&self) -> Result<bool, Error> {
+        Ok(layer::durability::is_pending(&self.layout)?)
+    }
+
     /// Writes the size of every layer that has none on record.
     pub fn generate_volume_sizes(&self) -> Result<(), Error> {
         layer::volumes::record_missing_sizes(self)

@@ -37,7 +37,7 @@ use crate::store::garbage::is_old;
 use crate::store::image::dependencies;
 use crate::store::image::needed;
 use crate::store::init::seal;
-use crate::store::layer::pull;
+use crate::store::layer::pull::{self, Claimed};
 use crate::store::{Error, ImageId, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
@@ -242,7 +242,7 @@ impl LayerStore {
         id: &ImageId,
         image: &Image,
         layers: &[&ChainId],
-    ) -> Result<Vec<bool>, Error> {
+    ) -> Result<Claimed, Error> {
         let layout = &self.store.layout;
         let _claims = claims::share(layout)?;
         // The store may be on its way out.

@@ -12,6 +12,7 @@ mod create_tar;
 mod cves;
 mod delete;
 mod delete_store;
+mod flush;
 mod generate_metadata;
 mod grow;
 mod hostile_image;

@@ -29,7 +29,7 @@ use crate::store::image::removal;
 use crate::store::image::users;
 use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
-use crate::store::layer::pull::{self, PullOptions};
+use crate::store::layer::pull::{self, Claimed, PullOptions};
 use crate::store::layer::volumes;
 use crate::store::shared::LayerStore;
 use crate::store::totals;
@@ -93,8 +93,8 @@ pub struct Created {
     pub details: ImageDetails,
     /// The ids of its process, if they were asked for.
     pub user: Option<ProcessUser>,
-    /// The store that layers were unpacked in, which should be flushed in time.
-    pub new_layers_in: Option<PathBuf>,
+    /// The store with layers that are not flushed: those of this create, or of one whose flush was killed.
+    pub unflushed_layers_in: Option<PathBuf>,
 }
 
 impl Store {
@@ -192,10 +192,10 @@ struct ImageCreation<'a> {
 impl ImageCreation<'_> {
     fn run(&self, clean: Option<&CleanFirst<'_>>) -> Result<Created, Error> {
         removal::finish_removal(self.store, &self.id)?;
-        let present = self.claim_and_clean(clean)?;
-        let has_new_layers = !present.iter().all(|present| *present);
+        let claimed = self.claim_and_clean(clean)?;
+        let has_new_layers = !claimed.present.iter().all(|present| *present);
         if has_new_layers {
-            self.pull(present).map_err(|error| error.of_store(self.layers_in()))?;
+            self.pull(claimed.present).map_err(|error| error.of_store(self.layers_in()))?;
         }
         let owner = self.store.owner(&self.mappings);
         // The store that keeps other ones' layers is root's own.
@@ -223,7 +223,8 @@ impl ImageCreation<'_> {
             mounts,
             details: self.image.details.clone(),
             user,
-            new_layers_in: has_new_layers.then(|| self.layers_in().layout.root().to_owned()),
+            unflushed_layers_in: (has_new_layers || claimed.has_unflushed)
+                .then(|| self.layers_in().layout.root().to_owned()),
         })
     }
 
@@ -233,7 +234,7 @@ impl ImageCreation<'_> {
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(&self, clean: Option<&CleanFirst<'_>>) -> Result<Vec<bool>, Error> {
+    fn claim_and_clean(&self, clean: Option<&CleanFirst<'_>>) -> Result<Claimed, Error> {
         let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
         (clean.with_own_log)(&mut || {
@@ -250,7 +251,7 @@ impl ImageCreation<'_> {
     }
 
     /// Puts the image's layers in use, and tells which are there.
-    fn claim(&self) -> Result<Vec<bool>, Error> {
+    fn claim(&self) -> Result<Claimed, Error> {
         let (layout, image, id) = (&self.store.layout, self.request.image, self.id.as_str());
         let _claims = tracing::debug_span!("acquiring-shared-lock").in_scope(|| claims::share(layout))?;
         // The store may be on its way out.

@@ -28,19 +28,16 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug, Default)]
 pub(in crate::store) struct UnflushedLayers {
     marks: Vec<String>,
+    /// Marks of this boot.
+    fresh: Vec<String>,
 }
 
 impl UnflushedLayers {
     /// Reads the marks. A store whose layers have all been flushed costs one directory read.
     pub(in crate::store) fn read(layout: &Layout) -> Result<Self, PathError> {
-        Ok(Self::read_with_fresh(layout)?.0)
-    }
-
-    /// The same with the marks of this boot.
-    fn read_with_fresh(layout: &Layout) -> Result<(Self, Vec<String>), PathError> {
         let marked = entries::names(layout, Place::Unflushed)?;
         if marked.is_empty() {
-            return Ok((UnflushedLayers::default(), Vec::new()));
+            return Ok(UnflushedLayers::default());
         }
         let boot_id = boot_id()?;
         // A mark that was removed meanwhile is of a layer that has been flushed; one that cannot be read is no comfort.
@@ -49,7 +46,12 @@ impl UnflushedLayers {
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
         let (marks, fresh) = marked.into_iter().partition(of_another_boot);
-        Ok((UnflushedLayers { marks }, fresh))
+        Ok(UnflushedLayers { marks, fresh })
+    }
+
+    /// Whether layers of this boot are marked, be somebody flushing them or not.
+    pub(in crate::store) fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
     }
 
     /// Whether a layer may have been torn.
@@ -112,7 +114,7 @@ pub(in crate::store) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
 
 /// Marks of this boot. Those of another stay until their layers have been fetched again.
 fn fresh_marks(layout: &Layout) -> Result<Vec<String>, PathError> {
-    Ok(UnflushedLayers::read_with_fresh(layout)?.1)
+    Ok(UnflushedLayers::read(layout)?.fresh)
 }
 
 fn boot_id() -> Result<String, PathError> {

@@ -62,16 +62,26 @@ fn room(store: &Store, limits: &Limits) -> Option<Budget> {
     Some(Budget::of_room(space.available.saturating_sub((space.size / 100).min(RESERVE))))
 }
 
-/// Which of an image's layers can be used as they are.
+/// What was found of an image's layers.
+#[derive(Debug)]
+pub(in crate::store) struct Claimed {
+    /// Which of them can be used as they are.
+    pub(in crate::store) present: Vec<bool>,
+    /// Whether layers of the store are to be flushed: a process that did so may have been killed.
+    pub(in crate::store) has_unflushed: bool,
+}
+
+/// Looks which of an image's layers can be used as they are.
 ///
 /// The caller has written the image's record and holds the claims lock: what is found here stays.
-pub(in crate::store) fn claim(layout: &Layout, image: &Image) -> Result<Vec<bool>, PathError> {
+pub(in crate::store) fn claim(layout: &Layout, image: &Image) -> Result<Claimed, PathError> {
     let unflushed = durability::UnflushedLayers::read(layout)?;
     let is_usable = |layer: &Layer| {
         let is_whole = !unflushed.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?;
         Ok(is_whole && volumes::is_of_source(layout, layer)?)
     };
-    image.layers.iter().map(is_usable).collect()
+    let present = image.layers.iter().map(is_usable).collect::<Result<_, PathError>>()?;
+    Ok(Claimed { present, has_unflushed: unflushed.has_fresh() })
 }
 
 /// Gets those of an image's layers that are not yet `present` into the store.
