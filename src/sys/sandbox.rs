@@ -6,16 +6,20 @@
 //! inside the volume in the first place are its own root directory and the paths that it opens.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus,
 };
+use rustix::fs::{Mode, OFlags};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
+
+use super::spawning;
 
 /// Lets the calling thread work below `volume`, read below each of `readable`, and reach nothing else. Returns whether the
 /// kernel can do that.
@@ -39,6 +43,30 @@ fn try_restrict_files(volume: BorrowedFd<'_>, readable: &[BorrowedFd<'_>]) -> Re
         ruleset = ruleset.add_rule(PathBeneath::new(directory, AccessFs::ReadFile | AccessFs::ReadDir))?;
     }
     Ok(ruleset.restrict_self()?.ruleset)
+}
+
+/// Which walls this machine has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walls {
+    /// [`restrict_files`] works.
+    pub files: bool,
+    /// [`restrict_system_calls`] works.
+    pub system_calls: bool,
+}
+
+/// Puts a thread of its own behind both.
+///
+/// # Errors
+/// If there can be no such thread.
+pub fn probe() -> io::Result<Walls> {
+    let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    std::thread::scope(|scope| {
+        let probe = spawning::thread("probe")?.spawn_scoped(scope, || Walls {
+            files: restrict_files(root.as_fd(), &[]),
+            system_calls: restrict_system_calls(),
+        })?;
+        Ok(probe.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Lets the calling thread make no system calls but those of extraction; others fail with `EPERM`. Returns whether the
@@ -156,9 +184,7 @@ const SYS_FCHMODAT2: i64 = 452;
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
-    use std::io;
     use std::net::UdpSocket;
-    use std::os::fd::AsFd;
 
     use super::*;
 

@@ -174,3 +174,16 @@ fn live_without(name: &str, calls: &[i64], errno: i32, url: &str, expected: &Tre
     run(&["delete-store"]);
     assert!(!store.path().exists(), "{name}, {errno}");
 }
+
+#[test]
+fn the_doctor_tells_which_walls_are_missing() {
+    let store = TempStore::new();
+    let landlock = NEW_CALLS.iter().filter(|(name, _)| name.starts_with("landlock")).map(|(_, number)| *number);
+    for (subject, calls) in [("landlock", landlock.collect()), ("seccomp", vec![libc::SYS_seccomp])] {
+        let with = run(&mut store.command(["doctor"])).stdout;
+        let without = run_without(&calls, libc::EPERM, store.command(["doctor"])).stdout;
+        let line = |text: &str| text.lines().find(|line| line.contains(subject)).unwrap_or_default().to_owned();
+        assert!(line(&with).contains("layers are unpacked under it"), "{with}");
+        assert!(line(&without).contains("layers are unpacked without it"), "{without}");
+    }
+}

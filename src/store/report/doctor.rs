@@ -10,6 +10,7 @@ use crate::store::{Error, Store};
 use crate::sys::lock_holders;
 use crate::sys::path_error::reason;
 use crate::sys::program;
+use crate::sys::sandbox;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +62,7 @@ impl Store {
         all.push(helper(programs.helper));
         all.push(id_mappers(programs.id_mappers));
         all.push(subordinate_ids());
+        all.extend(walls());
         match self.state() {
             Ok(()) => {
                 all.extend([self.quotas(), self.free_space(), self.free_inodes(), self.locks(), self.unmounted()])
@@ -198,6 +200,29 @@ fn loop_devices() -> Diagnosis {
             diagnosis("loop-devices", Status::Warn, found, "modprobe loop")
         }
     }
+}
+
+/// What stands around the thread that unpacks, beside its own root directory.
+fn walls() -> [Diagnosis; 2] {
+    let walls = sandbox::probe().unwrap_or_default();
+    let judge = |subject, stands, missing: &str, remedy| match stands {
+        true => ok(subject, "layers are unpacked under it"),
+        false => diagnosis(subject, Status::Warn, format!("layers are unpacked without it: {missing}"), remedy),
+    };
+    [
+        judge(
+            "landlock",
+            walls.files,
+            "the kernel has none (5.19), it is not in its list of security modules, or a filter of the container refuses it",
+            "add landlock to lsm= of the kernel's command line; allow landlock_* in the container's seccomp profile",
+        ),
+        judge(
+            "seccomp",
+            walls.system_calls,
+            "the kernel has no filters (CONFIG_SECCOMP_FILTER), or one of the container refuses to have more",
+            "allow seccomp in the container's seccomp profile",
+        ),
+    ]
 }
 
 fn helper(name: &Path) -> Diagnosis {

@@ -3,6 +3,7 @@
 mod entries;
 mod hostile;
 mod model;
+mod other_readers;
 mod parents;
 mod removal;
 mod sparse;
