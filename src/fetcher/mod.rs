@@ -295,10 +295,10 @@ impl Fetcher {
         }
     }
 
-    /// Has no mirror asked any more. Whether there are any to blame for a layer that is not what the manifest says, so that
-    /// opening it again may help.
-    pub fn disable_mirrors(&self) -> bool {
-        matches!(&self.source, Source::Docker(registry) if registry.disable_mirrors())
+    /// Has no mirror asked any more, and no layer put together of parts. Whether that was done and may be to blame for a
+    /// layer that is not what the manifest says, so that opening it again may help.
+    pub fn disable_alternatives(&self) -> bool {
+        matches!(&self.source, Source::Docker(registry) if registry.disable_alternatives())
     }
 }
 

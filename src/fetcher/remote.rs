@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::{Response, StatusCode, Url};
 
 use super::http::{
-    ATTEMPTS, BlobSource, BlobStream, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, Patience, Reach,
-    Reason, Trust, successful, with_retries,
+    ATTEMPTS, BlobSource, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, ParallelStream, Patience,
+    RangeSource, Reach, Reason, Trust, successful, with_retries,
 };
 use crate::image::Layer;
 
@@ -76,7 +77,7 @@ impl RemoteLayers {
         let client = self.client().map_err(RemoteError::NoRequest)?;
         let network = Arc::clone(&client.network);
         let source = LayerUrls { client, urls, reach, position: 0, failures: Failures::default(), cancel };
-        Ok(Box::new(BlobStream::open(source, network, layer.size, self.patience, cancel)?))
+        Ok(Box::new(ParallelStream::open(source, network, layer.size, self.patience, cancel)?))
     }
 
     fn client(&self) -> Result<Arc<Client>, Reason> {
@@ -140,8 +141,29 @@ impl LayerUrls<'_> {
     }
 }
 
+/// One URL of a layer, with one identity.
+struct LayerUrl {
+    client: Arc<Client>,
+    identity: usize,
+    request: HttpRequest,
+}
+
+impl RangeSource for LayerUrl {
+    async fn ask(self, range: Range<u64>) -> Result<Response, Failure> {
+        let request = HttpRequest { offset: range.start, end: Some(range.end), ..self.request };
+        successful(self.client.identities[self.identity].get(&request, None).await?)
+    }
+}
+
 impl BlobSource for LayerUrls<'_> {
     type Error = RemoteError;
+    type Ranges = LayerUrl;
+
+    fn ranges(&self) -> Option<LayerUrl> {
+        let count = self.client.identities.len();
+        let request = HttpRequest::new(self.urls.get(self.position / count)?.clone(), self.reach);
+        Some(LayerUrl { client: Arc::clone(&self.client), identity: self.position % count, request })
+    }
 
     fn ask(&mut self, offset: u64) -> Result<Response, RemoteError> {
         loop {

@@ -1,12 +1,13 @@
 //! Bad networks: a server between the program and a real registry does what its script says. Either the image is made,
 //! or one line names the registry, the reference and the reason; the store is as it was, and the next create succeeds.
 
+use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{
     Answer, Archive, Asked, Image, Layer, Outcome, Registry, ScriptedRegistry, Setup, TempStore, assert_insecure,
-    fails, forget, image, large_layer, noise, run, succeeds, wait_for,
+    create, fails, forget, image, large_layer, noise, run, succeeds, wait_for,
 };
 
 /// A store, and a registry that has the image.
@@ -526,4 +527,59 @@ fn each_media_type_is_accepted_on_a_line_of_its_own() {
     let asked = server.asked();
     let lines = asked.iter().find(|asked| asked.path.contains("/manifests/")).unwrap().lines("accept");
     assert!(lines.len() == 6 && lines.iter().all(|line| !line.contains([',', ';'])), "{lines:?}");
+}
+
+/// A scene whose image has one layer of 14 MB, sent slowly over a single connection: 6 MB/s at most.
+fn far_away(part: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> (Scene, ScriptedRegistry) {
+    let layer = Layer::plain(Archive::new().file("noise", 0o600, &noise(14_000_000, 1)).bytes());
+    let scene = Scene::with(Image::new().layer(layer));
+    let server = scene.behind(move |asked| match asked.header("range") {
+        _ if !asked.is_blob() => Answer::Serve,
+        "" => Answer::Drip(65_536, Duration::from_millis(10)),
+        range if range.ends_with('-') => Answer::Serve,
+        _ => part(asked),
+    });
+    (scene, server)
+}
+
+/// Makes the image and looks at its file. The ranges that its blobs were asked for with.
+#[track_caller]
+fn pulls_noise(scene: &Scene, server: &ScriptedRegistry) -> Vec<String> {
+    create(&scene.store, &server.host(), &server.url(), "x").success();
+    assert!(fs::read(scene.store.rootfs("x").join("noise")).unwrap() == noise(14_000_000, 1));
+    assert_eq!(scene.store.leftovers(), [""; 0]);
+    forget(&scene.store, "x");
+    let asked = server.asked();
+    asked.iter().filter(|asked| asked.is_blob()).map(|asked| asked.header("range").to_owned()).collect()
+}
+
+fn is_part(range: &&String) -> bool {
+    !range.is_empty() && !range.ends_with('-')
+}
+
+#[test]
+fn a_large_layer_comes_in_parts_from_far_away() {
+    let (scene, server) = far_away(|_| Answer::Serve);
+    let ranges = pulls_noise(&scene, &server);
+    assert!(ranges.iter().filter(is_part).count() >= 4, "{ranges:?}");
+    assert!(!ranges.iter().any(|range| range.ends_with('-')), "no part was made up for: {ranges:?}");
+}
+
+#[test]
+fn parts_that_fail_are_made_up_for_by_one_connection() {
+    let throttled = || status(429, "0");
+    for part in [|| Answer::ServeWhole, || Answer::CloseAfter(1_000_000), || Answer::ResetAfter(0), throttled] {
+        let (scene, server) = far_away(move |_| part());
+        let ranges = pulls_noise(&scene, &server);
+        assert!((2..=12).contains(&ranges.iter().filter(is_part).count()), "{ranges:?}");
+    }
+}
+
+#[test]
+fn parts_that_make_up_something_else_are_no_reason_to_fail() {
+    let (scene, server) = far_away(|_| Answer::Garbled);
+    let ranges = pulls_noise(&scene, &server);
+    assert!(ranges.iter().any(|range| is_part(&range)), "{ranges:?}");
+    let whole = ranges.iter().filter(|range| range.is_empty()).count();
+    assert_eq!(whole, 3, "the configuration, and the layer once more over one connection: {ranges:?}");
 }

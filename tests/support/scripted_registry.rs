@@ -60,6 +60,8 @@ pub(crate) enum Answer {
     Drip(usize, Duration),
     /// The right answer, after a pause.
     Late(Duration),
+    /// The right answer, but for the first byte of the body.
+    Garbled,
     /// Success, with this for a body.
     Body(Vec<u8>),
     /// The right answer with another content type.
@@ -195,6 +197,12 @@ impl Server {
                 send(stream, &reply, range, usize::MAX)
             }
             Answer::Serve => send(stream, &self.reply(asked)?, range, usize::MAX),
+            Answer::Garbled => {
+                let mut reply = self.reply(asked)?;
+                let first = span(range, reply.body.len()).0;
+                reply.body.get_mut(first).into_iter().for_each(|byte| *byte ^= 1);
+                send(stream, &reply, range, usize::MAX)
+            }
             Answer::ServeWhole => send(stream, &self.reply(asked)?, whole, usize::MAX),
             Answer::Late(pause) => {
                 thread::sleep(pause);
@@ -217,7 +225,8 @@ impl Server {
             Answer::Drip(bytes, pause) => {
                 let reply = self.reply(asked)?;
                 send(stream, &reply, range, 0)?;
-                for drop in reply.body[start(range).min(reply.body.len())..].chunks(bytes) {
+                let (from, to) = span(range, reply.body.len());
+                for drop in reply.body[from..to].chunks(bytes) {
                     stream.write_all(drop).ok()?;
                     thread::sleep(pause);
                 }
@@ -271,12 +280,12 @@ impl Server {
 /// Sends an answer, but no more than `limit` bytes of its body.
 fn send(stream: &mut TcpStream, reply: &Reply, range: &str, limit: usize) -> Option<()> {
     let is_partial = reply.status == 200 && !range.is_empty();
-    let from = if is_partial { start(range).min(reply.body.len()) } else { 0 };
+    let (from, to) = if is_partial { span(range, reply.body.len()) } else { (0, reply.body.len()) };
     let status = if is_partial { 206 } else { reply.status };
-    let length = reply.body.len() - from;
+    let length = to - from;
     let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n");
     if is_partial {
-        head += &format!("content-range: bytes {from}-{}/{}\r\n", reply.body.len() - 1, reply.body.len());
+        head += &format!("content-range: bytes {from}-{}/{}\r\n", to.saturating_sub(1), reply.body.len());
     }
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
@@ -285,9 +294,11 @@ fn send(stream: &mut TcpStream, reply: &Reply, range: &str, limit: usize) -> Opt
     stream.write_all(&reply.body[from..][..limit.min(length)]).ok()
 }
 
-/// First byte of a range.
-fn start(range: &str) -> usize {
-    range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')?.parse().ok()).unwrap_or(0)
+/// First byte of a range, and the one behind its last, in a body of `length` bytes.
+fn span(range: &str, length: usize) -> (usize, usize) {
+    let (first, last) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).unwrap_or_default();
+    let end = last.parse().map_or(length, |last: usize| last + 1).min(length);
+    (first.parse().unwrap_or(0).min(end), end)
 }
 
 /// Asks the registry behind for all of what was asked for.

@@ -3,6 +3,7 @@
 //! A mirror that fails, in whatever way, is not asked again by this create. The registry itself comes last; what it
 //! fails with is what the user is told.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +14,7 @@ use super::endpoint::endpoints;
 use super::error::Error;
 use super::session::{Session, Transport};
 use crate::fetcher::Options;
-use crate::fetcher::http::{BlobSource, Failure, Http, Network, Reach, Reason, Trust};
+use crate::fetcher::http::{BlobSource, Failure, Http, Network, RangeSource, Reach, Reason, Trust};
 use crate::image::DockerReference;
 
 /// Where engines keep certificates for registries, a directory for each (`containers-certs.d(5)`).
@@ -126,8 +127,28 @@ impl<'a> Blob<'a> {
     }
 }
 
+/// The same, of the place that answered last.
+pub(super) struct BlobRanges {
+    endpoints: Arc<Endpoints>,
+    digest: String,
+    mirror: Option<usize>,
+}
+
+impl RangeSource for BlobRanges {
+    async fn ask(self, range: Range<u64>) -> Result<Response, Failure> {
+        let mirror = self.mirror.and_then(|mirror| self.endpoints.mirrors.get(mirror));
+        mirror.map_or(&self.endpoints.origin, |mirror| &mirror.session).part(&self.digest, range).await
+    }
+}
+
 impl BlobSource for Blob<'_> {
     type Error = Error;
+    type Ranges = BlobRanges;
+
+    fn ranges(&self) -> Option<BlobRanges> {
+        let (endpoints, digest) = (Arc::clone(&self.endpoints), self.digest.clone());
+        Some(BlobRanges { endpoints, digest, mirror: self.mirror })
+    }
 
     fn ask(&mut self, offset: u64) -> Result<Response, Error> {
         let ask = |session: &Session| session.blob(&self.digest, offset, self.cancel);

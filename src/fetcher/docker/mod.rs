@@ -30,7 +30,7 @@ pub use error::Error as RegistryError;
 
 use self::endpoints::Endpoints;
 use self::session::{FetchedManifest, Session};
-use super::http::{BlobStream, Failure};
+use super::http::{Failure, ParallelStream};
 use super::remote::{self, RemoteError, RemoteLayers};
 use super::{Error, MetadataCache, Options, Tag, metadata};
 use crate::image::{Descriptor, DockerReference, Image, Layer, ManifestOrIndex, is_sha256, parse_manifest_or_index};
@@ -122,7 +122,7 @@ impl Registry {
         let opened = self.endpoints(&layer.blob_id).and_then(|endpoints| {
             let (network, patience) = (endpoints.network(), self.options.patience);
             let blob = endpoints::Blob::new(endpoints, &layer.blob_id, cancel);
-            BlobStream::open(blob, network, layer.size, patience, cancel)
+            ParallelStream::open(blob, network, layer.size, patience, cancel)
         });
         match opened {
             Ok(stream) => Ok(Box::new(stream)),
@@ -145,10 +145,12 @@ impl Registry {
         self.remote.open(urls, reach, layer, cancel).map_err(of_layer)
     }
 
-    /// Asks no mirror any more. Whether there are any, one of which may be to blame for wrong bytes.
-    pub(super) fn disable_mirrors(&self) -> bool {
+    /// Asks no mirror any more, and for no parts of blobs. Whether that was done, and may be to blame for wrong bytes.
+    pub(super) fn disable_alternatives(&self) -> bool {
         let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        endpoints.as_ref().is_some_and(|endpoints| endpoints.disable_mirrors())
+        let Some(endpoints) = &*endpoints else { return false };
+        // Both, whatever the first says.
+        endpoints.disable_mirrors() | endpoints.network().forbid_parts()
     }
 
     /// The manifest's digest, its configuration and its layers.

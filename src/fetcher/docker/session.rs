@@ -1,6 +1,7 @@
 //! A conversation with one registry or mirror about one image: schemes, credentials, retries.
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +48,7 @@ struct RegistryRequest<'a> {
     path: &'a str,
     accept: &'static [&'static str],
     offset: u64,
+    end: Option<u64>,
     if_none_match: &'a [String],
 }
 
@@ -128,6 +130,13 @@ impl Session {
         let path = format!("blobs/{digest}");
         let request = RegistryRequest { path: &path, offset, ..RegistryRequest::default() };
         self.with_retries(cancel, || async { successful(self.ask(request).await?) })
+    }
+
+    /// Bytes of a blob, asked for once. The answer may be of all of it.
+    pub(super) async fn part(&self, digest: &str, range: Range<u64>) -> Result<Response, Failure> {
+        let path = format!("blobs/{digest}");
+        let (offset, end) = (range.start, Some(range.end));
+        successful(self.ask(RegistryRequest { path: &path, offset, end, ..RegistryRequest::default() }).await?)
     }
 
     fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
@@ -217,7 +226,7 @@ impl Session {
         request: RegistryRequest<'_>,
         authorization: Option<&Authorization>,
     ) -> Result<Response, Failure> {
-        let RegistryRequest { path, accept, offset, if_none_match } = request;
+        let RegistryRequest { path, accept, offset, end, if_none_match } = request;
         let http = &self.transport.http;
         let settled = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let scheme = settled.unwrap_or("https");
@@ -225,6 +234,7 @@ impl Session {
             url: self.url(scheme, path)?,
             accept,
             offset,
+            end,
             reach: Reach::Anywhere,
             if_none_match: if_none_match.to_vec(),
         };

@@ -8,6 +8,7 @@
 //! failure      what can come of a request
 //! network      the thread that connections live in
 //! pace         how slow a server may be
+//! parallel     a large blob's bytes over several connections
 //! proxies      what the environment says of proxies, as far as the client does not read it
 //! retry        how often, how soon
 //! stream       a blob's bytes, resumed when the connection breaks
@@ -20,6 +21,7 @@ mod curves;
 mod failure;
 mod network;
 mod pace;
+mod parallel;
 mod proxies;
 mod retry;
 mod stream;
@@ -51,8 +53,9 @@ pub(super) use failure::Failure;
 pub use failure::Reason;
 pub(super) use network::{NOT_CANCELLED, Network};
 pub use pace::Patience;
+pub(super) use parallel::ParallelStream;
 pub(super) use retry::{ATTEMPTS, FEW_ATTEMPTS, with_retries};
-pub(super) use stream::{BlobSource, BlobStream};
+pub(super) use stream::{BlobSource, RangeSource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 10;
@@ -72,6 +75,8 @@ pub(super) struct HttpRequest {
     pub(super) accept: &'static [&'static str],
     /// Bytes to leave out from the beginning.
     pub(super) offset: u64,
+    /// Where to stop, the first byte that is not wanted; `None` for the end.
+    pub(super) end: Option<u64>,
     /// How far it may go. Redirects may go only where the first host itself is.
     pub(super) reach: Reach,
     /// Entity tags of what is there already and need not be sent.
@@ -81,7 +86,7 @@ pub(super) struct HttpRequest {
 impl HttpRequest {
     /// Asks for anything at `url`.
     pub(super) fn new(url: Url, reach: Reach) -> Self {
-        HttpRequest { url, accept: &[], offset: 0, reach, if_none_match: Vec::new() }
+        HttpRequest { url, accept: &[], offset: 0, end: None, reach, if_none_match: Vec::new() }
     }
 
     fn headers(&self) -> HeaderMap {
@@ -90,8 +95,9 @@ impl HttpRequest {
         for media_type in self.accept {
             headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        if let (true, Ok(range)) = (self.offset > 0, HeaderValue::try_from(format!("bytes={}-", self.offset))) {
-            headers.insert(RANGE, range);
+        if self.offset > 0 || self.end.is_some() {
+            let last = self.end.map_or_else(String::new, |end| end.saturating_sub(1).to_string());
+            headers.extend(HeaderValue::try_from(format!("bytes={}-{last}", self.offset)).map(|range| (RANGE, range)));
         }
         // A line for each: registries are known to take the whole line for one tag.
         for tag in self.if_none_match.iter().filter_map(|tag| HeaderValue::try_from(tag).ok()) {

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::failure::Reason;
@@ -19,6 +21,19 @@ const NOTICE: Duration = Duration::from_millis(100);
 /// For what is never cancelled.
 pub(in crate::fetcher) static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
+/// Bounds both the memory, parts of 2 MiB, and the connections that a create has more than it reads layers at once.
+const PARTS: usize = 4;
+
+/// Work that ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// An asynchronous runtime for synchronous callers: one thread drives connections and timers, any thread may wait.
 ///
 /// The asynchronous HTTP client is used because only that can give up on a server that falls silent without also
@@ -27,6 +42,10 @@ pub(in crate::fetcher) static NOT_CANCELLED: AtomicBool = AtomicBool::new(false)
 #[derive(Debug)]
 pub(in crate::fetcher) struct Network {
     handle: Handle,
+    /// Parts of blobs that may be asked for or be kept before they are read, at a time.
+    parts: Arc<Semaphore>,
+    /// Some were.
+    had_parts: AtomicBool,
     /// The thread ends when this is dropped.
     _running: oneshot::Sender<()>,
 }
@@ -43,7 +62,8 @@ impl Network {
             // A host name that is still being looked up is not waited for.
             runtime.shutdown_background();
         })?;
-        Ok(Network { handle, _running: running })
+        let parts = Arc::new(Semaphore::new(PARTS));
+        Ok(Network { handle, parts, had_parts: AtomicBool::new(false), _running: running })
     }
 
     /// Waits for `work` in the calling thread, or until `cancel` is set.
@@ -60,6 +80,24 @@ impl Network {
             }
             Err(Reason::Cancelled)
         })
+    }
+
+    /// Does `work` in the thread for connections, until it is done or what is returned is dropped.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task(self.handle.spawn(work).abort_handle())
+    }
+
+    /// Permission to read so many parts ahead; `None` where others have it, or nobody.
+    pub(super) fn parts(&self, count: u32) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.parts).try_acquire_many_owned(count).ok()?;
+        self.had_parts.store(true, Ordering::Relaxed);
+        Some(permit)
+    }
+
+    /// Has nobody read parts ahead any more. Whether anybody did.
+    pub(in crate::fetcher) fn forbid_parts(&self) -> bool {
+        self.parts.close();
+        self.had_parts.load(Ordering::Relaxed)
     }
 
     /// Lets time pass.

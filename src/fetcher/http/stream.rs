@@ -1,13 +1,14 @@
 //! A layer's bytes as one stream, however many connections it takes.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use reqwest::header::CONTENT_RANGE;
-use reqwest::{Response, StatusCode};
+use reqwest::{Response, StatusCode, Url};
 
 use super::failure::{Failure, Reason, shown};
 use super::is_unannounced_end;
@@ -22,9 +23,14 @@ const PROGRESS: u64 = 1024 * 1024;
 pub(in crate::fetcher) trait BlobSource: Send {
     /// What the user is told of a failure.
     type Error: std::error::Error + Send + Sync + 'static;
+    /// See [`BlobSource::ranges`].
+    type Ranges: RangeSource;
 
     /// Asks for the blob from byte `offset` on. The answer may start at 0 all the same, see [`Response::status`].
     fn ask(&mut self, offset: u64) -> Result<Response, Self::Error>;
+
+    /// The place that answered last, to be asked for parts of the blob.
+    fn ranges(&self) -> Option<Self::Ranges>;
 
     /// Gives up the place that was asked last, where connections break without end. An error if there is no other.
     fn disable(&mut self, failure: Failure) -> Result<(), Self::Error>;
@@ -33,15 +39,24 @@ pub(in crate::fetcher) trait BlobSource: Send {
     fn error(&self, failure: Failure) -> Self::Error;
 }
 
+/// One place that has a blob, asked for parts of it.
+pub(in crate::fetcher) trait RangeSource: Send + 'static {
+    /// Asks once for these bytes of the blob. Any success is an answer, whether it heeds the range or not.
+    fn ask(self, range: Range<u64>) -> impl Future<Output = Result<Response, Failure>> + Send;
+}
+
 /// Reads a blob. A connection that breaks is replaced by one that goes on where it stopped, so that the reader, who
 /// computes the digest, notices nothing.
-pub(in crate::fetcher) struct BlobStream<'a, S> {
+pub(super) struct BlobStream<'a, S> {
     source: S,
     network: Arc<Network>,
     cancel: &'a AtomicBool,
     /// Size as the manifest states it.
     size: Option<u64>,
-    response: Response,
+    /// `None` after [`BlobStream::hang_up`].
+    response: Option<Response>,
+    /// Who answered last.
+    url: Url,
     /// Received, not read yet.
     chunk: Bytes,
     /// Bytes of the blob received so far.
@@ -58,7 +73,7 @@ pub(in crate::fetcher) struct BlobStream<'a, S> {
 
 impl<'a, S: BlobSource> BlobStream<'a, S> {
     /// Asks for the blob and waits for the answer to begin. Reading ends with an error soon after `cancel` is set.
-    pub(in crate::fetcher) fn open(
+    pub(super) fn open(
         mut source: S,
         network: Arc<Network>,
         size: Option<u64>,
@@ -68,12 +83,14 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         let response = source.ask(0)?;
         let (chunk, position, skip, resumed_at, failures) = (Bytes::new(), 0, 0, 0, 0);
         let pace = Pace::new(patience);
+        let url = response.url().clone();
         Ok(BlobStream {
             source,
             network,
             cancel,
             size,
-            response,
+            response: Some(response),
+            url,
             chunk,
             position,
             skip,
@@ -84,12 +101,38 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         })
     }
 
+    /// The answer that is being read, unless there is none at the moment.
+    pub(super) fn response(&self) -> Option<&Response> {
+        self.response.as_ref()
+    }
+
+    /// Who answered last.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where the blob is to be had.
+    pub(super) fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Gives up the connection. The next read asks for a new one, from byte `position` on.
+    pub(super) fn hang_up(&mut self, position: u64) {
+        self.response = None;
+        self.chunk = Bytes::new();
+        self.position = position;
+    }
+
     /// Receives something to read. `false` at the end.
     fn receive(&mut self) -> Result<bool, S::Error> {
         loop {
+            let Some(response) = &mut self.response else {
+                self.ask_for_the_rest()?;
+                continue;
+            };
             let begin = Instant::now();
-            let received = self.network.wait(self.cancel, self.response.chunk());
-            let is_end = matches!(&received, Ok(Err(error)) if is_unannounced_end(&self.response, error));
+            let received = self.network.wait(self.cancel, response.chunk());
+            let is_end = matches!(&received, Ok(Err(error)) if is_unannounced_end(response, error));
             match received.map(|received| received.map_err(|error| Reason::of(&error))) {
                 Ok(Ok(None)) => return Ok(false),
                 Ok(Ok(Some(chunk))) => {
@@ -124,7 +167,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
             self.failures = 0;
         }
         self.failures += 1;
-        tracing::info!(url = shown(self.response.url()), position = self.position, %reason, "resuming");
+        tracing::info!(url = shown(&self.url), position = self.position, %reason, "resuming");
         match retry::pause(self.failures, &reason) {
             Some(pause) if self.failures < reason.attempts() => {
                 self.network.pause(self.cancel, pause).map_err(|cancelled| self.error(cancelled))?;
@@ -136,12 +179,14 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
 
     fn ask_for_the_rest(&mut self) -> Result<(), S::Error> {
         loop {
-            self.response = self.source.ask(self.position)?;
+            let response = self.source.ask(self.position)?;
+            self.url = response.url().clone();
             self.resumed_at = self.position;
             self.pace = Pace::new(self.patience);
-            match skip(&self.response, self.position) {
+            match skip(&response, self.position) {
                 Ok(skip) => {
                     self.skip = skip;
+                    self.response = Some(response);
                     return Ok(());
                 }
                 Err(reason) => self.disable(reason)?,
@@ -151,11 +196,12 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
 
     fn disable(&mut self, reason: Reason) -> Result<(), S::Error> {
         self.failures = 0;
-        self.source.disable(Failure::new(self.response.url(), reason))
+        self.source.disable(Failure::new(&self.url, reason))
     }
 
-    fn error(&self, reason: Reason) -> S::Error {
-        self.source.error(Failure::new(self.response.url(), reason))
+    /// What the user is told of it.
+    pub(super) fn error(&self, reason: Reason) -> S::Error {
+        self.source.error(Failure::new(&self.url, reason))
     }
 }
 
@@ -201,8 +247,21 @@ mod tests {
         url: Url,
     }
 
+    struct NoRanges;
+
+    impl RangeSource for NoRanges {
+        async fn ask(self, _: Range<u64>) -> Result<Response, Failure> {
+            unreachable!("nobody asks")
+        }
+    }
+
     impl BlobSource for Place {
         type Error = Reason;
+        type Ranges = NoRanges;
+
+        fn ranges(&self) -> Option<NoRanges> {
+            None
+        }
 
         fn ask(&mut self, offset: u64) -> Result<Response, Reason> {
             let request = HttpRequest { offset, ..HttpRequest::new(self.url.clone(), Reach::Anywhere) };

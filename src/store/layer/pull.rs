@@ -212,8 +212,8 @@ impl<'a> Pull<'a> {
 
     fn pull_layer(&self, index: usize, permit: ReadPermit<'_, '_>) -> Result<(), Error> {
         match self.pull_layer_once(index, Some(permit)) {
-            Err(error) if error.is_wrong_layer() && self.fetcher.disable_mirrors() => {
-                tracing::info!(%error, "mirror-sent-wrong-layer");
+            Err(error) if error.is_wrong_layer() && self.fetcher.disable_alternatives() => {
+                tracing::info!(%error, "wrong-layer-is-read-plainly");
                 self.pull_layer_once(index, None)
             }
             built => built,
