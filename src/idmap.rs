@@ -220,6 +220,16 @@ impl IdMappings {
         self.uids.is_identity() && self.gids.is_identity()
     }
 
+    /// Those that lead back.
+    pub fn inverse(&self) -> Self {
+        let inverse = |map: &IdMap| {
+            let ranges =
+                map.0.iter().map(|range| IdRange { namespace: range.host, host: range.namespace, size: range.size });
+            IdMap(ranges.collect())
+        };
+        IdMappings { uids: inverse(&self.uids), gids: inverse(&self.gids) }
+    }
+
     /// The user id that a file of `id` gets.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod entries;
+pub mod export;
 pub mod fetcher;
 pub mod idmap;
 pub mod image;

@@ -62,6 +62,16 @@ impl<R: BufRead> Decoder<R> {
         matches!(self, Self::Plain(_))
     }
 
+    /// What the media type of such a layer ends with (OCI image specification, `layer.md`); `None` if there is none.
+    pub(crate) fn media_suffix(&self) -> Option<&'static str> {
+        match self {
+            Self::Plain(_) => Some(""),
+            Self::Gzip(_) => Some("+gzip"),
+            Self::Zstd(_) => Some("+zstd"),
+            Self::Xz(_) | Self::Bzip2(_) => None,
+        }
+    }
+
     /// Fills `buffer` from front to back, and less of it only at the end of the stream.
     pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;

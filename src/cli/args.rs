@@ -13,8 +13,11 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::Failure;
 use super::bundle::BundleArgs;
 use super::clean::CleanArgs;
+use super::commit::CommitArgs;
 use super::config::ConfigArgs;
+use super::diff::DiffArgs;
 use super::inspect::InspectArgs;
+use super::pull::PullArgs;
 use super::source::SourceArgs;
 use crate::config::{self, CleanOptions, CreateOptions, Flags, InitOptions, Options, Switch};
 
@@ -80,6 +83,12 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Shows an image of the store, or one to create from: source, digest, layers, configuration, limits
     Inspect(Box<InspectArgs>),
+    /// Gets the layers of images into the store, so that creates find them
+    Pull(Box<PullArgs>),
+    /// Shows what a container added, changed and deleted of its image
+    Diff(DiffArgs),
+    /// Writes what a container changed, on top of its image's layers, as an image
+    Commit(Box<CommitArgs>),
     /// Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked
     Check(CheckArgs),
     /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
@@ -312,6 +321,8 @@ impl Cli {
             Some(Command::Clean(args)) => options.clean = args.options.clone(),
             Some(Command::InitStore(args)) => options.init = args.options.clone(),
             Some(Command::Inspect(args)) => options.create = args.source.settings()?,
+            Some(Command::Pull(args)) => options.create = args.source.settings()?,
+            Some(Command::Commit(args)) => options.create = args.source.settings()?,
             _ => {}
         }
         Ok(Flags { config: self.global.config.clone(), options })

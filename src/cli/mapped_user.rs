@@ -57,6 +57,9 @@ pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
 fn changes_files(command: &Command) -> bool {
     match command {
         Command::Create(_)
+        | Command::Pull(_)
+        | Command::Diff(_)
+        | Command::Commit(_)
         | Command::Delete(_)
         | Command::Clean(_)
         | Command::DeleteStore(_)

@@ -9,11 +9,13 @@ mod bundle;
 mod capacity;
 mod check;
 mod clean;
+mod commit;
 mod config;
 mod create;
 mod credentials;
 mod delete;
 mod delete_store;
+mod diff;
 mod doctor;
 mod environment;
 mod failure;
@@ -29,6 +31,7 @@ mod measure;
 mod mount;
 pub mod output;
 mod progress;
+mod pull;
 mod source;
 mod stats;
 mod table;
@@ -142,6 +145,9 @@ fn dispatch(cli: &Cli, command: &Command, config: &Config, metrics: &Metrics) ->
         Command::Stats(args) => stats::run(config, args),
         Command::List(args) => list::run(config, args),
         Command::Inspect(args) => inspect::run(config, args),
+        Command::Pull(args) => pull::run(config, args),
+        Command::Diff(args) => diff::run(config, args),
+        Command::Commit(args) => commit::run(config, args),
         Command::Check(args) => check::run(config, args),
         Command::Doctor(args) => doctor::run(config, args),
         Command::Usage(args) => usage::run(config, args),
@@ -197,6 +203,9 @@ fn session(command: &Command) -> Span {
         Command::Stats(_) => tracing::debug_span!("stats"),
         Command::List(_) => tracing::debug_span!("list"),
         Command::Inspect(_) => tracing::debug_span!("inspect"),
+        Command::Pull(_) => tracing::debug_span!("pull"),
+        Command::Diff(_) => tracing::debug_span!("diff"),
+        Command::Commit(_) => tracing::debug_span!("commit"),
         Command::Check(_) => tracing::debug_span!("check"),
         Command::Doctor(_) => tracing::debug_span!("doctor"),
         Command::Usage(_) => tracing::debug_span!("usage"),

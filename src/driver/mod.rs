@@ -314,6 +314,9 @@ pub trait Driver: BackingFilesystem {
     fn mounts_images(&self) -> bool {
         false
     }
+    /// The directory of the image at `path` that has what its container wrote: all of its files where volumes are
+    /// snapshots, else those that differ from the layers'.
+    fn own_files(&self, path: &Path) -> Result<PathBuf, Error>;
     /// Whether the root filesystem of the image at `path` is there.
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, Error>;
     /// Mounts the root filesystem of the finished image at `path`, of these layers, bottom first. May change the working

@@ -41,7 +41,7 @@ pub(super) fn image(document: &[u8], mut layers: Vec<Descriptor>) -> Result<Imag
         .collect::<Result<_, _>>()?;
     let (env, volumes) = (config.env, config.volumes);
     let (config_digest, details) = (Some(digest(document)), ImageDetails::parse(document));
-    Ok(Image { layers, env, volumes, manifest_digest: None, config_digest, details })
+    Ok(Image { layers, env, volumes, manifest_digest: None, config_digest, details, document: document.to_vec() })
 }
 
 /// The content of [`EMPTY_ARCHIVE`]: two blocks of zeros.

@@ -42,6 +42,8 @@ pub struct Image {
     pub config_digest: Option<String>,
     /// What else the configuration says.
     pub details: ImageDetails,
+    /// The configuration as it was read; empty where there is none.
+    pub document: Vec<u8>,
 }
 
 /// One layer of an image.

@@ -102,6 +102,24 @@ pub enum Error {
          --image-volumes=ignore (config: create.image_volumes)"
     )]
     UnusableVolume(String),
+    /// A pull of what can be read once, and could not be found again.
+    #[error("`{0}` can be read only once, so that no create would find its layer: create an image from it")]
+    ReadOnce(String),
+    /// A commit of an image of which it is not known what it was created from.
+    #[error("the source of image `{0}` is not on record: create the image again to commit what it has")]
+    UnknownOrigin(String),
+    /// A commit to what is no image layout.
+    #[error("`{0}` cannot be written to: name an image layout, as oci:///path:tag or oci-archive:PATH:tag")]
+    NotATarget(String),
+    /// The layers that a commit is to be on top of cannot be had.
+    #[error("the base of image `{0}` is read from {1} again, and is not to be had: {2}")]
+    Base(String, String, #[source] Box<Error>),
+    /// The source of an image has another image now.
+    #[error("its layers are others than those of the image")]
+    BaseChanged,
+    /// A blob of a source is not what its manifest says.
+    #[error("a layer of the base is damaged at its source: expected: {0}, actual: {1}")]
+    WrongBlob(String, String),
     /// The image's process is to be one of a user that the image does not have.
     #[error("{0}: write a number instead, or create the image without --bundle")]
     UnknownUser(#[from] crate::image::UnknownUser),

@@ -55,7 +55,8 @@ use std::sync::OnceLock;
 
 pub use error::Error;
 pub use garbage::{Cleaned, Removed, RemovedLayer};
-pub use image::create::{CleanFirst, CreateRequest, Created};
+pub use image::commit::Committed;
+pub use image::create::{CleanFirst, CreateRequest, Created, PullRequest, Pulled, PulledLayer};
 pub use image::delete::Deleted;
 pub use image::id::{ImageId, ImageSelector};
 pub use image::mounting::Remounted;
@@ -76,6 +77,7 @@ use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+pub use crate::unpacker::{Change, ChangeKind};
 use crate::unpacker::{Privileged, WhiteoutFormat};
 
 /// A store directory and the driver of the filesystem it is on.

@@ -13,6 +13,7 @@
 
 mod attribute_ids;
 mod attributes;
+mod changes;
 mod channel;
 mod copyup;
 mod detours;
@@ -23,6 +24,7 @@ mod finish;
 mod flatten;
 mod left_out;
 mod merged;
+mod pack;
 mod path;
 mod path_map;
 mod pipeline;
@@ -38,11 +40,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 pub use crate::archive::ArchiveError;
+pub use changes::{Change, ChangeKind, OverlayAttributes, changes_of_copy, changes_of_upper};
 pub use digest::{Budget, Expected};
 pub use error::Error;
 pub use flatten::{copy_directory, directory_size, flatten};
 pub use left_out::LeftOut;
 pub use merged::{MergedFile, MergedView};
+pub use pack::{LayerSource, pack};
 pub use privilege::Privileged;
 pub use whiteout::WhiteoutFormat;
 

@@ -99,6 +99,24 @@ fn inspect() {
 }
 
 #[test]
+fn pull() {
+    let store = TempStore::new();
+    assert_documented("pull", &store.ok(["pull", "--json", &image(&store)]));
+}
+
+#[test]
+fn diff_and_commit() {
+    let store = TempStore::new();
+    let rootfs = store.create(&image(&store), "x");
+    assert_documented("diff", &store.ok(["diff", "--json", "x"]));
+    fs::write(rootfs.join("added"), "").unwrap();
+    fs::write(rootfs.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff")), "").unwrap();
+    assert_documented("diff", &store.ok(["diff", "--json", "x"]));
+    let destination = format!("oci://{}:1", store.beside("mine").display());
+    assert_documented("commit", &store.ok(["commit", "--json", "x", &destination]));
+}
+
+#[test]
 fn reports() {
     let store = TempStore::new();
     let url = image(&store);

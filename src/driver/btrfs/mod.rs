@@ -123,6 +123,10 @@ impl Driver for Btrfs {
         Ok(Some(subvolumes::origins(&rootfs, &layout.volumes())?))
     }
 
+    fn own_files(&self, path: &Path) -> Result<PathBuf, super::Error> {
+        Ok(rootfs_of(path)?)
+    }
+
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, super::Error> {
         let is_left_to_caller = files::exists(&path.join(SNAPSHOT))?;
         Ok(if is_left_to_caller { RootfsState::LeftToCaller } else { RootfsState::Present })

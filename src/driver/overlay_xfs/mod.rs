@@ -133,6 +133,10 @@ impl Driver for OverlayXfs {
         true
     }
 
+    fn own_files(&self, path: &Path) -> Result<PathBuf, super::Error> {
+        Ok(path.join("diff"))
+    }
+
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, super::Error> {
         Ok(mount::state(path)?)
     }

@@ -39,6 +39,7 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
 use crate::unpacker::WhiteoutFormat;
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
@@ -70,6 +71,42 @@ pub struct CreateRequest<'a> {
     pub clean: Option<CleanFirst<'a>>,
     /// Images whose layers clean keeps.
     pub ignore_images: &'a [String],
+}
+
+/// Which layers to get.
+pub struct PullRequest<'a> {
+    /// The image argument as it was given.
+    pub image: &'a str,
+    /// How the image is to be fetched.
+    pub source: Options,
+    /// The most layers to pull side by side; `None` leaves it to what the source is.
+    pub concurrent_downloads: Option<NonZeroUsize>,
+    /// What the image may have.
+    pub limits: &'a Limits,
+}
+
+/// What was pulled.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The image, and what its name stands for.
+    pub origin: Origin,
+    /// Its layers, bottom first.
+    pub layers: Vec<PulledLayer>,
+    /// The store with layers that are not flushed: those of this pull, or of one whose flush was killed.
+    pub unflushed_layers_in: Option<PathBuf>,
+}
+
+/// A layer that is in the store now.
+#[derive(Debug)]
+pub struct PulledLayer {
+    /// Name of the volume.
+    pub chain_id: ChainId,
+    /// What the source calls the blob.
+    pub blob: String,
+    /// Bytes of file contents.
+    pub bytes: u64,
+    /// Whether it was there before.
+    pub was_cached: bool,
 }
 
 /// Cleaning ahead of a create, which it neither delays nor fails.
@@ -104,6 +141,60 @@ impl Store {
         self.check_initialised()?;
         let shown = &*redact::address(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
+        let created = self.with_creation(&reference, request, |creation| {
+            let mut created = creation.run(request.clean.as_ref());
+            if let Err(error) = &created
+                && error.is_full()
+                && creation.source.fetcher.is_repeatable()
+                && creation.make_room(error)
+            {
+                created = creation.run(None);
+            }
+            if let Err(error) = &created {
+                creation.clean_up(error.is_full());
+            }
+            created
+        });
+        created.map_err(|error| error.of_store(self))
+    }
+
+    /// Gets the layers of an image into the store, and makes no image of them: the next create finds them. Clean takes them
+    /// for unused, as they are.
+    pub fn pull(&self, request: &PullRequest<'_>) -> Result<Pulled, Error> {
+        let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
+        self.check_initialised()?;
+        let shown = &*redact::address(request.image);
+        let _session = tracing::info_span!("groot-pulling", baseImage = shown).entered();
+        // Under the record of an image that never comes to be, clean spares the layers until all are there.
+        let id = format!("pull-{:016x}", random_number()?);
+        let creation = CreateRequest {
+            image: request.image,
+            id: &id,
+            limit: None,
+            source: request.source.clone(),
+            concurrent_downloads: request.concurrent_downloads,
+            mount: true,
+            limits: request.limits,
+            ignore_volumes: true,
+            with_user: false,
+            clean: None,
+            ignore_images: &[],
+        };
+        let pulled = self.with_creation(&reference, &creation, |creation| {
+            let pulled = creation.pull_alone();
+            creation.clean_up(pulled.as_ref().is_err_and(Error::is_full));
+            pulled
+        });
+        pulled.map_err(|error| error.of_store(self))
+    }
+
+    /// Describes the image, then has `work` make it under its lock.
+    fn with_creation<T>(
+        &self,
+        reference: &Reference,
+        request: &CreateRequest<'_>,
+        work: impl FnOnce(&ImageCreation<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mappings = self.mappings()?;
         let layer_store = self.layer_store()?;
         let id = ImageId::new(request.id)?;
@@ -116,7 +207,7 @@ impl Store {
         self.check_is_new(&id)?;
 
         let source = Source {
-            fetcher: Fetcher::for_reference(&reference, request.image, &request.source)?,
+            fetcher: Fetcher::for_reference(reference, request.image, &request.source)?,
             cache: manifest_cache::ManifestCache::new(
                 layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout),
             ),
@@ -132,20 +223,7 @@ impl Store {
         };
         self.check_is_new(&id)?;
         let origin = Origin::now(request.image, &image);
-        let creation =
-            ImageCreation { store: self, request, id, source, image, origin, volumes, mappings, layer_store };
-        let mut created = creation.run(request.clean.as_ref());
-        if let Err(error) = &created
-            && error.is_full()
-            && creation.source.fetcher.is_repeatable()
-            && creation.make_room(error)
-        {
-            created = creation.run(None);
-        }
-        if let Err(error) = &created {
-            creation.clean_up(error.is_full());
-        }
-        created.map_err(|error| error.of_store(self))
+        work(&ImageCreation { store: self, request, id, source, image, origin, volumes, mappings, layer_store })
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
@@ -197,16 +275,10 @@ impl ImageCreation<'_> {
         if has_new_layers {
             self.pull(claimed.present).map_err(|error| error.of_store(self.layers_in()))?;
         }
-        let owner = self.store.owner(&self.mappings);
-        // The store that keeps other ones' layers is root's own.
-        let owner_of_layers = if self.layer_store.is_some() { Owner::default() } else { owner };
-        if let Err(error) = self.source.cache.keep(owner_of_layers) {
-            // They can be fetched again.
-            tracing::info!(%error, "keeping-documents-failed");
-        }
+        self.keep_documents();
         let user = self.request.with_user.then(|| self.user()).transpose()?;
         let _session = tracing::info_span!("making-image").entered();
-        let layout = &self.store.layout;
+        let (layout, owner) = (&self.store.layout, self.store.owner(&self.mappings));
         // Where it will be found: not a path to be worked on.
         let (making, published) = (layout.creating(self.id.as_str()), layout.image_path(self.id.as_str()));
         let directory = PrivateDirectory::make(&making)?;
@@ -226,6 +298,45 @@ impl ImageCreation<'_> {
             unflushed_layers_in: (has_new_layers || claimed.has_unflushed)
                 .then(|| self.layers_in().layout.root().to_owned()),
         })
+    }
+
+    /// The same without an image.
+    fn pull_alone(&self) -> Result<Pulled, Error> {
+        if !self.source.fetcher.is_repeatable() {
+            return Err(Error::ReadOnce(redact::address(self.request.image).into_owned()));
+        }
+        let claimed = self.claim()?;
+        let present = claimed.present.clone();
+        let has_new_layers = !present.iter().all(|present| *present);
+        if has_new_layers {
+            self.pull(claimed.present).map_err(|error| error.of_store(self.layers_in()))?;
+        }
+        self.keep_documents();
+        let volumes = pull::sizes(self.layers_in(), &self.image.layers)?;
+        let layers = self.image.layers.iter().zip(volumes).zip(present);
+        let layers = layers.map(|((layer, volume), was_cached)| PulledLayer {
+            chain_id: volume.chain_id,
+            blob: layer.blob_id.clone(),
+            bytes: volume.size,
+            was_cached,
+        });
+        Ok(Pulled {
+            origin: self.origin.clone(),
+            layers: layers.collect(),
+            unflushed_layers_in: (has_new_layers || claimed.has_unflushed)
+                .then(|| self.layers_in().layout.root().to_owned()),
+        })
+    }
+
+    /// Keeps manifest and configuration. The layers are there.
+    fn keep_documents(&self) {
+        let owner = self.store.owner(&self.mappings);
+        // The store that keeps other ones' layers is root's own.
+        let owner_of_layers = if self.layer_store.is_some() { Owner::default() } else { owner };
+        if let Err(error) = self.source.cache.keep(owner_of_layers) {
+            // They can be fetched again.
+            tracing::info!(%error, "keeping-documents-failed");
+        }
     }
 
     /// The store that keeps the layers.

@@ -1,5 +1,6 @@
 //! Images: made, mounted, recorded and removed.
 
+pub(in crate::store) mod commit;
 pub(in crate::store) mod create;
 pub(in crate::store) mod delete;
 pub(in crate::store) mod dependencies;

@@ -76,7 +76,7 @@ impl Store {
         }
     }
 
-    fn lock_existing(&self, image: ImageSelector<'_>) -> Result<(ImageId, Lock), Error> {
+    pub(in crate::store) fn lock_existing(&self, image: ImageSelector<'_>) -> Result<(ImageId, Lock), Error> {
         self.check_initialised()?;
         let id = image.existing(self)?;
         let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)?;
@@ -110,7 +110,7 @@ impl Store {
 
     /// The layers that an image has on record, bottom first, without the one that stands for several of them in the mount
     /// options of a caller.
-    fn recorded_volumes(&self, id: &ImageId) -> Result<Vec<Volume>, Error> {
+    pub(in crate::store) fn recorded_volumes(&self, id: &ImageId) -> Result<Vec<Volume>, Error> {
         let recorded = dependencies::read(&self.layout, &dependencies::image_key(id.as_str()));
         let recorded = recorded.map_err(|error| Error::UnreadableRecord(id.to_string(), error))?;
         let is_flattened =

@@ -1,0 +1,83 @@
+//! `grootfs commit`: writes what a container changed as an image.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::args::invalid_arguments;
+use super::source::{self, SourceArgs};
+use super::table::human_bytes;
+use super::{Failure, output, store};
+use crate::config::Config;
+use crate::store::ImageSelector;
+
+/// The version of the JSON. A key that is added does not change it.
+const SCHEMA: u32 = 1;
+
+/// Which image, and where to write it.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "grootfs [global options] commit [options] <id|image path> <destination>",
+    after_long_help = "\
+The new image has the layers and the configuration of the one that the container was created from, and a layer of its own \
+with what the container changed. The store keeps layers unpacked alone, so those of the base are read from its source \
+again, an image of a registry by its digest. Stop the container first. Volumes of the image are not part of it.
+
+Examples:
+  grootfs --store /mnt/xfs/store commit my-id oci:///layouts/mine:1.0
+  grootfs --store /mnt/xfs/store commit my-id oci-archive:mine.tar:1.0"
+)]
+pub(crate) struct CommitArgs {
+    /// Id of the image, or its path <store>/images/<id>
+    #[arg(value_name = "id|image path")]
+    id: Option<String>,
+
+    /// Where to write it: oci:///layout[:tag], which is made or added to, or oci-archive:PATH[:tag], which is replaced
+    #[arg(value_name = "destination")]
+    destination: Option<String>,
+
+    #[arg(hide = true)]
+    extra: Vec<String>,
+
+    /// Print one JSON document; docs/json.md describes it
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    id: &'a str,
+    destination: &'a str,
+    digest: &'a str,
+    layer_digest: &'a str,
+    layer_bytes: u64,
+    changes: usize,
+}
+
+/// Writes the image and prints its digest.
+pub(super) fn run(config: &Config, args: &CommitArgs) -> Result<(), Failure> {
+    let (Some(id), Some(destination), []) = (&args.id, &args.destination, args.extra.as_slice()) else {
+        return Err(invalid_arguments("commit [options] <id|image path> <destination>"));
+    };
+    let options = source::options(config, &args.source)?;
+    let committed = store(config)?.commit(ImageSelector(id), destination, &options)?;
+    if args.json {
+        return output::json(&Document {
+            schema: SCHEMA,
+            id: committed.id.as_str(),
+            destination,
+            digest: &committed.digest,
+            layer_digest: &committed.layer.digest,
+            layer_bytes: committed.layer.size,
+            changes: committed.changes,
+        });
+    }
+    let size = human_bytes(committed.layer.size);
+    output::line(&format!(
+        "Image {} committed to {destination}: {}, {} changes ({size})",
+        committed.id, committed.digest, committed.changes
+    ))
+}

@@ -1,0 +1,244 @@
+//! Writes OCI image layouts (OCI image specification, `image-layout.md`), in directories and in archives.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::archive::Decoder;
+use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::random::random_number;
+
+/// Annotation of an index entry with the name of the image.
+const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
+const BLOBS: &str = "blobs/sha256";
+const INDEX: &str = "index.json";
+const MARKER: &str = "oci-layout";
+/// Bytes of the largest index that is read.
+const LARGEST_INDEX: u64 = 8 << 20;
+
+/// A layout that images are added to. What it has already stays.
+#[derive(Debug)]
+pub struct LayoutWriter {
+    root: PathBuf,
+}
+
+/// A blob that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Its digest, with the algorithm.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A layer that was copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedLayer {
+    /// Its blob.
+    pub blob: Blob,
+    /// What its media type ends with.
+    pub suffix: &'static str,
+    /// Digest of the uncompressed archive.
+    pub diff_id: String,
+}
+
+impl Blob {
+    /// A descriptor of it (OCI image specification, `descriptor.md`).
+    pub fn descriptor(&self, media_type: &str) -> Value {
+        json!({ "mediaType": media_type, "digest": self.digest, "size": self.size })
+    }
+}
+
+impl LayoutWriter {
+    /// Opens a layout, or makes one where there is none.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn open(root: &Path) -> Result<Self, PathError> {
+        fs::create_dir_all(root.join(BLOBS)).on("mkdir", root.join(BLOBS))?;
+        Ok(LayoutWriter { root: root.to_owned() })
+    }
+
+    /// A blob to be written; without [`BlobWriter::finish`] it goes again.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn blob(&self) -> Result<BlobWriter, PathError> {
+        let directory = self.root.join(BLOBS);
+        let path = directory.join(format!(".new-{:016x}", random_number()?));
+        let file = File::options().write(true).create_new(true).open(&path).on("open", &path)?;
+        Ok(BlobWriter { file, path, directory, digest: Sha256::new(), size: 0, is_finished: false })
+    }
+
+    /// Writes a document as a blob.
+    ///
+    /// # Errors
+    /// Those of writing it.
+    pub fn document(&self, document: &Value) -> Result<Blob, PathError> {
+        let mut blob = self.blob()?;
+        blob.write_all(document.to_string().as_bytes()).on("write", &blob.path)?;
+        blob.finish()
+    }
+
+    /// Copies a layer. What no media type of layers stands for, xz and bzip2, is written uncompressed.
+    ///
+    /// # Errors
+    /// Those of reading and writing it.
+    pub fn layer(&self, source: &mut dyn Read) -> Result<CopiedLayer, PathError> {
+        let mut blob = self.blob()?;
+        let path = blob.path.clone();
+        io::copy(source, &mut blob).on("copy", &path)?;
+        let mut content = Decoder::new(io::BufReader::new(File::open(&path).on("open", &path)?)).on("read", &path)?;
+        let mut digest = Sha256::new();
+        if let Some(suffix) = content.media_suffix() {
+            io::copy(&mut content, &mut Hasher(&mut digest)).on("read", &path)?;
+            return Ok(CopiedLayer { blob: blob.finish()?, suffix, diff_id: text(&digest) });
+        }
+        let mut plain = self.blob()?;
+        io::copy(&mut content, &mut plain).on("read", &path)?;
+        let blob = plain.finish()?;
+        Ok(CopiedLayer { diff_id: blob.digest.clone(), blob, suffix: "" })
+    }
+
+    /// Names the image with this descriptor of a manifest, in place of one that has the name.
+    ///
+    /// # Errors
+    /// Those of reading and writing the index.
+    pub fn name(&self, name: &str, mut descriptor: Value) -> Result<(), PathError> {
+        descriptor["annotations"] = json!({ REFERENCE_NAME: name });
+        let path = self.root.join(INDEX);
+        let mut index = read_index(&path)?;
+        match index["manifests"].as_array_mut() {
+            Some(entries) => {
+                entries.retain(|entry| entry["annotations"][REFERENCE_NAME] != name);
+                entries.push(descriptor);
+            }
+            None => return Err(PathError::new("read", &path, io::Error::other("it is not the index of a layout"))),
+        }
+        let marker = self.root.join(MARKER);
+        fs::write(&marker, r#"{"imageLayoutVersion":"1.0.0"}"#).on("write", &marker)?;
+        let new = self.root.join(format!(".{INDEX}-{:016x}", random_number()?));
+        fs::write(&new, index.to_string()).on("write", &new)?;
+        fs::rename(&new, &path).on("rename", &path)
+    }
+
+    /// Writes the layout as an archive to `path`, whatever is there. The same layout gives the same bytes.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn archive(&self, path: &Path) -> Result<(), PathError> {
+        let new = path.with_file_name(format!(".new-{:016x}", random_number()?));
+        let written = self.write_archive(&new).and_then(|()| fs::rename(&new, path).on("rename", path));
+        if written.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        written
+    }
+
+    fn write_archive(&self, path: &Path) -> Result<(), PathError> {
+        let file = File::options().write(true).create_new(true).open(path).on("open", path)?;
+        let mut builder = tar::Builder::new(io::BufWriter::new(file));
+        let mut names: Vec<String> = Vec::new();
+        let blobs = self.root.join(BLOBS);
+        for entry in fs::read_dir(&blobs).on("read", &blobs)? {
+            names.extend(entry.on("read", &blobs)?.file_name().into_string().ok());
+        }
+        names.sort();
+        let files = [MARKER.to_owned(), INDEX.to_owned()].into_iter();
+        for name in files.chain(names.into_iter().map(|name| format!("{BLOBS}/{name}"))) {
+            let source = self.root.join(&name);
+            let file = File::open(&source).on("open", &source)?;
+            let mut header = tar::Header::new_ustar();
+            header.set_size(file.metadata().on("stat", &source)?.len());
+            header.set_mode(0o644);
+            builder.append_data(&mut header, &name, file).on("write", path)?;
+        }
+        builder.into_inner().and_then(|mut file| file.flush()).on("write", path)
+    }
+}
+
+/// The index, or an empty one where there is none.
+fn read_index(path: &Path) -> Result<Value, PathError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(json!({ "schemaVersion": 2, "manifests": [] }));
+        }
+        opened => opened.on("open", path)?,
+    };
+    let mut text = String::new();
+    file.take(LARGEST_INDEX).read_to_string(&mut text).on("read", path)?;
+    serde_json::from_str(&text).map_err(|error| PathError::new("read", path, error))
+}
+
+/// A blob that is being written under a name of its own.
+#[derive(Debug)]
+pub struct BlobWriter {
+    file: File,
+    path: PathBuf,
+    directory: PathBuf,
+    digest: Sha256,
+    size: u64,
+    is_finished: bool,
+}
+
+impl BlobWriter {
+    /// Gives the blob its name.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub fn finish(mut self) -> Result<Blob, PathError> {
+        let digest = text(&self.digest);
+        let target = self.directory.join(digest.trim_start_matches("sha256:"));
+        fs::rename(&self.path, &target).on("rename", &target)?;
+        self.is_finished = true;
+        Ok(Blob { digest, size: self.size })
+    }
+
+    /// Where it is while it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.digest.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+struct Hasher<'a>(&'a mut Sha256);
+
+impl Write for Hasher<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A digest with its algorithm.
+fn text(digest: &Sha256) -> String {
+    let hex: String = digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}

@@ -1,0 +1,326 @@
+//! What a container changed: told, and written as an image on top of the layers that it was created from.
+//!
+//! Layers are kept unpacked alone, so those of the base image are read from its source again; that is taken for the same
+//! image only if its layers have the chain ids that are on record.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::export::{Blob, CopiedLayer, LayoutWriter};
+use crate::fetcher::{Fetcher, Options};
+use crate::idmap::IdMappings;
+use crate::image::{BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256};
+use crate::store::image::origin::Origin;
+use crate::store::layer::manifest_cache::ManifestCache;
+use crate::store::layer::volumes;
+use crate::store::{Error, ImageId, ImageSelector, Store};
+use crate::sys::files;
+use crate::sys::path_error::OnPath;
+use crate::sys::random::random_number;
+use crate::unpacker::{Change, LayerSource, MergedView, OverlayAttributes, changes_of_copy, changes_of_upper, pack};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// The name of an image in a layout, where none is given.
+const LATEST: &str = "latest";
+
+/// An image that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The image it was made of.
+    pub id: ImageId,
+    /// Digest of the manifest.
+    pub digest: String,
+    /// The container's own layer.
+    pub layer: Blob,
+    /// How many changes are in it.
+    pub changes: usize,
+}
+
+impl Store {
+    /// What the container of an image added, changed and deleted, sorted by path.
+    pub fn diff(&self, image: ImageSelector<'_>) -> Result<(ImageId, Vec<Change>), Error> {
+        self.check_initialised()?;
+        let id = image.existing(self)?;
+        let changes = self.changes(&id)?;
+        Ok((id, changes))
+    }
+
+    /// Writes a container's changes, on top of the layers of its image, as an image to `destination`, `oci:` or
+    /// `oci-archive:`. The same changes give the same image.
+    pub fn commit(&self, image: ImageSelector<'_>, destination: &str, source: &Options) -> Result<Committed, Error> {
+        let target = Target::parse(destination)?;
+        let (id, _lock) = self.lock_existing(image)?;
+        let origin = self.origin(&id)?.ok_or_else(|| Error::UnknownOrigin(id.to_string()))?;
+        let base = Base::open(self, &id, &origin, source)
+            .map_err(|error| Error::Base(id.to_string(), origin.reference.clone(), Box::new(error)))?;
+        let changes = self.changes(&id)?;
+        target.write(|layout| {
+            let mut layers = base.write(layout)?;
+            let (layer, diff_id, latest) = self.write_layer(&id, &changes, layout)?;
+            layers.push(WrittenLayer { descriptor: layer.descriptor(&format!("{LAYER}+gzip")), diff_id });
+            let config = layout.document(&base.config(&layers, latest))?;
+            let descriptors: Vec<&Value> = layers.iter().map(|layer| &layer.descriptor).collect();
+            let manifest = json!({
+                "schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(CONFIG), "layers": descriptors,
+            });
+            let manifest = layout.document(&manifest)?;
+            layout.name(&target.name, manifest.descriptor(MANIFEST))?;
+            Ok(Committed { id: id.clone(), digest: manifest.digest, layer, changes: changes.len() })
+        })
+    }
+
+    fn changes(&self, id: &ImageId) -> Result<Vec<Change>, Error> {
+        let layer_store = self.layer_store()?;
+        let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
+        let recorded = self.recorded_volumes(id)?;
+        let mut opened = Vec::new();
+        for volume in recorded.iter().rev() {
+            opened.push(files::open_directory(&layers_in.layout.volume(volume.chain_id.as_str()))?);
+        }
+        let root = files::open_directory(&self.driver.own_files(&self.layout.image(id.as_str()))?)?;
+        if self.driver.volumes_are_snapshots() {
+            let Some(top) = opened.first() else { return Ok(Vec::new()) };
+            return Ok(changes_of_copy(root.as_fd(), top.as_fd())?);
+        }
+        let layers: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
+        let unmapped = IdMappings::identity();
+        let mappings = self.mappings()?;
+        let format = layers_in.whiteouts(if layer_store.is_some() { &unmapped } else { &mappings });
+        let mut view = MergedView::new(&layers, format);
+        Ok(changes_of_upper(root.as_fd(), &mut view, self.overlay_attributes(id)?)?)
+    }
+
+    /// Where the overlay of an image keeps its attributes.
+    fn overlay_attributes(&self, id: &ImageId) -> Result<OverlayAttributes, Error> {
+        use crate::driver::RootfsState::LeftToCaller;
+        let is_left = self.driver.rootfs_state(&self.layout.image(id.as_str()))? == LeftToCaller;
+        let is_of_user = is_left && !self.is_for_root(&self.mappings()?);
+        Ok(if is_of_user { OverlayAttributes::User } else { OverlayAttributes::Trusted })
+    }
+
+    /// The blob, the digest of the archive in it, and the time of the latest change.
+    fn write_layer(
+        &self,
+        id: &ImageId,
+        changes: &[Change],
+        layout: &LayoutWriter,
+    ) -> Result<(Blob, String, u64), Error> {
+        let root = files::open_directory(&self.driver.own_files(&self.layout.image(id.as_str()))?)?;
+        let mappings = self.mappings()?;
+        let ids = self.ids(&mappings).inverse();
+        let source = LayerSource { root: root.as_fd(), attributes: self.overlay_attributes(id)?, ids: &ids };
+        let blob = layout.blob()?;
+        let path = blob.path().to_owned();
+        let mut writer = Hashing { inner: GzEncoder::new(blob, Compression::default()), digest: Sha256::new() };
+        let latest = {
+            let mut buffered = BufWriter::with_capacity(1 << 16, &mut writer);
+            let latest = pack(&source, changes, &mut buffered)?;
+            buffered.flush().on("write", &path)?;
+            latest
+        };
+        let Hashing { inner, digest } = writer;
+        let blob = inner.finish().on("write", &path)?.finish()?;
+        Ok((blob, hex_digest(&digest), latest))
+    }
+}
+
+/// Where an image is written to.
+struct Target {
+    path: PathBuf,
+    name: String,
+    is_archive: bool,
+}
+
+impl Target {
+    fn parse(destination: &str) -> Result<Self, Error> {
+        let name = |name: Option<String>| name.unwrap_or_else(|| LATEST.to_owned());
+        match Reference::parse(destination) {
+            Ok(Reference::Oci { layout, name: given }) => {
+                Ok(Target { path: layout, name: name(given), is_archive: false })
+            }
+            Ok(Reference::OciArchive { path, name: given }) => Ok(Target { path, name: name(given), is_archive: true }),
+            _ => Err(Error::NotATarget(destination.to_owned())),
+        }
+    }
+
+    /// An archive is written as a layout beside it first.
+    fn write<T>(&self, work: impl FnOnce(&LayoutWriter) -> Result<T, Error>) -> Result<T, Error> {
+        let path = std::path::absolute(&self.path).on("resolve", &self.path)?;
+        if !self.is_archive {
+            return work(&LayoutWriter::open(&path)?);
+        }
+        let scratch = Scratch(path.with_file_name(format!(".layout-{:016x}", random_number()?)));
+        let layout = LayoutWriter::open(&scratch.0)?;
+        let done = work(&layout)?;
+        layout.archive(&path)?;
+        Ok(done)
+    }
+}
+
+/// A directory that goes again.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::error!(%error, path = %self.0.display(), "removing-scratch-failed");
+        }
+    }
+}
+
+struct WrittenLayer {
+    descriptor: Value,
+    diff_id: String,
+}
+
+/// The image that a container was created from, at its source.
+struct Base {
+    fetcher: Fetcher,
+    image: Image,
+}
+
+impl Base {
+    /// Finds the image again, and checks that it is the same.
+    fn open(store: &Store, id: &ImageId, origin: &Origin, source: &Options) -> Result<Self, Error> {
+        let reference = Reference::parse(&origin.reference).map_err(crate::fetcher::Error::from)?;
+        let reference = pinned(reference, origin.digest.as_deref());
+        let fetcher = Fetcher::for_reference(&reference, &origin.reference, source)?;
+        let layer_store = store.layer_store()?;
+        let layout = layer_store.as_ref().map_or(&store.layout, |layer_store| &layer_store.store.layout);
+        let mut image = fetcher.image(&ManifestCache::new(layout))?;
+        volumes::name_by_source(layout, &mut image.layers)?;
+        let recorded = store.recorded_volumes(id)?;
+        let is_same =
+            recorded.iter().map(|volume| &volume.chain_id).eq(image.layers.iter().map(|layer| &layer.chain_id));
+        if is_same { Ok(Base { fetcher, image }) } else { Err(Error::BaseChanged) }
+    }
+
+    /// Copies the blobs of the layers.
+    fn write(&self, layout: &LayoutWriter) -> Result<Vec<WrittenLayer>, Error> {
+        let layers = self.image.layers.iter().filter(|layer| layer.blob_id != EMPTY_ARCHIVE);
+        layers.map(|layer| self.write_layer(layer, layout)).collect()
+    }
+
+    fn write_layer(&self, layer: &Layer, layout: &LayoutWriter) -> Result<WrittenLayer, Error> {
+        let not_cancelled = AtomicBool::new(false);
+        let mut source = self.fetcher.open(layer, &not_cancelled).map_err(Error::Pull)?;
+        let CopiedLayer { blob, suffix, diff_id } = layout.layer(&mut source)?;
+        let expected = layer.has_blob_digest.then(|| layer.blob_id.clone());
+        let wrong = |expected: &str, actual: &str| Error::WrongBlob(expected.to_owned(), actual.to_owned());
+        if let Some(expected) = expected.filter(|expected| is_sha256(expected) && *expected != blob.digest) {
+            return Err(wrong(&expected, &blob.digest));
+        }
+        if let Some(expected) = layer.diff_id.as_ref().map(|hex| format!("sha256:{hex}")).filter(|id| *id != diff_id) {
+            return Err(wrong(&expected, &diff_id));
+        }
+        let media_type = format!("{LAYER}{suffix}");
+        let mut descriptor = blob.descriptor(&media_type);
+        if let Some(directory) = &layer.base_directory {
+            descriptor["annotations"] = json!({ BASE_DIRECTORY_ANNOTATION: directory });
+        }
+        Ok(WrittenLayer { descriptor, diff_id })
+    }
+
+    /// The configuration of the base with one layer more, which was made at `latest`.
+    fn config(&self, layers: &[WrittenLayer], latest: u64) -> Value {
+        let host = Platform::host();
+        let empty = || json!({ "architecture": host.architecture, "os": host.os, "config": {}, "history": [] });
+        let mut config: Value = serde_json::from_slice(&self.image.document).unwrap_or_else(|_| empty());
+        let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
+        config["rootfs"] = json!({ "type": "layers", "diff_ids": diff_ids });
+        let created = rfc3339(latest);
+        if latest > 0 {
+            config["created"] = created.clone().into();
+        }
+        // One that does not tell of each layer below would not be right with one entry more.
+        let base = layers.len() - 1;
+        if let Some(history) = config["history"].as_array_mut() {
+            if history.is_empty() && self.image.document.is_empty() {
+                history.extend((0..base).map(|_| json!({ "created_by": "grootfs create" })));
+            }
+            let told = history.iter().filter(|entry| entry["empty_layer"] != true).count();
+            if told == base {
+                history.push(json!({ "created": created, "created_by": "grootfs commit" }));
+            }
+        }
+        config
+    }
+}
+
+/// The image of a registry by its digest: a tag may have moved on.
+fn pinned(reference: Reference, digest: Option<&str>) -> Reference {
+    let pin = |mut docker: crate::image::DockerReference| {
+        docker.digest = digest.map(str::to_owned).or(docker.digest);
+        Reference::Docker(docker)
+    };
+    match reference {
+        Reference::Docker(docker) => pin(docker),
+        Reference::Name { path, docker } if !Path::new(&path).exists() => pin(docker),
+        other => other,
+    }
+}
+
+/// Hashes what passes.
+struct Hashing<W> {
+    inner: W,
+    digest: Sha256,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn hex_digest(digest: &Sha256) -> String {
+    let hex: String = digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// A time in seconds since 1970 as RFC 3339 has it, in UTC (days from the civil calendar as in Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms").
+fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), expected);
+        }
+    }
+}
