@@ -17,6 +17,7 @@ use super::commit::CommitArgs;
 use super::config::ConfigArgs;
 use super::diff::DiffArgs;
 use super::inspect::InspectArgs;
+use super::limit::LimitArgs;
 use super::pull::PullArgs;
 use super::source::SourceArgs;
 use crate::config::{self, CleanOptions, CreateOptions, Flags, InitOptions, Options, Switch};
@@ -85,6 +86,8 @@ pub(crate) enum Command {
     Inspect(Box<InspectArgs>),
     /// Gets the layers of images into the store, so that creates find them
     Pull(Box<PullArgs>),
+    /// Changes the disk limit of an image
+    Limit(LimitArgs),
     /// Shows what a container added, changed and deleted of its image
     Diff(DiffArgs),
     /// Writes what a container changed, on top of its image's layers, as an image

@@ -58,6 +58,7 @@ fn changes_files(command: &Command) -> bool {
     match command {
         Command::Create(_)
         | Command::Pull(_)
+        | Command::Limit(_)
         | Command::Diff(_)
         | Command::Commit(_)
         | Command::Delete(_)

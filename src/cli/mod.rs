@@ -24,6 +24,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod inspect;
+mod limit;
 mod list;
 mod mapped_user;
 mod mappings;
@@ -146,6 +147,7 @@ fn dispatch(cli: &Cli, command: &Command, config: &Config, metrics: &Metrics) ->
         Command::List(args) => list::run(config, args),
         Command::Inspect(args) => inspect::run(config, args),
         Command::Pull(args) => pull::run(config, args),
+        Command::Limit(args) => limit::run(config, args),
         Command::Diff(args) => diff::run(config, args),
         Command::Commit(args) => commit::run(config, args),
         Command::Check(args) => check::run(config, args),
@@ -204,6 +206,7 @@ fn session(command: &Command) -> Span {
         Command::List(_) => tracing::debug_span!("list"),
         Command::Inspect(_) => tracing::debug_span!("inspect"),
         Command::Pull(_) => tracing::debug_span!("pull"),
+        Command::Limit(_) => tracing::debug_span!("limit"),
         Command::Diff(_) => tracing::debug_span!("diff"),
         Command::Commit(_) => tracing::debug_span!("commit"),
         Command::Check(_) => tracing::debug_span!("check"),

@@ -1,9 +1,12 @@
 //! The numbers that an image has on record in its directory, in the original's format: decimal, without a line feed.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::layout::Layout;
 use crate::sys::files;
+use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 
 /// Bytes that the image's layers have together.
@@ -29,6 +32,27 @@ pub fn recorded_limit(directory: &Path) -> Result<u64, PathError> {
 /// Writes a number, for the owner's eyes alone.
 pub(super) fn write(path: &Path, number: u64) -> Result<(), PathError> {
     files::write_with_copy(path, number.to_string().as_bytes(), 0o600)
+}
+
+/// Replaces a number of the finished image at `image`, whose lock the caller holds. The file stays its owner's.
+pub(super) fn replace(layout: &Layout, image: &Path, name: &str, number: u64) -> Result<(), PathError> {
+    let path = image.join(name);
+    let id = image.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = layout.recording(&id);
+    let owner = match files::status(&path) {
+        Ok(found) => Owner { uid: Some(found.uid()), gid: Some(found.gid()) },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let image = files::status(image)?;
+            Owner { uid: Some(image.uid()), gid: Some(image.gid()) }
+        }
+        Err(e) => return Err(e),
+    };
+    write(&temporary, number)?;
+    let replaced = owner.chown(&temporary).and_then(|()| files::rename(&temporary, &path));
+    if replaced.is_err() {
+        files::remove_if_there(&temporary)?;
+    }
+    replaced
 }
 
 /// Reads a number.

@@ -205,6 +205,12 @@ pub enum Error {
         /// What is mounted.
         mount: String,
     },
+    /// A limit for an image that was made without one.
+    #[error("{0} was created without a disk limit, and what is in it is not counted: create it again with one")]
+    NoLimit(String),
+    /// Changing a limit takes more than the helper does for ordinary users.
+    #[error("only root {0}: {1}")]
+    LimitNeedsRoot(&'static str, String),
     /// A process uses a root filesystem that is to be unmounted.
     #[error("{0} is in use: end the processes that fuser -vm {0} shows, then try again")]
     InUse(String),
@@ -293,6 +299,15 @@ pub trait Driver: BackingFilesystem {
     /// Finds out whether images can be made of these layers, by trying, and leaves nothing.
     fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), Error>;
 
+    /// Changes the limit of the finished image at `path`, or takes it off, in the kernel and on record. `layer_inodes` is how
+    /// many inodes its layers have; looked at only where the limit includes them.
+    fn change_limit(
+        &self,
+        layout: &Layout,
+        path: &Path,
+        limit: Option<DiskLimit>,
+        layer_inodes: u64,
+    ) -> Result<(), Error>;
     /// Whether inodes can be limited by themselves; if not, they count as bytes.
     fn counts_inodes(&self) -> bool {
         false

@@ -120,6 +120,9 @@ pub enum Error {
     /// A blob of a source is not what its manifest says.
     #[error("a layer of the base is damaged at its source: expected: {0}, actual: {1}")]
     WrongBlob(String, String),
+    /// A record that is to be changed cannot be read.
+    #[error("changing the record of image `{0}`: {1}")]
+    DamagedRecord(String, #[source] dependencies::Error),
     /// The image's process is to be one of a user that the image does not have.
     #[error("{0}: write a number instead, or create the image without --bundle")]
     UnknownUser(#[from] crate::image::UnknownUser),

@@ -59,6 +59,7 @@ pub use image::commit::Committed;
 pub use image::create::{CleanFirst, CreateRequest, Created, PullRequest, Pulled, PulledLayer};
 pub use image::delete::Deleted;
 pub use image::id::{ImageId, ImageSelector};
+pub use image::limit::LimitRequest;
 pub use image::mounting::Remounted;
 pub use image::origin::Origin;
 pub use init::InitRequest;

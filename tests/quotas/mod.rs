@@ -49,6 +49,59 @@ fn the_config_may_set_the_limit_and_its_kind() {
 }
 
 #[test]
+fn the_limit_of_a_live_image_can_be_changed_and_taken_off() {
+    let store = TempStore::with_quota();
+    let url = five_mebibytes(&store);
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", &url, "x"]);
+    let quota = || number(&store.stats("x"), "quota_size_bytes");
+    let recorded = || fs::read_to_string(store.image("x").join("image_quota")).unwrap().parse::<u64>().unwrap();
+    is_full(write(&store.rootfs("x").join("six"), 6 * MIB));
+    let before = quota();
+    store.ok(["limit", "x", "20971520"]);
+    assert!(quota().abs_diff(before + 10 * MIB) < MIB && recorded() > 10 * MIB, "{} {}", quota(), recorded());
+    fs::remove_file(store.rootfs("x").join("six")).ok();
+    write(&store.rootfs("x").join("eight"), 8 * MIB).unwrap();
+    // What is there stays, nothing more is taken.
+    let told = store.ok(["limit", "x", "8M"]);
+    assert!(told.contains("it can write nothing until"), "{told}");
+    assert_eq!(fs::metadata(store.rootfs("x").join("eight")).unwrap().len(), 8 * MIB);
+    is_full(write(&store.rootfs("x").join("more"), MIB));
+    store.ok(["limit", "--exclude-image", "x", "12M"]);
+    assert_eq!(quota(), 12 * MIB);
+    // From then on so.
+    store.ok(["limit", store.image("x").to_str().unwrap(), "13MiB"]);
+    assert_eq!(quota(), 13 * MIB);
+    assert_eq!(store.ok(["limit", "x", "0"]).trim_end(), "Image x has no limit");
+    assert_eq!((quota(), recorded()), (0, 0));
+    write(&store.rootfs("x").join("large"), 30 * MIB).unwrap();
+    store.ok(["limit", "x", "100MiB"]);
+    assert_eq!(quota(), 100 * MIB);
+    if DRIVER == Driver::OverlayXfs {
+        store.ok(["limit", "--inodes", "100", "x", "100MiB"]);
+        let inodes = || number(&usage_of(&store), "limit_inodes");
+        assert_eq!(inodes(), 100);
+        store.ok(["limit", "--inodes", "0", "x", "100MiB"]);
+        assert_eq!(inodes(), 0);
+    } else {
+        assert!(store.fails(["limit", "--inodes", "100", "x", "100MiB"]).contains("counts inodes as bytes"));
+    }
+    assert_eq!(store.run(["check"]).code, Some(0));
+    assert_eq!(store.leftovers(), [""; 0]);
+    store.ok(["create", &url, "unlimited"]);
+    let refused = store.fails(["limit", "unlimited", "10M"]);
+    assert!(refused.contains("was created without a disk limit"), "{refused}");
+    assert_eq!(store.fails(["limit", "none", "10M"]), "Image `none` not found.");
+    assert!(store.fails(["limit", "x"]).starts_with("invalid arguments - usage: limit"));
+    store.ok(["delete", "x"]);
+    assert_eq!(store.leftovers(), [""; 0]);
+}
+
+fn usage_of(store: &TempStore) -> serde_json::Value {
+    let report: serde_json::Value = serde_json::from_str(&store.ok(["usage", "--json"])).unwrap();
+    report["images"][0].clone()
+}
+
+#[test]
 fn a_limit_is_never_less_than_256_kibibytes() {
     let store = TempStore::with_quota();
     let url = five_mebibytes(&store);

@@ -23,6 +23,18 @@ fn an_image_is_limited_counted_and_deleted() {
     assert_eq!(stats["disk_usage"], store.store.stats("x"));
     assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
 
+    match DRIVER {
+        Driver::Btrfs => {
+            store.ok(&["limit", "x", "20MiB"]);
+            write(&own.join("six"), 6 * MIB).unwrap();
+            assert!(store.fails(&["limit", "x", "0"]).starts_with("only root takes a limit off"));
+        }
+        Driver::OverlayXfs => {
+            let message = store.fails(&["limit", "x", "20MiB"]);
+            assert!(message.starts_with("only root changes the limit of an image on XFS"), "{message}");
+        }
+    }
+
     store.ok(&["delete", "x"]);
     store.ok(&["clean"]);
     store.is_empty();

@@ -42,6 +42,7 @@ mod promise_09_one_stream;
 mod promise_10_one_line;
 mod pull;
 mod registry;
+mod running;
 mod runtimes;
 mod stats;
 mod strays;

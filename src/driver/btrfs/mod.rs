@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 
 pub use self::quota::QuotaError;
 use super::filesystem::open;
-use super::{Driver, Helpers, ImageRequest, Mount, RootfsState, SharedLayers, Usage, Volume, image_files};
+use super::{DiskLimit, Driver, Helpers, ImageRequest, Mount, RootfsState, SharedLayers, Usage, Volume, image_files};
 use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::owner::Owner;
-use crate::sys::path_error::PathError;
+use crate::sys::path_error::{PathError, named};
 use crate::sys::random::random_number;
 use crate::unpacker::WhiteoutFormat;
 
@@ -102,6 +102,23 @@ impl Driver for Btrfs {
         Err(super::Error::NoSharedLayers(reason.to_owned()))
     }
 
+    fn change_limit(
+        &self,
+        layout: &Layout,
+        path: &Path,
+        limit: Option<DiskLimit>,
+        _layer_inodes: u64,
+    ) -> Result<(), super::Error> {
+        let shown = || named(path).display().to_string();
+        if !files::exists(&path.join(image_files::QUOTA))? {
+            return Err(super::Error::NoLimit(shown()));
+        }
+        if limit.is_none() && self.helpers.is_some() {
+            return Err(super::Error::LimitNeedsRoot("takes a limit off", shown()));
+        }
+        Ok(change_limit(layout, path, limit, self.helpers.as_ref())?)
+    }
+
     fn create_image(&self, layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Mount>, super::Error> {
         Ok(create_image(layout, request, self.helpers.as_ref())?)
     }
@@ -173,6 +190,37 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     files::create_directory(&mount_point)?;
     request.owner.chown(&mount_point)?;
     Ok(vec![entry_for_caller(request.published)])
+}
+
+/// The kernel first: a record of a limit that is not kept would be worse than none of one that is. With classic quotas each
+/// volume has a limit of its own.
+fn change_limit(
+    layout: &Layout,
+    image: &Path,
+    limit: Option<DiskLimit>,
+    helpers: Option<&Helpers>,
+) -> Result<(), Error> {
+    let rootfs = rootfs_of(image)?;
+    let layers = image_files::read_if_there(&image.join(image_files::INFO))?;
+    let volumes: Vec<String> = files::names(image)?.into_iter().filter(|name| name.starts_with(VOLUME)).collect();
+    let own = match limit {
+        Some(limit) => {
+            let (limit, own) = quota::raised(layout, limit, layers, volumes.len())?;
+            quota::apply(layout, &rootfs, limit, layers, helpers)?;
+            own
+        }
+        None => {
+            quota::take_off(layout, &rootfs)?;
+            0
+        }
+    };
+    for volume in volumes {
+        match limit {
+            Some(_) => quota::limit_volume(layout, &image.join(volume), own, helpers)?,
+            None => quota::take_off_volume(layout, &image.join(volume))?,
+        }
+    }
+    Ok(image_files::replace(layout, image, image_files::QUOTA, own)?)
 }
 
 /// Whose the root directory of an image is: its owner's, or that of whoever makes it, if he can have it.

@@ -166,6 +166,20 @@ pub(super) fn limit_volume(
     quotas::set_limit(store.as_fd(), id, own(bytes)).map_err(QuotaError::Apply)
 }
 
+/// Takes the limit off an image that stays.
+pub(super) fn take_off(layout: &Layout, subvolume: &Path) -> Result<(), QuotaError> {
+    let (store, directory) = (open_store(layout.root())?, open(subvolume)?);
+    let id = quotas::subvolume_id(directory.as_fd()).map_err(QuotaError::Apply)?;
+    quotas::set_limit(store.as_fd(), id, Limit::default()).map_err(QuotaError::Apply)
+}
+
+/// The same for one of its volumes, where that has a limit of its own.
+pub(super) fn take_off_volume(layout: &Layout, subvolume: &Path) -> Result<(), QuotaError> {
+    let store = open_store(layout.root())?;
+    let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Apply)?;
+    if state.is_some_and(|state| state.mode == QuotaMode::Classic) { take_off(layout, subvolume) } else { Ok(()) }
+}
+
 /// A limit of what a subvolume has for itself.
 pub(super) fn own(bytes: u64) -> Limit {
     Limit { referenced: None, exclusive: Some(bytes) }

@@ -36,7 +36,9 @@ fn restore_if_lost(store: &OwnedFd, mode: QuotaMode, image: &Path) -> Result<(),
     if bytes > 0 {
         return restore(store, mode, image, bytes);
     }
-    if files::exists(&image.join(image_files::QUOTA))? {
+    let record = image.join(image_files::QUOTA);
+    // One that was taken off is 0 on record.
+    if files::exists(&record)? && image_files::read(&record).is_err() {
         let error = "the record of its limit cannot be read";
         tracing::error!(error, image = %named(image).display(), "limit-may-be-lost");
     }

@@ -30,7 +30,7 @@ use crate::image::ChainId;
 use crate::layout::Layout;
 use crate::sys::descriptors;
 use crate::sys::files;
-use crate::sys::path_error::PathError;
+use crate::sys::path_error::{PathError, named};
 use crate::sys::remove_tree::{remove_all_in, remove_tree};
 use crate::unpacker::WhiteoutFormat;
 
@@ -98,6 +98,23 @@ impl Driver for OverlayXfs {
 
     fn check_shared(&self, shared: &SharedLayers<'_>) -> Result<(), super::Error> {
         shared::check(shared).map_err(super::Error::NoSharedLayers)
+    }
+
+    fn change_limit(
+        &self,
+        layout: &Layout,
+        path: &Path,
+        limit: Option<DiskLimit>,
+        layer_inodes: u64,
+    ) -> Result<(), super::Error> {
+        let shown = || named(path).display().to_string();
+        if self.helpers.is_some() {
+            return Err(super::Error::LimitNeedsRoot("changes the limit of an image on XFS", shown()));
+        }
+        match own_project(layout, path)? {
+            Some(project) => Ok(change_limit(layout, path, project, limit, layer_inodes)?),
+            None => Err(super::Error::NoLimit(shown())),
+        }
     }
 
     fn counts_inodes(&self) -> bool {
@@ -229,6 +246,25 @@ fn apply_limit(
     if limits.inodes != drax::proportional_inodes(bytes) {
         image_files::write(&directory.join(image_files::INODE_QUOTA), limits.inodes)?;
     }
+    Ok(())
+}
+
+/// The kernel first: a record of a limit that is not kept would be worse than none of one that is.
+fn change_limit(
+    layout: &Layout,
+    image: &Path,
+    project: u32,
+    limit: Option<DiskLimit>,
+    layer_inodes: u64,
+) -> Result<(), Error> {
+    let base = image_files::read(&image.join(image_files::INFO))?;
+    let copied = image_files::read_if_there(&image.join(image_files::COPIED))?;
+    let limit = limit.unwrap_or(DiskLimit { bytes: 0, is_exclusive: true, inodes: InodeLimit::Unlimited });
+    let bytes = if limit.bytes > 0 { limit.own(base).map_err(QuotaError::from)? } else { 0 };
+    let inodes = limit.own_inodes(bytes, || Ok::<_, QuotaError>(layer_inodes))?;
+    quota::change(layout, project, xfs::Limit { bytes: raise(bytes, copied), inodes })?;
+    image_files::replace(layout, image, image_files::QUOTA, bytes)?;
+    image_files::replace(layout, image, image_files::INODE_QUOTA, inodes)?;
     Ok(())
 }
 

@@ -78,6 +78,11 @@ pub(super) fn apply(
     Ok(())
 }
 
+/// Replaces the limit of a project.
+pub(super) fn change(layout: &Layout, project: u32, limit: xfs::Limit) -> Result<(), QuotaError> {
+    xfs::set_limit(open_store(layout.root())?.as_fd(), project, limit).map_err(QuotaError::Apply)
+}
+
 fn ask_for_limit(helpers: &Helpers, image: &Path, limit: xfs::Limit) -> Result<(), QuotaError> {
     let (bytes, inodes, image) = (limit.bytes.to_string(), limit.inodes.to_string(), without_links(image)?);
     let mut arguments = vec!["limit", "--disk-limit-bytes", &bytes];

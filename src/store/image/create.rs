@@ -222,7 +222,8 @@ impl Store {
             return Err(Error::Busy(request.id.to_owned()));
         };
         self.check_is_new(&id)?;
-        let origin = Origin::now(request.image, &image);
+        let is_exclusive = request.limit.is_some_and(|limit| limit.is_exclusive);
+        let origin = Origin::now(request.image, &image, is_exclusive);
         work(&ImageCreation { store: self, request, id, source, image, origin, volumes, mappings, layer_store })
     }
 
@@ -244,7 +245,7 @@ impl Store {
     }
 
     /// A limit that would not be kept is refused.
-    fn check_inode_limit(&self, limit: Option<DiskLimit>) -> Result<(), Error> {
+    pub(in crate::store) fn check_inode_limit(&self, limit: Option<DiskLimit>) -> Result<(), Error> {
         let is_wanted = limit.is_some_and(|limit| matches!(limit.inodes, InodeLimit::AtMost(_)));
         if is_wanted && !self.driver.counts_inodes() {
             return Err(Error::NoInodeLimits(self.driver.name()));

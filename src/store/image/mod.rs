@@ -6,6 +6,7 @@ pub(in crate::store) mod delete;
 pub(in crate::store) mod dependencies;
 pub(in crate::store) mod id;
 pub(in crate::store) mod image_volumes;
+pub(in crate::store) mod limit;
 pub(in crate::store) mod mounting;
 pub(in crate::store) mod needed;
 pub(in crate::store) mod origin;

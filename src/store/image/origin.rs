@@ -39,6 +39,9 @@ pub struct Origin {
     pub config_digest: Option<String>,
     /// When the image was created, in seconds since 1970.
     pub created: u64,
+    /// Whether the layers are left out of the image's limit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_limit_exclusive: bool,
     /// What the configuration says; `None` where it is not known any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<ImageDetails>,
@@ -46,12 +49,13 @@ pub struct Origin {
 
 impl Origin {
     /// That of an image which is created now.
-    pub(in crate::store) fn now(argument: &str, image: &Image) -> Self {
+    pub(in crate::store) fn now(argument: &str, image: &Image, is_limit_exclusive: bool) -> Self {
         Origin {
             reference: redact::address(argument).into_owned(),
             digest: image.manifest_digest.clone(),
             config_digest: image.config_digest.clone(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            is_limit_exclusive,
             details: Some(image.details.clone()),
         }
     }
@@ -124,6 +128,15 @@ pub(in crate::store) fn write(
     })
 }
 
+/// Changes the origin of an image whose record stays as it is. The caller holds the image's lock.
+pub(in crate::store) fn rewrite(store: &Store, id: &ImageId, origin: &Origin) -> Result<(), Error> {
+    let layers = dependencies::read(&store.layout, &dependencies::image_key(id.as_str()))
+        .map_err(|error| Error::DamagedRecord(id.to_string(), error))?;
+    let layers: Vec<ChainId> = layers.iter().filter_map(|layer| ChainId::new(layer).ok()).collect();
+    let layers: Vec<&ChainId> = layers.iter().collect();
+    Ok(write(&store.layout, &store.layout.recording(id.as_str()), id, &layers, origin)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +167,7 @@ mod tests {
 
     #[test]
     fn no_password_is_recorded() {
-        let recorded = Origin::now("docker://user:secret@registry.example/a:b", &Image::default()).reference;
+        let recorded = Origin::now("docker://user:secret@registry.example/a:b", &Image::default(), false).reference;
         assert!(recorded.ends_with("@registry.example/a:b") && !recorded.contains("secret"), "{recorded}");
     }
 
