@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::{
     Archive, Driver, Image, Layer, MIB, Node, TempStore, differences, layers, names, run, sha256_hex, shifted,
-    small_image, succeed, test_images, umoci,
+    small_image, succeed, test_images, umoci, with_fault,
 };
 
 const GARDEN: [&str; 2] = ["0:4294967294:1", "1:1:4294967293"];
@@ -54,6 +54,18 @@ fn owner(path: &Path) -> (u32, u32) {
 fn used_bytes(store: &TempStore) -> u64 {
     let statistics = rustix::fs::statvfs(store.path()).unwrap();
     (statistics.f_blocks - statistics.f_bfree) * statistics.f_frsize
+}
+
+#[test]
+fn a_filter_that_refuses_what_it_takes_is_named() {
+    let layer_store = TempStore::new();
+    for call in ["open_tree", "mount_setattr", "move_mount"] {
+        let store = TempStore::uninitialised();
+        let command = store.command(init(layer_store.path(), &GARDEN));
+        let (outcome, is_struck) = with_fault(&command, &format!("{call}:error=EPERM"));
+        let message = outcome.failure();
+        assert!(is_struck && message.contains("seccomp profile must allow open_tree"), "{call}: {message}");
+    }
 }
 
 #[test]

@@ -85,6 +85,10 @@ pub(super) fn check(shared: &SharedLayers<'_>) -> Result<(), String> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL)) => {
             Err(format!("{}: {NEEDS}", reason(&error)))
         }
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(format!(
+            "{}: {NEEDS}, and a container's seccomp profile must allow open_tree, mount_setattr and move_mount",
+            reason(&error)
+        )),
         Err(error) => Err(format!("trying to: {}", reason(&error))),
     }
 }
