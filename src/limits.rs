@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Bytes of memory for what waits to be finished: about 150,000 directories.
 pub const MEMORY: u64 = 24 << 20;
 
+/// Bytes of a manifest, index or configuration; real ones have a few kilobytes.
+pub const MANIFEST: u64 = 8 << 20;
+
 /// What a number without a limit is held against.
 const NO_LIMIT: u64 = u64::MAX;
 const UNPACKED: &str = "unpacked_bytes";
@@ -38,6 +41,8 @@ pub struct Limits {
     pub xattr_bytes: u64,
     /// Bytes of an extended header.
     pub pax_bytes: u64,
+    /// Bytes of a manifest, index or configuration.
+    pub manifest_bytes: u64,
     /// How many times its packed size a layer may have, if it is large.
     pub compression_ratio: u64,
     /// Bytes of memory for what waits to be finished.
@@ -56,6 +61,7 @@ impl Default for Limits {
             path_depth: 2048,
             xattr_bytes: 64 << 10,
             pax_bytes: 1 << 20,
+            manifest_bytes: MANIFEST,
             compression_ratio: 250,
             memory_bytes: MEMORY,
             create_seconds: NO_LIMIT,
@@ -81,7 +87,7 @@ impl Limits {
         field.map(|limit| *limit = value).is_some()
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut u64); 9] {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 10] {
         [
             ("entries", &mut self.entries),
             ("layers", &mut self.layers),
@@ -89,6 +95,7 @@ impl Limits {
             ("path_depth", &mut self.path_depth),
             ("xattr_bytes", &mut self.xattr_bytes),
             ("pax_bytes", &mut self.pax_bytes),
+            ("manifest_bytes", &mut self.manifest_bytes),
             ("compression_ratio", &mut self.compression_ratio),
             ("memory_bytes", &mut self.memory_bytes),
             ("create_seconds", &mut self.create_seconds),
@@ -155,6 +162,14 @@ impl Limits {
 /// That an image unpacks to more than `limit` bytes.
 pub fn unpacked(limit: u64) -> Exceeded {
     Exceeded { what: "unpacks to too many bytes", key: UNPACKED, limit }
+}
+
+/// Checks the bytes of a manifest, index or configuration.
+///
+/// # Errors
+/// When there are more than `limit`.
+pub fn check_manifest(limit: u64, bytes: u64) -> Result<(), Exceeded> {
+    at_most(limit, bytes, "manifest_bytes", "has too large a manifest, index or configuration")
 }
 
 fn at_most(limit: u64, value: u64, key: &'static str, what: &'static str) -> Result<(), Exceeded> {
@@ -310,6 +325,7 @@ mod tests {
             limits.check_path(b"a/b").and(limits.check_path(b"/a/b")),
             limits.check_xattrs(3).and(limits.check_xattrs(4)),
             limits.check_extended_header(3).and(limits.check_extended_header(4)),
+            check_manifest(limits.manifest_bytes, 3).and(check_manifest(limits.manifest_bytes, 4)),
             limits.check_ratio(1, UNSUSPICIOUS).and(limits.check_ratio(1 << 20, UNSUSPICIOUS + 1)),
             usage.check_time(),
         ];
@@ -321,6 +337,7 @@ mod tests {
             "path_bytes",
             "xattr_bytes",
             "pax_bytes",
+            "manifest_bytes",
             "compression_ratio",
             "create_seconds",
         ]) {

@@ -107,7 +107,7 @@ pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Fa
     for UnknownKey { key, suggestion } in &config.unknown_keys {
         tracing::info!(key, suggestion = suggestion.as_deref().unwrap_or_default(), "unknown-key");
     }
-    output::warn(config.warnings());
+    output::tell("warning", config.warnings());
     let Some(command) = &cli.command else {
         return output::print(&Cli::command().render_help().to_string());
     };
@@ -159,9 +159,21 @@ fn dispatch(cli: &Cli, command: &Command, config: &Config, metrics: &Metrics) ->
         Command::Capacity(args) => capacity::run(config, args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
         Command::FlushVolumes => flush_volumes::run(config),
-        Command::Unknown(words) => Err(Failure::unknown_command(words.first().map(OsString::as_os_str))),
+        Command::Unknown(words) => {
+            let name = words.first().map(OsString::as_os_str).unwrap_or_default();
+            output::tell("hint", similar_command(&name.to_string_lossy()).into_iter().collect());
+            Err(Failure::unknown_command(Some(name)))
+        }
     };
     done.map(|()| Done::All)
+}
+
+/// The question whether another command is meant, if one is called much like this.
+fn similar_command(name: &str) -> Option<String> {
+    let program = Cli::command();
+    let visible = program.get_subcommands().filter(|command| !command.is_hide_set());
+    let similar = crate::config::most_alike(name, visible.map(|command| command.get_name().to_owned()));
+    similar.map(|similar| format!("did you mean `{similar}`?"))
 }
 
 /// The store that the configuration names, with its driver. What is below the mount point of a store that is not mounted

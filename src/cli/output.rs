@@ -29,13 +29,13 @@ pub(super) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Tells people what they may want to know: on standard error, if that is a terminal.
-pub(super) fn warn(lines: Vec<String>) {
+pub(super) fn tell(kind: &str, lines: Vec<String>) {
     if lines.is_empty() || !io::stderr().is_terminal() {
         return;
     }
     for line in lines {
-        let warning = OneLine(&format!("grootfs: warning: {line}")).to_string();
+        let line = OneLine(&format!("grootfs: {kind}: {line}")).to_string();
         // Nobody has to read it.
-        let _ = writeln!(io::stderr(), "{warning}");
+        let _ = writeln!(io::stderr(), "{line}");
     }
 }

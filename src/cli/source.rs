@@ -85,6 +85,7 @@ fn patience(limits: &Limits) -> Patience {
         stall_timeout: time(limits.stall_timeout_seconds),
         min_rate: limits.min_bytes_per_second,
         manifest_timeout: time(limits.manifest_timeout_seconds),
+        manifest_bytes: limits.image.manifest_bytes,
     }
 }
 

@@ -196,7 +196,7 @@ impl UnknownKey {
 }
 
 /// The name that is meant by one that is unknown, as far as can be told.
-fn most_alike(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub fn most_alike(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
     /// Below that, two names have little in common.
     const ALIKE: f64 = 0.85;
     let rated = known.map(|name| (strsim::jaro_winkler(unknown, &name), name));

@@ -187,6 +187,9 @@ options! {
         /// Bytes of an extended header of an archive
         pax_bytes: Size = "1048576";
 
+        /// Bytes of a manifest, index or configuration of an image
+        manifest_bytes: Size = "8388608";
+
         /// How many times its packed size a layer may unpack to, where that is more than 1 GiB
         compression_ratio: Count = "250";
 
@@ -247,12 +250,13 @@ impl CreateOptions {
 }
 
 impl LimitOptions {
-    /// Changes the limit `name`.
+    /// Changes the limit `name` of images. Limits of servers have flags of their own.
     ///
     /// # Errors
     /// When there is no such limit.
     pub fn set(&mut self, name: &str, Size(value): Size) -> Result<(), Error> {
-        let slot = self.own_slots().into_iter().find(|(setting, _)| setting.key == name);
+        let is_meant = |setting: &Setting| setting.key == name && setting.flag.is_none();
+        let slot = self.own_slots().into_iter().find(|(setting, _)| is_meant(setting));
         let (_, slot) = slot.ok_or_else(|| Error::UnknownLimit(name.to_owned()))?;
         // Any number is a value of any limit.
         let _ = slot.add(OsStr::new(&value.to_string()));
@@ -260,7 +264,8 @@ impl LimitOptions {
     }
 
     pub(super) fn names() -> String {
-        let names: Vec<_> = Self::SETTINGS.iter().map(|setting| setting.key).collect();
+        let of_images = Self::SETTINGS.iter().filter(|setting| setting.flag.is_none());
+        let names: Vec<_> = of_images.map(|setting| setting.key).collect();
         names.join(", ")
     }
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::image_archive::ImageArchive;
-use super::{Error, metadata};
+use super::{Error, Options, metadata};
 use crate::image::{Descriptor, DockerReference, Image, Layer, Reference};
 
 const MANIFEST: &str = "manifest.json";
@@ -19,6 +19,8 @@ pub(super) struct DockerArchive {
     archive: ImageArchive,
     /// `name:tag`, or `@` and the image's position.
     reference: Option<String>,
+    /// Bytes that a manifest or configuration may have.
+    document_limit: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,18 +45,22 @@ pub(super) fn configs(json: &[u8]) -> Vec<String> {
 }
 
 impl DockerArchive {
-    pub(super) fn new(archive: ImageArchive, reference: Option<&str>) -> Self {
-        DockerArchive { archive, reference: reference.map(str::to_owned) }
+    pub(super) fn new(archive: ImageArchive, reference: Option<&str>, options: &Options) -> Self {
+        let document_limit = options.patience.manifest_bytes;
+        DockerArchive { archive, reference: reference.map(str::to_owned), document_limit }
     }
 
     /// Describes the image.
     pub(super) fn image(&self) -> Result<Image, Error> {
         let bad = |reason: String| Error::BadManifest(self.archive.path().join(MANIFEST).display().to_string(), reason);
-        let manifest = self.archive.read_document(MANIFEST).map_err(Error::ManifestOrIndex)?;
+        let manifest = self.archive.read_document(MANIFEST, self.document_limit).map_err(Error::ManifestOrIndex)?;
         let entries: Vec<Entry> =
             serde_json::from_slice(&manifest).map_err(|error| bad(metadata::flat(&error.to_string())))?;
         let entry = self.choose(entries)?;
-        let config = self.archive.read_document(&entry.config).map_err(|error| Error::BadConfig(error.to_string()))?;
+        let config = self
+            .archive
+            .read_document(&entry.config, self.document_limit)
+            .map_err(|error| Error::BadConfig(error.to_string()))?;
         let files = entry.layers.unwrap_or_default();
         let descriptors = files.iter().map(|file| Descriptor { digest: file.clone(), ..Descriptor::default() });
         let mut image = metadata::image(&config, descriptors.collect())?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::docker_archive;
 use crate::archive::{Archive, ArchiveError, Decoder, EntryKind};
-use crate::limits::Limits;
+use crate::limits::{Limits, MANIFEST, check_manifest};
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Most members of an image archive; images have at most a few hundred layers.
@@ -21,9 +21,6 @@ const MEMBERS: usize = 1 << 16;
 const STRANGERS: usize = 8;
 /// Most links from one member to the next.
 const LINKS: usize = 8;
-/// Manifests and configs are a few kilobytes; whatever is larger than this is none.
-const DOCUMENT_LIMIT: u64 = 8 << 20;
-
 /// The members of an archive, by their paths.
 #[derive(Debug)]
 pub(super) struct ImageArchive {
@@ -63,7 +60,7 @@ impl ImageArchive {
         if !is_whole {
             return Ok(Content::Tar);
         }
-        if let Ok(manifest) = archive.read_document("manifest.json")
+        if let Ok(manifest) = archive.read_document("manifest.json", MANIFEST)
             && docker_archive::is_manifest(&manifest)
         {
             return Ok(Content::Docker(archive));
@@ -157,12 +154,12 @@ impl ImageArchive {
         self.find(name).map(|(_, size)| size)
     }
 
-    pub(super) fn read_document(&self, name: impl AsRef<Path>) -> Result<Vec<u8>, PathError> {
+    /// Reads a manifest, index or configuration of so many bytes at most.
+    pub(super) fn read_document(&self, name: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, PathError> {
         let name = name.as_ref();
         let in_archive = self.path.join(name);
-        if self.size(name).is_some_and(|size| size > DOCUMENT_LIMIT) {
-            return Err(PathError::new("read", in_archive, io::Error::other("larger than any image document")));
-        }
+        let size = self.size(name).unwrap_or_default();
+        check_manifest(limit, size).map_err(io::Error::from).on("read", &in_archive)?;
         let mut bytes = Vec::new();
         self.open_member(name)?.read_to_end(&mut bytes).on("read", in_archive)?;
         Ok(bytes)

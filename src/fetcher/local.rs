@@ -32,7 +32,7 @@ pub(super) fn source(path: &Path, options: &Options) -> Result<Source, Error> {
     let file = File::open(path).on("open", path);
     let file = file.map_err(|error| Error::Blob(path.display().to_string(), error))?;
     match ImageArchive::recognise(path, file) {
-        Ok(Content::Docker(archive)) => Ok(Source::DockerArchive(DockerArchive::new(archive, None))),
+        Ok(Content::Docker(archive)) => Ok(Source::DockerArchive(DockerArchive::new(archive, None, options))),
         Ok(Content::Oci(archive)) => Ok(oci(Files::Archive(archive), None, options)),
         Err(error @ (ArchiveError::Foreign(_) | ArchiveError::Empty)) => {
             Err(Error::NotAnArchive(path.to_owned(), error))
@@ -87,9 +87,9 @@ pub(super) fn oci_archive(path: &Path, name: Option<&str>, options: &Options) ->
 }
 
 /// The image in an archive of `docker save`.
-pub(super) fn docker_archive(path: &Path, name: Option<&str>) -> Result<Source, Error> {
+pub(super) fn docker_archive(path: &Path, name: Option<&str>, options: &Options) -> Result<Source, Error> {
     let archive = ImageArchive::open(path).map_err(Error::ManifestOrIndex)?;
-    Ok(Source::DockerArchive(DockerArchive::new(archive, name)))
+    Ok(Source::DockerArchive(DockerArchive::new(archive, name, options)))
 }
 
 fn oci(files: Files, name: Option<&str>, options: &Options) -> Source {

@@ -236,7 +236,7 @@ impl Fetcher {
             Reference::Tar(path) => local::source(path, options)?,
             Reference::Oci { layout, name } => local::layout(layout, name.as_deref(), options),
             Reference::OciArchive { path, name } => local::oci_archive(path, name.as_deref(), options)?,
-            Reference::DockerArchive { path, name } => local::docker_archive(path, name.as_deref())?,
+            Reference::DockerArchive { path, name } => local::docker_archive(path, name.as_deref(), options)?,
             Reference::Directory(path) => local::directory(path, options),
         };
         Ok(Fetcher { source, observer: options.observer.clone(), missing_file })

@@ -15,14 +15,12 @@ use super::metadata::{self, INDEX_DEPTH, choose_by_platform, parse};
 use super::remote::{self, RemoteError, RemoteLayers};
 use super::{Error, Options};
 use crate::image::{Descriptor, Image, Layer, ManifestOrIndex, REFERENCE_NAME_ANNOTATION};
+use crate::limits::check_manifest;
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 
 /// Annotation of an index entry with the whole name of the image, from containerd.
 const CONTAINERD_NAME_ANNOTATION: &str = "io.containerd.image.name";
-/// Indexes, manifests and configurations are a few kilobytes; whatever is larger than this is not one.
-const DOCUMENT_LIMIT: u64 = 8 * 1024 * 1024;
-
 /// Whoever puts a layout on this machine may keep its layers on a server of this machine, but not among the secrets of
 /// its cloud.
 const REACH: Reach = Reach::NetworkAnd(Zone::Loopback);
@@ -34,6 +32,8 @@ pub(super) struct OciLayout {
     name: Option<String>,
     verify: bool,
     offline: bool,
+    /// Bytes that a manifest, index or configuration may have.
+    document_limit: u64,
     remote: RemoteLayers,
 }
 
@@ -76,14 +76,14 @@ impl Files {
         })
     }
 
-    fn read(&self, name: &Path) -> Result<Vec<u8>, PathError> {
+    fn read(&self, name: &Path, limit: u64) -> Result<Vec<u8>, PathError> {
         match self {
-            Files::Directory(path) => read_document(&path.join(name)),
+            Files::Directory(path) => read_document(&path.join(name), limit),
             // The manifests of an index have a suffix.
-            Files::Flat(path) => read_document(&path.join(name)).or_else(|error| {
-                read_document(&path.join(format!("{}.manifest.json", name.display()))).map_err(|_| error)
+            Files::Flat(path) => read_document(&path.join(name), limit).or_else(|error| {
+                read_document(&path.join(format!("{}.manifest.json", name.display())), limit).map_err(|_| error)
             }),
-            Files::Archive(archive) => archive.read_document(name),
+            Files::Archive(archive) => archive.read_document(name, limit),
         }
     }
 
@@ -103,6 +103,7 @@ impl OciLayout {
             name: name.map(str::to_owned),
             verify: !options.skip_validation,
             offline: options.offline,
+            document_limit: options.patience.manifest_bytes,
             remote: RemoteLayers::new(options.certificates.as_deref(), options.patience),
         }
     }
@@ -134,10 +135,11 @@ impl OciLayout {
     /// The manifest's digest, its configuration and its layers.
     fn manifest(&self) -> Result<(String, Descriptor, Vec<Descriptor>), Error> {
         let index_path = self.files.path().join(self.files.index());
-        let index = self.files.read(Path::new(self.files.index())).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => self.no_such_source(),
-            _ => Error::ManifestOrIndex(e),
-        })?;
+        let index =
+            self.files.read(Path::new(self.files.index()), self.document_limit).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => self.no_such_source(),
+                _ => Error::ManifestOrIndex(e),
+            })?;
         let mut document = parse(&index, &index_path.display().to_string())?;
         let mut digest = metadata::digest(&index);
         for depth in 0..=INDEX_DEPTH {
@@ -191,7 +193,8 @@ impl OciLayout {
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         descriptor.check().map_err(|reason| Error::BadManifest(descriptor.digest.clone(), reason))?;
         metadata::check_algorithm(&descriptor.digest)?;
-        let bytes = self.files.read(&self.blob(&descriptor.digest)?).map_err(Error::ManifestOrIndex)?;
+        let bytes =
+            self.files.read(&self.blob(&descriptor.digest)?, self.document_limit).map_err(Error::ManifestOrIndex)?;
         if self.verify {
             metadata::check_digest(&bytes, &descriptor.digest)?;
         }
@@ -218,18 +221,16 @@ fn one(entries: Vec<Descriptor>) -> Result<Descriptor, Error> {
     entries.into_iter().next().ok_or(Error::NoSuchSource)
 }
 
-fn read_document(path: &Path) -> Result<Vec<u8>, PathError> {
+fn read_document(path: &Path, limit: u64) -> Result<Vec<u8>, PathError> {
     // A FIFO that nobody writes to must not stall the look at what it is.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).on("open", path)?;
     let metadata = file.metadata().on("stat", path)?;
     if !metadata.is_file() {
         return Err(PathError::new("read", path, std::io::Error::other("not a regular file")));
     }
-    let length = metadata.len().min(DOCUMENT_LIMIT);
-    let bytes = files::read_whole(file.take(DOCUMENT_LIMIT + 1), length).on("read", path)?;
-    if bytes.len() as u64 > DOCUMENT_LIMIT {
-        return Err(PathError::new("read", path, std::io::Error::other("larger than any image document")));
-    }
+    let length = metadata.len().min(limit);
+    let bytes = files::read_whole(file.take(limit.saturating_add(1)), length).on("read", path)?;
+    check_manifest(limit, bytes.len() as u64).map_err(std::io::Error::from).on("read", path)?;
     Ok(bytes)
 }
 

@@ -222,6 +222,18 @@ fn check_tells_everything_that_is_wrong_with_its_place() {
 }
 
 #[test]
+fn people_at_a_terminal_are_told_of_a_similar_command() {
+    let of = |word: &str| {
+        let line = format!("{} {word}", env!("CARGO_BIN_EXE_grootfs"));
+        let outcome = run(support::program("script").args(["--quiet", "--return", "--command", &line, "/dev/null"]));
+        (outcome.code, outcome.stdout.replace('\r', ""))
+    };
+    let hint = "grootfs: hint: did you mean `create`?\nNo help topic for 'craete'\n";
+    assert_eq!(of("craete"), (Some(3), hint.to_owned()));
+    assert_eq!(of("frobnicate"), (Some(3), "No help topic for 'frobnicate'\n".to_owned()));
+}
+
+#[test]
 fn people_at_a_terminal_are_warned_of_what_has_no_effect() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.yml");

@@ -189,7 +189,7 @@ fn documents_that_are_none() {
     let huge = vec![b' '; 9 * 1024 * 1024];
     for (body, reason) in [
         (br#"{"schemaVersion":1,"fsLayers":[]}"#.to_vec(), "schema 1 manifest, which is not supported"),
-        (huge, "larger than any image document"),
+        (huge, "raise create.limits.manifest_bytes (now 8388608) if you trust it"),
         (b"<html>".to_vec(), "expected value"),
         (Vec::new(), "EOF"),
     ] {
@@ -516,7 +516,10 @@ fn odd_headers_and_compressed_documents_are_read() {
     }
     let bomb = crate::support::gzip(&vec![b' '; 9 * 1024 * 1024]);
     let server = ScriptedRegistry::start(&layout, move |_| Answer::Body(bomb.clone()));
-    assert!(fails(&store, &server.host(), &server.url()).contains("larger than any image document"));
+    assert!(
+        fails(&store, &server.host(), &server.url())
+            .contains("raise create.limits.manifest_bytes (now 8388608) if you trust it")
+    );
 }
 
 #[test]

@@ -229,6 +229,7 @@ fn limits_stop_images_by_name() {
         ("path_depth", "3", "has too deep a path"),
         ("xattr_bytes", "200", "has too large extended attributes on a file"),
         ("pax_bytes", "200", "has too long an extended header in an archive"),
+        ("manifest_bytes", "100", "has too large a manifest, index or configuration"),
         ("memory_bytes", "100", "has more directories, whiteouts and links to lower layers than there is memory for"),
     ];
     let config = store.beside("config.yml");

@@ -8,6 +8,7 @@ use reqwest::Url;
 use super::addresses::OutOfReach;
 use super::retry::{ATTEMPTS, FEW_ATTEMPTS};
 use super::tls::{describe, missing_in_common};
+use crate::limits::Exceeded;
 
 /// A request that did not bring what was asked for.
 #[derive(Debug)]
@@ -85,9 +86,9 @@ pub enum Reason {
     /// A document took too long in all.
     #[error("no whole answer within {0} s (create.limits.manifest_timeout_seconds)")]
     TooLong(u64),
-    /// A document larger than any should be.
-    #[error("the answer is larger than any image document")]
-    TooLarge,
+    /// A document that is too large.
+    #[error("{0}")]
+    TooLarge(Box<Exceeded>),
     /// A document that is not what was asked for.
     #[error("{0}")]
     ManifestOrIndex(String),

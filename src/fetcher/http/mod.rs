@@ -47,6 +47,8 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 
+use crate::limits;
+
 pub(super) use addresses::{Reach, Zone};
 pub(super) use certificates::Certificates;
 pub(super) use failure::Failure;
@@ -62,8 +64,6 @@ const REDIRECTS: usize = 10;
 /// Lines of a header; some gateways are talkative.
 const HEADERS: usize = 1000;
 const USER_AGENT: &str = concat!("grootfs/", env!("CARGO_PKG_VERSION"));
-/// Manifests and configurations are a few kilobytes; whatever is larger than this is not one.
-const DOCUMENT_LIMIT: usize = 8 * 1024 * 1024;
 /// How gzip begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -347,19 +347,20 @@ pub(super) async fn document(mut response: Response, patience: Patience) -> Resu
             Err(error) => return Err(failed(Reason::of(&error))),
         };
         pace.add(chunk.len(), begin).map_err(failed)?;
-        if body.len() + chunk.len() > DOCUMENT_LIMIT {
-            return Err(failed(Reason::TooLarge));
-        }
+        let bytes = (body.len() + chunk.len()) as u64;
+        limits::check_manifest(patience.manifest_bytes, bytes)
+            .map_err(|exceeded| failed(Reason::TooLarge(Box::new(exceeded))))?;
         body.extend_from_slice(&chunk);
     }
-    if body.starts_with(&GZIP) { inflated(&body).map_err(failed) } else { Ok(body) }
+    if body.starts_with(&GZIP) { inflated(&body, patience.manifest_bytes).map_err(failed) } else { Ok(body) }
 }
 
-fn inflated(body: &[u8]) -> Result<Vec<u8>, Reason> {
+fn inflated(body: &[u8], limit: u64) -> Result<Vec<u8>, Reason> {
     let mut document = Vec::new();
-    let read = MultiGzDecoder::new(body).take(DOCUMENT_LIMIT as u64 + 1).read_to_end(&mut document);
+    let read = MultiGzDecoder::new(body).take(limit.saturating_add(1)).read_to_end(&mut document);
     read.map_err(|error| Reason::ManifestOrIndex(format!("it is compressed, and cannot be read: {error}")))?;
-    if document.len() > DOCUMENT_LIMIT { Err(Reason::TooLarge) } else { Ok(document) }
+    limits::check_manifest(limit, document.len() as u64).map_err(|exceeded| Reason::TooLarge(Box::new(exceeded)))?;
+    Ok(document)
 }
 
 /// Whether the connection ended where nothing said how long the body is, so that its end is the body's. Over TLS the end

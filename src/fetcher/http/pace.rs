@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::failure::Reason;
+use crate::limits::MANIFEST;
 
 /// What is asked of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Patience {
     pub min_rate: u64,
     /// How long a manifest, a configuration or a token may take in all; `None` for ever.
     pub manifest_timeout: Option<Duration>,
+    /// How many bytes these may have.
+    pub manifest_bytes: u64,
 }
 
 impl Default for Patience {
@@ -24,6 +27,7 @@ impl Default for Patience {
             stall_timeout: Some(if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(30) }),
             min_rate: if cfg!(test) { 100 } else { 1024 },
             manifest_timeout: Some(Duration::from_secs(60)),
+            manifest_bytes: MANIFEST,
         }
     }
 }
