@@ -177,6 +177,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-level -d 'L
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s l -l long -d 'Print a table: size, limit, age and mount of each image'
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l skip-layer-validation -d 'Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images only)' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l insecure-registry -d 'Registry whose certificate is not verified and which may speak plain HTTP; repeatable' -r

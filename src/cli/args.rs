@@ -229,6 +229,10 @@ pub(crate) struct ListArgs {
     #[arg(long, short = 'l')]
     pub(crate) long: bool,
 
+    /// Print one JSON document; docs/json.md describes it
+    #[arg(long, conflicts_with = "long")]
+    pub(crate) json: bool,
+
     #[arg(hide = true)]
     ignored: Vec<OsString>,
 }

@@ -117,6 +117,18 @@ fn diff_and_commit() {
 }
 
 #[test]
+fn list() {
+    let store = TempStore::new();
+    assert_documented("list", &store.ok(["list", "--json"]));
+    let url = image(&store);
+    store.create(&url, "x");
+    let listed = store.ok(["list", "--json"]);
+    assert_documented("list", &listed);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed["images"][0]["id"], &listed["images"][0]["source"]), (&json!("x"), &json!(url)));
+}
+
+#[test]
 fn reports() {
     let store = TempStore::new();
     let url = image(&store);
