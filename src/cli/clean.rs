@@ -60,22 +60,22 @@ pub(super) fn run(config: &Config, args: &CleanArgs, metrics: &Metrics) -> Resul
     let (threshold, ignored) = (config.clean.threshold_bytes, &config.clean.ignore_images);
     if args.dry_run {
         let (cleaned, removed) = store.plan_clean(threshold, ignored)?;
-        output::line(&if args.json { json(&store, true, cleaned, &removed)? } else { plan(cleaned, &removed) })?;
+        output::line(&if args.json { json(store, true, cleaned, &removed)? } else { plan(cleaned, &removed) })?;
         return Ok(Done::Nothing);
     }
     let (cleaned, removed) = store.clean(threshold, ignored)?;
-    output::line(&if args.json { json(&store, false, cleaned, &removed)? } else { said(cleaned).to_owned() })?;
+    output::line(&if args.json { json(store, false, cleaned, &removed)? } else { said(cleaned).to_owned() })?;
     // Standard error is the log's where there is one.
     if cleaned == Cleaned::Completed && !args.json && config.log.level == LogLevel::Fatal && io::stderr().is_terminal()
     {
         // The answer has been given.
         let _ = writeln!(io::stderr(), "{}", summary("freed", &removed));
     }
-    measure::layers(&store, metrics);
+    measure::layers(store, metrics);
     if cleaned != Cleaned::Completed {
         return Ok(Done::Nothing);
     }
-    measure::space(&store, metrics);
+    measure::space(store, metrics);
     Ok(Done::All)
 }
 

@@ -17,10 +17,10 @@ use crate::store::{CleanFirst, CreateRequest, Created, ImageSelector, Store};
 pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Result<(), Failure> {
     let operands = args.operands()?;
     let store = store(config)?;
-    let created = create(config, args, operands, &store, metrics);
+    let created = create(config, args, operands, store, metrics);
     match &created {
-        Ok(()) => measure::all(&store, metrics),
-        Err(_) => measure::layers(&store, metrics),
+        Ok(()) => measure::all(store, metrics),
+        Err(_) => measure::layers(store, metrics),
     }
     created
 }

@@ -14,7 +14,7 @@ pub(super) fn run(config: &Config, args: &DeleteArgs, metrics: &Metrics) -> Resu
     match store.delete(ImageSelector(argument))? {
         Deleted::Image(id) => {
             output::line(&format!("Image {id} deleted"))?;
-            measure::layers(&store, metrics);
+            measure::layers(store, metrics);
             Ok(Done::All)
         }
         Deleted::Nothing(reason) => {

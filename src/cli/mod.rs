@@ -178,14 +178,16 @@ fn similar_command(name: &str) -> Option<String> {
 
 /// The store that the configuration names, with its driver. What is below the mount point of a store that is not mounted
 /// is nobody's store.
-fn store(config: &Config) -> Result<Store, Failure> {
+///
+/// It lives as long as the process, which then ends: the kernel closes all its directories at once.
+fn store(config: &Config) -> Result<&'static Store, Failure> {
     let found = driver::of_filesystem(&config.store);
     let name = config.driver.as_deref().or(found).unwrap_or(driver::DEFAULT);
     let store = store_with(config, name)?;
     store.check_mounted()?;
     match found {
         Some(found) if found != name => Err(driver::Error::OtherDriver(config.store.display().to_string()))?,
-        _ => Ok(store),
+        _ => Ok(Box::leak(Box::new(store))),
     }
 }
 

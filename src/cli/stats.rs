@@ -39,7 +39,7 @@ fn not_found(error: &Error) -> Failure {
 pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
     let argument = args.id()?;
     let store = store(config)?;
-    let id = ImageSelector(argument).existing(&store).map_err(|error| {
+    let id = ImageSelector(argument).existing(store).map_err(|error| {
         tracing::error!(%error, id = argument, storePath = %config.store.display(), "find-id-failed");
         not_found(&error)
     })?;

@@ -60,16 +60,23 @@ pub(super) fn read(path: &Path) -> Result<u64, PathError> {
     let Some(content) = files::read_small(path)? else {
         return Err(PathError::new("open", path, io::Error::from(io::ErrorKind::NotFound)));
     };
-    let reason = match content.as_slice() {
+    parse(path, &content)
+}
+
+fn parse(path: &Path, content: &[u8]) -> Result<u64, PathError> {
+    let reason = match content {
         [] => "it is empty, as a power cut leaves a file: delete the image and create it again",
         _ => "it holds no size",
     };
-    number(&content).ok_or_else(|| PathError::new("read", path, io::Error::other(reason)))
+    number(content).ok_or_else(|| PathError::new("read", path, io::Error::other(reason)))
 }
 
 /// The same where there may be no such file; then 0.
 pub(super) fn read_if_there(path: &Path) -> Result<u64, PathError> {
-    if files::exists(path)? { read(path) } else { Ok(0) }
+    match files::read_small(path)? {
+        Some(content) => parse(path, &content),
+        None => Ok(0),
+    }
 }
 
 fn number(content: &[u8]) -> Option<u64> {

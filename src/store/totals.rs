@@ -248,6 +248,15 @@ pub(in crate::store) fn forget(layout: &Layout) {
     }
 }
 
+/// What comes of opening the file.
+enum Opened {
+    /// The file, locked, and its length.
+    Here(File, u64),
+    /// It was there until it was locked.
+    Removed,
+    Missing,
+}
+
 /// The file, locked.
 struct TotalsFile<'a> {
     file: File,
@@ -262,9 +271,9 @@ impl<'a> TotalsFile<'a> {
         // It may be removed between being opened and being locked.
         for _ in 0..3 {
             match Self::open_once(layout, create) {
-                Ok(Some((file, length))) => return Some(TotalsFile { file, length, layout }),
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+                Ok(Opened::Here(file, length)) => return Some(TotalsFile { file, length, layout }),
+                Ok(Opened::Removed) => {}
+                Ok(Opened::Missing) => return None,
                 Err(error) => {
                     tracing::debug!(%error, "opening-totals-failed");
                     forget(layout);
@@ -276,11 +285,14 @@ impl<'a> TotalsFile<'a> {
         None
     }
 
-    fn open_once(layout: &Layout, create: bool) -> Result<Option<(File, u64)>, PathError> {
+    fn open_once(layout: &Layout, create: bool) -> Result<Opened, PathError> {
         let path = layout.totals_file();
         let mut options = File::options();
         options.read(true).write(true).create(create).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = options.open(&path).on("open", &path)?;
+        let file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Missing),
+            opened => opened.on("open", &path)?,
+        };
         if !lock::own_file_within(&file, LOCK_TIMEOUT).on("lock", &path)? {
             return Err(PathError::new("lock", &path, io::Error::from(io::ErrorKind::TimedOut)));
         }
@@ -288,7 +300,7 @@ impl<'a> TotalsFile<'a> {
         if !stat.is_file() || stat.len() > LARGEST {
             return Err(PathError::new("read", &path, io::Error::other("it is no file of totals")));
         }
-        Ok((stat.nlink() > 0).then_some((file, stat.len())))
+        Ok(if stat.nlink() > 0 { Opened::Here(file, stat.len()) } else { Opened::Removed })
     }
 
     /// What is in the file, if it is whole.

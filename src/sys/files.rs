@@ -157,8 +157,11 @@ pub fn chmod_directory(path: &Path, mode: u32) -> Result<(), PathError> {
 
 /// The status of what is at `path`, a link itself if it is one; of an open directory where that is its name.
 pub fn status(path: &Path) -> Result<Metadata, PathError> {
-    let status = if descriptors::is_name(path) { fs::metadata(path) } else { fs::symlink_metadata(path) };
-    status.on("stat", path)
+    look(path).on("stat", path)
+}
+
+fn look(path: &Path) -> io::Result<Metadata> {
+    if descriptors::is_name(path) { fs::metadata(path) } else { fs::symlink_metadata(path) }
 }
 
 /// The same for a file that others hang on, which gets the mode `mode`: a power cut does not find its name on disk without
@@ -242,10 +245,11 @@ pub fn remove_if_there(path: &Path) -> Result<(), PathError> {
 
 /// What there is at `path` itself; `None` if nothing.
 pub fn file_type(path: &Path) -> Result<Option<FileType>, PathError> {
-    match status(path) {
+    // An error has the name of a descriptor looked up, which is not needed for an answer.
+    match look(path) {
         Ok(metadata) => Ok(Some(metadata.file_type())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+        Err(e) => Err(PathError::new("stat", path, e)),
     }
 }
 

@@ -27,7 +27,7 @@ pub fn remove_tree(path: &Path) -> Result<(), PathError> {
     match open(parent) {
         Err(Errno::NOENT) => Ok(()),
         Err(e) => Err(PathError::new("open", parent, e)),
-        Ok(parent) => remove(parent.as_fd(), name, path),
+        Ok(parent) => remove(parent.as_fd(), name, path, FileType::Directory),
     }
 }
 
@@ -39,30 +39,38 @@ fn open(directory: &Path) -> rustix::io::Result<OwnedFd> {
 /// Removes everything in the directory `path`, which exists and stays.
 pub fn remove_all_in(path: &Path) -> Result<(), PathError> {
     let directory = open(path).on("open", path)?;
-    for name in dirfd::names(&directory).on("read", path)? {
-        remove(directory.as_fd(), &name, &path.join(&name))?;
+    for (name, kind) in dirfd::entries(&directory).on("read", path)? {
+        remove(directory.as_fd(), &name, &path.join(&name), kind)?;
     }
     Ok(())
 }
 
 /// Removes the entry `name` of `parent` and everything below it. An entry that does not exist is no error.
 pub fn remove_entry(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), PathError> {
-    remove(parent, name, Path::new(name))
+    remove(parent, name, Path::new(name), FileType::Unknown)
 }
 
-fn remove(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<(), PathError> {
+/// `kind` is what the entry probably is. That is tried first.
+fn remove(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path, kind: FileType) -> Result<(), PathError> {
     let name = CString::new(name.as_bytes()).on("remove", shown)?;
-    match unlinkat(parent, &name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => match remove_directory(parent, &name) {
-            Ok(()) => Ok(()),
-            // What else there may be in the way is told by what comes of the rest.
-            Err(_) => match Removal::begin(parent, &name, shown) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-                removal => removal?.run(parent),
-            },
+    if kind != FileType::Directory {
+        match unlinkat(parent, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(e) => return Err(PathError::new("remove", shown, e)),
+        }
+    }
+    match remove_directory(parent, &name) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => match unlinkat(parent, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(PathError::new("remove", shown, e)),
         },
-        Err(e) => Err(PathError::new("remove", shown, e)),
+        // What else there may be in the way is told by what comes of the rest.
+        Err(_) => match Removal::begin(parent, &name, shown) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removal => removal?.run(parent),
+        },
     }
 }
 

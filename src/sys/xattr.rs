@@ -4,9 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lsetxattr};
+use rustix::fs::{
+    CWD, Mode, OFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lsetxattr, openat, setxattr,
+};
 use rustix::io::Errno;
+
+use super::descriptors;
 
 /// Longest value and longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX` in linux/limits.h).
 const LIMIT: usize = 65536;
@@ -17,6 +22,18 @@ const LIMIT: usize = 65536;
 /// Those of fsetxattr(2).
 pub fn set(file: impl AsFd, name: &OsStr, value: &[u8]) -> io::Result<()> {
     Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
+}
+
+/// Sets `name` of the directory at `path`. A link in its place is not followed.
+///
+/// # Errors
+/// Those of setxattr(2) and, unless `path` is the name of a descriptor, of open(2).
+pub fn set_of_directory(path: &Path, name: &OsStr, value: &[u8]) -> io::Result<()> {
+    if descriptors::is_name(path) {
+        return Ok(setxattr(path, name, value, XattrFlags::empty())?);
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    set(openat(CWD, path, flags, Mode::empty())?, name, value)
 }
 
 /// Sets `name` of the file called `path`, a symlink itself if it is one. The path is resolved as the calling thread

@@ -161,7 +161,7 @@ pub(super) fn mount(
         Failure::Before(error) => error,
     })?;
     let layers = names_as_value(volumes);
-    Ok(xattr::set(open(image)?, OsStr::new(MOUNTED), layers.as_bytes()).on("mark as mounted", image)?)
+    Ok(xattr::set_of_directory(image, OsStr::new(MOUNTED), layers.as_bytes()).on("mark as mounted", image)?)
 }
 
 fn mount_own(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Failure> {

@@ -7,13 +7,14 @@
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use sha2::{Digest, Sha256};
 
 use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::sys::xattr;
+use crate::sys::{files, xattr};
 
 /// The attributes that hold the seals.
 pub(in crate::store) const NAMESPACE: &str = "trusted.grootfs.namespace";
@@ -21,10 +22,9 @@ pub(in crate::store) const SHARED_LAYERS: &str = "trusted.grootfs.shared-layers"
 
 /// Whether root may take a record's word. `content` is the record as this program writes it.
 pub(in crate::store) fn is_trusted(layout: &Layout, name: &str, content: &[u8]) -> Result<bool, PathError> {
-    let store = open(layout)?;
-    let stat = fstat(&store).on("stat", layout.root())?;
-    let is_root_s_own = stat.st_uid == 0 && stat.st_mode & 0o022 == 0;
-    Ok(is_root_s_own || bears(&store, layout, name, content)?)
+    let stat = files::status(&layout.directories().open("")?)?;
+    let is_root_s_own = stat.uid() == 0 && stat.mode() & 0o022 == 0;
+    Ok(is_root_s_own || bears(&open(layout)?, layout, name, content)?)
 }
 
 /// Whether the store bears the seal of this record.
