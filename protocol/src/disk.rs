@@ -37,6 +37,8 @@ pub(crate) struct Disk {
     pub(crate) volumes: [Option<Volume>; LAYERS],
     /// `volumes/<chain id>-incomplete-…`
     pub(crate) incomplete: [Option<Volume>; LAYERS],
+    /// `volumes/<chain id>-incomplete-….second`: of one who took a layer over from a holder that is slow.
+    pub(crate) second: [Option<Volume>; LAYERS],
     /// `tmp/dead.…`: nobody's, and not removed yet.
     pub(crate) dead: Vec<(usize, Volume)>,
     /// `tmp/kept.<chain id>~…`: a layer that was unpacked again, for images that show the old one.
@@ -92,7 +94,7 @@ impl Disk {
 
     fn all_volumes(&mut self) -> impl Iterator<Item = &mut Volume> {
         let kept = self.kept.iter_mut().map(|(_, volume)| volume);
-        let named = self.volumes.iter_mut().chain(&mut self.incomplete).flatten();
+        let named = self.volumes.iter_mut().chain(&mut self.incomplete).chain(&mut self.second).flatten();
         named.chain(self.dead.iter_mut().map(|(_, volume)| volume)).chain(kept)
     }
 
@@ -108,6 +110,7 @@ impl Disk {
     pub(crate) fn has_only_what_images_use(&self) -> bool {
         self.dead.is_empty()
             && self.incomplete == [None; LAYERS]
+            && self.second == [None; LAYERS]
             && self.images.iter().all(|image| matches!(image, Image::Absent | Image::Published))
             && (0..IMAGES).all(|image| self.records[image] == self.is_published(image))
             && (0..LAYERS).all(|layer| self.volumes[layer].is_none() || self.is_recorded(layer))

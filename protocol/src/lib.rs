@@ -52,6 +52,8 @@ pub struct Store {
     pub clean_reads_records: bool,
     /// Whether a create that unpacks nothing flushes what others left.
     pub flushes_begin_again: bool,
+    /// Whether a create that waits for a layer unpacks it itself.
+    pub takes_layers_over: bool,
     /// How many commands are run in all.
     pub commands: u8,
     /// How many processes are killed.
@@ -67,6 +69,7 @@ impl Default for Store {
             marks: true,
             clean_reads_records: true,
             flushes_begin_again: true,
+            takes_layers_over: false,
             commands: 3,
             kills: 1,
             reboots: 1,
@@ -96,6 +99,8 @@ pub struct State {
     pub(crate) claims: process::Claims,
     pub(crate) image_locks: [Option<usize>; IMAGES],
     pub(crate) layer_locks: [Option<usize>; LAYERS],
+    /// `<chain id>.second`
+    pub(crate) second_locks: [Option<usize>; LAYERS],
     pub(crate) flush_lock: Option<usize>,
     pub(crate) next_generation: u8,
     pub(crate) served_torn: bool,
@@ -133,6 +138,7 @@ impl State {
             claims: process::Claims::default(),
             image_locks: [None; IMAGES],
             layer_locks: [None; LAYERS],
+            second_locks: [None; LAYERS],
             flush_lock: None,
             next_generation: 0,
             served_torn: false,
@@ -164,7 +170,13 @@ impl State {
     fn end(&mut self, process: usize) {
         self.processes[process] = Process::Idle;
         self.claims.release(process);
-        for lock in self.image_locks.iter_mut().chain(&mut self.layer_locks).chain([&mut self.flush_lock]) {
+        for lock in self
+            .image_locks
+            .iter_mut()
+            .chain(&mut self.layer_locks)
+            .chain(&mut self.second_locks)
+            .chain([&mut self.flush_lock])
+        {
             if *lock == Some(process) {
                 *lock = None;
             }

@@ -71,6 +71,9 @@ pub(crate) enum Create {
     Remove(usize, Layers, u8),
     Mark(usize, Layers),
     Publish(usize, Layers),
+    /// The same under the second lock: what another process is already at, from a source of its own.
+    MarkSecond(usize, Layers),
+    PublishSecond(usize, Layers),
     Stage,
     Mount,
     PublishImage,
@@ -191,7 +194,26 @@ fn create(store: &Store, state: &mut State, image: usize, mut pulled: bool, at: 
         Create::Layer(layer, _) if !layers_of(image).contains(&layer) => Create::Stage,
         Create::Layer(layer, present) if present[layer] => Create::Layer(layer + 1, present),
         Create::Layer(layer, present) if take(&mut state.layer_locks[layer], image) => Create::Check(layer, present),
+        // It waits, and where it waits too long it takes over. Whoever is second finds the layer published.
+        Create::Layer(layer, _) if state.disk.is_suspect(layer, boot) => return None,
+        Create::Layer(layer, present) if state.disk.volumes[layer].is_some() => Create::Layer(layer + 1, present),
+        Create::Layer(layer, present) if store.takes_layers_over && take(&mut state.second_locks[layer], image) => {
+            state.disk.second[layer] = Some(unpack(state));
+            Create::MarkSecond(layer, present)
+        }
         Create::Layer(..) => return None,
+        Create::MarkSecond(layer, present) => {
+            let unpacked = state.disk.second[layer].map(|volume| Mark { boot, generation: volume.generation });
+            state.disk.marks[layer] = unpacked.filter(|_| store.marks);
+            Create::PublishSecond(layer, present)
+        }
+        Create::PublishSecond(layer, present) => {
+            let unpacked = state.disk.second[layer].take();
+            state.disk.volumes[layer] = state.disk.volumes[layer].or(unpacked);
+            state.second_locks[layer] = None;
+            pulled = true;
+            Create::Layer(layer + 1, present)
+        }
         Create::Check(layer, present) => check_layer(state, layer, present),
         Create::Remove(layer, present, generation) => {
             state.disk.dead.retain(|(of, volume)| *of != layer || volume.generation != generation);
@@ -204,7 +226,9 @@ fn create(store: &Store, state: &mut State, image: usize, mut pulled: bool, at: 
             Create::Publish(layer, present)
         }
         Create::Publish(layer, present) => {
-            state.disk.volumes[layer] = state.disk.incomplete[layer].take();
+            let unpacked = state.disk.incomplete[layer].take();
+            // The name may be taken: then the layer of the one who took over stays.
+            state.disk.volumes[layer] = state.disk.volumes[layer].or(unpacked);
             state.layer_locks[layer] = None;
             pulled = true;
             Create::Layer(layer + 1, present)
@@ -239,10 +263,14 @@ fn check_layer(state: &mut State, layer: usize, present: Layers) -> Create {
         return Create::Layer(layer + 1, present);
     }
     // All of its files are written before it gets its mark, so that the flush that removes the mark has flushed them.
+    state.disk.incomplete[layer] = Some(unpack(state));
+    if is_there { Create::SetAside(layer, present) } else { Create::Mark(layer, present) }
+}
+
+fn unpack(state: &mut State) -> Volume {
     let generation = state.next_generation;
     state.next_generation += 1;
-    state.disk.incomplete[layer] = Some(Volume { generation, is_durable: false, is_torn: false });
-    if is_there { Create::SetAside(layer, present) } else { Create::Mark(layer, present) }
+    Volume { generation, is_durable: false, is_torn: false }
 }
 
 /// Before the mark of the old volume goes: a kill in between leaves no layer without its mark.
@@ -338,13 +366,17 @@ fn clean(store: &Store, state: &mut State, me: usize, at: Clean) -> Option<Proce
             if state.layer_locks[layer].is_none() {
                 state.disk.incomplete[layer] = None;
             }
+            if state.second_locks[layer].is_none() {
+                state.disk.second[layer] = None;
+            }
             Clean::Incomplete(layer + 1)
         }
         Clean::Dead if state.disk.dead.pop().is_some() => Clean::Dead,
         Clean::Dead => Clean::Forget(0),
         Clean::Forget(layer) if layer == LAYERS => return Some(Process::Flush(Flush::Look)),
         Clean::Forget(layer) => {
-            if state.layer_locks[layer].is_none() && state.disk.volumes[layer].is_none() {
+            let is_locked = state.layer_locks[layer].is_some() || state.second_locks[layer].is_some();
+            if !is_locked && state.disk.volumes[layer].is_none() {
                 state.disk.marks[layer] = None;
             }
             Clean::Forget(layer + 1)

@@ -30,6 +30,13 @@ fn every_invariant_holds_in_every_state() {
     checker.assert_properties();
 }
 
+/// Two creates that take layers over from each other, with a kill and a reboot anywhere. With a third command there would be
+/// more states than most machines have memory for.
+#[test]
+fn every_invariant_holds_where_layers_are_taken_over() {
+    check(Store { takes_layers_over: true, commands: 2, ..Store::default() }).assert_properties();
+}
+
 /// The model finds what it is there to find. Without the rule that spares a layer in use, a create takes a layer from the
 /// mounted image of another.
 #[test]

@@ -17,6 +17,8 @@ const WITH_SIZE: &str =
     "{prefix:12} {bar:30.green} {binary_bytes:>10} of {binary_total_bytes:10} {binary_bytes_per_sec}";
 const WITHOUT_SIZE: &str = "{prefix:12} {spinner:30.green} {binary_bytes:>10} {binary_bytes_per_sec}";
 
+const WAITING: &str = "{prefix:12} waiting for layer held by {msg}";
+
 /// Whoever is to be told of layers: nobody, where no one is looking or logs would be torn.
 pub(super) fn observer(log: &LogConfig, is_unwanted: bool) -> Option<Arc<dyn ProgressReporter>> {
     let is_shown = !is_unwanted && log.level == LogLevel::Fatal && io::stderr().is_terminal();
@@ -45,6 +47,16 @@ impl ProgressReporter for Bars {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = all.add(bar.with_style(style.progress_chars("=> ")));
         bar.set_prefix(name(layer));
+        Box::new(Bar(bar))
+    }
+
+    fn waiting(&self, layer: &Layer, holder: &str) -> Box<dyn Progress> {
+        let all = self.all.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let style = ProgressStyle::with_template(WAITING).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = all.add(ProgressBar::no_length().with_style(style));
+        bar.set_prefix(name(layer));
+        bar.set_message(holder.to_owned());
+        bar.tick();
         Box::new(Bar(bar))
     }
 }

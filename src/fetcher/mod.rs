@@ -284,7 +284,17 @@ impl Fetcher {
 
     /// Whether layers of `image` come over a network.
     pub fn is_remote(&self, image: &Image) -> bool {
-        matches!(&self.source, Source::Docker(_)) || image.layers.iter().any(|layer| !layer.urls.is_empty())
+        matches!(&self.source, Source::Docker(_)) || image.layers.iter().any(|layer| self.is_remote_layer(layer))
+    }
+
+    /// Whether this layer does.
+    pub fn is_remote_layer(&self, layer: &Layer) -> bool {
+        matches!(&self.source, Source::Docker(_)) || !layer.urls.is_empty()
+    }
+
+    /// Shows that a layer is waited for, until what is returned is dropped; `None` where nobody looks.
+    pub fn waiting(&self, layer: &Layer, holder: &str) -> Option<Box<dyn Progress>> {
+        self.observer.as_ref().map(|observer| observer.waiting(layer, holder))
     }
 
     /// The registry's name of the image, where there is a registry.

@@ -9,6 +9,8 @@ use crate::image::Layer;
 pub trait ProgressReporter: fmt::Debug + Send + Sync {
     /// A layer begins to be read.
     fn layer(&self, layer: &Layer) -> Box<dyn Progress>;
+    /// A layer is waited for that `holder` is unpacking.
+    fn waiting(&self, layer: &Layer, holder: &str) -> Box<dyn Progress>;
 }
 
 /// Watches one layer. It is dropped when the layer is read, or nobody wants it any more.

@@ -29,6 +29,7 @@
 //! Locks, in the order in which they are taken:
 //! - `image:<id>` for a whole create or delete of that image, and by clean to tell a dead one.
 //! - `<chain id>` while a layer is unpacked, lower layers first, and by clean to tell a dead one.
+//! - `<chain id>.second` while a layer is unpacked by one who takes it over from a slow holder of the one above.
 //! - `groot-gc-lock` by clean, so that there is one at a time. Nobody waits for it but another clean.
 //! - The lock file as a whole, for moments and never across the network: shared by a create while it writes its record
 //!   and looks for its layers, alone by clean while it reads the records and takes away what none of them names. So a

@@ -108,7 +108,7 @@ fn take(file: &Path, name: &str, kind: i32, keep_waiting: impl Fn() -> bool) -> 
 }
 
 /// Two names at one place would wait for each other for nothing; among 2^62 places there are none.
-fn lock_offset(name: &str) -> i64 {
+pub(super) fn lock_offset(name: &str) -> i64 {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let number = digest[..8].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     (number >> 2) as i64

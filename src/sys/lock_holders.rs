@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::lock::lock_offset;
 use super::path_error::{OnPath, PathError};
 
 /// A process that holds a lock.
@@ -28,6 +29,13 @@ impl fmt::Display for LockHolder {
 
 /// Processes that hold a lock on the file at `path`, each once for each way. Those of other users are seen by root alone.
 pub fn holders(path: &Path) -> Result<Vec<LockHolder>, PathError> {
+    holders_where(path, &[(&|line| line.contains("FLOCK"), true), (&|line| line.contains("OFDLCK"), false)])
+}
+
+/// What a line says of a lock, and whether that is one of the whole file.
+type Way<'a> = (&'a dyn Fn(&str) -> bool, bool);
+
+fn holders_where(path: &Path, ways: &[Way<'_>]) -> Result<Vec<LockHolder>, PathError> {
     let file = fs::metadata(path).on("stat", path)?;
     let mut holders = Vec::new();
     for process in numbers(Path::new("/proc")) {
@@ -39,14 +47,22 @@ pub fn holders(path: &Path) -> Result<Vec<LockHolder>, PathError> {
         let open = numbers(&directory.join("fd")).into_iter().filter(is_it);
         let info = |number| fs::read_to_string(directory.join("fdinfo").join(u32::to_string(&number))).ok();
         let locks: String = open.filter_map(info).collect();
-        for (kind, holds_whole) in [("FLOCK", true), ("OFDLCK", false)] {
-            if locks.lines().any(|line| line.starts_with("lock:") && line.contains(kind)) {
+        for (is_so, holds_whole) in ways {
+            if locks.lines().any(|line| line.starts_with("lock:") && is_so(line)) {
                 let program = fs::read_to_string(directory.join("comm")).unwrap_or_default().trim_end().to_owned();
-                holders.push(LockHolder { pid: process, program, age: age(&directory), holds_whole });
+                holders.push(LockHolder { pid: process, program, age: age(&directory), holds_whole: *holds_whole });
             }
         }
     }
     Ok(holders)
+}
+
+/// Processes that hold the lock on `name` in the file at `path`.
+pub fn holders_of(path: &Path, name: &str) -> Result<Vec<LockHolder>, PathError> {
+    // "lock: 1: OFDLCK ADVISORY WRITE -1 00:2d:12 <first byte> <last byte>"
+    let offset = lock_offset(name).to_string();
+    let has_it = |line: &str| line.contains("OFDLCK") && line.split_whitespace().rev().nth(1) == Some(&offset);
+    holders_where(path, &[(&has_it, false)])
 }
 
 /// Entries of a directory that are numbers; none where it may not be read, or is gone.
@@ -90,6 +106,8 @@ mod tests {
         assert_eq!(own(holders(&file).unwrap()), [true]);
         let byte = lock::try_own(&file, "name").unwrap();
         assert_eq!(own(holders(&file).unwrap()), [true, false]);
+        assert_eq!(own(holders_of(&file, "name").unwrap()), [false]);
+        assert_eq!(own(holders_of(&file, "other").unwrap()), [false; 0]);
         drop((whole, byte));
         assert_eq!(own(holders(&file).unwrap()), [false; 0]);
     }

@@ -7,7 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, Image, Layer, TempStore, run, small_image, succeed, wait_for};
+use crate::support::{
+    Answer, Archive, Asked, Image, Layer, ScriptedRegistry, TempStore, large_layer, names, noise, run, small_image,
+    succeed, wait_for,
+};
 
 /// Longer than any of these commands takes, shorter than anybody would call a delay.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -108,6 +111,41 @@ fn promise_04_a_layer_that_stalls_does_not_hold_up_layers_of_others() {
     assert!(stalled.0.wait().unwrap().success(), "a clean took a layer that the create had already unpacked");
     for name in ["shared", "stuck"] {
         assert_eq!(fs::read_to_string(store.rootfs("slow").join(name)).unwrap(), name);
+    }
+}
+
+/// A registry that drips, below the rate at which it would be dropped or above it, costs a create of the same layers from a
+/// healthy source no more than its patience.
+#[test]
+fn promise_04_a_layer_is_taken_over_from_who_is_slow() {
+    for (bytes, pause) in [(1, Duration::from_millis(200)), (1000, Duration::from_millis(200))] {
+        let store = TempStore::new();
+        let url = Image::new().layer(large_layer()).write(&store.beside("layout"), "latest");
+        let digest = large_layer().digest;
+        let server =
+            ScriptedRegistry::start(&store.beside("layout"), move |asked: &Asked| match asked.path.contains(&digest) {
+                true => Answer::Drip(bytes, pause),
+                false => Answer::Serve,
+            });
+        let slow = ["create", "--insecure-registry", &server.host(), &server.url(), "slow"];
+        let mut slow = Stalled(store.command(slow).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let begun = || names(&store.path().join("volumes")).iter().any(|name| name.contains("-incomplete-"));
+        wait_for("the pull", begun);
+
+        let log = store.beside("log");
+        store.ok(["--log-level", "info", "--log-file", log.to_str().unwrap(), "create", &url, "fast"]);
+        let is_slow_at_it = slow.0.try_wait().unwrap().is_none();
+        assert!(is_slow_at_it, "the slow one was not slow");
+        let log = fs::read_to_string(&log).unwrap();
+        assert!(log.contains("waiting-for-layer") && log.contains(&format!("pid {} (grootfs)", slow.0.id())), "{log}");
+        assert!(log.contains("taking-over-layer"), "{log}");
+        assert_eq!(fs::read(store.rootfs("fast").join("noise")).unwrap(), noise(3_000_000, 1));
+        // A third one does not wait at all.
+        promptly(|| store.create(&url, "third"));
+        drop(slow);
+        store.ok(["clean"]);
+        assert_eq!(store.leftovers(), [""; 0]);
+        assert_eq!(fs::read(store.rootfs("fast").join("noise")).unwrap(), noise(3_000_000, 1));
     }
 }
 

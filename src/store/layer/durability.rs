@@ -63,9 +63,12 @@ impl UnflushedLayers {
 /// Marks a layer that is about to be published as not yet flushed.
 pub(in crate::store) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
     let directory = layout.directories().ensure(layout::UNFLUSHED)?;
-    unmark(layout, chain_id.as_str())?;
-    let mark = directory.join(format!("{chain_id}~{}", random_number()?));
-    files::symlink(boot_id()?, &mark)
+    let mark = format!("{chain_id}~{}", random_number()?);
+    files::symlink(boot_id()?, &directory.join(&mark))?;
+    // Only then: another process may just have published the layer, and this would be its only mark.
+    let marks = entries::names(layout, Place::Unflushed)?;
+    let others = marks.iter().filter(|other| layer_of(other) == chain_id.as_str() && **other != mark);
+    others.into_iter().try_for_each(|other| remove(layout, other))
 }
 
 /// Layers that bear a mark.

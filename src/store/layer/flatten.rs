@@ -10,6 +10,7 @@ use crate::store::claims;
 use crate::store::image::origin::{self, Origin};
 use crate::store::layer::publish;
 use crate::store::layer::pull;
+use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes;
 use crate::store::layer::volumes::VolumeRecord;
 use crate::store::{Error, ImageId, Store};
@@ -29,24 +30,34 @@ pub(in crate::store) fn flatten(
     let Some(top) = lowest.last() else { return Ok(volumes) };
     let chain_id = name(top.chain_id.as_str());
     if !claim(store, id, (image_layers, origin), &chain_id)? {
-        publish::publish_layer(
-            store,
-            &chain_id,
-            || true,
-            |path| {
-                store.driver.create_volume(path, None)?;
-                let parents = pull::open_below(store, &image_layers[..count])?;
-                let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
-                let target = files::open_directory(path)?;
-                unpacker::flatten(&parents, target.as_fd(), whiteouts)
-                    .map_err(|error| pull::unpack_error(chain_id.as_str(), error))?;
-                // Its files share their blocks with those of the layers, which are accounted for.
-                Ok(VolumeRecord::of_size(0))
-            },
-        )?;
+        publish::publish_layer(store, &chain_id, &Alone, |path| {
+            store.driver.create_volume(path, None)?;
+            let parents = pull::open_below(store, &image_layers[..count])?;
+            let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
+            let target = files::open_directory(path)?;
+            unpacker::flatten(&parents, target.as_fd(), whiteouts)
+                .map_err(|error| pull::unpack_error(chain_id.as_str(), error))?;
+            // Its files share their blocks with those of the layers, which are accounted for.
+            Ok(VolumeRecord::of_size(0))
+        })?;
     }
     let size = Volume::total_size(lowest);
     Ok(std::iter::once(Volume { chain_id, size }).chain(others.iter().cloned()).collect())
+}
+
+/// It is made of volumes that are there, which stalls on nothing.
+struct Alone;
+
+impl Waiter for Alone {
+    fn keeps_waiting(&self) -> bool {
+        true
+    }
+
+    fn own_source(&self) -> OwnSource {
+        OwnSource::Doubtful
+    }
+
+    fn waits_for(&self, _holder: &str) {}
 }
 
 /// What the volume is called that stands for the layer `top` and those below it.

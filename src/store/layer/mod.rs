@@ -6,4 +6,5 @@ pub(in crate::store) mod manifest_cache;
 pub(in crate::store) mod publish;
 pub(in crate::store) mod pull;
 pub(in crate::store) mod sizes;
+pub(in crate::store) mod turn;
 pub(in crate::store) mod volumes;

@@ -1,37 +1,46 @@
 //! Making a volume: filled under a name of its own, published by one rename.
 
+use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 
 use crate::image::ChainId;
 use crate::store::layer::durability;
+use crate::store::layer::turn::{self, Turn, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
 use crate::store::{Error, Store};
 use crate::sys::files;
-use crate::sys::lock;
 
-/// Makes the volume `chain_id`, unless it is there by the time its lock is had. `make` is given a path, makes a volume
-/// there, fills it and returns what is to be recorded. Gives up with [`Error::Cancelled`] when `keep_waiting` says no.
+/// Makes the volume `chain_id`, unless it is there by the time its turn has come. `make` is given a path, makes a volume
+/// there, fills it and returns what is to be recorded. Gives up with [`Error::Cancelled`] when `waiter` says so.
 ///
 /// The caller has the volume on record, so that clean leaves it alone.
 pub(in crate::store) fn publish_layer(
     store: &Store,
     chain_id: &ChainId,
-    keep_waiting: impl Fn() -> bool,
+    waiter: &dyn Waiter,
     make: impl FnOnce(&Path) -> Result<VolumeRecord, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
-    let lock = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
-        .in_scope(|| lock::own_while(&layout.lock_file(), chain_id.as_str(), keep_waiting))?;
-    let Some(_lock) = lock else { return Err(Error::Cancelled) };
-    let may_be_torn = durability::UnflushedLayers::read(layout)?.contains(chain_id);
-    if may_be_torn {
-        tracing::info!("fetching-layer-again-that-a-power-cut-may-have-torn");
-    } else if volumes::is_present(layout, chain_id)? {
-        return Ok(());
-    }
-    volumes::remove_leftovers(store, chain_id)?;
-    let staging = StagingVolume { store, path: layout.volume(&volumes::incomplete_name(chain_id)?) };
+    let turn = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
+        .in_scope(|| turn::wait(layout, chain_id, waiter))?;
+    let (_lock, name, may_be_torn) = match turn {
+        Turn::Cancelled => return Err(Error::Cancelled),
+        Turn::Published => return Ok(()),
+        // Nobody takes over a layer that may be torn.
+        Turn::Second(lock) => (lock, volumes::second_incomplete_name(chain_id)?, false),
+        Turn::First(lock) => {
+            let may_be_torn = durability::UnflushedLayers::read(layout)?.contains(chain_id);
+            if may_be_torn {
+                tracing::info!("fetching-layer-again-that-a-power-cut-may-have-torn");
+            } else if volumes::is_present(layout, chain_id)? {
+                return Ok(());
+            }
+            volumes::remove_leftovers(store, chain_id)?;
+            (lock, volumes::incomplete_name(chain_id)?, may_be_torn)
+        }
+    };
+    let staging = StagingVolume { store, path: layout.volume(&name) };
     let record = make(&staging.path)?;
     volumes::record(layout, chain_id.as_str(), &record)?;
     store.driver.prepare_volume(layout, chain_id)?;
@@ -50,8 +59,12 @@ struct StagingVolume<'a> {
 }
 
 impl StagingVolume<'_> {
+    /// Whoever is second leaves the volume of the first, which may be mounted by now.
     fn publish(self, target: &Path) -> Result<(), Error> {
-        files::rename(&self.path, target)?;
+        match files::rename_to_new(&self.path, target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            renamed => renamed?,
+        }
         mem::forget(self);
         Ok(())
     }

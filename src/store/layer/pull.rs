@@ -4,6 +4,7 @@
 //! a layer may need its parents to settle what its archive leaves open, and a volume's parents always exist. A failure
 //! stops the layers above it; those below are finished and kept.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +12,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::driver::Volume;
-use crate::fetcher::{Fetcher, transport_of_unpacked};
+use crate::fetcher::{self, Fetcher, transport_of_unpacked};
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::limits::{Limits, Usage};
 use crate::store::layer::durability;
 use crate::store::layer::publish;
+use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
 use crate::store::{Error, Store};
 use crate::sys::files;
@@ -221,9 +223,9 @@ impl<'a> Pull<'a> {
     }
 
     fn pull_layer_once(&self, index: usize, permit: Option<ReadPermit<'_, '_>>) -> Result<(), Error> {
-        let keep_waiting = || !self.is_cancelled(index);
         let layer = &self.layers[index];
-        publish::publish_layer(self.store, &layer.chain_id, keep_waiting, |path| self.unpack(index, path, permit))?;
+        let waiter = LayerWaiter { pull: self, index, progress: RefCell::default() };
+        publish::publish_layer(self.store, &layer.chain_id, &waiter, |path| self.unpack(index, path, permit))?;
         // Another process may have published the layer of a file that was there before.
         match volumes::is_of_source(&self.store.layout, layer)? {
             true => Ok(()),
@@ -347,6 +349,36 @@ impl<'a> Pull<'a> {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for a layer that another process is unpacking.
+struct LayerWaiter<'p, 'a> {
+    pull: &'p Pull<'a>,
+    index: usize,
+    progress: RefCell<Option<Box<dyn fetcher::Progress>>>,
+}
+
+impl Waiter for LayerWaiter<'_, '_> {
+    fn keeps_waiting(&self) -> bool {
+        !self.pull.is_cancelled(self.index)
+    }
+
+    fn own_source(&self) -> OwnSource {
+        let layer = &self.pull.layers[self.index];
+        match layer.diff_id {
+            Some(_) if !self.pull.verify || layer.source.is_some() => OwnSource::Doubtful,
+            Some(_) if self.pull.fetcher.is_remote_layer(layer) => OwnSource::Remote,
+            Some(_) => OwnSource::Local,
+            None => OwnSource::Doubtful,
+        }
+    }
+
+    fn waits_for(&self, holder: &str) {
+        let shown = self.pull.fetcher.waiting(&self.pull.layers[self.index], holder);
+        // The one before goes first.
+        self.progress.take();
+        *self.progress.borrow_mut() = shown;
     }
 }
 

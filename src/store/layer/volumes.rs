@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::store::image::dependencies;
 use crate::store::layer::durability;
 use crate::store::layer::sizes;
+use crate::store::layer::turn::{SECOND, second_lock};
 use crate::store::{Error, Store};
 use crate::sys::dirfd;
 use crate::sys::files;
@@ -74,7 +75,7 @@ pub(in crate::store) enum Entry {
     /// A layer that a clean of the original has found unused. It may have been killed while it was removing it, so
     /// nobody takes it back.
     Condemned(String),
-    /// A layer that was being unpacked: its chain id.
+    /// A layer that was being unpacked: the name of its lock, which is its chain id or the second one of that.
     Incomplete(String),
 }
 
@@ -84,6 +85,7 @@ impl Entry {
             return Entry::Condemned(layer.to_owned());
         }
         match name.split_once(INCOMPLETE) {
+            Some((layer, rest)) if rest.ends_with(SECOND) => Entry::Incomplete(second_lock(layer)),
             Some((layer, _)) => Entry::Incomplete(layer.to_owned()),
             None => Entry::Layer(name.to_owned()),
         }
@@ -119,6 +121,24 @@ pub(in crate::store) fn name_by_source(layout: &Layout, layers: &mut [Layer]) ->
 pub(in crate::store) fn incomplete_name(chain_id: &ChainId) -> Result<String, PathError> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Ok(format!("{chain_id}{INCOMPLETE}{}-{}", now.as_nanos(), random_number()?))
+}
+
+/// The same for one who takes over a layer from another process.
+pub(in crate::store) fn second_incomplete_name(chain_id: &ChainId) -> Result<String, PathError> {
+    Ok(incomplete_name(chain_id)? + SECOND)
+}
+
+/// Bytes of the files of a layer that is being unpacked under its first lock; 0 if that has not begun.
+pub(in crate::store) fn unpacked_so_far(layout: &Layout, chain_id: &ChainId) -> Result<u64, PathError> {
+    let mut sum: u64 = 0;
+    for name in entries::names(layout, Place::Volumes)? {
+        if Entry::of_name(&name) == Entry::Incomplete(chain_id.as_str().to_owned()) {
+            // It changes while it is looked at, and may be gone.
+            let sizes = files_below(&layout.volume(&name)).unwrap_or_default();
+            sum = sizes.into_values().fold(sum, u64::saturating_add);
+        }
+    }
+    Ok(sum)
 }
 
 /// Removes what a dead process left of a layer. The caller holds the layer's lock.
@@ -195,7 +215,9 @@ pub(in crate::store) fn retire(store: &Store, volume: &Path) -> Result<Option<Pa
 
 /// Removes what is on record about a layer, unless it exists or is being unpacked.
 pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
-    let Some(_lock) = lock::try_own(&store.layout.lock_file(), name)? else { return Ok(()) };
+    let file = store.layout.lock_file();
+    let Some(_lock) = lock::try_own(&file, name)? else { return Ok(()) };
+    let Some(_second) = lock::try_own(&file, &second_lock(name))? else { return Ok(()) };
     if files::exists(&store.layout.volume(name))? {
         return Ok(());
     }
