@@ -21,7 +21,7 @@ const NOTICE: Duration = Duration::from_millis(100);
 /// For what is never cancelled.
 pub(in crate::fetcher) static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
-/// Bounds both the memory, parts of 2 MiB, and the connections that a create has more than it reads layers at once.
+/// Bounds both the memory, parts of 1.5 MiB, and the connections that a create has more than it reads layers at once.
 const PARTS: usize = 4;
 
 /// Work that ends when this is dropped.

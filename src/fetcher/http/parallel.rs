@@ -27,8 +27,8 @@ use super::network::{Network, Task};
 use super::pace::{Pace, Patience};
 use super::stream::{BlobSource, BlobStream, RangeSource};
 
-/// Bytes of a part. With a round trip of 50 ms and 20 MB/s, a connection brings such parts at two thirds of its rate.
-const PART: u64 = if cfg!(test) { 100 } else { 2 * 1024 * 1024 };
+/// Bytes of a part. With a round trip of 50 ms and 20 MB/s, a connection brings such parts at three fifths of its rate.
+const PART: u64 = if cfg!(test) { 100 } else { 3 * 512 * 1024 };
 /// Fewer bytes than this are not worth more connections.
 const LARGE: u64 = 4 * PART;
 /// What is read before it is known what the reader waits for; then that is asked anew.
