@@ -12,7 +12,7 @@ pub(crate) fn run(config: &Config, args: &ListArgs) -> Result<(), Failure> {
     let store = store(config)?;
     store.check_exists()?;
     if args.json {
-        return json(&store);
+        return json(store);
     }
     if args.long {
         return output::line(&usage::images(store.report()?.images));
