@@ -102,6 +102,24 @@ fn usage_of(store: &TempStore) -> serde_json::Value {
 }
 
 #[test]
+fn a_limit_that_is_not_the_one_on_record_is_found() {
+    let store = TempStore::with_quota();
+    store.ok(["create", "--disk-limit-size-bytes", "10485760", &small_image(&store.beside("image")), "x"]);
+    store.ok(["flush-volumes"]);
+    assert_eq!(store.ok(["check"]), "no findings\n");
+    let record = store.image("x").join("image_quota");
+    let limit = fs::read_to_string(&record).unwrap();
+    fs::write(&record, "99999999").unwrap();
+    let outcome = store.run(["check"]);
+    assert_eq!((outcome.code, outcome.stdout.lines().count()), (Some(4), 1), "{outcome:?}");
+    let line = outcome.stdout;
+    assert!(line.starts_with("image x: its limit on record is 99999999 bytes and the kernel's"), "{line}");
+    assert!(line.contains("(limit-differs); blocks the limit of the image; remedy: "), "{line}");
+    fs::write(&record, limit).unwrap();
+    assert_eq!(store.ok(["check"]), "no findings\n");
+}
+
+#[test]
 fn a_limit_is_never_less_than_256_kibibytes() {
     let store = TempStore::with_quota();
     let url = five_mebibytes(&store);

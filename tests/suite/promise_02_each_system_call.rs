@@ -2,6 +2,7 @@
 //! half-made, and the next one works.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use crate::support::{
@@ -181,6 +182,86 @@ fn promise_02_a_delete_killed_at_any_system_call() {
 #[test]
 fn promise_02_a_clean_killed_at_any_system_call() {
     strike(&["clean"], "signal=KILL", its_layers);
+}
+
+/// Those of [`CALLS`] that change what is on disk or mounted, and the last. Killed at any other, a process leaves what it
+/// leaves when it is killed at the next of these.
+const CHANGES: [&str; 19] = [
+    "?mkdir",
+    "?mkdirat",
+    "?write",
+    "?pwrite64",
+    "?ftruncate",
+    "?rename",
+    "?renameat",
+    "?renameat2",
+    "?unlink",
+    "?unlinkat",
+    "?rmdir",
+    "?symlink",
+    "?symlinkat",
+    "?fsetxattr",
+    "?mount",
+    "?move_mount",
+    "?umount2",
+    "?syncfs",
+    "?exit_group",
+];
+
+/// A store with an image that has written something, and with damage of every kind that a repair heals.
+fn damage(store: &TempStore, url: &str) {
+    its_layers(store, url);
+    store.ok(with_url(CREATE, url));
+    store.ok(["flush-volumes"]);
+    fs::write(store.own_files("x").join("own"), "own").unwrap();
+    let root = store.path();
+    let volume = store.volumes().pop().unwrap();
+    for name in
+        ["tmp/create.dead", "tmp/delete.dead", "tmp/dead.1", &format!("volumes/{}-incomplete-1-2", "a".repeat(64))]
+    {
+        fs::create_dir_all(root.join(name).join("d")).unwrap();
+    }
+    fs::write(root.join("meta/dependencies/image:gone.json"), "[]").unwrap();
+    fs::write(root.join(format!("meta/volume-{}", "b".repeat(64))), "{\"Size\":1}").unwrap();
+    fs::write(root.join(format!("meta/volume-{volume}")), "").unwrap();
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    symlink(boot_id.trim_end(), root.join(format!("meta/unflushed/{volume}~9"))).unwrap();
+    if DRIVER == Driver::OverlayXfs {
+        symlink(root.join("volumes").join("c".repeat(64)), root.join("l/ABCD")).unwrap();
+        fs::create_dir_all(root.join("projectids/77")).unwrap();
+        succeed("umount", [store.rootfs("x")]);
+    }
+}
+
+#[test]
+fn promise_02_a_repair_killed_at_any_change() {
+    let store = TempStore::new();
+    let url = image(&store);
+    let mut strikes = 0;
+    // Of btrfs, subvolumes and quota groups are made and removed by ioctl.
+    let calls = CHANGES.into_iter().chain((DRIVER == Driver::Btrfs).then_some("?ioctl"));
+    for call in calls {
+        for nth in 1.. {
+            damage(&store, &url);
+            // That it is nobody's shows only after a second.
+            if call == "?ioctl" {
+                succeed("btrfs", ["qgroup", "create", "26482/9999", store.path().to_str().unwrap()]);
+            }
+            let context = format!("check --repair with {call}:signal=KILL:when={nth}");
+            let fault = format!("{call}:signal=KILL:when={nth}");
+            let (outcome, is_struck) = with_fault(&store.command(["check", "--repair"]), &fault);
+            assert!(matches!(outcome.code, None | Some(0)), "{context}: {outcome:?}");
+            let again = run(&mut store.command(["check", "--repair"]));
+            assert_eq!(again.code, Some(0), "{context}: {again:?}");
+            assert_eq!(fs::read_to_string(store.rootfs("x").join("own")).ok().as_deref(), Some("own"), "{context}");
+            assert_sound(&store, &url, &context);
+            if !is_struck {
+                break;
+            }
+            strikes += 1;
+        }
+    }
+    assert!(strikes > 20, "only {strikes} strikes");
 }
 
 #[test]

@@ -108,11 +108,13 @@ pub fn flush(layout: &Layout) -> Result<(), PathError> {
 
 /// Whether there are layers to be flushed, and nobody does so.
 pub(in crate::store) fn is_pending(layout: &Layout) -> Result<bool, PathError> {
-    if fresh_marks(layout)?.is_empty() {
-        return Ok(false);
-    }
-    // Not taken: whoever is about to flush would leave it to its holder.
-    Ok(!lock::is_held(&layout.lock_file(), LOCK)? && !fresh_marks(layout)?.is_empty())
+    Ok(!pending(layout)?.is_empty())
+}
+
+/// Marks of layers that are to be flushed; none while somebody does so.
+pub(in crate::store) fn pending(layout: &Layout) -> Result<Vec<String>, PathError> {
+    // The lock is not taken: whoever is about to flush would leave it to its holder.
+    if lock::is_held(&layout.lock_file(), LOCK)? { Ok(Vec::new()) } else { fresh_marks(layout) }
 }
 
 /// Marks of this boot. Those of another stay until their layers have been fetched again.

@@ -6,7 +6,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::driver::{RootfsState, recorded_limit};
 use crate::entries::{self, Place};
@@ -39,6 +41,10 @@ pub struct Finding {
     pub is_repairable: bool,
 }
 
+/// Between the looks at what was found.
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(180)];
+/// What a create that has given its answer needs to start the process that flushes.
+const FLUSH_STARTS_WITHIN: Duration = Duration::from_secs(1);
 const NOTHING: &str = "nothing";
 const REPAIR: &str = "grootfs check --repair";
 /// The kernel rounds limits, and classic quotas of btrfs let them grow by some nodes.
@@ -47,9 +53,42 @@ const LIMIT_TOLERANCE: u64 = 1 << 20;
 impl Store {
     /// Looks for what is wrong; nothing is changed.
     ///
+    /// What others do meanwhile can be seen half done: a name that is listed may be gone when it is looked at. So a finding
+    /// counts only if it is there whenever it is looked for.
+    ///
     /// # Errors
     /// If there is no store that could be checked.
     pub fn check(&self) -> Result<Vec<Finding>, Error> {
+        let mut findings = self.look()?;
+        let sure = self.look_closely()?;
+        for pause in PAUSES {
+            if findings.is_empty() {
+                break;
+            }
+            thread::sleep(pause);
+            let again = self.look()?;
+            findings.retain(|finding| again.contains(finding));
+        }
+        findings.extend(sure);
+        Ok(findings)
+    }
+
+    /// What takes more than two looks, and is sure once it is found.
+    fn look_closely(&self) -> Result<Vec<Finding>, Error> {
+        if !self.is_complete() {
+            return Ok(Vec::new());
+        }
+        let mut check = Check { store: self, layout: &self.layout, findings: Vec::new() };
+        check.driver()?;
+        check.flushes()?;
+        Ok(check.findings)
+    }
+
+    fn is_complete(&self) -> bool {
+        layout::DIRECTORIES.into_iter().all(|name| self.layout.root().join(name).is_dir())
+    }
+
+    fn look(&self) -> Result<Vec<Finding>, Error> {
         let mut check = Check { store: self, layout: &self.layout, findings: Vec::new() };
         if check.directories()? {
             check.settings();
@@ -58,7 +97,6 @@ impl Store {
             check.records()?;
             check.layers()?;
             check.staging()?;
-            check.driver()?;
             check.strangers()?;
         }
         check.backing_file()?;
@@ -229,12 +267,22 @@ impl Check<'_> {
     }
 
     fn mounts(&mut self) -> Result<(), Error> {
-        for below in mount_point::below(&self.layout.images())? {
-            let id = below.components().next().map(|id| PathBuf::from(id.as_os_str())).unwrap_or_default();
-            if !files::exists(&self.layout.images().join(&id))? {
-                let path = self.layout.images().join(&below).display().to_string();
-                let remedy = format!("umount {path}");
-                self.report("mount-without-image", path, "its image does not exist", "delete-store", remedy);
+        for below in mount_point::below(self.layout.root())? {
+            let path = self.layout.root().join(&below).display().to_string();
+            let names: Vec<&str> = below.iter().filter_map(|name| name.to_str()).collect();
+            let remedy = format!("umount {path}");
+            match names[..] {
+                // What is staged is looked at as a whole.
+                ["images", _, "rootfs"] => {}
+                ["tmp", staged, "rootfs"] if garbage::staged_image(staged).is_some() => {}
+                ["images", ..] => {
+                    let problem = "something is mounted in the image";
+                    self.report("foreign-mount", path, problem, "delete of the image", remedy);
+                }
+                _ => {
+                    let problem = "something is mounted over a part of the store";
+                    self.report("foreign-mount", path, problem, "commands that need what it hides", remedy);
+                }
             }
         }
         Ok(())
@@ -307,7 +355,21 @@ impl Check<'_> {
                 self.healable("layer-half-removed", subject, "the process that removed it is dead");
             }
         }
-        if durability::is_pending(self.layout)? {
+        Ok(())
+    }
+
+    /// New layers that nobody writes to disk.
+    fn flushes(&mut self) -> Result<(), Error> {
+        let left = || match self.is_anybody_creating()? {
+            true => Ok(Vec::new()),
+            false => durability::pending(self.layout).map_err(Error::from),
+        };
+        let first: Vec<String> = left()?;
+        if first.is_empty() {
+            return Ok(());
+        }
+        thread::sleep(FLUSH_STARTS_WITHIN);
+        if left()?.iter().any(|mark| first.contains(mark)) {
             let subject = self.layout.unflushed().display().to_string();
             self.healable("flush-pending", subject, "the process that wrote new layers to disk is dead");
         }
@@ -345,6 +407,17 @@ impl Check<'_> {
     fn is_nobodys(&self, name: &str, look: impl FnOnce() -> Result<bool, PathError>) -> Result<bool, PathError> {
         let is_held = || lock::is_held(&self.layout.lock_file(), name);
         Ok(!is_held()? && look()? && !is_held()?)
+    }
+
+    /// Whether an image is being made: its create starts the process that writes its new layers to disk.
+    fn is_anybody_creating(&self) -> Result<bool, Error> {
+        for id in dependencies::recorded_images(self.layout)? {
+            let Ok(id) = ImageId::new(&id) else { continue };
+            if lock::is_held(&self.layout.lock_file(), &id.lock_name())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
