@@ -88,7 +88,7 @@ impl Place {
             Place::Volumes => is_directory && is_volume(layout, name),
             Place::Meta if is_directory => ["dependencies", "unflushed", "lent", "documents"].contains(&name),
             Place::Meta => {
-                begins(&["volume-"])
+                begins(&["volume-", "digests-"])
                     || ["namespace.json", "sizes.json", "totals.json", "shared-layers.json"].contains(&name)
             }
             Place::Dependencies => !is_directory && begins(&["image:", "baseimage:"]) && name.ends_with(".json"),

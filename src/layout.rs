@@ -122,6 +122,11 @@ impl Layout {
         self.meta().join(format!("volume-{name}"))
     }
 
+    /// The list of what is in a layer.
+    pub fn layer_digests(&self, name: &str) -> PathBuf {
+        self.meta().join(format!("digests-{name}"))
+    }
+
     /// A copy of the recorded sizes of all layers.
     pub fn sizes_file(&self) -> PathBuf {
         self.meta().join("sizes.json")

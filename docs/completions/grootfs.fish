@@ -309,6 +309,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-level -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Heal what can be healed without losing what containers wrote'
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l deep -d 'Read every file of every layer, and compare it with what was unpacked'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F

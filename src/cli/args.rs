@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::Failure;
 use super::bundle::BundleArgs;
+use super::check::CheckArgs;
 use super::clean::CleanArgs;
 use super::commit::CommitArgs;
 use super::config::ConfigArgs;
@@ -172,18 +173,6 @@ pub(crate) struct DeleteArgs {
 
     #[arg(hide = true)]
     extra: Vec<String>,
-}
-
-/// What to check, and how to print it.
-#[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
-    /// Heal what can be healed without losing what containers wrote
-    #[arg(long)]
-    pub(crate) repair: bool,
-
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// How to print a report.

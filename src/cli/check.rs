@@ -1,12 +1,28 @@
 //! `grootfs check`: what is wrong with a store, what it blocks and what heals it.
 
+use clap::Args;
 use serde::Serialize;
 
-use super::args::CheckArgs;
 use super::failure::OneLine;
 use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::Finding;
+use crate::store::{Compared, Finding};
+
+/// What to check, and how to print it.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Heal what can be healed without losing what containers wrote
+    #[arg(long)]
+    repair: bool,
+
+    /// Read every file of every layer, and compare it with what was unpacked
+    #[arg(long)]
+    deep: bool,
+
+    /// Print one JSON document; docs/json.md describes it
+    #[arg(long)]
+    json: bool,
+}
 
 /// The version of the JSON. A key that is added does not change it.
 const SCHEMA: u32 = 1;
@@ -19,6 +35,8 @@ struct Document<'a> {
     store: String,
     repaired: Vec<Item<'a>>,
     findings: Vec<Item<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_compared: Option<&'a [String]>,
 }
 
 #[derive(Serialize)]
@@ -49,11 +67,14 @@ impl<'a> Item<'a> {
 pub(super) fn run(config: &Config, args: &CheckArgs) -> Result<(), Failure> {
     let store = store(config)?;
     store.check_exists()?;
-    let found = store.check()?;
-    let (mut findings, mut repaired) = (found, Vec::new());
+    let (mut findings, mut repaired) = (store.check()?, Vec::new());
+    let compared = if args.deep { Some(store.compare_layers()?) } else { None };
+    let of_layers = compared.as_ref().map_or(&[][..], |compared| &compared.findings);
+    findings.extend_from_slice(of_layers);
     if args.repair && !findings.is_empty() {
-        let result = store.repair();
-        let left = store.check()?;
+        let result = store.repair().and(compared.as_ref().map_or(Ok(()), |compared| store.settle_compared(compared)));
+        let mut left = store.check()?;
+        left.extend_from_slice(of_layers);
         repaired = findings.into_iter().filter(|finding| !left.contains(finding)).collect();
         findings = left;
         if let Err(error) = result {
@@ -61,12 +82,27 @@ pub(super) fn run(config: &Config, args: &CheckArgs) -> Result<(), Failure> {
         }
     }
     let root = store.layout().root().display().to_string();
-    output::line(&if args.json { json(root, &repaired, &findings)? } else { text(&repaired, &findings) })?;
+    let compared = compared.as_ref();
+    output::line(&match args.json {
+        true => json(root, &repaired, &findings, compared)?,
+        false => text(&repaired, &findings, compared),
+    })?;
     if findings.is_empty() { Ok(()) } else { Err(Failure { message: String::new(), exit_code: FINDINGS }) }
 }
 
-fn json(store: String, repaired: &[Finding], findings: &[Finding]) -> Result<String, Failure> {
-    let document = Document { schema: SCHEMA, store, repaired: items_of(repaired), findings: items_of(findings) };
+fn json(
+    store: String,
+    repaired: &[Finding],
+    findings: &[Finding],
+    compared: Option<&Compared>,
+) -> Result<String, Failure> {
+    let document = Document {
+        schema: SCHEMA,
+        store,
+        repaired: items_of(repaired),
+        findings: items_of(findings),
+        not_compared: compared.map(|compared| compared.not_compared.as_slice()),
+    };
     serde_json::to_string(&document).map_err(|e| Failure::from(format!("encoding the result: {e}")))
 }
 
@@ -74,7 +110,7 @@ fn items_of(findings: &[Finding]) -> Vec<Item<'_>> {
     findings.iter().map(Item::of).collect()
 }
 
-fn text(repaired: &[Finding], findings: &[Finding]) -> String {
+fn text(repaired: &[Finding], findings: &[Finding], compared: Option<&Compared>) -> String {
     let mut lines: Vec<String> = Vec::new();
     for Finding { kind, subject, problem, .. } in repaired {
         lines.push(format!("repaired: {subject}: {problem} ({kind})"));
@@ -85,5 +121,7 @@ fn text(repaired: &[Finding], findings: &[Finding]) -> String {
     if findings.is_empty() {
         lines.push("no findings".to_owned());
     }
+    let not_compared = compared.map_or(&[][..], |compared| &compared.not_compared);
+    lines.extend(not_compared.iter().map(|layer| format!("layer {layer} has no list of digests: not compared")));
     lines.iter().map(|line| OneLine(line).to_string()).collect::<Vec<_>>().join("\n")
 }

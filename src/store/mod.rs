@@ -12,6 +12,7 @@
 //!           gc.<chain id>/     a layer that a clean of the original was removing; garbage
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
+//!        digests-<chain id>    what each of its files is like (layer/digests.rs)
 //!        sizes.json            a copy of all of them (layer/sizes.rs)
 //!        totals.json           totals over all images (totals.rs)
 //!        unflushed/<chain id>~<random>  link to a boot id: a power cut may have torn the layer (layer/durability.rs)
@@ -66,6 +67,7 @@ pub use image::origin::Origin;
 pub use init::InitRequest;
 pub use layer::durability::flush;
 pub use report::check::Finding;
+pub use report::deep::Compared;
 pub use report::doctor::{Diagnosis, Programs, Status};
 pub use report::inspect::{Described, DescribedLayer, Inspected, InspectedLayer};
 pub use report::measure::{LayerSizes, StoreSizes};

@@ -131,11 +131,27 @@ pub fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
 /// Those of getdents(2) and, on filesystems that keep no types in directories, of fstatat(2).
 pub fn entries(directory: impl AsFd) -> io::Result<Vec<(OsString, FileType)>> {
     let mut entries = Vec::new();
-    each_entry(directory.as_fd(), |name, kind| {
+    each_entry(directory.as_fd(), |name, kind, _| {
         entries.push((name.to_owned(), kind));
         Ok::<_, io::Error>(())
     })?;
     for (name, kind) in entries.iter_mut().filter(|(_, kind)| *kind == FileType::Unknown) {
+        *kind = stat_name(&directory, name)?.map_or(FileType::Unknown, |stat| file_type(&stat));
+    }
+    Ok(entries)
+}
+
+/// The same with their inode numbers.
+///
+/// # Errors
+/// As for [`entries`].
+pub fn entries_with_inodes(directory: impl AsFd) -> io::Result<Vec<(OsString, FileType, u64)>> {
+    let mut entries = Vec::new();
+    each_entry(directory.as_fd(), |name, kind, inode| {
+        entries.push((name.to_owned(), kind, inode));
+        Ok::<_, io::Error>(())
+    })?;
+    for (name, kind, _) in entries.iter_mut().filter(|(_, kind, _)| *kind == FileType::Unknown) {
         *kind = stat_name(&directory, name)?.map_or(FileType::Unknown, |stat| file_type(&stat));
     }
     Ok(entries)
@@ -150,12 +166,12 @@ pub fn each_name<E: From<io::Error>>(
     directory: impl AsFd,
     mut each: impl FnMut(&OsStr) -> Result<(), E>,
 ) -> Result<(), E> {
-    each_entry(directory, |name, _| each(name))
+    each_entry(directory, |name, _, _| each(name))
 }
 
 fn each_entry<E: From<io::Error>>(
     directory: impl AsFd,
-    mut each: impl FnMut(&OsStr, FileType) -> Result<(), E>,
+    mut each: impl FnMut(&OsStr, FileType, u64) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
@@ -163,7 +179,7 @@ fn each_entry<E: From<io::Error>>(
         let entry = entry.map_err(io::Error::from)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name != "." && name != ".." {
-            each(name, entry.file_type())?;
+            each(name, entry.file_type(), entry.ino())?;
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use super::attribute_ids;
 use super::attributes::{Attributes, Owner, Target};
 use super::digest::Budget;
 use super::error::Error;
+use super::fingerprint::{ContentHasher, WrittenFiles};
 use super::path::clean;
 use super::portable;
 use super::privilege;
@@ -43,6 +44,7 @@ pub(super) fn extract(
         confinement,
         size: 0,
         left_out: LeftOut::default(),
+        written: WrittenFiles::default(),
         has_dropped_xattr: false,
         has_aufs_links: false,
         inode_budget: layer.inode_budget,
@@ -67,6 +69,7 @@ pub(super) fn extract(
         size: extractor.size,
         unsettled: extractor.tree.into_unsettled()?,
         left_out: extractor.left_out,
+        written: extractor.written,
         base: extractor.base,
         implicit_owner,
         whiteouts: layer.whiteouts,
@@ -84,6 +87,7 @@ struct Extractor<'a, R> {
     size: u64,
     /// Entries that no file was made of.
     left_out: LeftOut,
+    written: WrittenFiles,
     /// Some extended attribute was none that an image may bring.
     has_dropped_xattr: bool,
     /// There are files in the directory in which aufs keeps what has several names.
@@ -173,12 +177,18 @@ impl<R: BufRead> Extractor<'_, R> {
             .tree
             .create(&place, name, |directory, name| openat(directory, name, flags, Mode::from_raw_mode(mode)))
             .map_err(|error| Error::creating("creating file", path, error))?;
+        let mut hasher = ContentHasher::new();
+        let is_sparse = matches!(kind, EntryKind::Sparse(_));
         match kind {
             EntryKind::Sparse(map) => self.write_sparse(file.as_fd(), &map, path)?,
-            _ => self.write(file.as_fd(), size, path)?,
+            _ => self.write(file.as_fd(), size, path, Some(&mut hasher))?,
         }
         self.size = self.size.saturating_add(size);
-        attributes.apply(&Target::Open { file: file.as_fd(), noun: "file", path }, self.tree.known(&place, mode))
+        attributes.apply(&Target::Open { file: file.as_fd(), noun: "file", path }, self.tree.known(&place, mode))?;
+        if is_sparse {
+            return Ok(());
+        }
+        self.written.add(file.as_fd(), hasher).map_err(|error| Error::file("stat", path, error))
     }
 
     fn make_symlink(&mut self, mut entry: Entry, path: &Path) -> Result<(), Error> {
@@ -272,8 +282,17 @@ impl<R: BufRead> Extractor<'_, R> {
     }
 
     /// Writes the next `length` bytes of the entry's content at the file's position.
-    fn write(&mut self, file: BorrowedFd<'_>, length: u64, path: &Path) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        file: BorrowedFd<'_>,
+        length: u64,
+        path: &Path,
+        mut hasher: Option<&mut ContentHasher>,
+    ) -> Result<(), Error> {
         self.archive.read_body(length, |mut bytes| {
+            if let Some(hasher) = &mut hasher {
+                hasher.update(bytes);
+            }
             while !bytes.is_empty() {
                 match write(file, bytes) {
                     Ok(count) => bytes = &bytes[count..],
@@ -290,7 +309,7 @@ impl<R: BufRead> Extractor<'_, R> {
         let failed = |errno: Errno| Error::file("writing to file", path, errno);
         for segment in &map.segments {
             seek(file, SeekFrom::Start(segment.offset)).map_err(failed)?;
-            self.write(file, segment.length, path)?;
+            self.write(file, segment.length, path, None)?;
         }
         ftruncate(file, map.size).map_err(failed)
     }

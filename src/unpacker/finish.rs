@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
+use super::fingerprint::WrittenFiles;
 use super::left_out::log_link;
 use super::merged::{MergedFile, MergedView, leads_nowhere};
 use super::path::{directories, split};
@@ -39,7 +40,7 @@ pub(super) fn leave_out_links(unpacked: Unpacked, left_out_below: &LeftOut) -> R
         log_link(&old, &new);
         left_out.add(new);
     }
-    Ok(Finished { size: unpacked.size, left_out })
+    Ok(Finished { size: unpacked.size, left_out, written: unpacked.written })
 }
 
 /// Settles what `unpacked` left open in `volume`, with the lower volumes `parents`, topmost first.
@@ -75,7 +76,7 @@ pub(super) fn finish(
     finisher.remove_idle_whiteouts()?;
     finisher.hide_without_marks()?;
     finisher.finish_implicit()?;
-    Ok(Finished { size: finisher.size, left_out: finisher.left_out })
+    Ok(Finished { size: finisher.size, left_out: finisher.left_out, written: WrittenFiles::default() })
 }
 
 struct Finisher<'a> {

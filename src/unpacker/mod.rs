@@ -20,6 +20,7 @@ mod detours;
 mod digest;
 mod error;
 mod extract;
+mod fingerprint;
 mod finish;
 mod flatten;
 mod left_out;
@@ -43,6 +44,7 @@ pub use crate::archive::ArchiveError;
 pub use changes::{Change, ChangeKind, OverlayAttributes, changes_of_copy, changes_of_upper};
 pub use digest::{Budget, Expected};
 pub use error::Error;
+pub use fingerprint::{WrittenFiles, fingerprint, fingerprint_of_directory};
 pub use flatten::{copy_directory, directory_size, flatten};
 pub use left_out::LeftOut;
 pub use merged::{MergedFile, MergedView};
@@ -122,6 +124,7 @@ pub struct Unpacked {
     pub size: u64,
     unsettled: Unfinished,
     left_out: LeftOut,
+    written: WrittenFiles,
     base: PathBuf,
     implicit_owner: Option<Owner>,
     whiteouts: WhiteoutFormat,
@@ -134,6 +137,8 @@ pub struct Finished {
     pub size: u64,
     /// Entries that no file was made of.
     pub left_out: LeftOut,
+    /// What the layer's regular files are like.
+    pub written: WrittenFiles,
 }
 
 impl Unpacked {
@@ -154,17 +159,21 @@ impl Unpacked {
     /// # Errors
     /// See [`Error`].
     pub fn finish(
-        self,
+        mut self,
         volume: BorrowedFd<'_>,
         parents: &[BorrowedFd<'_>],
         left_out: &LeftOut,
     ) -> Result<Finished, Error> {
         if !self.needs_parents() {
-            return Ok(Finished { size: self.size, left_out: self.left_out });
+            return Ok(Finished { size: self.size, left_out: self.left_out, written: self.written });
         }
         if self.whiteouts == WhiteoutFormat::Removal {
             return finish::leave_out_links(self, left_out);
         }
-        pipeline::in_volume(volume, parents, |confinement| finish::finish(self, volume, parents, left_out, confinement))
+        let written = std::mem::take(&mut self.written);
+        let finished = pipeline::in_volume(volume, parents, |confinement| {
+            finish::finish(self, volume, parents, left_out, confinement)
+        })?;
+        Ok(Finished { written, ..finished })
     }
 }

@@ -26,6 +26,8 @@ pub enum WhiteoutFormat {
 }
 
 const OPAQUE: &str = "trusted.overlay.opaque";
+/// Marks of opaque directories, those that other users set included.
+pub(super) const OPAQUE_MARKS: [&str; 2] = [OPAQUE, "user.overlay.opaque"];
 
 impl WhiteoutFormat {
     /// Whether a directory can be marked as hiding all entries of the same directory in lower layers.

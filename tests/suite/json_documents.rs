@@ -138,7 +138,8 @@ fn reports() {
     assert_documented("usage", &store.ok(["usage", "--json"]));
     assert_documented("check", &store.ok(["check", "--json"]));
     fs::write(store.path().join("meta/dependencies/image:x.json"), "{").unwrap();
-    let outcome = store.run(["check", "--json"]);
+    fs::remove_file(store.path().join(format!("meta/digests-{}", store.volumes()[0]))).unwrap();
+    let outcome = store.run(["check", "--deep", "--json"]);
     assert_eq!(outcome.code, Some(4));
     assert_documented("check", outcome.stdout.trim_end());
     fs::create_dir(store.path().join("tmp/dead.1")).unwrap();

@@ -10,6 +10,7 @@ mod create_general;
 mod create_oci;
 mod create_tar;
 mod cves;
+mod deep_check;
 mod delete;
 mod delete_store;
 mod diff_commit;

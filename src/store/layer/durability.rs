@@ -71,6 +71,12 @@ pub(in crate::store) fn mark(layout: &Layout, chain_id: &ChainId) -> Result<(), 
     others.into_iter().try_for_each(|other| remove(layout, other))
 }
 
+/// Marks a layer that is not what it was, as if a power cut had torn it.
+pub(in crate::store) fn condemn(layout: &Layout, chain_id: &ChainId) -> Result<(), PathError> {
+    let directory = layout.directories().ensure(layout::UNFLUSHED)?;
+    files::symlink("not-what-was-unpacked", &directory.join(format!("{chain_id}~{}", random_number()?)))
+}
+
 /// Layers that bear a mark.
 pub(in crate::store) fn marked(layout: &Layout) -> Result<Vec<String>, PathError> {
     Ok(entries::names(layout, Place::Unflushed)?.iter().map(|mark| layer_of(mark).to_owned()).collect())

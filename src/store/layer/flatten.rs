@@ -38,7 +38,7 @@ pub(in crate::store) fn flatten(
             unpacker::flatten(&parents, target.as_fd(), whiteouts)
                 .map_err(|error| pull::unpack_error(chain_id.as_str(), error))?;
             // Its files share their blocks with those of the layers, which are accounted for.
-            Ok(VolumeRecord::of_size(0))
+            Ok(publish::Filled { record: VolumeRecord::of_size(0), digests: None })
         })?;
     }
     let size = Volume::total_size(lowest);

@@ -1,5 +1,6 @@
 //! Layers: pulled, published as volumes, written to disk, and remembered.
 
+pub(in crate::store) mod digests;
 pub(in crate::store) mod durability;
 pub(in crate::store) mod flatten;
 pub(in crate::store) mod manifest_cache;

@@ -5,6 +5,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use crate::image::ChainId;
+use crate::store::layer::digests;
 use crate::store::layer::durability;
 use crate::store::layer::turn::{self, Turn, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
@@ -19,7 +20,7 @@ pub(in crate::store) fn publish_layer(
     store: &Store,
     chain_id: &ChainId,
     waiter: &dyn Waiter,
-    make: impl FnOnce(&Path) -> Result<VolumeRecord, Error>,
+    make: impl FnOnce(&Path) -> Result<Filled, Error>,
 ) -> Result<(), Error> {
     let layout = &store.layout;
     let turn = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
@@ -41,8 +42,9 @@ pub(in crate::store) fn publish_layer(
         }
     };
     let staging = StagingVolume { store, path: layout.volume(&name) };
-    let record = make(&staging.path)?;
-    volumes::record(layout, chain_id.as_str(), &record)?;
+    let filled = make(&staging.path)?;
+    volumes::record(layout, chain_id.as_str(), &filled.record)?;
+    digests::replace(layout, chain_id, filled.digests.as_deref())?;
     store.driver.prepare_volume(layout, chain_id)?;
     if may_be_torn {
         // Before the marks of the old one go.
@@ -50,6 +52,13 @@ pub(in crate::store) fn publish_layer(
     }
     durability::mark(layout, chain_id)?;
     staging.publish(&layout.volume(chain_id.as_str()))
+}
+
+/// What is to be recorded of a volume that has been filled.
+pub(in crate::store) struct Filled {
+    pub(in crate::store) record: VolumeRecord,
+    /// The list of its files, if there is one.
+    pub(in crate::store) digests: Option<Vec<u8>>,
 }
 
 /// A volume being made, removed again unless it is published.

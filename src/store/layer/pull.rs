@@ -17,8 +17,9 @@ use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::limits::{Limits, Usage};
+use crate::store::layer::digests;
 use crate::store::layer::durability;
-use crate::store::layer::publish;
+use crate::store::layer::publish::{self, Filled};
 use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
 use crate::store::{Error, Store};
@@ -234,7 +235,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns what is to be on record.
-    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<VolumeRecord, Error> {
+    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<Filled, Error> {
         let layer = &self.layers[index];
         // Sessions that overlap: a layer is unpacked while it is downloaded.
         let downloading = tracing::info_span!("downloading-layer");
@@ -260,9 +261,11 @@ impl<'a> Pull<'a> {
         {
             return Err(Error::HoldsImage(layer.blob_id.clone(), transport));
         }
-        finished
-            .map(|layer| VolumeRecord::of_layer(&layer, self.layers[index].source))
-            .map_err(|error| unpack_error(&layer.blob_id, error))
+        let finished = finished.map_err(|error| unpack_error(&layer.blob_id, error))?;
+        Ok(Filled {
+            record: VolumeRecord::of_layer(&finished, layer.source),
+            digests: digests::list(self.store, volume.as_fd(), &finished.written, path)?,
+        })
     }
 
     /// Makes the volume for a layer; where it is to be a copy of its parent, once that is there.

@@ -221,6 +221,8 @@ pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     if files::exists(&store.layout.volume(name))? {
         return Ok(());
     }
+    // Before the record, by which it is found.
+    entries::remove_record(&store.layout.layer_digests(name))?;
     entries::remove_record(&store.layout.volume_size(name))?;
     durability::unmark(&store.layout, name)?;
     Ok(store.driver.forget_volume(&store.layout, name)?)

@@ -1,6 +1,7 @@
 //! What there is in a store, told without changing it.
 
 pub(in crate::store) mod check;
+pub(in crate::store) mod deep;
 pub(in crate::store) mod doctor;
 pub(in crate::store) mod inspect;
 pub(in crate::store) mod measure;
