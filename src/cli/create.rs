@@ -33,8 +33,6 @@ fn create(
     metrics: &Metrics,
 ) -> Result<(), Failure> {
     let bundle = args.bundle.bundle.as_deref().map(Bundle::prepare).transpose()?;
-    let with_own_log = |work: &mut dyn FnMut()| clean_with_own_log(config, metrics, work);
-    let threshold_bytes = config.clean.threshold_bytes;
     let created = store.create(&CreateRequest {
         image,
         id,
@@ -45,7 +43,7 @@ fn create(
         mount: !config.create.without_mount,
         with_user: bundle.is_some(),
         ignore_volumes: config.create.image_volumes == ImageVolumes::Ignore,
-        clean: config.create.with_clean.then_some(CleanFirst { threshold_bytes, with_own_log: &with_own_log }),
+        clean: config.create.with_clean.then(|| clean_first(config, metrics)),
         ignore_images: &config.clean.ignore_images,
     })?;
     let unreported = UnreportedImage { store, id };
@@ -82,15 +80,14 @@ impl Drop for UnreportedImage<'_> {
     }
 }
 
-/// A log file that cannot be opened is no reason not to clean.
-fn clean_with_own_log(config: &Config, metrics: &Metrics, work: &mut dyn FnMut()) {
-    let Some(path) = &config.create.clean_log_file else { return work() };
-    // There it is a command of its own, as it was one to the later versions of the original.
-    let cleaned = observe::in_file(&config.log, metrics, path, || tracing::debug_span!("clean").in_scope(&mut *work));
-    if let Err(error) = cleaned {
+/// A clean whose own log file cannot be opened logs where the create does.
+fn clean_first(config: &Config, metrics: &Metrics) -> CleanFirst {
+    let open = |path| observe::to_file(&config.log, metrics, path);
+    let log = config.create.clean_log_file.as_deref().map(open).transpose().unwrap_or_else(|error| {
         tracing::error!(%error, "opening-clean-log-file-failed");
-        work();
-    }
+        None
+    });
+    CleanFirst { threshold_bytes: config.clean.threshold_bytes, log }
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

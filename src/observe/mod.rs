@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
@@ -52,15 +53,13 @@ pub fn init(config: &Config, measured: Option<&'static str>) -> Result<Metrics, 
     Ok(metrics)
 }
 
-/// Does `work` with this thread's logs going to the file at `path`, at level info at least, and nowhere else. Sessions
-/// begin anew there.
+/// A subscriber that logs to the file at `path`, at level info at least, and nowhere else. Sessions begin anew there.
 ///
 /// # Errors
-/// When the log file cannot be opened; then `work` is not done.
-pub fn in_file<T>(config: &LogConfig, metrics: &Metrics, path: &Path, work: impl FnOnce() -> T) -> Result<T, Error> {
+/// When the log file cannot be opened.
+pub fn to_file(config: &LogConfig, metrics: &Metrics, path: &Path) -> Result<Dispatch, Error> {
     let level = if config.level == LogLevel::Fatal { LogLevel::Info } else { config.level };
-    let subscriber = subscriber(config, level, Box::new(open(path)?), metrics);
-    Ok(tracing::subscriber::with_default(subscriber, work))
+    Ok(Dispatch::new(subscriber(config, level, Box::new(open(path)?), metrics)))
 }
 
 fn subscriber(
@@ -79,6 +78,8 @@ fn open(path: &Path) -> Result<File, PathError> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::dispatcher::with_default;
+
     use super::*;
 
     #[test]
@@ -86,17 +87,17 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (outer, inner) = (directory.path().join("outer"), directory.path().join("inner"));
         let config = LogConfig::default();
-        let result = in_file(&config, &Metrics::default(), &outer, || {
+        let log = |path: &Path| to_file(&config, &Metrics::default(), path);
+        with_default(&log(&outer).expect("opened"), || {
             let _create = tracing::debug_span!("create").entered();
-            in_file(&config, &Metrics::default(), &inner, || {
+            with_default(&log(&inner).expect("opened"), || {
                 let _clean = tracing::debug_span!("clean").entered();
                 tracing::info!("cleaning");
                 tracing::debug!("detail");
-            })?;
+            });
             tracing::info!("created");
-            in_file(&config, &Metrics::default(), Path::new("/no/such/file"), || ())
         });
-        let error = result.expect("opened").expect_err("no such directory");
+        let error = log(Path::new("/no/such/file")).expect_err("no such directory");
         assert_eq!(error.to_string(), "open /no/such/file: no such file or directory");
         let messages = |path: &Path| -> Vec<String> {
             let text = std::fs::read_to_string(path).expect("a log");

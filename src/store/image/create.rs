@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::process::geteuid;
+use tracing::Dispatch;
 
 use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
@@ -68,7 +69,7 @@ pub struct CreateRequest<'a> {
     /// Look up the user of the image's process.
     pub with_user: bool,
     /// Clean first.
-    pub clean: Option<CleanFirst<'a>>,
+    pub clean: Option<CleanFirst>,
     /// Images whose layers clean keeps.
     pub ignore_images: &'a [String],
 }
@@ -110,11 +111,12 @@ pub struct PulledLayer {
 }
 
 /// Cleaning ahead of a create, which it neither delays nor fails.
-pub struct CleanFirst<'a> {
+#[derive(Debug)]
+pub struct CleanFirst {
     /// Nothing is cleaned while the layers and the limits of images come to fewer bytes than this.
     pub threshold_bytes: u64,
-    /// Calls what it is given, having arranged for logs of its own where those are wanted.
-    pub with_own_log: &'a dyn Fn(&mut dyn FnMut()),
+    /// Where the clean is logged, if not where the create is.
+    pub log: Option<Dispatch>,
 }
 
 /// What was made.
@@ -269,7 +271,7 @@ struct ImageCreation<'a> {
 }
 
 impl ImageCreation<'_> {
-    fn run(&self, clean: Option<&CleanFirst<'_>>) -> Result<Created, Error> {
+    fn run(&self, clean: Option<&CleanFirst>) -> Result<Created, Error> {
         removal::finish_removal(self.store, &self.id)?;
         let claimed = self.claim_and_clean(clean)?;
         let has_new_layers = !claimed.present.iter().all(|present| *present);
@@ -346,13 +348,10 @@ impl ImageCreation<'_> {
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(&self, clean: Option<&CleanFirst<'_>>) -> Result<Claimed, Error> {
+    fn claim_and_clean(&self, clean: Option<&CleanFirst>) -> Result<Claimed, Error> {
         let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
-        (clean.with_own_log)(&mut || {
-            let limit = self.request.limit.map_or(0, |limit| limit.bytes);
-            garbage::clean_before_create(self.store, clean.threshold_bytes, limit, self.request.ignore_images);
-        });
+        self.clean(clean, clean.threshold_bytes, self.request.limit.map_or(0, |limit| limit.bytes));
         match claimed {
             Err(error) if error.is_full() => {
                 self.wait_for_room();
@@ -462,6 +461,15 @@ impl ImageCreation<'_> {
         store.driver.create_image(&store.layout, &request).map_err(Error::MakeImage)
     }
 
+    /// In a log of its own the clean is a session of that name, as in the original, which ran it as a command.
+    fn clean(&self, clean: &CleanFirst, threshold_bytes: u64, limit: u64) {
+        let work = || garbage::clean_before_create(self.store, threshold_bytes, limit, self.request.ignore_images);
+        match &clean.log {
+            Some(log) => tracing::dispatcher::with_default(log, || tracing::debug_span!("clean").in_scope(work)),
+            None => work(),
+        }
+    }
+
     /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
     fn make_room(&self, error: &Error) -> bool {
         let Some(clean) = &self.request.clean else { return false };
@@ -469,7 +477,7 @@ impl ImageCreation<'_> {
             return false;
         }
         tracing::info!(%error, "store-is-full-cleaning");
-        (clean.with_own_log)(&mut || garbage::clean_before_create(self.store, 0, 0, self.request.ignore_images));
+        self.clean(clean, 0, 0);
         self.wait_for_room();
         true
     }
