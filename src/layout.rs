@@ -229,7 +229,7 @@ mod tests {
         ("store/layer/durability.rs", 2, "the store's own path; the boot id"),
         ("store/init/mod.rs", 3, "the store's own path"),
         ("store/mod.rs", 1, "the store's own path"),
-        ("store/report/doctor.rs", 3, "what the machine itself has in /proc, /dev and /etc"),
+        ("store/report/doctor.rs", 4, "what the machine itself has in /proc, /dev and /etc; the store's own path"),
         ("store/report/scan.rs", 1, "the backing file"),
         ("store/shared.rs", 4, "the paths of other stores"),
         ("driver/filesystem.rs", 2, "the backing file; loop devices"),

@@ -49,8 +49,12 @@ fn holders_where(path: &Path, ways: &[Way<'_>]) -> Result<Vec<LockHolder>, PathE
         let locks: String = open.filter_map(info).collect();
         for (is_so, holds_whole) in ways {
             if locks.lines().any(|line| line.starts_with("lock:") && is_so(line)) {
-                let program = fs::read_to_string(directory.join("comm")).unwrap_or_default().trim_end().to_owned();
-                holders.push(LockHolder { pid: process, program, age: age(&directory), holds_whole: *holds_whole });
+                holders.push(LockHolder {
+                    pid: process,
+                    program: program(&directory),
+                    age: age(&directory),
+                    holds_whole: *holds_whole,
+                });
             }
         }
     }
@@ -66,9 +70,14 @@ pub fn holders_of(path: &Path, name: &str) -> Result<Vec<LockHolder>, PathError>
 }
 
 /// Entries of a directory that are numbers; none where it may not be read, or is gone.
-fn numbers(directory: &Path) -> Vec<u32> {
+pub(super) fn numbers(directory: &Path) -> Vec<u32> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The name of a process's program, by its directory in /proc; empty if it is gone.
+pub(super) fn program(process: &Path) -> String {
+    fs::read_to_string(process.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// How long a process has been running; 0 if that cannot be told.

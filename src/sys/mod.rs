@@ -5,6 +5,7 @@ pub mod argv;
 pub mod btrfs;
 pub mod caller;
 pub mod confine;
+pub mod deleted_places;
 pub mod descriptors;
 pub mod dirfd;
 pub mod files;

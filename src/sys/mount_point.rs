@@ -146,7 +146,7 @@ pub fn fuzz(mountinfo: &[u8]) {
 }
 
 /// Spaces, tabs, newlines and backslashes stand as three octal digits behind a backslash.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {

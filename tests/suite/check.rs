@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::{
-    DRIVER, Driver, TempStore, detach_loops, layers, mount, names, run, small_image, succeed, unmount_below, wait_for,
+    DRIVER, Driver, TempStore, detach_loops, layers, mount, names, program, run, small_image, succeed, unmount_below,
+    wait_for,
 };
 
 /// The exit code and the document of a check.
@@ -297,4 +298,40 @@ fn the_doctor_tells_what_the_machine_lacks_and_who_holds_locks() {
     let (code, report) = diagnose(&TempStore::uninitialised());
     assert_eq!((code, &of(&report, "store")["status"]), (Some(4), &Value::from("fail")), "{report}");
     assert!(of(&report, "store")["remedy"].as_str().unwrap().contains("init-store"), "{report}");
+}
+
+#[test]
+fn the_doctor_names_a_process_that_is_in_a_deleted_image() {
+    let store = TempStore::new();
+    let image = small_image(&store.beside("image"));
+    let found = || {
+        let report: Value = serde_json::from_str(&store.ok(["doctor", "--json"])).unwrap();
+        let all = report["diagnoses"].as_array().unwrap();
+        all.iter().find(|one| one["subject"] == "deleted-images").unwrap()["found"].as_str().unwrap().to_owned()
+    };
+    let ids = ["inside", "bound"];
+    ids.iter().for_each(|id| _ = store.create(&image, id));
+    let mut inside = program("sleep").arg("1000").current_dir(store.rootfs("inside")).spawn().unwrap();
+    // As a container has it: a mount of its own, in a mount namespace of its own.
+    let (rootfs, root) = (store.rootfs("bound"), store.beside("root"));
+    fs::create_dir(&root).unwrap();
+    let ready = store.beside("ready");
+    let [rootfs, root, done] = [&rootfs, &root, &ready].map(|path| path.display());
+    let script = format!("mount --bind {rootfs} {root} && cd {root} && touch {done} && exec sleep 1000");
+    let mut bound = program("unshare").args(["--mount", "sh", "-c", &script]).spawn().unwrap();
+    wait_for("the mount", || ready.exists());
+    let pids = [inside.id(), bound.id()];
+    let of_two = |found: &str| pids.map(|pid| found.contains(&format!("pid {pid} (")));
+    let before = found();
+    ids.iter().for_each(|id| _ = store.ok(["delete", id]));
+    let after = found();
+    for process in [&mut inside, &mut bound] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert_eq!(of_two(&before), [false, false], "{before}");
+    assert_eq!(of_two(&after), [true, true], "{after}");
+    assert!(after.contains("its working directory"), "{after}");
+    assert_eq!(after.contains("the deleted image inside"), DRIVER == Driver::Btrfs, "{after}");
+    assert_eq!(of_two(&found()), [false, false]);
 }

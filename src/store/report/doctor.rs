@@ -7,6 +7,7 @@ use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::geteuid;
 
 use crate::store::{Error, Store};
+use crate::sys::deleted_places::{self, Straggler};
 use crate::sys::lock_holders;
 use crate::sys::path_error::reason;
 use crate::sys::program;
@@ -65,7 +66,8 @@ impl Store {
         all.extend(walls());
         match self.state() {
             Ok(()) => {
-                all.extend([self.quotas(), self.free_space(), self.free_inodes(), self.locks(), self.unmounted()])
+                all.extend([self.quotas(), self.free_space(), self.free_inodes(), self.locks()]);
+                all.extend([self.unmounted(), self.stragglers()]);
             }
             Err(diagnosis) => all.push(diagnosis),
         }
@@ -161,6 +163,40 @@ impl Store {
                 diagnosis("mounts", Status::Warn, found, "run grootfs init-store --mount-images")
             }
         }
+    }
+
+    /// Processes that keep deleted images: their space is free only when these end.
+    fn stragglers(&self) -> Diagnosis {
+        /// Where an image's mount has what is written, which is like this for no one else.
+        const UPPER: &str = "upperdir=diff";
+        let option = self.driver.filesystems().contains(&"overlay").then_some(UPPER);
+        let found = match deleted_places::stragglers(self.layout.root(), option) {
+            Ok(found) => found,
+            Err(error) => {
+                return diagnosis("deleted-images", Status::Fail, error.to_string(), "look at the kernel log");
+            }
+        };
+        let described: Vec<String> = found.iter().filter_map(|process| self.straggler(process)).collect();
+        if described.is_empty() {
+            return ok("deleted-images", "no process is in one");
+        }
+        let remedy = "end these processes: until then the kernel keeps what they use";
+        diagnosis("deleted-images", Status::Warn, described.join("; "), remedy)
+    }
+
+    /// What a process has in an image that is gone; `None` if it is in one that is there, with a file that was deleted.
+    fn straggler(&self, process: &Straggler) -> Option<String> {
+        let Straggler { pid, program, has, path } = process;
+        let who = format!("pid {pid} ({program}) has {has} in");
+        let Some(path) = path else { return Some(format!("{who} a root filesystem that is mounted no more")) };
+        let root = fs::canonicalize(self.layout.root()).ok()?;
+        let mut names = path.strip_prefix(root).ok()?.iter().filter_map(|name| name.to_str());
+        let id = match (names.next()?, names.next()?) {
+            ("tmp", name) => name.strip_prefix("delete.")?,
+            ("images", id) if !crate::sys::files::exists(&self.layout.image(id)).ok()? => id,
+            _ => return None,
+        };
+        Some(format!("{who} the deleted image {id}"))
     }
 }
 
