@@ -61,6 +61,7 @@ pub fn extract(stack: &Stack) {
         room: None,
         usage: &usage,
         inode_budget: None,
+        is_unnamed: false,
         cancel: &cancel,
     };
     let lower = around.join("lower");
