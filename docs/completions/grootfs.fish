@@ -107,6 +107,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l insecure-regi
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l registry-mirror -d 'Mirror of a registry, asked before it; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l concurrent-downloads -d 'Number of layers to download at the same time [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-layer-digests -d 'Record no digests of the files of new layers' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l stall-timeout-seconds -d 'Seconds after which a server that sends nothing is dropped [default: 30]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l min-bytes-per-second -d 'Bytes a second that a server must send, measured over the stall timeout [default: 1024]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
@@ -184,6 +185,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l insecure-reg
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l registry-mirror -d 'Mirror of a registry, asked before it; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l concurrent-downloads -d 'Number of layers to download at the same time [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l without-layer-digests -d 'Record no digests of the files of new layers' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l stall-timeout-seconds -d 'Seconds after which a server that sends nothing is dropped [default: 30]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l min-bytes-per-second -d 'Bytes a second that a server must send, measured over the stall timeout [default: 1024]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
@@ -212,6 +214,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l insecure-regist
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l registry-mirror -d 'Mirror of a registry, asked before it; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l concurrent-downloads -d 'Number of layers to download at the same time [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l without-layer-digests -d 'Record no digests of the files of new layers' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l stall-timeout-seconds -d 'Seconds after which a server that sends nothing is dropped [default: 30]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l min-bytes-per-second -d 'Bytes a second that a server must send, measured over the stall timeout [default: 1024]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
@@ -272,6 +275,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l insecure-regi
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l registry-mirror -d 'Mirror of a registry, asked before it; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l concurrent-downloads -d 'Number of layers to download at the same time [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l offline -d 'Use no network, only what the store has' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l without-layer-digests -d 'Record no digests of the files of new layers' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l stall-timeout-seconds -d 'Seconds after which a server that sends nothing is dropped [default: 30]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l min-bytes-per-second -d 'Bytes a second that a server must send, measured over the stall timeout [default: 1024]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r

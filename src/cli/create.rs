@@ -40,6 +40,7 @@ fn create(
         source: source::options(config, &args.source)?,
         concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
         limits: &config.create.limits.image,
+        layer_digests: !config.create.without_layer_digests,
         mount: !config.create.without_mount,
         with_user: bundle.is_some(),
         ignore_volumes: config.create.image_volumes == ImageVolumes::Ignore,

@@ -74,6 +74,7 @@ pub(super) fn run(config: &Config, args: &PullArgs) -> Result<(), Failure> {
             source: source::options(config, &args.source)?,
             concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
             limits: &config.create.limits.image,
+            layer_digests: !config.create.without_layer_digests,
         })?;
         if let Some(store) = &pulled.unflushed_layers_in {
             flush_volumes::spawn(store);

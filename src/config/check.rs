@@ -108,6 +108,7 @@ fn create(options: CreateOptions) -> Result<CreateConfig, Error> {
         registry_mirrors: mirrors(options.registry_mirrors)?,
         concurrent_downloads: usize::try_from(count(options.concurrent_downloads)).unwrap_or(usize::MAX),
         offline: truth(options.offline),
+        without_layer_digests: truth(options.without_layer_digests),
         with_clean: switch(options.with_clean),
         without_mount: switch(options.without_mount),
         limits: limits(options.limits),
@@ -274,7 +275,7 @@ mod tests {
              newgidmap_bin: /g, metron_endpoint: 'h:1', metrics_file: /m, log_level: debug, log_file: /l, \
              log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
              with_clean: true, without_mount: true, disk_limit_size_bytes: 1, disk_limit_inodes: 0, insecure_registries: [a, 'b:2'], \
-             registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, \
+             registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, without_layer_digests: true, \
              limits: {stall_timeout_seconds: 5, min_bytes_per_second: 6, manifest_timeout_seconds: 7}, \
              mount_destination: root, image_volumes: ignore, clean_log_file: /c, remote_layer_client_certificates_path: /r}, \
              clean: {threshold_bytes: 2, ignore_images: ['docker:///i']}, \
@@ -306,6 +307,7 @@ mod tests {
                 registry_mirrors: mirrors(&[("h", &["m", "n:1"]), ("i", &["k"])]),
                 concurrent_downloads: 4,
                 offline: true,
+                without_layer_digests: true,
                 limits: Limits {
                     stall_timeout_seconds: 5,
                     min_bytes_per_second: 6,

@@ -1,6 +1,6 @@
 //! What the program is to do, from flags, environment variables, the configuration file and defaults.
 //!
-//! [`options`] has all settings. Each source fills what it says into [`Options`]; flags stand over the environment, that
+//! `options` has all settings. Each source fills what it says into `Options`; flags stand over the environment, that
 //! over the file, and the file over the defaults. What they say together is checked and becomes a [`Config`], which is all
 //! that the rest of the program sees. An empty or zero value in the file (`""`, `0`, `false`, `[]`, `null`) is as good as
 //! none: deployment tools rewrite the file with every key present.
@@ -121,6 +121,8 @@ pub struct CreateConfig {
     pub concurrent_downloads: usize,
     /// Use no network.
     pub offline: bool,
+    /// Do not record what `check --deep` compares with.
+    pub without_layer_digests: bool,
     /// Clean unused layers first.
     pub with_clean: bool,
     /// Leave the mount to the caller.

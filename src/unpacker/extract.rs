@@ -44,7 +44,7 @@ pub(super) fn extract(
         confinement,
         size: 0,
         left_out: LeftOut::default(),
-        written: WrittenFiles::default(),
+        written: layer.fingerprints.then(WrittenFiles::default),
         has_dropped_xattr: false,
         has_aufs_links: false,
         inode_budget: layer.inode_budget,
@@ -87,7 +87,7 @@ struct Extractor<'a, R> {
     size: u64,
     /// Entries that no file was made of.
     left_out: LeftOut,
-    written: WrittenFiles,
+    written: Option<WrittenFiles>,
     /// Some extended attribute was none that an image may bring.
     has_dropped_xattr: bool,
     /// There are files in the directory in which aufs keeps what has several names.
@@ -177,18 +177,21 @@ impl<R: BufRead> Extractor<'_, R> {
             .tree
             .create(&place, name, |directory, name| openat(directory, name, flags, Mode::from_raw_mode(mode)))
             .map_err(|error| Error::creating("creating file", path, error))?;
-        let mut hasher = ContentHasher::new();
-        let is_sparse = matches!(kind, EntryKind::Sparse(_));
+        // Of a sparse file the archive does not have all the bytes.
+        let is_hashed = self.written.is_some() && !matches!(kind, EntryKind::Sparse(_));
+        let mut hasher = is_hashed.then(ContentHasher::new);
         match kind {
             EntryKind::Sparse(map) => self.write_sparse(file.as_fd(), &map, path)?,
-            _ => self.write(file.as_fd(), size, path, Some(&mut hasher))?,
+            _ => self.write(file.as_fd(), size, path, hasher.as_mut())?,
         }
         self.size = self.size.saturating_add(size);
         attributes.apply(&Target::Open { file: file.as_fd(), noun: "file", path }, self.tree.known(&place, mode))?;
-        if is_sparse {
-            return Ok(());
+        match (&mut self.written, hasher) {
+            (Some(written), Some(hasher)) => {
+                written.add(file.as_fd(), hasher).map_err(|error| Error::file("stat", path, error))
+            }
+            _ => Ok(()),
         }
-        self.written.add(file.as_fd(), hasher).map_err(|error| Error::file("stat", path, error))
     }
 
     fn make_symlink(&mut self, mut entry: Entry, path: &Path) -> Result<(), Error> {

@@ -16,7 +16,6 @@ use rustix::io::Errno;
 
 use super::copyup::{copy_up, directory_attributes};
 use super::error::Error;
-use super::fingerprint::WrittenFiles;
 use super::left_out::log_link;
 use super::merged::{MergedFile, MergedView, leads_nowhere};
 use super::path::{directories, split};
@@ -76,7 +75,7 @@ pub(super) fn finish(
     finisher.remove_idle_whiteouts()?;
     finisher.hide_without_marks()?;
     finisher.finish_implicit()?;
-    Ok(Finished { size: finisher.size, left_out: finisher.left_out, written: WrittenFiles::default() })
+    Ok(Finished { size: finisher.size, left_out: finisher.left_out, written: None })
 }
 
 struct Finisher<'a> {

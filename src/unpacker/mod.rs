@@ -67,6 +67,8 @@ pub struct Layer<'a> {
     pub base_directory: Option<&'a Path>,
     /// How deletions are written down.
     pub whiteouts: WhiteoutFormat,
+    /// Whether to take fingerprints of the files that are written.
+    pub fingerprints: bool,
     /// Uncompressed bytes that may wait for the volume, and for the writing half later on. Some always may.
     pub read_ahead: usize,
     /// Whose the files become.
@@ -124,7 +126,7 @@ pub struct Unpacked {
     pub size: u64,
     unsettled: Unfinished,
     left_out: LeftOut,
-    written: WrittenFiles,
+    written: Option<WrittenFiles>,
     base: PathBuf,
     implicit_owner: Option<Owner>,
     whiteouts: WhiteoutFormat,
@@ -138,7 +140,7 @@ pub struct Finished {
     /// Entries that no file was made of.
     pub left_out: LeftOut,
     /// What the layer's regular files are like.
-    pub written: WrittenFiles,
+    pub written: Option<WrittenFiles>,
 }
 
 impl Unpacked {

@@ -148,3 +148,19 @@ fn a_layer_without_a_whole_list_is_said_to_have_none() {
     );
     assert_eq!(store.ok(["check"]), "no findings\n");
 }
+
+#[test]
+fn digests_are_recorded_unless_a_setting_says_otherwise() {
+    let store = TempStore::new();
+    let url = image(&store);
+    store.ok(["create", "--without-layer-digests", &url, "x"]);
+    let lists = || names(&store.path().join("meta")).into_iter().filter(|name| name.starts_with("digests-")).count();
+    assert_eq!(lists(), 0);
+    wait_for("all marks gone", || names(&store.path().join("meta/unflushed")).is_empty());
+    let (code, document) = deep(&store, &[]);
+    assert_eq!(code, Some(0), "{document}");
+    store.ok(["delete", "x"]);
+    store.ok(["clean"]);
+    create(&store, &url, "x");
+    assert_eq!(lists(), 2);
+}

@@ -34,7 +34,7 @@ pub enum QuotaError {
          leave out --disk-limit-size-bytes, or move the store to an XFS filesystem mounted with pquota"
     )]
     NotEnforced(String, &'static str),
-    /// A clean, which should hold the project ids for moments, holds them for longer than [`LOCK_TIMEOUT`].
+    /// A clean, which should hold the project ids for moments, holds them for longer than creates wait.
     #[error(
         "applying disk limits: another process collects project ids for more than 3 s: try again when it has ended"
     )]

@@ -64,6 +64,8 @@ pub struct CreateRequest<'a> {
     pub mount: bool,
     /// What the image may have.
     pub limits: &'a Limits,
+    /// Whether to record digests of the files of new layers.
+    pub layer_digests: bool,
     /// Leave out the volumes that the image declares.
     pub ignore_volumes: bool,
     /// Look up the user of the image's process.
@@ -84,6 +86,8 @@ pub struct PullRequest<'a> {
     pub concurrent_downloads: Option<NonZeroUsize>,
     /// What the image may have.
     pub limits: &'a Limits,
+    /// Whether to record digests of the files of new layers.
+    pub layer_digests: bool,
 }
 
 /// What was pulled.
@@ -177,6 +181,7 @@ impl Store {
             concurrent_downloads: request.concurrent_downloads,
             mount: true,
             limits: request.limits,
+            layer_digests: request.layer_digests,
             ignore_volumes: true,
             with_user: false,
             clean: None,
@@ -403,6 +408,7 @@ impl ImageCreation<'_> {
             inode_budget: including_layers(request.limit),
             readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
             limits: request.limits,
+            digests: request.layer_digests,
             mappings: if self.layer_store.is_some() { &as_they_are } else { &self.mappings },
         };
         let pulled = pull::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);

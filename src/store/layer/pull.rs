@@ -50,6 +50,8 @@ pub(in crate::store) struct PullOptions<'a> {
     pub(in crate::store) readers: usize,
     /// What the image may have.
     pub(in crate::store) limits: &'a Limits,
+    /// Whether to record digests of the layers' files.
+    pub(in crate::store) digests: bool,
     /// What the layers' ids are on the host.
     pub(in crate::store) mappings: &'a IdMappings,
 }
@@ -104,6 +106,7 @@ struct Pull<'a> {
     fetcher: &'a Fetcher,
     layers: &'a [Layer],
     verify: bool,
+    digests: bool,
     budget: Option<Budget>,
     inode_budget: Option<Budget>,
     usage: Usage,
@@ -143,6 +146,7 @@ impl<'a> Pull<'a> {
             fetcher,
             layers: &image.layers,
             verify: options.verify,
+            digests: options.digests,
             budget: options.budget.map(Budget::new),
             inode_budget: options.inode_budget.map(Budget::new),
             usage: Usage::new(options.limits),
@@ -264,7 +268,10 @@ impl<'a> Pull<'a> {
         let finished = finished.map_err(|error| unpack_error(&layer.blob_id, error))?;
         Ok(Filled {
             record: VolumeRecord::of_layer(&finished, layer.source),
-            digests: digests::list(self.store, volume.as_fd(), &finished.written, path)?,
+            digests: match &finished.written {
+                Some(written) => digests::list(self.store, volume.as_fd(), written, path)?,
+                None => None,
+            },
         })
     }
 
@@ -295,6 +302,7 @@ impl<'a> Pull<'a> {
             is_unnamed: layer.diff_id.is_none(),
             base_directory: layer.base_directory.as_deref(),
             whiteouts: self.whiteouts,
+            fingerprints: self.digests,
             read_ahead: if self.store.driver.volumes_are_snapshots() {
                 READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
             } else {

@@ -254,6 +254,7 @@ pub(crate) fn layer() -> Layer<'static> {
         is_unnamed: false,
         base_directory: None,
         whiteouts: WhiteoutFormat::Overlay,
+        fingerprints: true,
         read_ahead: 0,
         ids: &IDENTITY,
         privileged: Privileged::All,
