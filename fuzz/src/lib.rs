@@ -1,6 +1,7 @@
 //! What the fuzz targets share.
 
 pub mod layers;
+pub mod second_reader;
 
 use std::fs;
 use std::path::{Path, PathBuf};

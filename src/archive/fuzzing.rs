@@ -29,6 +29,57 @@ pub fn entries(data: &[u8]) {
     assert!(!matches!(archive.next_entry(), Ok(Some(_))), "more entries than there are headers");
 }
 
+/// An entry as this reader sees it, to be compared with what others see.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The type flag, one for all that become the same: `0` of files, `3` of devices, `5` of directories.
+    pub flag: u8,
+    /// Name and target of a link.
+    pub names: [Vec<u8>; 2],
+    /// Permissions, owner and group.
+    pub attributes: [u64; 3],
+    /// Seconds since the epoch.
+    pub mtime: i64,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where in the archive the content begins, and its length there.
+    pub content: (usize, u64),
+    /// Of a sparse file: offset and length of what is not a hole, and the size.
+    pub sparse: Option<(Vec<(u64, u64)>, u64)>,
+}
+
+/// Reads the entries of an archive, one at each call, and `None` at its end.
+pub fn seen(data: &[u8]) -> impl FnMut() -> Result<Option<Seen>, ArchiveError> {
+    let mut archive = Archive::new(data, Limits::default());
+    move || {
+        let Some(entry) = archive.next_entry()? else { return Ok(None) };
+        let flag = match entry.kind {
+            EntryKind::Regular | EntryKind::Sparse(_) => b'0',
+            EntryKind::HardLink => b'1',
+            EntryKind::Symlink => b'2',
+            EntryKind::Device => b'3',
+            EntryKind::Directory => b'5',
+            EntryKind::Fifo => b'6',
+            EntryKind::Other(flag) => flag,
+        };
+        let sparse = match entry.kind {
+            EntryKind::Sparse(map) => {
+                Some((map.segments.iter().map(|segment| (segment.offset, segment.length)).collect(), map.size))
+            }
+            _ => None,
+        };
+        Ok(Some(Seen {
+            flag,
+            names: [entry.name, entry.link],
+            attributes: [entry.mode.into(), entry.uid.into(), entry.gid.into()],
+            mtime: entry.mtime.tv_sec,
+            xattrs: entry.xattrs.into_iter().map(|xattr| (xattr.name.into_encoded_bytes(), xattr.value)).collect(),
+            content: (data.len() - archive.stream().len(), entry.size),
+            sparse,
+        }))
+    }
+}
+
 /// Segments ascend within the file. Returns how many bytes are stored.
 fn check(map: &SparseMap) -> u64 {
     let mut end = 0;
