@@ -53,7 +53,8 @@ fn next<'a>(parser: &mut Parser, data: &'a [u8], mut at: usize) -> Option<Option
     loop {
         let Some(rest) = data.get(at..).filter(|rest| !rest.is_empty()) else { return Some(None) };
         match parser.parse(rest).ok()? {
-            ParseEvent::GlobalExtensions { .. } if rest[FLAG] != b'g' => return None,
+            // It drops extension headers before a global one, and takes a size behind NULs for 0.
+            ParseEvent::GlobalExtensions { .. } if rest[FLAG] != b'g' || hides_number(&rest[SIZE]) => return None,
             ParseEvent::GlobalExtensions { consumed, .. } => at += consumed,
             ParseEvent::End { .. } => return Some(None),
             ParseEvent::NeedData { .. } => {
@@ -188,7 +189,7 @@ impl<'a> Theirs<'a> {
         let is_format_0 = is_version_0 && of("map") + usize::from(has_parts) == 1;
         let is_format_1 = is_version_1 && of("map") == 0 && !has_parts && count("size") == 0;
         let is_once = ["major", "minor", "name"].iter().all(|key| of(key) <= 1) && of("size") + of("realsize") <= 1;
-        let is_plain_file = self.flag() == b'0' && self.entry.entry_type != EntryType::GnuSparse;
+        let is_plain_file = matches!(self.entry.header.as_bytes()[FLAG], b'0' | b'7');
         has_any && !(is_plain_file && is_once && (is_format_0 || is_format_1))
     }
 
