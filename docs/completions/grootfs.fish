@@ -116,6 +116,8 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l high-watermark-percent -d 'Clean only if at least this part of the filesystem is in use, and then down to the low watermark [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l low-watermark-percent -d 'Part of the filesystem in use at which a clean above the high watermark ends [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l bundle -d 'Write an OCI runtime bundle into this directory, which must be new or empty: `runc run -b DIR NAME` starts it' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
@@ -375,6 +377,8 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-file -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l high-watermark-percent -d 'Clean only if at least this part of the filesystem is in use, and then down to the low watermark [default: 0]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l low-watermark-percent -d 'Part of the filesystem in use at which a clean above the high watermark ends [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::failure::OneLine;
 use super::table::human_bytes;
 use super::{Done, Failure, measure, output, store};
-use crate::config::{CleanOptions, Config, LogLevel};
+use crate::config::{CleanConfig, CleanOptions, Config, LogLevel, Watermarks};
 use crate::observe::Metrics;
-use crate::store::{Cleaned, Removed, Store};
+use crate::store::{CleanWhen, Cleaned, Removed, Store};
 
 /// Cleans up unused layers
 #[derive(Debug, Args)]
@@ -57,13 +57,13 @@ pub(super) fn run(config: &Config, args: &CleanArgs, metrics: &Metrics) -> Resul
     let store = store(config)?;
     store.check_exists().map_err(|error| Failure { exit_code: 0, ..Failure::from(error) })?;
     store.check_initialised()?;
-    let (threshold, ignored) = (config.clean.threshold_bytes, &config.clean.ignore_images);
+    let (when, ignored) = (when(config), &config.clean.ignore_images);
     if args.dry_run {
-        let (cleaned, removed) = store.plan_clean(threshold, ignored)?;
+        let (cleaned, removed) = store.plan_clean(when, ignored)?;
         output::line(&if args.json { json(store, true, cleaned, &removed)? } else { plan(cleaned, &removed) })?;
         return Ok(Done::Nothing);
     }
-    let (cleaned, removed) = store.clean(threshold, ignored)?;
+    let (cleaned, removed) = store.clean(when, ignored)?;
     output::line(&if args.json { json(store, false, cleaned, &removed)? } else { said(cleaned).to_owned() })?;
     // Standard error is the log's where there is one.
     if cleaned == Cleaned::Completed && !args.json && config.log.level == LogLevel::Fatal && io::stderr().is_terminal()
@@ -77,6 +77,13 @@ pub(super) fn run(config: &Config, args: &CleanArgs, metrics: &Metrics) -> Resul
     }
     measure::space(store, metrics);
     Ok(Done::All)
+}
+
+/// When the configuration wants a store to be cleaned.
+pub(super) fn when(config: &Config) -> CleanWhen {
+    let CleanConfig { threshold_bytes, watermarks, .. } = config.clean;
+    let watermarks = watermarks.map(|Watermarks { high, low }| (high, low));
+    CleanWhen { threshold_bytes, watermarks }
 }
 
 fn said(cleaned: Cleaned) -> &'static str {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::CreateArgs;
 use super::bundle::{Bundle, Container};
-use super::{Failure, flush_volumes, measure, output, source, store};
+use super::{Failure, clean, flush_volumes, measure, output, source, store};
 use crate::config::{Config, ImageVolumes, MountDestination};
 use crate::driver::{DiskLimit, InodeLimit, Mount};
 use crate::observe::{self, Metrics};
@@ -88,7 +88,7 @@ fn clean_first(config: &Config, metrics: &Metrics) -> CleanFirst {
         tracing::error!(%error, "opening-clean-log-file-failed");
         None
     });
-    CleanFirst { threshold_bytes: config.clean.threshold_bytes, log }
+    CleanFirst { when: clean::when(config), log }
 }
 
 fn limit(config: &Config) -> Option<DiskLimit> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::options::{CreateOptions, InitOptions, LimitOptions, Options};
+use super::options::{CleanOptions, CreateOptions, InitOptions, LimitOptions, Options};
 use super::setting::Section;
 use super::value::{Count, FilePath, Level, Mirrors, Size, Switch, Text, Texts, Truth};
 use super::{
     CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, Limits, LogConfig, LogLevel, MountDestination,
-    TimestampFormat,
+    TimestampFormat, Watermarks,
 };
 use crate::limits::Limits as ImageLimits;
 
@@ -32,7 +32,17 @@ fn in_words(path: &str) -> String {
     }
 }
 
-/// Checks what all sources together say, defaults included.
+/// Checks what all sources together say, defaults included. Settings that belong together may be said by different ones.
+pub(super) fn check_together(options: Options) -> Result<Config, Error> {
+    let CleanOptions { high_watermark_percent, low_watermark_percent, .. } = &options.clean;
+    let [high, low] = [high_watermark_percent, low_watermark_percent].map(|percent| count(percent.clone()));
+    if low > high || (low == 0) != (high == 0) {
+        return Err(Error::Watermarks { high, low });
+    }
+    check(options)
+}
+
+/// Checks each setting by itself, defaults included.
 pub(super) fn check(options: Options) -> Result<Config, Error> {
     check_numbers(options.clone())?;
     let options = options.over(Options::defaults());
@@ -52,9 +62,20 @@ pub(super) fn check(options: Options) -> Result<Config, Error> {
         metrics_file: path(options.metrics_file),
         clean: CleanConfig {
             threshold_bytes: bytes(options.clean.threshold_bytes),
+            watermarks: watermarks(
+                count(options.clean.high_watermark_percent),
+                count(options.clean.low_watermark_percent),
+            )?,
             ignore_images: texts(options.clean.ignore_images),
         },
     })
+}
+
+fn watermarks(high: u64, low: u64) -> Result<Option<Watermarks>, Error> {
+    if high > 100 || low > 100 {
+        return Err(Error::Watermarks { high, low });
+    }
+    Ok((high > 0 && low > 0).then_some(Watermarks { high, low }))
 }
 
 fn log(level: Option<Level>, file: Option<FilePath>, format: Option<Text>) -> Result<LogConfig, Error> {
@@ -232,7 +253,7 @@ mod tests {
     fn merged(content: &str, flags: Given) -> Result<Config, Error> {
         let file = yaml::parse(content.as_bytes())?.options;
         check_numbers(file.clone())?;
-        check(given(flags).over(file))
+        check_together(given(flags).over(file))
     }
 
     /// Options with these values, by the path of their setting.
@@ -321,7 +342,7 @@ mod tests {
                 clean_log_file: Some("/c".into()),
                 remote_layer_client_certificates_path: Some("/r".into()),
             },
-            clean: CleanConfig { threshold_bytes: 2, ignore_images: vec!["docker:///i".into()] },
+            clean: CleanConfig { threshold_bytes: 2, watermarks: None, ignore_images: vec!["docker:///i".into()] },
             init: InitConfig {
                 store_size_bytes: 3,
                 store_size_from_flag: false,
@@ -514,6 +535,21 @@ init:
             (error("", &[("create.disk_limit_size_bytes", "-200")]), "invalid argument: disk limit cannot be negative"),
             (error("", &[("clean.threshold_bytes", "-1")]), "invalid argument: clean threshold cannot be negative"),
             (error("clean: {threshold_bytes: -1}", &[]), "invalid argument: clean threshold cannot be negative"),
+            (
+                error("clean: {high_watermark_percent: 80}", &[]),
+                "invalid argument: clean.high_watermark_percent (80) and clean.low_watermark_percent (0) must both be from 1 to \
+                 100, the low one not above the high one, or both 0",
+            ),
+            (
+                error("clean: {high_watermark_percent: 80}", &[("clean.low_watermark_percent", "81")]),
+                "invalid argument: clean.high_watermark_percent (80) and clean.low_watermark_percent (81) must both be from 1 \
+                 to 100, the low one not above the high one, or both 0",
+            ),
+            (
+                error("clean: {high_watermark_percent: 101, low_watermark_percent: 1}", &[]),
+                "invalid argument: clean.high_watermark_percent (101) and clean.low_watermark_percent (1) must both be from 1 \
+                 to 100, the low one not above the high one, or both 0",
+            ),
             (error("init: {store_size_bytes: -1}", &[]), "invalid argument: store size cannot be negative"),
             (
                 error("create: {concurrent_downloads: -1}", &[]),

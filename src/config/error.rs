@@ -42,6 +42,17 @@ pub enum Error {
     /// A limit that there is none of.
     #[error("invalid argument: there is no limit `{0}`; there are {names}", names = LimitOptions::names())]
     UnknownLimit(String),
+    /// Watermarks that are no percentages, or not in their order.
+    #[error(
+        "invalid argument: clean.high_watermark_percent ({high}) and clean.low_watermark_percent ({low}) must both be from 1 \
+         to 100, the low one not above the high one, or both 0"
+    )]
+    Watermarks {
+        /// Where a clean would begin.
+        high: u64,
+        /// Where it would end.
+        low: u64,
+    },
     /// Both `--with-clean` and `--without-clean`.
     #[error("with-clean and without-clean cannot be used together")]
     CleanConflict,

@@ -172,11 +172,22 @@ pub enum ImageVolumes {
     Ignore,
 }
 
+/// Parts of a filesystem in use, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// At this a clean begins.
+    pub high: u64,
+    /// At this it ends; not above the other.
+    pub low: u64,
+}
+
 /// For `clean`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CleanConfig {
     /// Nothing is cleaned while volumes take fewer bytes than this; 0 cleans always.
     pub threshold_bytes: u64,
+    /// Between which parts of the filesystem in use a clean works.
+    pub watermarks: Option<Watermarks>,
     /// URLs of base images whose layers stay.
     pub ignore_images: Vec<String>,
 }

@@ -219,6 +219,18 @@ options! {
         /// the limits of all images count as well as the layers. 0: always.
         threshold_bytes: Size = "0", Flag::of("BYTES").under(CLEANING);
 
+        /// Clean only if at least this part of the filesystem is in use, and then down to the low watermark
+        ///
+        /// Unused layers are removed, those first whose last use is the longest ago, until by their sizes on record the low
+        /// watermark is reached. Where less than a twentieth of the inodes is left, all of them are. A threshold that is
+        /// reached cleans as well, and a create that has no room cleans regardless of both. 0: off.
+        high_watermark_percent: Count = "0", Flag::of("PERCENT").under(CLEANING);
+
+        /// Part of the filesystem in use at which a clean above the high watermark ends
+        ///
+        /// Needs the high watermark, and is not above it. 0: off.
+        low_watermark_percent: Count = "0", Flag::of("PERCENT").under(CLEANING);
+
         /// Base images whose layers are not cleaned
         ///
         /// Named as they were when create was run under this configuration, oci:///layouts/busybox:latest for one. What

@@ -71,7 +71,7 @@ impl Sources {
     /// When a value makes no sense.
     pub fn config(self) -> Result<Config, Error> {
         let store_size_from_flag = self.flags.init.store_size_bytes.is_some();
-        let mut config = check::check(self.together())?;
+        let mut config = check::check_together(self.together())?;
         config.init.store_size_from_flag = store_size_from_flag;
         config.unknown_keys = self.file.unknown.iter().map(|key| UnknownKey::of(key)).collect();
         Ok(config)

@@ -36,10 +36,25 @@ const NEARLY_FULL: u64 = 20;
 pub enum Cleaned {
     /// Unused layers are gone.
     Completed,
-    /// The layers take less than the threshold, and there is room left.
+    /// The layers take less than the threshold, or the filesystem is below its high watermark, and there is room left.
     BelowThreshold,
     /// Another process is cleaning.
     AlreadyRunning,
+}
+
+/// When a store is cleaned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanWhen {
+    /// If its layers take at least as many bytes; all unused ones go. Zero: always, where there are no watermarks.
+    pub threshold_bytes: u64,
+    /// If at least the first part of the filesystem, in percent, is in use; those that have not been used for longest go,
+    /// until it is the second part.
+    pub watermarks: Option<(u64, u64)>,
+}
+
+impl CleanWhen {
+    /// Whatever is in use.
+    pub const ALWAYS: CleanWhen = CleanWhen { threshold_bytes: 0, watermarks: None };
 }
 
 /// What a clean removed, or would remove.
@@ -82,18 +97,18 @@ impl Removed {
 }
 
 impl Store {
-    /// Removes unused layers, if all layers together take at least `threshold` bytes or the store is nearly full. Layers
-    /// that another store keeps are cleaned there, after what is left of this one's images.
-    pub fn clean(&self, threshold: u64, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+    /// Removes unused layers, if it is time to or the store is nearly full. Layers that another store keeps are cleaned there,
+    /// after what is left of this one's images.
+    pub fn clean(&self, when: CleanWhen, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
         let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else {
             return Ok((Cleaned::AlreadyRunning, Removed::default()));
         };
         match self.layer_store()? {
-            None => self.clean_locked(Threshold::of_layers(threshold), ignore_images, Freed::Awaited),
+            None => self.clean_locked(Threshold::of_layers(when), ignore_images, Freed::Awaited),
             Some(layer_store) => {
                 let (_, mut removed) = self.clean_locked(Threshold::NONE, ignore_images, Freed::Awaited)?;
-                let (cleaned, of_layers) = layer_store.store.clean(threshold, ignore_images)?;
+                let (cleaned, of_layers) = layer_store.store.clean(when, ignore_images)?;
                 removed.add(of_layers);
                 Ok((cleaned, removed))
             }
@@ -105,12 +120,12 @@ impl Store {
     ///
     /// # Errors
     /// Where a clean would fail for want of knowing which layers are in use.
-    pub fn plan_clean(&self, threshold: u64, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+    pub fn plan_clean(&self, when: CleanWhen, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
         match self.layer_store()? {
-            None => self.plan(Threshold::of_layers(threshold), ignore_images),
+            None => self.plan(Threshold::of_layers(when), ignore_images),
             Some(layer_store) => {
                 let (_, mut removed) = self.plan(Threshold::NONE, ignore_images)?;
-                let (cleaned, of_layers) = layer_store.store.plan_clean(threshold, ignore_images)?;
+                let (cleaned, of_layers) = layer_store.store.plan_clean(when, ignore_images)?;
                 removed.add(of_layers);
                 Ok((cleaned, removed))
             }
@@ -119,31 +134,29 @@ impl Store {
 
     fn plan(&self, threshold: Threshold, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
         let (layout, mut removed) = (&self.layout, Removed::default());
-        if threshold.bytes > 0 && !self.has_reached(threshold)? {
-            return Ok((Cleaned::BelowThreshold, removed));
-        }
+        let Some(goal) = self.goal(threshold)? else { return Ok((Cleaned::BelowThreshold, removed)) };
         // Named before the records are read: a layer that a create claims or publishes meanwhile is on one of them.
-        let volumes = entries::names(layout, Place::Volumes)?;
+        let volumes = by_last_use(layout, entries::names(layout, Place::Volumes)?, goal)?;
         let staged = entries::names(layout, Place::Staging)?;
         let in_use = layers_on_record(self, all_images(self)?, ignore_images)?;
-        for name in volumes {
-            match Entry::of_name(&name) {
-                Entry::Layer(layer) if !in_use.contains(&layer) => removed.add_layers(layout, [layer])?,
-                Entry::Condemned(_) => removed.leftovers.push(layout.volume_path(&name)),
-                Entry::Incomplete(layer) if !lock::is_held(&layout.lock_file(), &layer)? => {
-                    removed.leftovers.push(layout.volume_path(&name));
-                }
-                Entry::Layer(_) | Entry::Incomplete(_) => {}
+        let unused = Unused::of(&volumes, &staged, &in_use, goal);
+        removed.add_layers(layout, unused.layers)?;
+        removed.leftovers.extend(unused.condemned.iter().map(|name| layout.volume_path(name)));
+        removed.leftovers.extend(unused.kept.iter().map(|name| staging_path(layout, name)));
+        for volume in &volumes {
+            if let Entry::Incomplete(layer) = Entry::of_name(&volume.name)
+                && !lock::is_held(&layout.lock_file(), &layer)?
+            {
+                removed.leftovers.push(layout.volume_path(&volume.name));
             }
         }
-        for name in staged {
-            let is_needless = |layer: &str| !in_use.contains(layer);
-            let is_dead = match staged_image(&name).and_then(|id| ImageId::new(id).ok()) {
+        for name in &staged {
+            let is_dead = match staged_image(name).and_then(|id| ImageId::new(id).ok()) {
                 Some(id) => !lock::is_held(&layout.lock_file(), &id.lock_name())?,
-                None => name.starts_with(DEAD) || volumes::kept_layer(&name).is_some_and(is_needless),
+                None => is_retired(layout, name),
             };
             if is_dead {
-                removed.leftovers.push(layout.root().join("tmp").join(&name));
+                removed.leftovers.push(staging_path(layout, name));
             }
         }
         Ok((Cleaned::Completed, removed))
@@ -156,17 +169,17 @@ impl Store {
         freed: Freed,
     ) -> Result<(Cleaned, Removed), Error> {
         let mut removed = Removed::default();
-        if threshold.bytes > 0 && !self.has_reached(threshold)? {
+        let Some(goal) = self.goal(threshold)? else {
             self.flush_unless(freed)?;
             return Ok((Cleaned::BelowThreshold, removed));
-        }
+        };
         name_strangers(&self.layout);
         // Layers that come later are nobody's to take away.
-        let volumes = entries::names(&self.layout, Place::Volumes)?;
+        let volumes = by_last_use(&self.layout, entries::names(&self.layout, Place::Volumes)?, goal)?;
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
         let steps = [
             remove_dead_images(self, &mut removed),
-            retire_unused(self, &volumes, ignore_images, &mut removed),
+            retire_unused(self, &volumes, ignore_images, goal, &mut removed),
             remove_incomplete(self, &volumes, &mut removed),
             remove_retired(self),
             forget_missing_volumes(self),
@@ -195,17 +208,33 @@ impl Store {
         }
     }
 
-    /// Whether the layers, and what counts beside them, come to the threshold, or the store is nearly full.
+    /// How many bytes of layers a clean is to remove, if it is to remove any.
     ///
     /// Deployments set thresholds that layers alone can never reach: as large as the file that the store is in, of which
     /// the filesystem needs some for itself and the images have their share.
-    fn has_reached(&self, threshold: Threshold) -> Result<bool, Error> {
+    fn goal(&self, threshold: Threshold) -> Result<Option<u64>, Error> {
+        if threshold.is_none() {
+            return Ok(Some(ALL));
+        }
         let space = self.space()?;
         let lacks_inodes = space.inodes.is_some_and(|inodes| inodes.available < inodes.total / NEARLY_FULL);
-        let is_nearly_full = lacks_inodes || space.available < space.size / NEARLY_FULL;
-        Ok(is_nearly_full || sizes::total(&self.layout)?.saturating_add(threshold.committed) >= threshold.bytes)
+        let used = space.size.saturating_sub(space.available);
+        if let Some((high, low)) = threshold.watermarks {
+            let part = |percent: u64| space.size / 100 * percent;
+            if used >= part(high) {
+                return Ok(Some(if lacks_inodes { ALL } else { used.saturating_sub(part(low)) }));
+            }
+        }
+        let is_nearly_full = space.available < space.size / NEARLY_FULL;
+        let has_reached =
+            || Ok::<bool, Error>(sizes::total(&self.layout)?.saturating_add(threshold.committed) >= threshold.bytes);
+        let is_due = lacks_inodes || (threshold.bytes > 0 && (is_nearly_full || has_reached()?));
+        Ok(is_due.then_some(ALL))
     }
 }
+
+/// All unused layers go, however large.
+const ALL: u64 = u64::MAX;
 
 /// Whether a clean ends before the kernel has freed what was deleted, by whomever.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -217,17 +246,23 @@ enum Freed {
 /// What a store has to come to before it is cleaned.
 #[derive(Clone, Copy)]
 struct Threshold {
-    /// Zero cleans always.
+    /// Zero cleans always, unless there are watermarks.
     bytes: u64,
+    /// The parts of the filesystem in use, in percent, between which is cleaned.
+    watermarks: Option<(u64, u64)>,
     /// What counts beside the sizes of the layers: limits of images.
     committed: u64,
 }
 
 impl Threshold {
-    const NONE: Threshold = Threshold { bytes: 0, committed: 0 };
+    const NONE: Threshold = Threshold { bytes: 0, watermarks: None, committed: 0 };
 
-    fn of_layers(bytes: u64) -> Self {
-        Threshold { bytes, committed: 0 }
+    fn of_layers(when: CleanWhen) -> Self {
+        Threshold { bytes: when.threshold_bytes, watermarks: when.watermarks, committed: 0 }
+    }
+
+    fn is_none(self) -> bool {
+        self.bytes == 0 && self.watermarks.is_none()
     }
 
     /// Counts what the images of `store` may come to take, too: what is committed to them is not there for layers.
@@ -242,7 +277,7 @@ impl Threshold {
 pub(in crate::store) fn finish_dead_work(store: &Store) -> Result<(), Error> {
     let Some(_lock) = lock::own_within(&store.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
     let mut removed = Removed::default();
-    let volumes = entries::names(&store.layout, Place::Volumes)?;
+    let volumes = by_last_use(&store.layout, entries::names(&store.layout, Place::Volumes)?, ALL)?;
     let steps = [
         remove_dead_images(store, &mut removed),
         remove_incomplete(store, &volumes, &mut removed),
@@ -257,11 +292,13 @@ fn session() -> tracing::span::EnteredSpan {
     tracing::info_span!("groot-cleaning").entered()
 }
 
-/// Cleans ahead of a create of an image with this limit, if the layers and the limits of all images come to `threshold`
-/// bytes. The create is never made to wait or to fail by it.
-pub(in crate::store) fn clean_before_create(store: &Store, threshold: u64, limit: u64, ignore_images: &[String]) {
+/// Cleans ahead of a create of an image with this limit, if it is time to; limits of all images count against the threshold.
+/// The create is never made to wait or to fail by it.
+pub(in crate::store) fn clean_before_create(store: &Store, when: CleanWhen, limit: u64, ignore_images: &[String]) {
     let _session = session();
-    if let Err(error) = clean_with_limits(store, Threshold { bytes: threshold, committed: limit }, ignore_images) {
+    if let Err(error) =
+        clean_with_limits(store, Threshold { committed: limit, ..Threshold::of_layers(when) }, ignore_images)
+    {
         tracing::error!(%error, "failed-to-cleanup-store");
     }
 }
@@ -343,16 +380,72 @@ fn leftovers(store: &Store, id: &ImageId) -> Result<Vec<PathBuf>, PathError> {
     Ok(found)
 }
 
+/// An entry of `volumes/`.
+struct Volume {
+    name: String,
+    /// Bytes on record; read only where they matter.
+    bytes: u64,
+}
+
+/// Orders volumes by their last use, the longest ago first, where not all unused ones are to go.
+fn by_last_use(layout: &Layout, names: Vec<String>, goal: u64) -> Result<Vec<Volume>, PathError> {
+    if goal == ALL {
+        return Ok(names.into_iter().map(|name| Volume { name, bytes: 0 }).collect());
+    }
+    let sizes = sizes::of_all(layout)?;
+    let volume = |name: String| Volume { bytes: sizes.get(&name).copied().unwrap_or_default(), name };
+    let mut volumes: Vec<Volume> = names.into_iter().map(volume).collect();
+    volumes.sort_by_cached_key(|volume| volumes::last_use(layout, &volume.name));
+    Ok(volumes)
+}
+
+/// What no record names: what a clean takes away, and what a dry run tells.
+#[derive(Default)]
+struct Unused {
+    /// Whole layers, by their chain ids.
+    layers: Vec<String>,
+    /// Entries of `volumes/` that an original's clean was removing.
+    condemned: Vec<String>,
+    /// Entries of `tmp/` that were kept for images that needed the layer.
+    kept: Vec<String>,
+}
+
+impl Unused {
+    /// Takes layers in the order of `volumes` until they come to `goal` bytes.
+    fn of(volumes: &[Volume], staged: &[String], in_use: &HashSet<String>, goal: u64) -> Self {
+        let (mut unused, mut bytes) = (Unused::default(), 0_u64);
+        for volume in volumes {
+            match Entry::of_name(&volume.name) {
+                Entry::Layer(layer) if bytes < goal && !in_use.contains(&layer) => {
+                    bytes = bytes.saturating_add(volume.bytes);
+                    unused.layers.push(layer);
+                }
+                Entry::Condemned(_) => unused.condemned.push(volume.name.clone()),
+                Entry::Layer(_) | Entry::Incomplete(_) => {}
+            }
+        }
+        let is_needless = |name: &&String| volumes::kept_layer(name).is_some_and(|layer| !in_use.contains(layer));
+        unused.kept = staged.iter().filter(is_needless).cloned().collect();
+        unused
+    }
+}
+
+/// An entry of `tmp/` as users know it.
+fn staging_path(layout: &Layout, name: &str) -> PathBuf {
+    layout.root().join("tmp").join(name)
+}
+
 /// Takes away what no record names. A create that wrote its record before this has its layers spared; one that comes
 /// after it does not find them.
 fn retire_unused(
     store: &Store,
-    volumes: &[String],
+    volumes: &[Volume],
     ignore_images: &[String],
+    goal: u64,
     removed: &mut Removed,
 ) -> Result<(), Error> {
     let mut retired = Vec::new();
-    let result = retire_what_no_record_names(store, volumes, ignore_images, &mut retired);
+    let result = retire_what_no_record_names(store, volumes, ignore_images, goal, &mut retired, removed);
     // Not under the lock, which creates wait for.
     removed.add_layers(&store.layout, retired)?;
     result
@@ -360,36 +453,43 @@ fn retire_unused(
 
 fn retire_what_no_record_names(
     store: &Store,
-    volumes: &[String],
+    volumes: &[Volume],
     ignore_images: &[String],
+    goal: u64,
     retired: &mut Vec<String>,
+    removed: &mut Removed,
 ) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-mark-unused").entered();
     let claims = tracing::debug_span!("acquiring-exclusive-lock")
         .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_TIMEOUT))?;
     let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
-    let in_use = layers_in_use(store, ignore_images)?;
-    let is_unused = |name: &&String| match Entry::of_name(name) {
-        Entry::Layer(layer) => !in_use.contains(&layer),
-        Entry::Condemned(_) => true,
-        Entry::Incomplete(_) => false,
-    };
-    let unused = volumes.iter().filter(is_unused);
-    each(unused, |name| {
-        volumes::retire(store, &store.layout.volume(name))?;
-        if let Entry::Layer(layer) = Entry::of_name(name) {
-            retired.push(layer);
-        }
+    let (layout, in_use) = (&store.layout, layers_in_use(store, ignore_images)?);
+    let staged = entries::names(layout, Place::Staging)?;
+    let unused = Unused::of(volumes, &staged, &in_use, goal);
+    // Left by dead processes: this one has not taken anything away yet.
+    let left = staged.iter().filter(|name| is_retired(layout, name));
+    removed.leftovers.extend(left.map(|name| staging_path(layout, name)));
+    let layers = each(unused.layers, |layer| {
+        volumes::retire(store, &layout.volume(&layer))?;
+        retired.push(layer);
         Ok(())
-    })?;
-    let kept = entries::names(&store.layout, Place::Staging)?;
-    let needless = kept.iter().filter(|name| volumes::kept_layer(name).is_some_and(|layer| !in_use.contains(layer)));
-    each(needless, |name| volumes::retire(store, &store.layout.tmp().join(name)).map(drop))
+    });
+    let condemned = each(unused.condemned, |name| {
+        volumes::retire(store, &layout.volume(&name))?;
+        removed.leftovers.push(layout.volume_path(&name));
+        Ok(())
+    });
+    let kept = each(unused.kept, |name| {
+        volumes::retire(store, &layout.tmp().join(&name))?;
+        removed.leftovers.push(staging_path(layout, &name));
+        Ok(())
+    });
+    layers.and(condemned).and(kept)
 }
 
 /// Removes layers that were being unpacked by a process that died.
-fn remove_incomplete(store: &Store, volumes: &[String], removed: &mut Removed) -> Result<(), Error> {
-    each(volumes, |name| {
+fn remove_incomplete(store: &Store, volumes: &[Volume], removed: &mut Removed) -> Result<(), Error> {
+    each(volumes, |Volume { name, .. }| {
         let Entry::Incomplete(layer) = Entry::of_name(name) else { return Ok(()) };
         let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? else { return Ok(()) };
         volumes::remove(store, &store.layout.volume(name))?;
@@ -440,13 +540,16 @@ fn remove_retired(store: &Store) -> Result<(), Error> {
     let _session = tracing::debug_span!("garbage-collector-collect").entered();
     each(entries::names(&store.layout, Place::Staging)?, |name| {
         let path = store.layout.tmp().join(&name);
-        if name.starts_with(DEAD) {
-            store.driver.remove_volume(&path)?;
-        } else if name.starts_with("blob-") && is_old(&path) {
-            remove_tree(&path)?;
+        if !is_retired(&store.layout, &name) {
+            return Ok(());
         }
-        Ok(())
+        if name.starts_with(DEAD) { Ok(store.driver.remove_volume(&path)?) } else { Ok(remove_tree(&path)?) }
     })
+}
+
+/// Whether an entry of `tmp/` is a layer that was taken away, or an original's download that nobody is at work on.
+fn is_retired(layout: &Layout, name: &str) -> bool {
+    name.starts_with(DEAD) || (name.starts_with("blob-") && is_old(&layout.tmp().join(name)))
 }
 
 /// Whether nobody can be at work on it any more: an original may be downloading for as long as the network takes.

@@ -56,7 +56,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use error::Error;
-pub use garbage::{Cleaned, Removed, RemovedLayer};
+pub use garbage::{CleanWhen, Cleaned, Removed, RemovedLayer};
 pub use image::commit::Committed;
 pub use image::create::{CleanFirst, CreateRequest, Created, PullRequest, Pulled, PulledLayer};
 pub use image::delete::Deleted;

@@ -6,8 +6,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, fstat, lgetxattr, openat, utimensat};
 
 use super::owner::Owner;
 use super::path_error::{OnPath, PathError, named};
@@ -86,6 +87,16 @@ pub fn read_note(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
     Ok(end.map(|end| value[end + 1..].to_vec()))
 }
 
+/// The copy of its content that a file was written with, by one system call; `None` where there is none. A link is not
+/// followed.
+pub fn read_copy(path: &Path) -> Option<Vec<u8>> {
+    let mut value = vec![0; LARGEST_COPY];
+    let length = lgetxattr(path, COPY, &mut value[..]).ok()?;
+    let end = value[..length].iter().position(|byte| *byte == END_OF_COPY).unwrap_or(length);
+    value.truncate(end);
+    Some(value).filter(|copy| !copy.is_empty())
+}
+
 const COPY: &str = "user.grootfs.content";
 /// Between a copy and a note; no content has it.
 const END_OF_COPY: u8 = 0;
@@ -153,6 +164,14 @@ pub fn chmod_directory(path: &Path, mode: u32) -> Result<(), PathError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(CWD, path, flags, Mode::empty()).on("open", path)?;
     fs::set_permissions(descriptors::name_of(&directory), Permissions::from_mode(mode)).on("chmod", path)
+}
+
+/// Sets the times of last access and last change of what is at `path`, a link itself if it is one.
+pub fn set_times(path: &Path, time: SystemTime) -> Result<(), PathError> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let time = Timespec { tv_sec: since.as_secs() as i64, tv_nsec: since.subsec_nanos().into() };
+    let times = Timestamps { last_access: time, last_modification: time };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).on("set the times of", path)
 }
 
 /// The status of what is at `path`, a link itself if it is one; of an open directory where that is its name.

@@ -65,9 +65,11 @@ fn layers_of(document: &Value) -> Vec<&str> {
 fn a_dry_run_tells_what_a_clean_then_removes_and_takes_nothing() {
     let (store, used) = half_used();
     let dead = format!("volumes/{}-incomplete-1-2", "a".repeat(64));
-    for name in ["tmp/create.dead", "tmp/dead.1", &dead] {
+    let condemned = format!("volumes/gc.{}", "b".repeat(64));
+    for name in ["tmp/create.dead", "tmp/dead.1", "tmp/blob-1", &dead, &condemned] {
         fs::create_dir(store.path().join(name)).unwrap();
     }
+    succeed("touch", ["--date", "2020-01-01", store.path().join("tmp/blob-1").to_str().unwrap()]);
     let unused: Vec<String> = store.volumes().into_iter().filter(|v| !used.contains(v) && v.len() == 64).collect();
     store.ok(["flush-volumes"]);
     let before = succeed("find", [store.path()]);
@@ -81,12 +83,19 @@ fn a_dry_run_tells_what_a_clean_then_removes_and_takes_nothing() {
     assert_eq!((&planned["schema"], &planned["dry_run"]), (&Value::from(1), &Value::from(true)));
     assert_eq!((&planned["outcome"], &planned["freed_bytes"]), (&Value::from("completed"), &Value::from(4000)));
     assert_eq!(layers_of(&planned), unused);
-    assert_eq!(planned["leftovers"].as_array().unwrap().len(), 3, "{planned}");
-    assert_eq!(text.lines().count(), 4 + 3 + 1, "{text}");
-    assert!(text.ends_with("would free 3.9 KiB: 4 layers, 3 leftovers of dead processes\n"), "{text}");
+    assert_eq!(planned["leftovers"].as_array().unwrap().len(), 5, "{planned}");
+    assert_eq!(text.lines().count(), 4 + 5 + 1, "{text}");
+    assert!(text.ends_with("would free 3.9 KiB: 4 layers, 5 leftovers of dead processes\n"), "{text}");
 
     let done = document(&store, &[]);
     assert_eq!((layers_of(&done), &done["freed_bytes"]), (layers_of(&planned), &planned["freed_bytes"]));
+    let leftovers = |document: &Value| {
+        let all = document["leftovers"].as_array().unwrap().iter();
+        let mut all: Vec<String> = all.map(|path| path.as_str().unwrap().to_owned()).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(leftovers(&done), leftovers(&planned));
     assert_eq!(done["dry_run"], false);
     assert_eq!(store.volumes(), used);
     for flags in [&["--dry-run"][..], &[]] {
@@ -419,4 +428,57 @@ fn an_image_keeps_the_layers_that_it_shows_when_they_are_fetched_again() {
     store.ok(["delete", "other"]);
     store.ok(["clean"]);
     assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+/// An image of one layer of 64 MiB, and the layer's chain id.
+fn incompressible_image(store: &TempStore, name: &str) -> (String, String) {
+    // What does not repeat cannot be kept compressed.
+    let content: Vec<u8> = (0..8_u64 << 20).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    let image = Image::new().layer(Layer::new(Archive::new().file(name, 0o644, &content).bytes()));
+    let chain_id = image.chain_ids().remove(0);
+    (image.write(&store.beside(name), "latest"), chain_id)
+}
+
+#[test]
+fn above_the_high_watermark_the_least_recently_used_layers_go_until_the_low_one() {
+    let store = TempStore::new();
+    let images = ["first", "second", "third"].map(|name| (name, incompressible_image(&store, name)));
+    for (id, (url, _)) in &images {
+        store.create(url, id);
+    }
+    // The last use is the delete of the last image.
+    for id in ["third", "first", "second"] {
+        store.ok(["delete", id]);
+    }
+    succeed("sync", ["--file-system", store.path().to_str().unwrap()]);
+    let usage: Value = serde_json::from_str(&store.ok(["usage", "--json"])).unwrap();
+    let number = |key: &str| usage["filesystem"][key].as_u64().unwrap();
+    let (size, used) = (number("size_bytes"), number("size_bytes") - number("available_bytes"));
+    let percent = used * 100 / size;
+    let flags = |high: u64, low: u64| {
+        ["--high-watermark-percent".to_owned(), high.to_string(), "--low-watermark-percent".to_owned(), low.to_string()]
+    };
+    let below = flags(percent + 2, 1);
+    let below: Vec<&str> = below.iter().map(String::as_str).collect();
+    assert_eq!(document(&store, &below)["outcome"], "below-threshold");
+    assert_eq!(store.volumes().len(), 3);
+
+    // So that more than one layer has to go, and less than two.
+    let low = (used - (96 << 20)) * 100 / size;
+    let above = flags(percent, low);
+    let above: Vec<&str> = above.iter().map(String::as_str).collect();
+    let expected = |ids: [usize; 2]| {
+        let mut chain_ids = ids.map(|id| images[id].1.1.as_str());
+        chain_ids.sort_unstable();
+        chain_ids
+    };
+    let planned = document(&store, &[&["--dry-run"][..], &above].concat());
+    assert_eq!(layers_of(&planned), expected([2, 0]), "{used} of {size} are in use, low {low}: {planned}");
+    assert_eq!(layers_of(&document(&store, &above)), expected([2, 0]));
+    assert_eq!(store.volumes(), [images[1].1.1.clone()]);
+    // A threshold that is reached cleans, too.
+    let both = [&above[..], &["--threshold-bytes", "1"]].concat();
+    assert_eq!(document(&store, &both)["outcome"], "completed");
+    assert!(store.volumes().is_empty());
+    assert!(store.fails(["clean", "--high-watermark-percent", "80"]).contains("low_watermark_percent (0)"));
 }

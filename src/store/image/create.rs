@@ -22,7 +22,7 @@ use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::redact;
 use crate::store::claims;
-use crate::store::garbage;
+use crate::store::garbage::{self, CleanWhen};
 use crate::store::image::dependencies;
 use crate::store::image::image_volumes::{ImageVolumes, Place};
 use crate::store::image::origin::{self, Origin};
@@ -117,8 +117,8 @@ pub struct PulledLayer {
 /// Cleaning ahead of a create, which it neither delays nor fails.
 #[derive(Debug)]
 pub struct CleanFirst {
-    /// Nothing is cleaned while the layers and the limits of images come to fewer bytes than this.
-    pub threshold_bytes: u64,
+    /// When it is done. The limits of images count against the threshold as well as the layers.
+    pub when: CleanWhen,
     /// Where the clean is logged, if not where the create is.
     pub log: Option<Dispatch>,
 }
@@ -356,7 +356,7 @@ impl ImageCreation<'_> {
     fn claim_and_clean(&self, clean: Option<&CleanFirst>) -> Result<Claimed, Error> {
         let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
-        self.clean(clean, clean.threshold_bytes, self.request.limit.map_or(0, |limit| limit.bytes));
+        self.clean(clean, clean.when, self.request.limit.map_or(0, |limit| limit.bytes));
         match claimed {
             Err(error) if error.is_full() => {
                 self.wait_for_room();
@@ -468,8 +468,8 @@ impl ImageCreation<'_> {
     }
 
     /// In a log of its own the clean is a session of that name, as in the original, which ran it as a command.
-    fn clean(&self, clean: &CleanFirst, threshold_bytes: u64, limit: u64) {
-        let work = || garbage::clean_before_create(self.store, threshold_bytes, limit, self.request.ignore_images);
+    fn clean(&self, clean: &CleanFirst, when: CleanWhen, limit: u64) {
+        let work = || garbage::clean_before_create(self.store, when, limit, self.request.ignore_images);
         match &clean.log {
             Some(log) => tracing::dispatcher::with_default(log, || tracing::debug_span!("clean").in_scope(work)),
             None => work(),
@@ -483,7 +483,7 @@ impl ImageCreation<'_> {
             return false;
         }
         tracing::info!(%error, "store-is-full-cleaning");
-        self.clean(clean, 0, 0);
+        self.clean(clean, CleanWhen::ALWAYS, 0);
         self.wait_for_room();
         true
     }

@@ -44,37 +44,37 @@ impl Store {
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
             return Err(Error::Busy(id.to_string()));
         };
-        if !self.is_here(&id)? {
+        if files::exists(&self.layout.image(id.as_str()))? {
+            self.destroy(&id)?;
+        } else if files::exists(&self.layout.deleting(id.as_str()))? {
+            removal::discard_staging(self, &id)?;
+        } else {
             return Ok(Deleted::Nothing(format!("{} Skipping delete.", Error::NotFound(id.to_string()))));
         }
-        self.destroy(&id)?;
         Ok(Deleted::Image(id))
     }
 
-    /// Removes an image. The caller holds its lock.
-    pub(in crate::store) fn destroy(&self, id: &ImageId) -> Result<(), Error> {
+    /// Removes an image that is there. The caller holds its lock.
+    fn destroy(&self, id: &ImageId) -> Result<(), Error> {
         let (image, deleting) = (self.layout.image(id.as_str()), self.layout.deleting(id.as_str()));
-        if files::exists(&image)? {
-            removal::finish_removal(self, id)?;
-            match totals::with_removed(&self.layout, id.as_str(), || files::rename(&image, &deleting)) {
-                Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::CrossesDevices) => {
-                    return self.destroy_in_place(id, &image);
-                }
-                renamed => renamed?,
+        removal::finish_removal(self, id)?;
+        match totals::with_removed(&self.layout, id.as_str(), || files::rename(&image, &deleting)) {
+            Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::CrossesDevices) => {
+                return self.destroy_in_place(id, &image);
             }
-            if !files::is_directory(&deleting)? {
-                return removal::discard_staging(self, id);
-            }
-            if let Err(error) = self.driver.unmount_image(&deleting, &self.layout.image_path(id.as_str())) {
-                // It is whole still, and in somebody's use.
-                let put_back = || files::rename_to_new(&deleting, &image);
-                totals::with_added(&self.layout, id.as_str(), &deleting, put_back)?;
-                return Err(Error::DeleteImage(error));
-            }
-            self.driver.remove_image(&self.layout, &deleting).map_err(Error::DeleteImage)?;
-            return removal::forget_layers(self, id);
+            renamed => renamed?,
         }
-        removal::discard_staging(self, id)
+        if !files::is_directory(&deleting)? {
+            return removal::discard_staging(self, id);
+        }
+        if let Err(error) = self.driver.unmount_image(&deleting, &self.layout.image_path(id.as_str())) {
+            // It is whole still, and in somebody's use.
+            let put_back = || files::rename_to_new(&deleting, &image);
+            totals::with_added(&self.layout, id.as_str(), &deleting, put_back)?;
+            return Err(Error::DeleteImage(error));
+        }
+        self.driver.remove_image(&self.layout, &deleting).map_err(Error::DeleteImage)?;
+        removal::forget_layers(self, id)
     }
 
     /// A full btrfs has room for removals alone, and in a user namespace no project of XFS can be changed. What a kill leaves

@@ -1,6 +1,7 @@
 //! Removing what is unfinished: images that were being made or removed when their process died.
 
 use crate::store::image::dependencies;
+use crate::store::layer::volumes;
 use crate::store::{Error, ImageId, Store};
 use crate::sys::files;
 use crate::sys::path_error::named;
@@ -31,10 +32,15 @@ pub(in crate::store) fn discard_staging(store: &Store, id: &ImageId) -> Result<(
     forget_layers(store, id)
 }
 
-/// Forgets which layers an image needs that is gone. The caller holds its lock.
+/// Forgets which layers an image needs that is gone, and notes that they have been in use until now. The caller holds its lock.
 pub(in crate::store) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), Error> {
-    if let Some(layer_store) = store.layer_store()? {
-        layer_store.release(id)?;
+    let layers = dependencies::read_copy(&store.layout, &dependencies::image_key(id.as_str())).unwrap_or_default();
+    match store.layer_store()? {
+        Some(layer_store) => {
+            volumes::note_use(&layer_store.store.layout, &layers);
+            layer_store.release(id)?;
+        }
+        None => volumes::note_use(&store.layout, &layers),
     }
     Ok(dependencies::remove(&store.layout, &dependencies::image_key(id.as_str()))?)
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
@@ -226,6 +227,25 @@ pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     entries::remove_record(&store.layout.volume_size(name))?;
     durability::unmark(&store.layout, name)?;
     Ok(store.driver.forget_volume(&store.layout, name)?)
+}
+
+/// Notes that these layers, bottom first, have been in use until now: as the time of last change of their records. Lower ones
+/// get a later time, as more images may come to need them.
+pub(in crate::store) fn note_use(layout: &Layout, layers: &[String]) {
+    let now = SystemTime::now();
+    for (above, layer) in layers.iter().enumerate() {
+        let time = now - Duration::from_micros(above as u64);
+        if let Err(error) = files::set_times(&layout.volume_size(layer), time) {
+            // Another owner's, perhaps. It goes a little sooner.
+            tracing::debug!(%error, "noting-use-of-layer-failed");
+        }
+    }
+}
+
+/// When a layer was last in use, as far as is known: when it was unpacked, or the last image that needed it was deleted.
+pub(in crate::store) fn last_use(layout: &Layout, name: &str) -> SystemTime {
+    let status = files::status(&layout.volume_size(name));
+    status.ok().and_then(|status| status.modified().ok()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Records the size of a layer of which nothing else is known.
