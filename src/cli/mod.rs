@@ -185,6 +185,7 @@ fn store(config: &Config) -> Result<&'static Store, Failure> {
     let name = config.driver.as_deref().or(found).unwrap_or(driver::DEFAULT);
     let store = store_with(config, name)?;
     store.check_mounted()?;
+    store.check_format()?;
     match found {
         Some(found) if found != name => Err(driver::Error::OtherDriver(config.store.display().to_string()))?,
         _ => Ok(Box::leak(Box::new(store))),

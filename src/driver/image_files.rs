@@ -72,11 +72,8 @@ fn parse(path: &Path, content: &[u8]) -> Result<u64, PathError> {
 }
 
 /// The same where there may be no such file; then 0.
-pub(super) fn read_if_there(path: &Path) -> Result<u64, PathError> {
-    match files::read_small(path)? {
-        Some(content) => parse(path, &content),
-        None => Ok(0),
-    }
+pub(super) fn read_if_there(path: &Path) -> Result<Option<u64>, PathError> {
+    files::read_small(path)?.map(|content| parse(path, &content)).transpose()
 }
 
 fn number(content: &[u8]) -> Option<u64> {

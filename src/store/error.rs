@@ -187,6 +187,19 @@ pub enum Error {
         /// The store.
         store: String,
     },
+    /// The store is of a later version.
+    #[error(
+        "the store {path} has the format {recorded}, and this grootfs knows no later one than {known}: use the grootfs that \
+         made it, or a later one", path = .store.display()
+    )]
+    UnknownFormat {
+        /// The store.
+        store: PathBuf,
+        /// What it has on record.
+        recorded: String,
+        /// The latest version known.
+        known: u32,
+    },
     /// The store's path is no directory.
     #[error("path `{0}` is not a directory")]
     NotADirectory(String),

@@ -10,6 +10,7 @@
 //!   volumes/<chain id>/        0755  an unpacked layer; appears by one rename, below its parents
 //!           <chain id>-incomplete-<ns>-<random>/   a layer being unpacked, under the layer's lock
 //!           gc.<chain id>/     a layer that a clean of the original was removing; garbage
+//!   (attribute user.grootfs.format: the version of this layout, init/format.rs)
 //!   meta/namespace.json        the store's id mappings; written last by init-store
 //!        volume-<chain id>     {"Size":<bytes>}
 //!        digests-<chain id>    what each of its files is like (layer/digests.rs)
@@ -91,12 +92,20 @@ pub struct Store {
     caller: Caller,
     /// Set once the store was found to be initialised.
     is_checked: OnceLock<()>,
+    /// Set once it was asked whose the store's directory is.
+    belongs_to_root: OnceLock<bool>,
 }
 
 impl Store {
     /// Names a store; nothing is looked at yet.
     pub fn new(path: &Path, driver: Box<dyn Driver>, caller: Caller) -> Result<Self, Error> {
-        Ok(Store { layout: Layout::new(absolute(path)?), driver, caller, is_checked: OnceLock::new() })
+        Ok(Store {
+            layout: Layout::new(absolute(path)?),
+            driver,
+            caller,
+            is_checked: OnceLock::new(),
+            belongs_to_root: OnceLock::new(),
+        })
     }
 
     /// The name of the store's driver.
@@ -154,7 +163,7 @@ impl Store {
     }
 
     fn belongs_to_root(&self) -> bool {
-        std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0)
+        *self.belongs_to_root.get_or_init(|| std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0))
     }
 
     /// How layers of a store with these mappings write down what they delete.
@@ -186,6 +195,11 @@ impl Store {
         }
         let (store, backing) = (self.layout.root().display().to_string(), backing.display().to_string());
         Err(Error::NotMounted { store, backing, driver: self.driver.name() })
+    }
+
+    /// Checks that the store is of a version that this program knows.
+    pub fn check_format(&self) -> Result<(), Error> {
+        init::format::check(&self.layout)
     }
 
     /// Paths of all images.

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    CWD, Mode, OFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lsetxattr, openat, setxattr,
+    CWD, Mode, OFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lsetxattr, openat,
+    setxattr,
 };
 use rustix::io::Errno;
 
@@ -50,9 +51,22 @@ pub fn set_by_path(path: &OsStr, name: &OsStr, value: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Those of fgetxattr(2) but `ENODATA` and `ENOTSUP`.
 pub fn get(file: impl AsFd, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+    read(|value| fgetxattr(file.as_fd(), name, value))
+}
+
+/// The same, of the directory at `path`; give the name of a descriptor (see [`super::descriptors`]), which no link can stand
+/// for.
+///
+/// # Errors
+/// Those of getxattr(2) but `ENODATA` and `ENOTSUP`.
+pub fn get_of_directory(path: &Path, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+    read(|value| getxattr(path, name, value))
+}
+
+fn read(mut call: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Option<Vec<u8>>> {
     let mut value = vec![0; 256];
     loop {
-        match fgetxattr(file.as_fd(), name, &mut value[..]) {
+        match call(&mut value[..]) {
             Ok(length) => {
                 value.truncate(length);
                 return Ok(Some(value));

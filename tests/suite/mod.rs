@@ -47,4 +47,5 @@ mod running;
 mod runtimes;
 mod stats;
 mod strays;
+mod upgrades;
 mod usage;

@@ -20,7 +20,7 @@ mod subvolumes;
 use std::path::{Path, PathBuf};
 
 pub use self::quota::QuotaError;
-use super::filesystem::open;
+use super::filesystem::{open, open_store};
 use super::{DiskLimit, Driver, Helpers, ImageRequest, Mount, RootfsState, SharedLayers, Usage, Volume, image_files};
 use crate::layout::Layout;
 use crate::sys::descriptors;
@@ -175,10 +175,11 @@ fn create_image(layout: &Layout, request: &ImageRequest<'_>, helpers: Option<&He
     own_root(request.owner).chown(&rootfs)?;
     files::chmod_directory(&rootfs, 0o755)?;
     if let Some(limit) = request.limit {
-        let (limit, own) = quota::raised(layout, limit, layers, request.declared_volumes)?;
+        let store = open_store(layout.root())?;
+        let (limit, own) = quota::raised(layout, &store, limit, layers, request.declared_volumes)?;
         // First, for whoever removes the image looks here whether there is a group to be removed with it.
         image_files::write(&request.directory.join(image_files::QUOTA), own)?;
-        quota::apply(layout, &rootfs, limit, layers, helpers)?;
+        quota::apply(layout, &store, &rootfs, limit, layers, helpers)?;
     }
     for name in [image_files::INFO, image_files::QUOTA] {
         request.owner.chown_if_exists(&request.directory.join(name))?;
@@ -201,12 +202,13 @@ fn change_limit(
     helpers: Option<&Helpers>,
 ) -> Result<(), Error> {
     let rootfs = rootfs_of(image)?;
-    let layers = image_files::read_if_there(&image.join(image_files::INFO))?;
+    let layers = image_files::read_if_there(&image.join(image_files::INFO))?.unwrap_or(0);
     let volumes: Vec<String> = files::names(image)?.into_iter().filter(|name| name.starts_with(VOLUME)).collect();
     let own = match limit {
         Some(limit) => {
-            let (limit, own) = quota::raised(layout, limit, layers, volumes.len())?;
-            quota::apply(layout, &rootfs, limit, layers, helpers)?;
+            let store = open_store(layout.root())?;
+            let (limit, own) = quota::raised(layout, &store, limit, layers, volumes.len())?;
+            quota::apply(layout, &store, &rootfs, limit, layers, helpers)?;
             own
         }
         None => {
@@ -289,8 +291,7 @@ fn entry_for_caller(image: &Path) -> Mount {
 
 fn usage(image: &Path, helpers: Option<&Helpers>) -> Result<Usage, Error> {
     let rootfs = rootfs_of(image)?;
-    let info = image.join(image_files::INFO);
     // The original kept no record of it here.
-    let layers = if files::exists(&info)? { Some(image_files::read(&info)?) } else { None };
+    let layers = image_files::read_if_there(&image.join(image_files::INFO))?;
     Ok(quota::usage(&rootfs, layers, helpers)?)
 }

@@ -88,11 +88,11 @@ pub(super) fn enable(path: &Path) -> Result<(), QuotaError> {
 /// volumes: what is too little for it is raised. And what that leaves for the image's own data.
 pub(super) fn raised(
     layout: &Layout,
+    store: &OwnedFd,
     limit: DiskLimit,
     layers: u64,
     volumes: usize,
 ) -> Result<(DiskLimit, u64), QuotaError> {
-    let store = open_store(layout.root())?;
     if quotas::quota_state(store.as_fd()).map_err(QuotaError::Apply)?.is_none() {
         return Err(off(layout));
     }
@@ -105,6 +105,7 @@ pub(super) fn raised(
 /// Limits the image whose root filesystem is `subvolume` and whose layers take `layers` bytes.
 pub(super) fn apply(
     layout: &Layout,
+    store: &OwnedFd,
     subvolume: &Path,
     limit: DiskLimit,
     layers: u64,
@@ -113,7 +114,7 @@ pub(super) fn apply(
     if let Some(helpers) = helpers {
         return ask_for_limit(helpers, subvolume, limit);
     }
-    let (store, directory) = (open_store(layout.root())?, open(subvolume)?);
+    let directory = open(subvolume)?;
     let limited = quotas::limit_image(store.as_fd(), directory.as_fd(), limit, Some(layers));
     limited.map_err(|error| match error {
         LimitError::Off => off(layout),

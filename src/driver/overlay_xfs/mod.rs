@@ -258,7 +258,7 @@ fn change_limit(
     layer_inodes: u64,
 ) -> Result<(), Error> {
     let base = image_files::read(&image.join(image_files::INFO))?;
-    let copied = image_files::read_if_there(&image.join(image_files::COPIED))?;
+    let copied = image_files::read_if_there(&image.join(image_files::COPIED))?.unwrap_or(0);
     let limit = limit.unwrap_or(DiskLimit { bytes: 0, is_exclusive: true, inodes: InodeLimit::Unlimited });
     let bytes = if limit.bytes > 0 { limit.own(base).map_err(QuotaError::from)? } else { 0 };
     let inodes = limit.own_inodes(bytes, || Ok::<_, QuotaError>(layer_inodes))?;
@@ -307,7 +307,7 @@ fn usage(layout: &Layout, image: &Path, helpers: Option<&Helpers>) -> Result<Usa
     let counted = project.map(|project| quota::usage(layout, image, project, helpers)).transpose()?;
     let own = counted.unwrap_or_default();
     let base = image_files::read(&image.join(image_files::INFO))?;
-    let copied = image_files::read_if_there(&image.join(image_files::COPIED))?;
+    let copied = image_files::read_if_there(&image.join(image_files::COPIED))?.unwrap_or(0);
     let (used, limit) = (own.used_bytes.saturating_sub(copied), own.limit.bytes.saturating_sub(copied));
     Ok(Usage {
         total: base.saturating_add(used),

@@ -36,6 +36,7 @@ impl Store {
             tracing::info!(store = %root.display(), "store-not-found");
             return Ok(());
         }
+        init::format::check(&self.layout)?;
         self.check_is_store()?;
         self.check_no_client_needs_layers()?;
         if self.layout.has_directory("locks")? {

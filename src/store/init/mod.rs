@@ -2,6 +2,7 @@
 
 pub(in crate::store) mod backing_file;
 pub(in crate::store) mod delete_store;
+pub(in crate::store) mod format;
 pub(in crate::store) mod namespace;
 pub(in crate::store) mod seal;
 
@@ -54,6 +55,7 @@ impl Store {
         self.mount_if_needed(request)?;
         // What was found before may be below what is mounted now.
         self.layout.directories().close();
+        format::check(&self.layout)?;
         self.driver.check_features(self.existing_path(request.size_bytes), request.filesystem)?;
         self.configure(request)
     }
@@ -141,6 +143,7 @@ impl Store {
         if let Some(layer_store) = &request.shared_layers {
             self.register_with(layer_store)?;
         }
+        format::record(&self.layout)?;
         namespace::record(&self.layout, &request.mappings)
     }
 }
