@@ -347,6 +347,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-level -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print one JSON document; docs/json.md describes it'
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l exact -d 'Walk all files, and tell what each image and layer takes on the disk'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r

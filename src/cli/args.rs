@@ -21,6 +21,7 @@ use super::inspect::InspectArgs;
 use super::limit::LimitArgs;
 use super::pull::PullArgs;
 use super::source::SourceArgs;
+use super::usage::UsageArgs;
 use crate::config::{self, CleanOptions, CreateOptions, Flags, InitOptions, Options, Switch};
 
 const EXAMPLES: &str = "\
@@ -98,7 +99,7 @@ pub(crate) enum Command {
     /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
     Doctor(ReportArgs),
     /// Shows who uses the store: images, layers, what can be freed
-    Usage(ReportArgs),
+    Usage(UsageArgs),
     /// Mounts the root filesystem of an image again, after a reboot for one
     Mount(ImageArgs),
     /// Unmounts the root filesystem of an image that nothing uses

@@ -1,12 +1,24 @@
 //! `grootfs usage`: who uses the store, and what can be freed.
 
+use clap::Args;
 use serde::Serialize;
 
 use super::args::ReportArgs;
 use super::table::{Table, human_age, human_bytes};
 use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::{ImageReport, LayerReport, StoreReport};
+use crate::store::{ImageReport, LayerReport, OnDisk, StoreReport};
+
+/// Which parts of a usage report are wanted, and how it is printed.
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+
+    /// Walk all files, and tell what each image and layer takes on the disk
+    #[arg(long)]
+    exact: bool,
+}
 
 /// The version of the JSON. A key that is added does not change it.
 const SCHEMA: u32 = 1;
@@ -70,6 +82,8 @@ struct Image<'a> {
     limit_inodes: Option<u64>,
     layers: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
+    on_disk: Option<Files>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a str>,
 }
 
@@ -81,20 +95,51 @@ struct Layer<'a> {
     used_by: &'a [String],
     used_by_other_stores: bool,
     reclaimable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_disk: Option<Files>,
+}
+
+#[derive(Serialize)]
+struct Files {
+    bytes: u64,
+    inodes: u64,
+}
+
+impl From<OnDisk> for Files {
+    fn from(OnDisk { bytes, inodes }: OnDisk) -> Self {
+        Files { bytes, inodes }
+    }
 }
 
 /// Prints the use of a store as tables, or as one JSON document.
-pub(super) fn run(config: &Config, args: &ReportArgs) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, args: &UsageArgs) -> Result<(), Failure> {
     let store = store(config)?;
     store.check_exists()?;
-    let report = store.report()?;
+    let mut report = store.report()?;
+    if args.exact {
+        store.measure_on_disk(&mut report)?;
+    }
     let root = store.layout().root().display().to_string();
-    if args.json {
+    if args.report.json {
         let document = Document::of(&report, root, store.driver_name());
         let json = serde_json::to_string(&document).map_err(|e| Failure::from(format!("encoding the result: {e}")))?;
         return output::line(&json);
     }
     output::line(&format!("{}\n\n{}\n\n{}", totals(&report), images(report.images.clone()), layers(&report.layers)))
+}
+
+/// Headings of the columns of what has been measured, if it has.
+fn measured_headings(are_wanted: bool) -> &'static [&'static str] {
+    if are_wanted { &["ON DISK", "FILES"] } else { &[] }
+}
+
+/// The cells below them.
+fn measured(are_wanted: bool, on_disk: Option<OnDisk>) -> Vec<String> {
+    match on_disk {
+        Some(OnDisk { bytes, inodes }) => vec![human_bytes(bytes), inodes.to_string()],
+        None if are_wanted => vec!["-".to_owned(); 2],
+        None => Vec::new(),
+    }
 }
 
 impl<'a> Document<'a> {
@@ -146,6 +191,7 @@ impl<'a> Image<'a> {
             exclusive_inodes: image.usage.inodes.map(|inodes| inodes.used),
             limit_inodes: image.usage.inodes.map(|inodes| inodes.limit),
             layers: &image.layers,
+            on_disk: image.on_disk.map(Files::from),
             problem: image.problem.as_deref(),
         }
     }
@@ -160,6 +206,7 @@ impl<'a> Layer<'a> {
             used_by: &layer.images,
             used_by_other_stores: layer.is_registered,
             reclaimable: layer.is_reclaimable(),
+            on_disk: layer.on_disk.map(Files::from),
         }
     }
 }
@@ -190,7 +237,9 @@ fn totals(report: &StoreReport) -> String {
 /// Images, those first whose removal frees most.
 pub(super) fn images(mut images: Vec<ImageReport>) -> String {
     images.sort_by_key(|image| std::cmp::Reverse(image.usage.exclusive));
-    let mut table = Table::new(&["IMAGE", "EXCLUSIVE", "LIMIT", "INODES", "INODE LIMIT", "AGE", "MOUNTED", "LAYERS"]);
+    let headings = ["IMAGE", "EXCLUSIVE", "LIMIT", "INODES", "INODE LIMIT", "AGE", "MOUNTED", "LAYERS"];
+    let is_measured = images.iter().any(|image| image.on_disk.is_some());
+    let mut table = Table::new(&[&headings, measured_headings(is_measured)].concat());
     for image in &images {
         let limit = |limit: u64, shown: String| if limit > 0 { shown } else { "-".to_owned() };
         let inodes = image.usage.inodes;
@@ -200,7 +249,7 @@ pub(super) fn images(mut images: Vec<ImageReport>) -> String {
             (None, Some(false)) => "no".to_owned(),
             (None, None) => "by caller".to_owned(),
         };
-        table.row([
+        let cells = [
             image.id.clone(),
             human_bytes(image.usage.exclusive),
             limit(image.usage.quota, human_bytes(image.usage.quota)),
@@ -209,7 +258,8 @@ pub(super) fn images(mut images: Vec<ImageReport>) -> String {
             human_age(image.created),
             mounted,
             image.layers.len().to_string(),
-        ]);
+        ];
+        table.row(cells.into_iter().chain(measured(is_measured, image.on_disk)));
     }
     table.text()
 }
@@ -217,7 +267,9 @@ pub(super) fn images(mut images: Vec<ImageReport>) -> String {
 /// Layers, those first that clean removes, then the largest.
 fn layers(layers: &[LayerReport]) -> String {
     const SHOWN: usize = 16;
-    let mut table = Table::new(&["LAYER", "SIZE", "AGE", "USED BY"]);
+    let is_measured = layers.iter().any(|layer| layer.on_disk.is_some());
+    let headings = ["LAYER", "SIZE", "AGE", "USED BY"];
+    let mut table = Table::new(&[&headings, measured_headings(is_measured)].concat());
     let mut sorted: Vec<&LayerReport> = layers.iter().collect();
     sorted.sort_by_key(|layer| !layer.is_reclaimable());
     for layer in sorted {
@@ -228,7 +280,8 @@ fn layers(layers: &[LayerReport]) -> String {
             (count, _) => format!("{count} images"),
         };
         let short: String = layer.chain_id.chars().take(SHOWN).collect();
-        table.row([short, human_bytes(layer.bytes), human_age(layer.unpacked), users]);
+        let cells = [short, human_bytes(layer.bytes), human_age(layer.unpacked), users];
+        table.row(cells.into_iter().chain(measured(is_measured, layer.on_disk)));
     }
     table.text()
 }

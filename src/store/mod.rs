@@ -70,6 +70,7 @@ pub use layer::durability::flush;
 pub use report::check::Finding;
 pub use report::deep::Compared;
 pub use report::doctor::{Diagnosis, Programs, Status};
+pub use report::exact::OnDisk;
 pub use report::inspect::{Described, DescribedLayer, Inspected, InspectedLayer};
 pub use report::measure::{LayerSizes, StoreSizes};
 pub use report::scan::{BackingFile, ImageReport, LayerReport, ReportTotals, StoreReport};

@@ -136,6 +136,7 @@ fn reports() {
     store.create(&url, "x");
     store.ok(["create", "--without-mount", &small_image(&store.beside("small")), "y"]);
     assert_documented("usage", &store.ok(["usage", "--json"]));
+    assert_documented("usage", &store.ok(["usage", "--exact", "--json"]));
     assert_documented("check", &store.ok(["check", "--json"]));
     fs::write(store.path().join("meta/dependencies/image:x.json"), "{").unwrap();
     fs::remove_file(store.path().join(format!("meta/digests-{}", store.volumes()[0]))).unwrap();

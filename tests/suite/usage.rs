@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, layers, small_image};
+use crate::support::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore, layers, small_image, succeed};
 
 fn usage(store: &TempStore) -> Value {
     serde_json::from_str(&store.ok(["usage", "--json"])).unwrap()
@@ -71,4 +71,32 @@ fn a_damaged_image_is_named_and_hides_nothing_else() {
     assert_eq!(images.len(), 2, "{report}");
     assert!(images[0]["problem"].as_str().unwrap().contains("image:damaged.json"), "{report}");
     assert!(images[1].get("problem").is_none());
+}
+
+#[test]
+fn exact_usage_is_what_du_counts() {
+    let store = TempStore::new();
+    let content = vec![7; 100_000];
+    let archive = Archive::new().directory("d", 0o755).file("d/f", 0o644, &content).hard_link("g", "d/f");
+    let image = Image::new().layer(Layer::new(archive.bytes()));
+    let chain_id = image.chain_ids().remove(0);
+    store.create(&image.write(&store.beside("image"), "latest"), "x");
+    fs::write(store.rootfs("x").join("written"), vec![8; 300_000]).unwrap();
+    fs::hard_link(store.rootfs("x").join("written"), store.rootfs("x").join("again")).unwrap();
+    succeed("sync", ["--file-system", store.path().to_str().unwrap()]);
+
+    let du = |path: &std::path::Path, flag: &str| -> u64 {
+        // An overlay is another filesystem, a subvolume of btrfs is not to be left out.
+        let own = if DRIVER == Driver::OverlayXfs { "--one-file-system" } else { "--summarize" };
+        let line = succeed("du", ["--summarize", own, flag, path.to_str().unwrap()]);
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let expected = |path: &std::path::Path| serde_json::json!({"bytes": du(path, "--block-size=1"), "inodes": du(path, "--inodes")});
+    let report: Value = serde_json::from_str(&store.ok(["usage", "--exact", "--json"])).unwrap();
+    assert_eq!(report["images"][0]["on_disk"], expected(&store.image("x")));
+    assert_eq!(report["layers"][0]["on_disk"], expected(&store.path().join("volumes").join(chain_id)));
+    assert_eq!(report["layers"][0]["on_disk"]["inodes"], 3);
+    assert!(usage(&store)["images"][0].get("on_disk").is_none());
+    assert!(store.ok(["usage", "--exact"]).contains("ON DISK"));
+    assert!(!store.ok(["usage"]).contains("ON DISK"));
 }

@@ -349,19 +349,24 @@ fn count_inodes(directory: &Path) -> Result<u64, PathError> {
     Ok(inodes.len() as u64)
 }
 
-/// Shows the status of a directory and of everything below it. No link is followed, and no mount point entered.
-fn walk(directory: &Path, mut see: impl FnMut(&Stat)) -> Result<(), PathError> {
+/// Shows the status of a directory and of everything below it that does not go away meanwhile. No link is followed, and no
+/// mount point entered or shown.
+pub(in crate::store) fn walk(directory: &Path, mut see: impl FnMut(&Stat)) -> Result<(), PathError> {
     let root = files::open_directory(directory)?;
-    see(&fstat(&root).on("stat", directory)?);
     let mut pending = vec![PathBuf::new()];
     while let Some(below) = pending.pop() {
         let shown = directory.join(&below);
-        let opened = dirfd::open_beneath(&root, &below, OFlags::RDONLY | OFlags::DIRECTORY).on("open", &shown)?;
+        let opened = match dirfd::open_beneath(&root, &below, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EXDEV | libc::ENOENT)) => continue,
+            opened => opened.on("open", &shown)?,
+        };
+        see(&fstat(&opened).on("stat", &shown)?);
         for name in dirfd::names(&opened).on("read", &shown)? {
             let Some(stat) = dirfd::stat_name(&opened, &name).on("stat", shown.join(&name))? else { continue };
-            see(&stat);
             if dirfd::file_type(&stat).is_dir() {
                 pending.push(below.join(name));
+            } else {
+                see(&stat);
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::entries::{self, Place};
 use crate::store::image::dependencies;
 use crate::store::layer::sizes;
 use crate::store::layer::volumes::Entry;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{Error, ImageId, OnDisk, Store};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::space::Space;
@@ -32,6 +32,8 @@ pub struct ImageReport {
     pub layers: Vec<String>,
     /// What it takes and may take.
     pub usage: Usage,
+    /// What its own files take, if that has been measured.
+    pub on_disk: Option<OnDisk>,
     /// Why some of this could not be read.
     pub problem: Option<String>,
 }
@@ -49,6 +51,8 @@ pub struct LayerReport {
     pub images: Vec<String>,
     /// Whether images of other stores need it.
     pub is_registered: bool,
+    /// What its files take, if that has been measured.
+    pub on_disk: Option<OnDisk>,
 }
 
 impl LayerReport {
@@ -160,7 +164,15 @@ impl Store {
         if !files::exists(&path)? {
             return Ok(None);
         }
-        let report = ImageReport { id: name.to_owned(), created: created(&path)?, is_mounted, layers, usage, problem };
+        let report = ImageReport {
+            id: name.to_owned(),
+            created: created(&path)?,
+            is_mounted,
+            layers,
+            usage,
+            on_disk: None,
+            problem,
+        };
         Ok(Some(report))
     }
 
@@ -180,6 +192,7 @@ impl Store {
                 unpacked: created(&self.layout.volume_size(&chain_id)).unwrap_or_default(),
                 images: users.remove(chain_id.as_str()).unwrap_or_default(),
                 is_registered: registered.contains(&chain_id),
+                on_disk: None,
                 chain_id,
             });
         }
