@@ -54,6 +54,7 @@ pub fn extract(stack: &Stack) {
         expected: Expected::default(),
         base_directory: None,
         whiteouts,
+        fingerprints: true,
         read_ahead: 0,
         ids: &ids,
         privileged: Privileged::All,
