@@ -125,8 +125,11 @@ impl SparseRecords {
     fn set_map(&mut self, value: &[u8]) -> Result<(), ArchiveError> {
         self.segments = SegmentList::default();
         self.has_map = !value.is_empty();
+        if !self.has_map {
+            return Ok(());
+        }
         let mut numbers = value.split(|byte| *byte == b',');
-        while let Some(offset) = numbers.next().filter(|text| !text.is_empty()) {
+        while let Some(offset) = numbers.next() {
             let length = numbers.next().ok_or(ArchiveError::SparseMap)?;
             self.segments.push(pax::number(offset)?, pax::number(length)?)?;
         }
@@ -228,6 +231,8 @@ mod tests {
         }
         assert!(SparseRecords::default().encoding(10).unwrap().is_none());
         assert!(SparseRecords::default().set(b"numbytes", b"5").is_err());
-        assert!(SparseRecords::default().set(b"map", b"1,2,3").is_err());
+        for map in ["1,2,3", "0,1,,4,2", "0,1,", ",", "0,,2"] {
+            assert!(SparseRecords::default().set(b"map", map.as_bytes()).is_err(), "{map}");
+        }
     }
 }
