@@ -6,6 +6,7 @@
 //! list has the regular files that the layer itself brought: the filesystem keeps checksums of all else.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,8 @@ fn header(caller: Caller) -> String {
     format!("{MAGIC} {whose}\n")
 }
 
-/// The list of a layer that is finished and has not got its name yet. `None` if it would be too long.
+/// The list of a layer that is finished and has not got its name yet. `None` if it would be too long, or if the layer has
+/// directories that its owner, an ordinary user, may not read.
 pub(in crate::store) fn list(
     store: &Store,
     volume: BorrowedFd<'_>,
@@ -63,6 +65,21 @@ pub(in crate::store) fn list(
         tracing::info!("layer-has-too-many-files-for-a-list-of-digests");
         return Ok(None);
     }
+    match whole_list(store, volume, written, path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            tracing::info!(%error, "layer-cannot-be-read-for-a-list-of-digests");
+            Ok(None)
+        }
+        list => list,
+    }
+}
+
+fn whole_list(
+    store: &Store,
+    volume: BorrowedFd<'_>,
+    written: &WrittenFiles,
+    path: &Path,
+) -> Result<Option<Vec<u8>>, PathError> {
     let is_copy = store.driver.volumes_are_snapshots();
     let mut list = header(store.caller).into_bytes();
     let mut add = |path: &Path, fingerprint: u128| {
