@@ -27,8 +27,12 @@ use crate::unpacker::{WrittenFiles, fingerprint, fingerprint_of_directory};
 
 const MAGIC: &str = "grootfs digests 1";
 const FINGERPRINT: usize = 16;
-/// A layer with more to list has no list.
+/// A list of more bytes is not read.
 const LARGEST: u64 = 256 << 20;
+/// A list of more bytes is not made, so that it takes little memory beside the layer's own: a hundred thousand files have room.
+const LARGEST_MADE: usize = 8 << 20;
+/// A layer with deeper directories has no list: each level keeps a descriptor open while it is made.
+const DEEPEST: usize = 64;
 /// How many of a layer's files a message names.
 const NAMED: usize = 3;
 
@@ -81,37 +85,67 @@ fn whole_list(
     path: &Path,
 ) -> Result<Option<Vec<u8>>, PathError> {
     let is_copy = store.driver.volumes_are_snapshots();
-    let mut list = header(store.caller).into_bytes();
-    let mut add = |path: &Path, fingerprint: u128| {
-        list.extend(fingerprint.to_le_bytes());
-        list.extend(path.as_os_str().as_bytes());
-        list.push(0);
-    };
+    let mut list = List { content: header(store.caller).into_bytes(), is_copy, written, volume: path };
     if !is_copy {
-        add(Path::new(""), fingerprint_of_directory(volume).on("read", path)?);
+        list.add(Path::new(""), fingerprint_of_directory(volume).on("read", path)?);
     }
-    let mut pending = vec![PathBuf::new()];
-    while let Some(below) = pending.pop() {
-        let shown = path.join(&below);
-        let directory = dirfd::open_beneath(volume, &below, OFlags::RDONLY | OFlags::DIRECTORY).on("open", &shown)?;
-        for (name, kind, inode) in dirfd::entries_with_inodes(&directory).on("read", &shown)? {
+    if !list.add_content(volume, Path::new(""), 0)? {
+        tracing::info!("layer-is-too-deep-or-large-for-a-list-of-digests");
+        return Ok(None);
+    }
+    let mut content = list.content;
+    content.extend(XxHash3_128::oneshot(&content).to_le_bytes());
+    Ok(Some(content))
+}
+
+/// A list in the making.
+struct List<'a> {
+    content: Vec<u8>,
+    /// The volume began as a copy of its parent: only files that the layer wrote are its own.
+    is_copy: bool,
+    written: &'a WrittenFiles,
+    /// The volume's path, for messages.
+    volume: &'a Path,
+}
+
+impl List<'_> {
+    fn add(&mut self, path: &Path, fingerprint: u128) {
+        self.content.extend(fingerprint.to_le_bytes());
+        self.content.extend(path.as_os_str().as_bytes());
+        self.content.push(0);
+    }
+
+    /// Adds what is in the open directory `below`, and tells whether there was room for all of it.
+    fn add_content(&mut self, directory: BorrowedFd<'_>, below: &Path, depth: usize) -> Result<bool, PathError> {
+        if depth > DEEPEST {
+            return Ok(false);
+        }
+        for (name, kind, inode) in dirfd::entries_with_inodes(directory).on("read", self.volume.join(below))? {
             let file = below.join(&name);
-            match written.get(inode).filter(|_| kind == FileType::RegularFile) {
-                Some(fingerprint) => add(&file, fingerprint),
-                None if is_copy => {}
+            match self.written.get(inode).filter(|_| kind == FileType::RegularFile) {
+                Some(fingerprint) => self.add(&file, fingerprint),
+                None if self.is_copy => {}
                 None => {
-                    let stat = dirfd::stat_name(&directory, &name).on("stat", path.join(&file))?;
+                    let stat = dirfd::stat_name(directory, &name).on("stat", self.volume.join(&file))?;
                     let Some(stat) = stat else { continue };
-                    add(&file, fingerprint(directory.as_fd(), &name, &stat).on("read", path.join(&file))?);
+                    let fingerprint = fingerprint(directory, &name, &stat).on("read", self.volume.join(&file))?;
+                    self.add(&file, fingerprint);
                 }
             }
+            if self.content.len() > LARGEST_MADE {
+                return Ok(false);
+            }
             if kind.is_dir() {
-                pending.push(file);
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+                let inner = dirfd::open_beneath(directory, Path::new(&name), flags);
+                let inner = inner.on("open", self.volume.join(&file))?;
+                if !self.add_content(inner.as_fd(), &file, depth + 1)? {
+                    return Ok(false);
+                }
             }
         }
+        Ok(true)
     }
-    list.extend(XxHash3_128::oneshot(&list).to_le_bytes());
-    Ok((list.len() as u64 <= LARGEST).then_some(list))
 }
 
 /// Writes a layer's list, or removes an older one.
