@@ -82,6 +82,9 @@ _grootfs() {
             grootfs,usage)
                 cmd="grootfs__subcmd__usage"
                 ;;
+            grootfs,version)
+                cmd="grootfs__subcmd__version"
+                ;;
             grootfs__subcmd__config,check)
                 cmd="grootfs__subcmd__config__subcmd__check"
                 ;;
@@ -166,6 +169,9 @@ _grootfs() {
             grootfs__subcmd__help,usage)
                 cmd="grootfs__subcmd__help__subcmd__usage"
                 ;;
+            grootfs__subcmd__help,version)
+                cmd="grootfs__subcmd__help__subcmd__version"
+                ;;
             grootfs__subcmd__help__subcmd__config,check)
                 cmd="grootfs__subcmd__help__subcmd__config__subcmd__check"
                 ;;
@@ -179,7 +185,7 @@ _grootfs() {
 
     case "${cmd}" in
         grootfs)
-            opts="-v -h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --version --help init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help"
+            opts="-v -h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --version --help init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1377,7 +1383,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__help)
-            opts="init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity generate-volume-size-metadata flush-volumes help"
+            opts="init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1713,6 +1719,20 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__help__subcmd__usage)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        grootfs__subcmd__help__subcmd__version)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2384,6 +2404,72 @@ _grootfs() {
             ;;
         grootfs__subcmd__usage)
             opts="-h --json --exact --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tardis-bin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drax-bin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --btrfs-progs-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --newuidmap-bin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --newgidmap-bin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metron-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        grootfs__subcmd__version)
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -22,6 +22,7 @@ use super::limit::LimitArgs;
 use super::pull::PullArgs;
 use super::source::SourceArgs;
 use super::usage::UsageArgs;
+use super::version::VersionArgs;
 use crate::config::{self, CleanOptions, CreateOptions, Flags, InitOptions, Options, Switch};
 
 const EXAMPLES: &str = "\
@@ -108,6 +109,7 @@ pub(crate) enum Command {
     /// Shows the settings, or checks the configuration
     Config(ConfigArgs),
     Capacity(CapacityArgs),
+    Version(VersionArgs),
     #[command(hide = true)]
     GenerateVolumeSizeMetadata(GenerateMetadataArgs),
     /// Writes new layers to disk; started by create

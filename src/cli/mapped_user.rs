@@ -77,7 +77,8 @@ fn changes_files(command: &Command) -> bool {
         | Command::Config(_)
         | Command::Capacity(_)
         | Command::FlushVolumes
-        | Command::Unknown(_) => false,
+        | Command::Unknown(_)
+        | Command::Version(_) => false,
     }
 }
 

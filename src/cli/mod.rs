@@ -37,6 +37,7 @@ mod source;
 mod stats;
 mod table;
 mod usage;
+mod version;
 
 use std::ffi::OsString;
 
@@ -157,6 +158,7 @@ fn dispatch(cli: &Cli, command: &Command, config: &Config, metrics: &Metrics) ->
         Command::Umount(args) => mount::unmount(config, args),
         Command::Config(args) => config::run(cli, args),
         Command::Capacity(args) => capacity::run(config, args),
+        Command::Version(args) => version::run(args),
         Command::GenerateVolumeSizeMetadata(args) => generate_metadata::run(config, args),
         Command::FlushVolumes => flush_volumes::run(config),
         Command::Unknown(words) => {
@@ -232,6 +234,7 @@ fn session(command: &Command) -> Span {
         Command::Clean(_) => tracing::debug_span!("clean"),
         Command::Config(_) => tracing::debug_span!("config"),
         Command::Capacity(_) => tracing::debug_span!("capacity"),
+        Command::Version(_) => tracing::debug_span!("version"),
         Command::GenerateVolumeSizeMetadata(_) => tracing::debug_span!("generate-metadata"),
         Command::FlushVolumes => tracing::debug_span!("flush-volumes"),
         Command::Unknown(_) => tracing::debug_span!("unknown-command"),

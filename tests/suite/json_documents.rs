@@ -150,3 +150,11 @@ fn reports() {
     }
     assert_documented("doctor", store.run(["doctor", "--json"]).stdout.trim_end());
 }
+
+#[test]
+fn version() {
+    let store = TempStore::new();
+    assert_documented("version", &store.ok(["version", "--json"]));
+    assert_eq!(store.ok(["version"]), format!("grootfs version {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(store.ok(["version"]), store.ok(["--version"]));
+}
