@@ -18,6 +18,14 @@ pub fn is_name(path: &Path) -> bool {
     path.parent() == Some(Path::new(NAMES))
 }
 
+/// The path without links. What is open has one by itself, which saves looking at each of its parents.
+///
+/// # Errors
+/// Those of readlink(2) and realpath(3).
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if is_name(path) { fs::read_link(path) } else { fs::canonicalize(path) }
+}
+
 /// Has every descriptor but the standard three closed when this process starts another program: whoever started this one
 /// may have left some open (close_range(2), `CLOSE_RANGE_CLOEXEC`, kernel 5.11).
 pub fn keep_from_programs() -> io::Result<()> {

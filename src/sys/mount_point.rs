@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxAttributes, StatxFlags, openat, statx};
 use rustix::io::Errno;
 
+use super::descriptors;
 use super::path_error::{OnPath, PathError};
 
 /// Whether `path` is the root of a mount; bind mounts count.
@@ -68,7 +69,7 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// Whether the filesystem that `path` is on, which exists, is mounted with an option of its own (field 11).
 pub fn has_option(path: &Path, option: &str) -> Result<bool, PathError> {
     let mountinfo = fs::read(MOUNTINFO).on("open", MOUNTINFO)?;
-    let path = fs::canonicalize(path).on("resolve", path)?;
+    let path = descriptors::resolve(path).on("resolve", path)?;
     Ok(options_at(&path, &mountinfo)
         .is_some_and(|options| options.split(|b| *b == b',').any(|o| o == option.as_bytes())))
 }
@@ -102,7 +103,7 @@ fn options_at<'a>(path: &Path, mountinfo: &'a [u8]) -> Option<&'a [u8]> {
 /// The table of all mounts, which may be thousands, is read only where there may be one.
 pub fn below(path: &Path) -> Result<Vec<PathBuf>, PathError> {
     // Mount points have no links in their paths, and what is asked of a link is not asked of what it leads to.
-    let path = &fs::canonicalize(path).on("resolve", path)?;
+    let path = &descriptors::resolve(path).on("resolve", path)?;
     if !may_have_children(path) {
         return Ok(Vec::new());
     }
