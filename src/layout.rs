@@ -234,7 +234,7 @@ mod tests {
         ("store/shared.rs", 4, "the paths of other stores"),
         ("driver/filesystem.rs", 2, "the backing file; loop devices"),
         ("driver/helper.rs", 1, "a path for the helper, which does not run as root"),
-        ("driver/btrfs/filesystem.rs", 2, "the store's own path; its device"),
+        ("driver/btrfs/filesystem.rs", 1, "its device"),
         ("driver/btrfs/removal.rs", 1, "an open directory"),
         ("driver/overlay_xfs/filesystem.rs", 2, "the store's own path; sysfs"),
         ("driver/overlay_xfs/shared.rs", 4, "an open image; the other store in mounts of one thread's own"),

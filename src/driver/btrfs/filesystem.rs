@@ -1,7 +1,7 @@
 //! The btrfs filesystem under a store: made, mounted and checked.
 
 use std::ffi::CStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +12,7 @@ use crate::driver::filesystem::{FilesystemKind, bytes_at, open, set_direct_io};
 use crate::driver::{self, BackingFilesystem, FilesystemRequest};
 use crate::layout::Layout;
 use crate::sys::btrfs::{self, Device};
+use crate::sys::files;
 use crate::sys::loop_device::LoopDevice;
 use crate::sys::mount_point;
 use crate::sys::owner::Owner;
@@ -117,7 +118,10 @@ impl BackingFilesystem for Btrfs {
 /// Tells whoever makes a store for an ordinary user on a filesystem of his own what that user will miss.
 fn tell_users(layout: &Layout, owner: Owner) -> Result<(), PathError> {
     let root = layout.root();
-    let uid = owner.uid.map_or_else(|| fs::metadata(root).map(|metadata| metadata.uid()), Ok).on("stat", root)?;
+    let uid = match owner.uid {
+        Some(uid) => uid,
+        None => files::status(&layout.directories().open("")?)?.uid(),
+    };
     let option = USERS_REMOVE.to_string_lossy();
     if uid != 0 && !mount_point::has_option(root, &option)? {
         let hint = format!("mount the filesystem with {option} for images of users to be removed at once");
