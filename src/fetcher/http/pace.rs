@@ -24,8 +24,8 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Patience {
-            stall_timeout: Some(if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(30) }),
-            min_rate: if cfg!(test) { 100 } else { 1024 },
+            stall_timeout: Some(Duration::from_secs(30)),
+            min_rate: 1024,
             manifest_timeout: Some(Duration::from_secs(60)),
             manifest_bytes: MANIFEST,
         }

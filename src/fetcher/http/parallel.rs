@@ -94,7 +94,7 @@ impl<'a, S: BlobSource> ParallelStream<'a, S> {
             patience,
             size: size.unwrap_or_default(),
             position: 0,
-            waits: Waits::new(),
+            waits: Waits::new(Instant::now()),
             parts: VecDeque::new(),
             next: 0,
             chances: BROKEN_PARTS,
@@ -145,7 +145,7 @@ impl<'a, S: BlobSource> ParallelStream<'a, S> {
         let length = buffer.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
         let begin = Instant::now();
         let count = self.single.read(&mut buffer[..length])?;
-        self.waits.add(count as u64, begin.elapsed());
+        self.waits.add(count as u64, begin, Instant::now());
         Ok(count)
     }
 
@@ -183,7 +183,7 @@ impl<'a, S: BlobSource> ParallelStream<'a, S> {
         if self.chances == 0 {
             self.parts.clear();
         }
-        self.waits = Waits::new();
+        self.waits = Waits::new(Instant::now());
         tracing::info!(url, position = self.position, %reason, chances = self.chances, "part-failed");
     }
 
@@ -211,15 +211,16 @@ impl<S: BlobSource> Read for ParallelStream<'_, S> {
 }
 
 impl Waits {
-    fn new() -> Self {
-        Waits { since: Instant::now(), bytes: 0, waited: Duration::ZERO, is_network: false }
+    fn new(since: Instant) -> Self {
+        Waits { since, bytes: 0, waited: Duration::ZERO, is_network: false }
     }
 
-    fn add(&mut self, bytes: u64, waited: Duration) {
+    /// Counts bytes that were waited for from `begin` until `now`.
+    fn add(&mut self, bytes: u64, begin: Instant, now: Instant) {
         self.bytes += bytes;
-        self.waited += waited;
+        self.waited += now - begin;
         if self.bytes >= SAMPLE {
-            *self = Waits { is_network: self.waited * 2 > self.since.elapsed(), ..Waits::new() };
+            *self = Waits { is_network: self.waited * 2 > now - self.since, ..Waits::new(now) };
         }
     }
 }

@@ -239,6 +239,13 @@ mod tests {
     use super::*;
 
     const LENGTH: usize = 1000;
+    /// Less than the drips take together, and far more than each.
+    const PATIENCE: Patience = Patience {
+        stall_timeout: Some(Duration::from_secs(2)),
+        min_rate: 100,
+        manifest_timeout: None,
+        manifest_bytes: LENGTH as u64,
+    };
 
     /// One URL, asked once each time.
     struct Place {
@@ -282,7 +289,7 @@ mod tests {
     fn place(listener: &TcpListener) -> Place {
         let url = format!("http://{}/blob", listener.local_addr().unwrap());
         let network = Arc::new(Network::start().unwrap());
-        Place { network, http: Http::new(Trust::default(), Patience::default()), url: Url::parse(&url).unwrap() }
+        Place { network, http: Http::new(Trust::default(), PATIENCE), url: Url::parse(&url).unwrap() }
     }
 
     fn head(stream: &mut TcpStream) -> String {
@@ -306,7 +313,7 @@ mod tests {
         assert!(head.to_lowercase().contains("range: bytes=500-\r\n"), "{head}");
         let _ = write!(slow, "HTTP/1.1 206 X\r\ncontent-range: bytes 500-999/1000\r\ncontent-length: 500\r\n\r\n");
         for _ in 0..10 {
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(300));
             let _ = slow.write_all(&[2; LENGTH / 20]);
         }
     }
@@ -318,7 +325,7 @@ mod tests {
         let server = thread::spawn(move || serve(&listener));
         let network = Arc::clone(&place.network);
         let mut bytes = Vec::new();
-        let stream = BlobStream::open(place, network, Some(LENGTH as u64), Patience::default(), &NOT_CANCELLED);
+        let stream = BlobStream::open(place, network, Some(LENGTH as u64), PATIENCE, &NOT_CANCELLED);
         stream.unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, [[1; LENGTH / 2], [2; LENGTH / 2]].concat());
         server.join().unwrap();

@@ -13,6 +13,8 @@ use super::*;
 
 /// More than ten parts, and one that is shorter.
 const LENGTH: u64 = 13 * PART + 37;
+/// A client must not ask again on a connection that is about to be closed.
+const CLOSE: &str = "connection: close\r\n";
 
 fn content() -> Vec<u8> {
     (0..LENGTH).map(|n| (n * n / 7) as u8).collect()
@@ -51,7 +53,7 @@ struct Server {
 }
 
 impl Server {
-    /// `answer` is asked with the number of the part, counted in the order of questions.
+    /// `answer` is asked with the number of the part, counted from the beginning of the blob.
     fn start(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/blob", listener.local_addr().unwrap())).unwrap();
@@ -87,21 +89,19 @@ fn serve(mut stream: TcpStream, asked: &Asked, answer: &(impl Fn(usize) -> Answe
     let range = head.lines().find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'));
     let (start, last) = range.map_or((0, ""), |(start, last)| (start.parse().unwrap(), last));
     let end = last.parse().ok().map(|last: u64| last + 1);
-    let number = {
-        let mut asked = asked.lock().unwrap();
-        asked.push((start, end));
-        asked.iter().filter(|(_, end)| end.is_some()).count().wrapping_sub(1)
-    };
+    asked.lock().unwrap().push((start, end));
     match end {
         None => send_slowly(stream, start),
-        Some(end) => send_part(stream, start..end, answer(number)),
+        // The first part begins where the single connection has brought as much.
+        Some(end) => send_part(stream, start..end, answer((start / PART) as usize - 1)),
     }
 }
 
 fn send_slowly(mut stream: TcpStream, start: u64) -> Option<()> {
     let (status, length) = (if start == 0 { 200 } else { 206 }, LENGTH - start);
     let range = format!("content-range: bytes {start}-{}/{LENGTH}", LENGTH - 1);
-    write!(stream, "HTTP/1.1 {status} X\r\netag: \"one\"\r\n{range}\r\ncontent-length: {length}\r\n\r\n").ok()?;
+    write!(stream, "HTTP/1.1 {status} X\r\n{CLOSE}etag: \"one\"\r\n{range}\r\ncontent-length: {length}\r\n\r\n")
+        .ok()?;
     for bytes in content()[start as usize..].chunks(25) {
         stream.write_all(bytes).ok()?;
         thread::sleep(Duration::from_millis(2));
@@ -123,7 +123,8 @@ fn send_part(mut stream: TcpStream, range: Range<u64>, answer: Answer) -> Option
         Answer::Status(code) => status = code,
     }
     let content_range = format!("content-range: bytes {}-{}/{total}", named.start, named.end - 1);
-    let head = format!("HTTP/1.1 {status} X\r\netag: \"{tag}\"\r\n{content_range}\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status} X\r\n{CLOSE}etag: \"{tag}\"\r\n{content_range}\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     let mut body = content();
     body.push(0);
@@ -179,17 +180,52 @@ fn network() -> Arc<Network> {
     Arc::new(Network::start().unwrap())
 }
 
+/// Of a blob that is waited for, whatever this machine has to do meanwhile.
 fn open<'a>(server: &Server, network: &Arc<Network>, cancel: &'a AtomicBool) -> ParallelStream<'a, Place> {
-    let http = Arc::new(Http::new(Trust::default(), Patience::default()));
+    open_with(server, network, cancel, Patience::default())
+}
+
+fn open_with<'a>(
+    server: &Server,
+    network: &Arc<Network>,
+    cancel: &'a AtomicBool,
+    patience: Patience,
+) -> ParallelStream<'a, Place> {
+    let http = Arc::new(Http::new(Trust::default(), patience));
     let place = Place(Arc::clone(network), http, server.url.clone());
-    ParallelStream::open(place, Arc::clone(network), Some(LENGTH), Patience::default(), cancel).unwrap()
+    let mut stream = ParallelStream::open(place, Arc::clone(network), Some(LENGTH), patience, cancel).unwrap();
+    stream.waits.is_network = true;
+    stream
 }
 
 #[track_caller]
 fn reads_all(server: &Server, network: &Arc<Network>) {
+    reads_to_end(open(server, network, &NOT_CANCELLED));
+}
+
+#[track_caller]
+fn reads_to_end(mut stream: ParallelStream<'_, Place>) {
     let mut bytes = Vec::new();
-    open(server, network, &NOT_CANCELLED).read_to_end(&mut bytes).unwrap();
+    stream.read_to_end(&mut bytes).unwrap();
     assert!(bytes == content(), "{} bytes", bytes.len());
+}
+
+#[test]
+fn a_reader_that_waits_for_most_of_a_sample_waits_for_the_network() {
+    // How long the reader waits for half a sample, and works before that.
+    for (waits, works, expected) in [(0, 100, false), (40, 60, false), (60, 40, true), (100, 0, true)] {
+        let mut now = Instant::now();
+        let mut sample = Waits::new(now);
+        for _ in 0..2 {
+            assert!(!sample.is_network, "before the sample is complete");
+            let begin = now + Duration::from_millis(works);
+            now = begin + Duration::from_millis(waits);
+            sample.add(SAMPLE / 2, begin, now);
+        }
+        assert_eq!(sample.is_network, expected, "{waits} of waiting, {works} of work");
+        sample.add(SAMPLE, now, now);
+        assert!(!sample.is_network, "a sample says nothing of the next one");
+    }
 }
 
 #[test]
@@ -241,7 +277,8 @@ fn more_than_was_asked_for_is_not_read() {
 fn a_part_that_breaks_or_falls_silent_is_made_up_for() {
     for answer in [Answer::Broken, Answer::Silent] {
         let server = Server::start(move |number| if number == 2 { answer } else { Answer::Right });
-        reads_all(&server, &network());
+        let patience = Patience { stall_timeout: Some(Duration::from_secs(2)), ..Patience::default() };
+        reads_to_end(open_with(&server, &network(), &NOT_CANCELLED, patience));
         assert_eq!(server.singles().len(), 2, "{answer:?}: {:?}", server.singles());
         assert!(server.parts().len() > 7, "{answer:?}: {:?}", server.parts());
     }
@@ -260,7 +297,7 @@ fn all_blobs_together_have_so_many_parts() {
     let streams: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = open(&server, &network, &NOT_CANCELLED);
-            stream.read_exact(&mut [0; 2 * PART as usize]).ok();
+            stream.read_exact(&mut [0]).unwrap();
             stream
         })
         .collect();
@@ -282,8 +319,8 @@ fn no_parts_where_they_are_forbidden_or_the_blob_is_small() {
 
     let server = Server::start(|_| Answer::Right);
     let mut stream = open(&server, &network(), &NOT_CANCELLED);
-    stream.size = LARGE;
-    stream.read_exact(&mut [0; LARGE as usize]).unwrap();
+    stream.size = LARGE - 1;
+    stream.read_exact(&mut [0; LARGE as usize - 1]).unwrap();
     assert_eq!(server.parts(), []);
 }
 
@@ -292,7 +329,7 @@ fn waiting_for_a_part_ends_when_it_is_cancelled() {
     let (server, cancel) = (Server::start(|_| Answer::Silent), AtomicBool::new(false));
     let mut stream = open(&server, &network(), &cancel);
     stream.read_exact(&mut [0; PART as usize]).unwrap();
-    assert!(!server.parts().is_empty());
+    assert!(!stream.parts.is_empty());
     cancel.store(true, Ordering::Relaxed);
     let mut rest = Vec::new();
     assert!(stream.read_to_end(&mut rest).unwrap_err().to_string().contains("cancelled"));
