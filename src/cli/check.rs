@@ -72,14 +72,16 @@ pub(super) fn run(config: &Config, args: &CheckArgs) -> Result<(), Failure> {
     let of_layers = compared.as_ref().map_or(&[][..], |compared| &compared.findings);
     findings.extend_from_slice(of_layers);
     if args.repair && !findings.is_empty() {
-        let result = store.repair().and(compared.as_ref().map_or(Ok(()), |compared| store.settle_compared(compared)));
+        if let Err(error) = store.repair() {
+            tracing::error!(%error, "repair-failed");
+        }
+        if let Some(Err(error)) = compared.as_ref().map(|compared| store.settle_compared(compared)) {
+            tracing::error!(%error, "repair-failed");
+        }
         let mut left = store.check()?;
         left.extend_from_slice(of_layers);
         repaired = findings.into_iter().filter(|finding| !left.contains(finding)).collect();
         findings = left;
-        if let Err(error) = result {
-            tracing::error!(%error, "repair-failed");
-        }
     }
     let root = store.layout().root().display().to_string();
     let compared = compared.as_ref();

@@ -7,9 +7,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::output;
 use crate::panics::Panicked;
-use crate::redact;
-use crate::shorten;
 use crate::sys::caller::ProcMissing;
+use crate::sys::path_error::PathError;
+use crate::{config, driver, observe, redact, shorten, store};
 
 /// The end of a command that did not succeed. `Display` gives the message on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,41 +44,35 @@ impl From<String> for Failure {
     }
 }
 
-impl From<Panicked> for Failure {
-    fn from(panicked: Panicked) -> Self {
-        Failure::from(panicked.to_string())
-    }
+/// What a command passes on to its user as it is.
+macro_rules! from_errors {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Failure::from(error.to_string())
+            }
+        }
+    )+};
 }
-
-impl From<ProcMissing> for Failure {
-    fn from(error: ProcMissing) -> Self {
-        Failure::from(error.to_string())
-    }
-}
-
-impl From<crate::store::Error> for Failure {
-    fn from(error: crate::store::Error) -> Self {
-        Failure::from(error.to_string())
-    }
-}
-
-impl From<crate::driver::Error> for Failure {
-    fn from(error: crate::driver::Error) -> Self {
-        Failure::from(error.to_string())
-    }
-}
-
-impl From<crate::config::Error> for Failure {
-    fn from(error: crate::config::Error) -> Self {
-        Failure::from(error.to_string())
-    }
-}
-
-impl From<crate::observe::Error> for Failure {
-    fn from(error: crate::observe::Error) -> Self {
-        Failure::from(error.to_string())
-    }
-}
+from_errors!(
+    Panicked,
+    ProcMissing,
+    PathError,
+    config::Error,
+    driver::Error,
+    observe::Error,
+    store::CleanError,
+    store::CommitError,
+    store::CreateError,
+    store::DeleteError,
+    store::DeleteStoreError,
+    store::DescribeError,
+    store::ImageError,
+    store::InitError,
+    store::LimitError,
+    store::MountError,
+    store::StoreError,
+);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

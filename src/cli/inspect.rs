@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::driver::Mount;
 use crate::image::ImageDetails;
 use crate::redact;
-use crate::store::{Described, Error, ImageSelector, Inspected};
+use crate::store::{Described, ImageError, ImageSelector, Inspected, StoreError};
 
 /// The version of the JSON. A key that is added does not change it.
 const SCHEMA: u32 = 1;
@@ -76,8 +76,8 @@ enum Missing {
 fn inspect(config: &Config, image: &str) -> Result<Inspected, Missing> {
     let store = store(config).map_err(if may_be_source(image) { Missing::Image } else { Missing::Other })?;
     store.inspect(ImageSelector(image)).map_err(|error| match error {
-        Error::NotFound(_) | Error::OutsideStore(_) => Missing::Image(error.into()),
-        Error::NotInitialised if may_be_source(image) => Missing::Image(error.into()),
+        ImageError::Select(_) => Missing::Image(error.into()),
+        ImageError::Store(StoreError::NotInitialised) if may_be_source(image) => Missing::Image(error.into()),
         other => Missing::Other(other.into()),
     })
 }

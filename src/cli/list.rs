@@ -56,7 +56,7 @@ fn json(store: &Store) -> Result<(), Failure> {
 
 /// An origin that cannot be read is none.
 fn describe(store: &Store, image: ImageReport) -> Image {
-    let origin = ImageId::new(&image.id).and_then(|id| store.origin(&id)).ok().flatten();
+    let origin = ImageId::new(&image.id).ok().and_then(|id| store.origin(&id).ok()).flatten();
     let (source, digest, created) = match origin {
         Some(Origin { reference, digest, created, .. }) => (Some(reference), digest, created),
         None => (None, None, image.created),

@@ -2,7 +2,7 @@
 
 use crate::observe::Metrics;
 use crate::observe::metrics::Size;
-use crate::store::{Error, Store, StoreSizes};
+use crate::store::{Store, StoreError, StoreSizes};
 
 /// Notes how large the layers are, by whether an image needs them.
 pub(super) fn layers(store: &Store, metrics: &Metrics) {
@@ -33,7 +33,7 @@ pub(super) fn all(store: &Store, metrics: &Metrics) {
 }
 
 /// A size that cannot be had is missing, and no failure of the command.
-fn note(metrics: &Metrics, sizes: impl FnOnce() -> Result<Vec<(Size, u64)>, Error>) {
+fn note(metrics: &Metrics, sizes: impl FnOnce() -> Result<Vec<(Size, u64)>, StoreError>) {
     if !metrics.is_on() {
         return;
     }

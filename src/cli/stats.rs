@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::args::StatsArgs;
 use super::{Failure, output, store};
 use crate::config::Config;
-use crate::store::{Error, ImageSelector};
+use crate::store::{ImageError, ImageSelector, SelectError};
 
 #[derive(Serialize)]
 struct Stats {
@@ -28,9 +28,9 @@ struct DiskUsage {
 }
 
 /// Words that callers of the original match, out of place as they are.
-fn not_found(error: &Error) -> Failure {
+fn not_found(error: &ImageError) -> Failure {
     match error {
-        Error::NotFound(_) => Failure::from(format!("{error} Skipping delete.")),
+        ImageError::Select(SelectError::NotFound { .. }) => Failure::from(format!("{error} Skipping delete.")),
         _ => Failure::from(error.to_string()),
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::layout::Layout;
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::sys::lock::{self, Lock};
 use crate::sys::lock_holders;
 
@@ -14,11 +14,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Takes the lock together with other creates.
 ///
 /// # Errors
-/// Where somebody holds it alone for longer than anybody should, [`Error::StoreLocked`] says who.
-pub(in crate::store) fn share(layout: &Layout) -> Result<Lock, Error> {
+/// Where somebody holds it alone for longer than anybody should, [`StoreError::Locked`] says who.
+pub(in crate::store) fn share(layout: &Layout) -> Result<Lock, StoreError> {
     match lock::share_whole_within(&layout.lock_file(), TIMEOUT)? {
         Some(lock) => Ok(lock),
-        None => Err(Error::StoreLocked { seconds: TIMEOUT.as_secs(), holders: holders(layout) }),
+        None => Err(StoreError::Locked { seconds: TIMEOUT.as_secs(), holders: holders(layout) }),
     }
 }
 

@@ -6,8 +6,10 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::driver;
 use crate::entries::{self, Place};
 use crate::layout::Layout;
+use crate::store::error::{FirstError, LayersClaimed, StoreError, from_store_errors};
 use crate::store::image::dependencies;
 use crate::store::image::needed;
 use crate::store::image::removal;
@@ -16,7 +18,7 @@ use crate::store::layer::manifest_cache;
 use crate::store::layer::sizes;
 use crate::store::layer::volumes::{self, Entry};
 use crate::store::totals;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, Store};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{PathError, named};
@@ -96,10 +98,23 @@ impl Removed {
     }
 }
 
+/// Why a clean did not do all it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    /// A create is at work.
+    #[error(transparent)]
+    LayersClaimed(#[from] LayersClaimed),
+    /// Something is wrong with the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+from_store_errors!(CleanError);
+
 impl Store {
     /// Removes unused layers, if it is time to or the store is nearly full. Layers that another store keeps are cleaned there,
     /// after what is left of this one's images.
-    pub fn clean(&self, when: CleanWhen, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+    pub fn clean(&self, when: CleanWhen, ignore_images: &[String]) -> Result<(Cleaned, Removed), CleanError> {
         let _session = session();
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else {
             return Ok((Cleaned::AlreadyRunning, Removed::default()));
@@ -120,9 +135,9 @@ impl Store {
     ///
     /// # Errors
     /// Where a clean would fail for want of knowing which layers are in use.
-    pub fn plan_clean(&self, when: CleanWhen, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+    pub fn plan_clean(&self, when: CleanWhen, ignore_images: &[String]) -> Result<(Cleaned, Removed), StoreError> {
         match self.layer_store()? {
-            None => self.plan(Threshold::of_layers(when), ignore_images),
+            None => Ok(self.plan(Threshold::of_layers(when), ignore_images)?),
             Some(layer_store) => {
                 let (_, mut removed) = self.plan(Threshold::NONE, ignore_images)?;
                 let (cleaned, of_layers) = layer_store.store.plan_clean(when, ignore_images)?;
@@ -132,7 +147,7 @@ impl Store {
         }
     }
 
-    fn plan(&self, threshold: Threshold, ignore_images: &[String]) -> Result<(Cleaned, Removed), Error> {
+    fn plan(&self, threshold: Threshold, ignore_images: &[String]) -> Result<(Cleaned, Removed), PathError> {
         let (layout, mut removed) = (&self.layout, Removed::default());
         let Some(goal) = self.goal(threshold)? else { return Ok((Cleaned::BelowThreshold, removed)) };
         // Named before the records are read: a layer that a create claims or publishes meanwhile is on one of them.
@@ -167,7 +182,7 @@ impl Store {
         threshold: Threshold,
         ignore_images: &[String],
         freed: Freed,
-    ) -> Result<(Cleaned, Removed), Error> {
+    ) -> Result<(Cleaned, Removed), CleanError> {
         let mut removed = Removed::default();
         let Some(goal) = self.goal(threshold)? else {
             self.flush_unless(freed)?;
@@ -177,33 +192,32 @@ impl Store {
         // Layers that come later are nobody's to take away.
         let volumes = by_last_use(&self.layout, entries::names(&self.layout, Place::Volumes)?, goal)?;
         // What one step could not do is no reason to leave the others undone. The user hears of the first.
-        let steps = [
-            remove_dead_images(self, &mut removed),
-            retire_unused(self, &volumes, ignore_images, goal, &mut removed),
-            remove_incomplete(self, &volumes, &mut removed),
-            remove_retired(self),
-            forget_missing_volumes(self),
-            release_unknown(self),
-            manifest_cache::forget_unneeded(&self.layout).map_err(Error::from),
-            self.flush_unless(freed),
-            self.wait_for_space_freed(freed),
-            // What quotas keep of layers and images can be given back when those are gone for good.
-            self.driver.remove_leftovers(&self.layout).map_err(Error::from),
-        ];
-        steps.into_iter().collect::<Result<(), Error>>().map(|()| (Cleaned::Completed, removed))
+        let mut failed = FirstError::<CleanError>::none();
+        failed.note(remove_dead_images(self, &mut removed));
+        failed.note(retire_unused(self, &volumes, ignore_images, goal, &mut removed));
+        failed.note(remove_incomplete(self, &volumes, &mut removed));
+        failed.note(remove_retired(self));
+        failed.note(forget_missing_volumes(self));
+        failed.note(release_unknown(self));
+        failed.note(manifest_cache::forget_unneeded(&self.layout));
+        failed.note(self.flush_unless(freed));
+        failed.note(self.wait_for_space_freed(freed));
+        // What quotas keep of layers and images can be given back when those are gone for good.
+        failed.note(self.driver.remove_leftovers(&self.layout));
+        failed.result().map(|()| (Cleaned::Completed, removed))
     }
 
     /// For layers whose flush was killed. A create that cleans does not wait for the disk: it starts a flush of its own.
-    fn flush_unless(&self, freed: Freed) -> Result<(), Error> {
+    fn flush_unless(&self, freed: Freed) -> Result<(), PathError> {
         match freed {
-            Freed::Awaited => Ok(durability::flush(&self.layout)?),
+            Freed::Awaited => durability::flush(&self.layout),
             Freed::Later => Ok(()),
         }
     }
 
-    fn wait_for_space_freed(&self, freed: Freed) -> Result<(), Error> {
+    fn wait_for_space_freed(&self, freed: Freed) -> Result<(), driver::Error> {
         match freed {
-            Freed::Awaited => Ok(self.driver.wait_for_free_space(&self.layout)?),
+            Freed::Awaited => self.driver.wait_for_free_space(&self.layout),
             Freed::Later => Ok(()),
         }
     }
@@ -212,7 +226,7 @@ impl Store {
     ///
     /// Deployments set thresholds that layers alone can never reach: as large as the file that the store is in, of which
     /// the filesystem needs some for itself and the images have their share.
-    fn goal(&self, threshold: Threshold) -> Result<Option<u64>, Error> {
+    fn goal(&self, threshold: Threshold) -> Result<Option<u64>, PathError> {
         if threshold.is_none() {
             return Ok(Some(ALL));
         }
@@ -226,8 +240,9 @@ impl Store {
             }
         }
         let is_nearly_full = space.available < space.size / NEARLY_FULL;
-        let has_reached =
-            || Ok::<bool, Error>(sizes::total(&self.layout)?.saturating_add(threshold.committed) >= threshold.bytes);
+        let has_reached = || {
+            Ok::<bool, PathError>(sizes::total(&self.layout)?.saturating_add(threshold.committed) >= threshold.bytes)
+        };
         let is_due = lacks_inodes || (threshold.bytes > 0 && (is_nearly_full || has_reached()?));
         Ok(is_due.then_some(ALL))
     }
@@ -266,7 +281,7 @@ impl Threshold {
     }
 
     /// Counts what the images of `store` may come to take, too: what is committed to them is not there for layers.
-    fn and_limits_of(self, store: &Store) -> Result<Self, Error> {
+    fn and_limits_of(self, store: &Store) -> Result<Self, PathError> {
         // Nobody compares it with zero.
         let limits = if self.bytes > 0 { store.committed_quota()? } else { 0 };
         Ok(Threshold { committed: self.committed.saturating_add(limits), ..self })
@@ -274,18 +289,17 @@ impl Threshold {
 }
 
 /// Removes what dead processes left, and no layer that is whole.
-pub(in crate::store) fn finish_dead_work(store: &Store) -> Result<(), Error> {
+pub(in crate::store) fn finish_dead_work(store: &Store) -> Result<(), StoreError> {
     let Some(_lock) = lock::own_within(&store.layout.lock_file(), LOCK, LOCK_TIMEOUT)? else { return Ok(()) };
     let mut removed = Removed::default();
     let volumes = by_last_use(&store.layout, entries::names(&store.layout, Place::Volumes)?, ALL)?;
-    let steps = [
-        remove_dead_images(store, &mut removed),
-        remove_incomplete(store, &volumes, &mut removed),
-        remove_retired(store),
-        forget_missing_volumes(store),
-        release_unknown(store),
-    ];
-    steps.into_iter().collect()
+    let mut failed = FirstError::none();
+    failed.note(remove_dead_images(store, &mut removed));
+    failed.note(remove_incomplete(store, &volumes, &mut removed));
+    failed.note(remove_retired(store));
+    failed.note(forget_missing_volumes(store));
+    failed.note(release_unknown(store));
+    failed.result()
 }
 
 fn session() -> tracing::span::EnteredSpan {
@@ -303,7 +317,7 @@ pub(in crate::store) fn clean_before_create(store: &Store, when: CleanWhen, limi
     }
 }
 
-fn clean_with_limits(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), Error> {
+fn clean_with_limits(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), CleanError> {
     let threshold = threshold.and_limits_of(store)?;
     match store.layer_store()? {
         None => clean_unless_busy(store, threshold, ignore_images),
@@ -314,7 +328,7 @@ fn clean_with_limits(store: &Store, threshold: Threshold, ignore_images: &[Strin
     }
 }
 
-fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), Error> {
+fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), CleanError> {
     match lock::try_own(&store.layout.lock_file(), LOCK)? {
         Some(_lock) => store.clean_locked(threshold, ignore_images, Freed::Later).map(drop),
         None => Ok(()),
@@ -331,7 +345,7 @@ fn name_strangers(layout: &Layout) {
 }
 
 /// A record without an image, or an entry of `tmp/`, whose lock can be had: its process is dead.
-pub(in crate::store) fn remove_dead_images(store: &Store, removed: &mut Removed) -> Result<(), Error> {
+pub(in crate::store) fn remove_dead_images(store: &Store, removed: &mut Removed) -> Result<(), StoreError> {
     let mut ids = dependencies::recorded_images(&store.layout)?;
     // Read after the records: an image that has both is whole, unless something of it is in `tmp/`.
     let published: HashSet<String> = entries::names(&store.layout, Place::Images)?.into_iter().collect();
@@ -349,15 +363,15 @@ pub(in crate::store) fn staged_image(name: &str) -> Option<&str> {
 }
 
 /// Does the same for all, also where it fails for some; the error is the first.
-fn each<T>(all: impl IntoIterator<Item = T>, mut work: impl FnMut(T) -> Result<(), Error>) -> Result<(), Error> {
-    let mut result = Ok(());
+fn each<T, E>(all: impl IntoIterator<Item = T>, mut work: impl FnMut(T) -> Result<(), E>) -> Result<(), E> {
+    let mut failed = FirstError::none();
     for one in all {
-        result = result.and(work(one));
+        failed.note(work(one));
     }
-    result
+    failed.result()
 }
 
-fn remove_if_dead(store: &Store, id: &ImageId, removed: &mut Removed) -> Result<(), Error> {
+fn remove_if_dead(store: &Store, id: &ImageId, removed: &mut Removed) -> Result<(), StoreError> {
     let leftovers = leftovers(store, id)?;
     if files::exists(&store.layout.image(id.as_str()))? && leftovers.is_empty() {
         return Ok(());
@@ -443,7 +457,7 @@ fn retire_unused(
     ignore_images: &[String],
     goal: u64,
     removed: &mut Removed,
-) -> Result<(), Error> {
+) -> Result<(), CleanError> {
     let mut retired = Vec::new();
     let result = retire_what_no_record_names(store, volumes, ignore_images, goal, &mut retired, removed);
     // Not under the lock, which creates wait for.
@@ -458,37 +472,34 @@ fn retire_what_no_record_names(
     goal: u64,
     retired: &mut Vec<String>,
     removed: &mut Removed,
-) -> Result<(), Error> {
+) -> Result<(), CleanError> {
     let _session = tracing::debug_span!("garbage-collector-mark-unused").entered();
     let claims = tracing::debug_span!("acquiring-exclusive-lock")
         .in_scope(|| lock::own_whole_within(&store.layout.lock_file(), LOCK_TIMEOUT))?;
-    let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
+    let Some(_claims) = claims else { return Err(LayersClaimed.into()) };
     let (layout, in_use) = (&store.layout, layers_in_use(store, ignore_images)?);
     let staged = entries::names(layout, Place::Staging)?;
     let unused = Unused::of(volumes, &staged, &in_use, goal);
     // Left by dead processes: this one has not taken anything away yet.
     let left = staged.iter().filter(|name| is_retired(layout, name));
     removed.leftovers.extend(left.map(|name| staging_path(layout, name)));
-    let layers = each(unused.layers, |layer| {
-        volumes::retire(store, &layout.volume(&layer))?;
-        retired.push(layer);
-        Ok(())
-    });
-    let condemned = each(unused.condemned, |name| {
-        volumes::retire(store, &layout.volume(&name))?;
-        removed.leftovers.push(layout.volume_path(&name));
-        Ok(())
-    });
-    let kept = each(unused.kept, |name| {
-        volumes::retire(store, &layout.tmp().join(&name))?;
-        removed.leftovers.push(staging_path(layout, &name));
-        Ok(())
-    });
-    layers.and(condemned).and(kept)
+    let mut failed = FirstError::<CleanError>::none();
+    for layer in unused.layers {
+        failed.note(volumes::retire(store, &layout.volume(&layer)).map(|_| retired.push(layer)));
+    }
+    for name in unused.condemned {
+        let retired = volumes::retire(store, &layout.volume(&name));
+        failed.note(retired.map(|_| removed.leftovers.push(layout.volume_path(&name))));
+    }
+    for name in unused.kept {
+        let retired = volumes::retire(store, &layout.tmp().join(&name));
+        failed.note(retired.map(|_| removed.leftovers.push(staging_path(layout, &name))));
+    }
+    failed.result()
 }
 
 /// Removes layers that were being unpacked by a process that died.
-fn remove_incomplete(store: &Store, volumes: &[Volume], removed: &mut Removed) -> Result<(), Error> {
+fn remove_incomplete(store: &Store, volumes: &[Volume], removed: &mut Removed) -> Result<(), driver::Error> {
     each(volumes, |Volume { name, .. }| {
         let Entry::Incomplete(layer) = Entry::of_name(name) else { return Ok(()) };
         let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? else { return Ok(()) };
@@ -500,7 +511,7 @@ fn remove_incomplete(store: &Store, volumes: &[Volume], removed: &mut Removed) -
 
 /// Chain ids that some image needs, or that are to be spared. The totals over all images, where they are kept, are computed
 /// anew from the same records.
-pub(in crate::store) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+pub(in crate::store) fn layers_in_use(store: &Store, ignore_images: &[String]) -> Result<HashSet<String>, PathError> {
     match totals::recompute(store)?.filter(|(totals, _)| totals.knows_all_layers()) {
         // Their records have just been read. One that is being deleted is not among them: it may be put back.
         Some((totals, counted)) => {
@@ -515,13 +526,17 @@ pub(in crate::store) fn layers_in_use(store: &Store, ignore_images: &[String]) -
 }
 
 /// Images with a record, and those without one, which an original that crashed can leave: they may need any layer.
-fn all_images(store: &Store) -> Result<HashSet<String>, Error> {
+fn all_images(store: &Store) -> Result<HashSet<String>, PathError> {
     let recorded = dependencies::recorded_images(&store.layout)?;
     Ok(recorded.into_iter().chain(entries::names(&store.layout, Place::Images)?).collect())
 }
 
 /// Layers that these images, other stores or `ignore_images` have on record.
-fn layers_on_record(store: &Store, ids: HashSet<String>, ignore_images: &[String]) -> Result<HashSet<String>, Error> {
+fn layers_on_record(
+    store: &Store,
+    ids: HashSet<String>,
+    ignore_images: &[String],
+) -> Result<HashSet<String>, PathError> {
     let mut in_use: HashSet<String> = store.registered_layers()?.into_iter().collect();
     for id in ids {
         in_use.extend(needed::layers_of_image(store, &id)?);
@@ -536,14 +551,14 @@ fn layers_on_record(store: &Store, ids: HashSet<String>, ignore_images: &[String
 }
 
 /// Removes layers that were taken away, by this process or one that died, and downloads that an original left.
-fn remove_retired(store: &Store) -> Result<(), Error> {
+fn remove_retired(store: &Store) -> Result<(), driver::Error> {
     let _session = tracing::debug_span!("garbage-collector-collect").entered();
     each(entries::names(&store.layout, Place::Staging)?, |name| {
         let path = store.layout.tmp().join(&name);
         if !is_retired(&store.layout, &name) {
             return Ok(());
         }
-        if name.starts_with(DEAD) { Ok(store.driver.remove_volume(&path)?) } else { Ok(remove_tree(&path)?) }
+        if name.starts_with(DEAD) { store.driver.remove_volume(&path) } else { Ok(remove_tree(&path)?) }
     })
 }
 
@@ -560,12 +575,13 @@ pub(in crate::store) fn is_old(path: &std::path::Path) -> bool {
 }
 
 /// What another store lends to images that do not exist.
-fn release_unknown(store: &Store) -> Result<(), Error> {
-    store.layer_store()?.map_or(Ok(()), |layer_store| layer_store.release_unknown(store))
+fn release_unknown(store: &Store) -> Result<(), StoreError> {
+    let Some(layer_store) = store.layer_store()? else { return Ok(()) };
+    Ok(layer_store.release_unknown(store)?)
 }
 
 /// Sizes, marks and short names of layers that do not exist.
-fn forget_missing_volumes(store: &Store) -> Result<(), Error> {
+fn forget_missing_volumes(store: &Store) -> Result<(), driver::Error> {
     let mut layers: Vec<String> = entries::names(&store.layout, Place::Meta)?
         .iter()
         .filter_map(|name| name.strip_prefix("volume-"))

@@ -56,26 +56,33 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-pub use error::Error;
-pub use garbage::{CleanWhen, Cleaned, Removed, RemovedLayer};
+pub use error::{LayersClaimed, StoreError};
+pub use garbage::{CleanError, CleanWhen, Cleaned, Removed, RemovedLayer};
 pub use image::commit::Committed;
 pub use image::create::{CleanFirst, CreateRequest, Created, PullRequest, Pulled, PulledLayer};
 pub use image::delete::Deleted;
+pub use image::error::{
+    BaseError, CommitError, CreateError, DeleteError, IdError, ImageBusy, ImageError, LimitError, MountError,
+    NoInodeLimits, SelectError, UserError, VolumeError,
+};
 pub use image::id::{ImageId, ImageSelector};
 pub use image::limit::LimitRequest;
 pub use image::mounting::Remounted;
 pub use image::origin::Origin;
 pub use init::InitRequest;
+pub use init::error::{DeleteStoreError, InitError, InitLockError};
 pub use layer::durability::flush;
+pub use layer::error::LayerError;
 pub use report::check::Finding;
 pub use report::deep::Compared;
 pub use report::doctor::{Diagnosis, Programs, Status};
 pub use report::exact::OnDisk;
-pub use report::inspect::{Described, DescribedLayer, Inspected, InspectedLayer};
+pub use report::inspect::{DescribeError, Described, DescribedLayer, Inspected, InspectedLayer};
 pub use report::measure::{LayerSizes, StoreSizes};
 pub use report::scan::{BackingFile, ImageReport, LayerReport, ReportTotals, StoreReport};
+pub use shared::SharedLayersError;
 
-use crate::driver::{Driver, Usage};
+use crate::driver::{self, Driver, Usage};
 use crate::entries::{self, Place};
 use crate::idmap::IdMappings;
 use crate::layout::{self, Layout};
@@ -99,7 +106,7 @@ pub struct Store {
 
 impl Store {
     /// Names a store; nothing is looked at yet.
-    pub fn new(path: &Path, driver: Box<dyn Driver>, caller: Caller) -> Result<Self, Error> {
+    pub fn new(path: &Path, driver: Box<dyn Driver>, caller: Caller) -> Result<Self, PathError> {
         Ok(Store {
             layout: Layout::new(absolute(path)?),
             driver,
@@ -125,12 +132,12 @@ impl Store {
     }
 
     /// Checks that the store has been initialised, for a driver of its kind. Looks only once.
-    pub fn check_initialised(&self) -> Result<(), Error> {
+    pub fn check_initialised(&self) -> Result<(), StoreError> {
         if self.is_checked.get().is_some() {
             return Ok(());
         }
         if !self.is_initialised()? {
-            return Err(Error::NotInitialised);
+            return Err(StoreError::NotInitialised);
         }
         self.driver.validate(self.layout.root())?;
         let _ = self.is_checked.set(());
@@ -179,32 +186,31 @@ impl Store {
     }
 
     /// Checks that there is something at the store's path.
-    pub fn check_exists(&self) -> Result<(), Error> {
+    pub fn check_exists(&self) -> Result<(), StoreError> {
         if files::exists(self.layout.root())? {
             return Ok(());
         }
-        Err(Error::Missing(self.layout.root().display().to_string()))
+        Err(StoreError::Missing { store: self.layout.root().to_owned() })
     }
 
     /// Checks that the filesystem that holds the store is mounted, if it has one of its own.
-    pub fn check_mounted(&self) -> Result<(), Error> {
+    pub fn check_mounted(&self) -> Result<(), StoreError> {
         let backing = self.layout.backing_file();
         // Whose the file is matters to whoever mounts it: an ordinary user's namespace shows root's as nobody's.
         let is_hidden = files::exists(&backing)? && files::exists(self.layout.root())? && !self.is_mount_point()?;
         if !is_hidden {
             return Ok(());
         }
-        let (store, backing) = (self.layout.root().display().to_string(), backing.display().to_string());
-        Err(Error::NotMounted { store, backing, driver: self.driver.name() })
+        Err(StoreError::NotMounted { store: self.layout.root().to_owned(), backing, driver: self.driver.name() })
     }
 
     /// Checks that the store is of a version that this program knows.
-    pub fn check_format(&self) -> Result<(), Error> {
+    pub fn check_format(&self) -> Result<(), StoreError> {
         init::format::check(&self.layout)
     }
 
     /// Paths of all images.
-    pub fn images(&self) -> Result<Vec<PathBuf>, Error> {
+    pub fn images(&self) -> Result<Vec<PathBuf>, PathError> {
         let _session = tracing::debug_span!("groot-listing").entered();
         let names = entries::names(&self.layout, Place::Images)?;
         let mut paths: Vec<PathBuf> = names.into_iter().map(|name| self.layout.images_path().join(name)).collect();
@@ -213,22 +219,22 @@ impl Store {
     }
 
     /// Disk usage of an image.
-    pub fn usage(&self, id: &ImageId) -> Result<Usage, Error> {
+    pub fn usage(&self, id: &ImageId) -> Result<Usage, ImageError> {
         let _session = tracing::debug_span!("groot-stats", imageID = %id).entered();
         let image = self.layout.image(id.as_str());
         if !files::is_directory(&image)? {
-            return Err(Error::NotFound(id.to_string()));
+            return Err(SelectError::NotFound { id: id.to_string() }.into());
         }
         Ok(self.driver.usage(&self.layout, &image)?)
     }
 
     /// Whether layers are to be flushed, and nobody does so.
-    pub fn has_pending_flush(&self) -> Result<bool, Error> {
-        Ok(layer::durability::is_pending(&self.layout)?)
+    pub fn has_pending_flush(&self) -> Result<bool, PathError> {
+        layer::durability::is_pending(&self.layout)
     }
 
     /// Writes the size of every layer that has none on record.
-    pub fn generate_volume_sizes(&self) -> Result<(), Error> {
+    pub fn generate_volume_sizes(&self) -> Result<(), driver::Error> {
         layer::volumes::record_missing_sizes(self)
     }
 
@@ -236,20 +242,18 @@ impl Store {
     ///
     /// # Errors
     /// Where the store is not initialised, among others.
-    pub fn mappings(&self) -> Result<IdMappings, Error> {
+    pub fn mappings(&self) -> Result<IdMappings, StoreError> {
         init::namespace::mappings(&self.layout, self.caller)
     }
 
-    fn has_directory(&self, below: &str) -> Result<bool, Error> {
+    fn has_directory(&self, below: &str) -> Result<bool, StoreError> {
         self.layout.has_directory(below).map_err(|error| match error.raw_os_error() {
-            Some(libc::ELOOP | libc::ENOTDIR) => {
-                Error::NotADirectory(self.layout.root().join(below).display().to_string())
-            }
+            Some(libc::ELOOP | libc::ENOTDIR) => StoreError::NotADirectory { path: self.layout.root().join(below) },
             _ => error.into(),
         })
     }
 
-    fn is_initialised(&self) -> Result<bool, Error> {
+    fn is_initialised(&self) -> Result<bool, StoreError> {
         for directory in layout::DIRECTORIES {
             if !self.has_directory(directory)? {
                 return Ok(false);

@@ -33,12 +33,14 @@ use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image};
 use crate::layout::{self, Layout};
 use crate::store::claims;
+use crate::store::error::{StoreError, from_store_errors};
 use crate::store::garbage::is_old;
 use crate::store::image::dependencies;
 use crate::store::image::needed;
+use crate::store::init::error::DeleteStoreError;
 use crate::store::init::seal;
 use crate::store::layer::pull::{self, Claimed};
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
@@ -59,10 +61,10 @@ struct Record {
 }
 
 impl Record {
-    fn read(layout: &Layout) -> Result<Option<Self>, Error> {
+    fn read(layout: &Layout) -> Result<Option<Self>, PathError> {
         let path = layout.shared_layers_file();
         let Some(content) = files::read_small(&path)? else { return Ok(None) };
-        let refuse = |reason: String| Err(Error::Path(PathError::new("read", &path, io::Error::other(reason))));
+        let refuse = |reason: String| Err(PathError::new("read", &path, io::Error::other(reason)));
         match serde_json::from_slice(&content) {
             Ok(record) => Ok(Some(record)),
             Err(error) => refuse(error.to_string()),
@@ -70,19 +72,52 @@ impl Record {
     }
 
     /// The record, which for root must be root's own: it removes and writes where this points.
-    fn read_trusted(layout: &Layout, caller: Caller) -> Result<Option<Self>, Error> {
+    fn read_trusted(layout: &Layout, caller: Caller) -> Result<Option<Self>, PathError> {
         let Some(record) = Self::read(layout)? else { return Ok(None) };
         if caller != Caller::Root || seal::is_trusted(layout, seal::SHARED_LAYERS, &record.content())? {
             return Ok(Some(record));
         }
         let reason = io::Error::other("it is not root's: run init-store with the store that keeps the layers");
-        Err(PathError::new("read", layout.shared_layers_file(), reason).into())
+        Err(PathError::new("read", layout.shared_layers_file(), reason))
     }
 
     fn content(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+/// Why layers cannot be shared.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedLayersError {
+    /// Another, or no, store is to keep the layers than the one that does.
+    #[error("the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed")]
+    Differ,
+    /// A store that cannot keep another one's layers.
+    #[error("the layers cannot be shared with the store {store}: {reason}")]
+    CannotShare {
+        /// The store that is to keep them.
+        store: PathBuf,
+        /// What it lacks.
+        reason: &'static str,
+    },
+    /// The layers are in a store that is not there.
+    #[error("the store {store}, which keeps the layers of this one, is not initialised: run init-store on it")]
+    StoreMissing {
+        /// The store that keeps them.
+        store: PathBuf,
+    },
+    /// A create whose caller is to mount them.
+    #[error(
+        "the layers of this store are shared with another one: they show the right ids only as create mounts them: \
+         do without --without-mount"
+    )]
+    NeedMount,
+    /// Something is wrong with one of the two stores.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+from_store_errors!(SharedLayersError);
 
 /// The store that keeps another one's layers.
 pub(in crate::store) struct LayerStore {
@@ -93,20 +128,20 @@ pub(in crate::store) struct LayerStore {
 
 impl Store {
     /// The store that keeps this one's layers, where that is another.
-    pub(in crate::store) fn layer_store(&self) -> Result<Option<LayerStore>, Error> {
+    pub(in crate::store) fn layer_store(&self) -> Result<Option<LayerStore>, StoreError> {
         match Record::read_trusted(&self.layout, self.caller)? {
-            Some(_) if self.caller != Caller::Root => Err(Error::SharedLayersNeed("only root can use them")),
+            Some(_) if self.caller != Caller::Root => Err(StoreError::SharedLayersNeedRoot),
             Some(Record { store, name }) => Ok(Some(LayerStore::new(self, &store, name)?)),
             None => Ok(None),
         }
     }
 
     /// Refuses a layer store that cannot be one, and another than the store has already.
-    fn check_layer_store(&self, path: &Path) -> Result<(), Error> {
+    fn check_layer_store(&self, path: &Path) -> Result<(), SharedLayersError> {
         let path = fs::canonicalize(path).on("resolve", path)?;
         let is_initialised = files::exists(&self.layout.namespace_file())?;
         if is_initialised && Record::read(&self.layout)?.is_none_or(|record| record.store != path) {
-            return Err(Error::SharedLayersDiffer);
+            return Err(SharedLayersError::Differ);
         }
         let layer_store = LayerStore::new(self, &path, 0)?;
         if !layer_store.store.is_initialised()? {
@@ -122,15 +157,19 @@ impl Store {
     }
 
     /// Checks that the store at `layer_store` can keep this one's layers.
-    pub(in crate::store) fn try_layer_store(&self, layer_store: &Path, mappings: &IdMappings) -> Result<(), Error> {
+    pub(in crate::store) fn try_layer_store(
+        &self,
+        layer_store: &Path,
+        mappings: &IdMappings,
+    ) -> Result<(), SharedLayersError> {
         self.check_layer_store(layer_store)?;
         let layer_store = LayerStore::new(self, layer_store, 0)?.store;
         self.driver.check_shared(&SharedLayers { layout: &layer_store.layout, mappings })?;
-        layer_store.check_initialised()
+        Ok(layer_store.check_initialised()?)
     }
 
     /// Makes the store at `layer_store` keep this one's layers.
-    pub(in crate::store) fn register_with(&self, layer_store: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn register_with(&self, layer_store: &Path) -> Result<(), SharedLayersError> {
         self.check_layer_store(layer_store)?;
         if let Some(record) = Record::read(&self.layout)? {
             // It may have been deleted and made again.
@@ -147,7 +186,7 @@ impl Store {
     }
 
     /// Chain ids of all layers that images of other stores need.
-    pub(in crate::store) fn registered_layers(&self) -> Result<Vec<String>, Error> {
+    pub(in crate::store) fn registered_layers(&self) -> Result<Vec<String>, PathError> {
         finish_removal(&self.layout)?;
         let mut layers = Vec::new();
         for client_store in ClientStore::all(&self.layout)? {
@@ -173,11 +212,14 @@ impl Store {
     }
 
     /// Fails if images of other stores need this one's layers.
-    pub(in crate::store) fn check_no_client_needs_layers(&self) -> Result<(), Error> {
+    pub(in crate::store) fn check_no_client_needs_layers(&self) -> Result<(), DeleteStoreError> {
         for client_store in ClientStore::all(&self.layout)? {
             if !client_store.is_replaced() && !client_store.images()?.is_empty() {
                 let path = client_store.path.as_ref().unwrap_or(&client_store.records);
-                return Err(Error::LayersInUse(named(path).display().to_string(), named(&client_store.records)));
+                return Err(DeleteStoreError::LayersInUse {
+                    client: named(path),
+                    records: named(&client_store.records),
+                });
             }
         }
         Ok(())
@@ -185,17 +227,17 @@ impl Store {
 }
 
 impl LayerStore {
-    fn new(client_store: &Store, path: &Path, name: u64) -> Result<Self, Error> {
+    fn new(client_store: &Store, path: &Path, name: u64) -> Result<Self, StoreError> {
         let driver = driver::named(client_store.driver.name(), driver::Options::default())?;
         let store = Store::new(path, driver, client_store.caller)?;
         Ok(LayerStore { store, name })
     }
 
-    fn refuse<T>(&self, reason: &'static str) -> Result<T, Error> {
-        Err(Error::CannotShare(self.store.layout.root().display().to_string(), reason))
+    fn refuse<T>(&self, reason: &'static str) -> Result<T, SharedLayersError> {
+        Err(SharedLayersError::CannotShare { store: self.store.layout.root().to_owned(), reason })
     }
 
-    fn check_ids(&self) -> Result<(), Error> {
+    fn check_ids(&self) -> Result<(), SharedLayersError> {
         if self.store.mappings()?.is_identity() {
             return Ok(());
         }
@@ -203,7 +245,7 @@ impl LayerStore {
     }
 
     /// Puts the client store on record, where it is not. What is there under its name is its own.
-    fn register(&self, client_store: &Layout) -> Result<(), Error> {
+    fn register(&self, client_store: &Layout) -> Result<(), SharedLayersError> {
         let path = fs::canonicalize(client_store.root()).on("resolve", client_store.root())?;
         let records = self.records();
         match files::read_small(&records.join(CLIENT_PATH))? {
@@ -222,15 +264,13 @@ impl LayerStore {
     }
 
     /// Refuses what borrowed layers cannot be used for.
-    pub(in crate::store) fn check_can_be_used(&self, mount: bool) -> Result<(), Error> {
+    pub(in crate::store) fn check_can_be_used(&self, mount: bool) -> Result<(), SharedLayersError> {
         if !mount {
-            return Err(Error::SharedLayersNeed(
-                "they show the right ids only as create mounts them: do without --without-mount",
-            ));
+            return Err(SharedLayersError::NeedMount);
         }
         self.store.check_mounted()?;
         if !self.store.is_initialised()? {
-            return Err(Error::LayerStoreMissing(self.store.layout.root().display().to_string()));
+            return Err(SharedLayersError::StoreMissing { store: self.store.layout.root().to_owned() });
         }
         Ok(())
     }
@@ -242,12 +282,12 @@ impl LayerStore {
         id: &ImageId,
         image: &Image,
         layers: &[&ChainId],
-    ) -> Result<Claimed, Error> {
+    ) -> Result<Claimed, SharedLayersError> {
         let layout = &self.store.layout;
         let _claims = claims::share(layout)?;
         // The store may be on its way out.
         if !files::exists(&layout.namespace_file())? {
-            return Err(Error::LayerStoreMissing(layout.root().display().to_string()));
+            return Err(SharedLayersError::StoreMissing { store: layout.root().to_owned() });
         }
         self.register(client_store)?;
         dependencies::write_at(&self.record(id), &self.temporary(id), layers)?;
@@ -266,7 +306,7 @@ impl LayerStore {
     }
 
     /// Gives back what is lent to images that `client_store` knows nothing of.
-    pub(in crate::store) fn release_unknown(&self, client_store: &Store) -> Result<(), Error> {
+    pub(in crate::store) fn release_unknown(&self, client_store: &Store) -> Result<(), PathError> {
         for record in images_of(&self.records())? {
             let Some(Ok(id)) = record.file_stem().and_then(|id| id.to_str()).map(ImageId::new) else { continue };
             let Some(_lock) = lock::try_own(&client_store.layout.lock_file(), &id.lock_name())? else { continue };
@@ -305,7 +345,7 @@ struct ClientStore {
 }
 
 impl ClientStore {
-    fn all(layer_store: &Layout) -> Result<Vec<Self>, Error> {
+    fn all(layer_store: &Layout) -> Result<Vec<Self>, PathError> {
         let mut all = Vec::new();
         let names = entries::names(layer_store, Place::ClientStores)?;
         for name in names.iter().filter(|name| !name.starts_with(STAGING)) {

@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 use crate::driver::recorded_limit;
 use crate::entries::{self, Place};
 use crate::layout::Layout;
+use crate::store::Store;
 use crate::store::image::dependencies::{self, image_key};
-use crate::store::{Error, Store};
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::{files, lock};
 
@@ -89,7 +89,7 @@ impl State {
 
 impl Totals {
     /// The totals of a store: those that are kept, if they are right, or else computed, and kept from then on.
-    pub(in crate::store) fn of(store: &Store) -> Result<Self, Error> {
+    pub(in crate::store) fn of(store: &Store) -> Result<Self, PathError> {
         let Some(file) = TotalsFile::open(&store.layout, true) else {
             return Ok(Self::compute(store)?.0);
         };
@@ -115,7 +115,7 @@ impl Totals {
     }
 
     /// Reads two records of each image, and returns their ids as well.
-    fn compute(store: &Store) -> Result<(Self, Vec<String>), Error> {
+    fn compute(store: &Store) -> Result<(Self, Vec<String>), PathError> {
         let images = store.layout.images();
         let mut totals = Totals { images: State::of(&images)?, ..Totals::default() };
         let ids = entries::names(&store.layout, Place::Images)?;
@@ -231,7 +231,7 @@ fn with_change<T, E>(
 
 /// Computes the totals anew, where they are kept, and tells the log if they were wrong. Returns them and the ids of the
 /// images that are in them.
-pub(in crate::store) fn recompute(store: &Store) -> Result<Option<(Totals, Vec<String>)>, Error> {
+pub(in crate::store) fn recompute(store: &Store) -> Result<Option<(Totals, Vec<String>)>, PathError> {
     let Some(file) = TotalsFile::open(&store.layout, false) else { return Ok(None) };
     let kept = file.read().filter(|kept| kept.is_current(&store.layout));
     let (computed, ids) = file.recompute(store)?;
@@ -308,7 +308,7 @@ impl<'a> TotalsFile<'a> {
         serde_json::from_slice(&files::read_whole((&self.file).take(LARGEST), self.length).ok()?).ok()
     }
 
-    fn recompute(&self, store: &Store) -> Result<(Totals, Vec<String>), Error> {
+    fn recompute(&self, store: &Store) -> Result<(Totals, Vec<String>), PathError> {
         self.tear();
         let computed = Totals::compute(store).inspect_err(|_| self.remove())?;
         if !self.write(&computed.0) {

@@ -18,10 +18,11 @@ use crate::export::{Blob, CopiedLayer, LayoutWriter};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256};
+use crate::store::image::error::BaseError;
 use crate::store::image::origin::Origin;
 use crate::store::layer::manifest_cache::ManifestCache;
 use crate::store::layer::volumes;
-use crate::store::{Error, ImageId, ImageSelector, Store};
+use crate::store::{CommitError, ImageError, ImageId, ImageSelector, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::OnPath;
 use crate::sys::random::random_number;
@@ -48,7 +49,7 @@ pub struct Committed {
 
 impl Store {
     /// What the container of an image added, changed and deleted, sorted by path.
-    pub fn diff(&self, image: ImageSelector<'_>) -> Result<(ImageId, Vec<Change>), Error> {
+    pub fn diff(&self, image: ImageSelector<'_>) -> Result<(ImageId, Vec<Change>), ImageError> {
         self.check_initialised()?;
         let id = image.existing(self)?;
         let changes = self.changes(&id)?;
@@ -57,12 +58,20 @@ impl Store {
 
     /// Writes a container's changes, on top of the layers of its image, as an image to `destination`, `oci:` or
     /// `oci-archive:`. The same changes give the same image.
-    pub fn commit(&self, image: ImageSelector<'_>, destination: &str, source: &Options) -> Result<Committed, Error> {
+    pub fn commit(
+        &self,
+        image: ImageSelector<'_>,
+        destination: &str,
+        source: &Options,
+    ) -> Result<Committed, CommitError> {
         let target = Target::parse(destination)?;
         let (id, _lock) = self.lock_existing(image)?;
-        let origin = self.origin(&id)?.ok_or_else(|| Error::UnknownOrigin(id.to_string()))?;
-        let base = Base::open(self, &id, &origin, source)
-            .map_err(|error| Error::Base(id.to_string(), origin.reference.clone(), Box::new(error)))?;
+        let origin = self.origin(&id)?.ok_or_else(|| CommitError::UnknownOrigin { id: id.to_string() })?;
+        let base = Base::open(self, &id, &origin, source).map_err(|source| CommitError::Base {
+            id: id.to_string(),
+            reference: origin.reference.clone(),
+            source: Box::new(source),
+        })?;
         let changes = self.changes(&id)?;
         target.write(|layout| {
             let mut layers = base.write(layout)?;
@@ -79,7 +88,7 @@ impl Store {
         })
     }
 
-    fn changes(&self, id: &ImageId) -> Result<Vec<Change>, Error> {
+    fn changes(&self, id: &ImageId) -> Result<Vec<Change>, ImageError> {
         let layer_store = self.layer_store()?;
         let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
         let recorded = self.recorded_volumes(id)?;
@@ -101,7 +110,7 @@ impl Store {
     }
 
     /// Where the overlay of an image keeps its attributes.
-    fn overlay_attributes(&self, id: &ImageId) -> Result<OverlayAttributes, Error> {
+    fn overlay_attributes(&self, id: &ImageId) -> Result<OverlayAttributes, StoreError> {
         use crate::driver::RootfsState::LeftToCaller;
         let is_left = self.driver.rootfs_state(&self.layout.image(id.as_str()))? == LeftToCaller;
         let is_of_user = is_left && !self.is_for_root(&self.mappings()?);
@@ -114,7 +123,7 @@ impl Store {
         id: &ImageId,
         changes: &[Change],
         layout: &LayoutWriter,
-    ) -> Result<(Blob, String, u64), Error> {
+    ) -> Result<(Blob, String, u64), StoreError> {
         let root = files::open_directory(&self.driver.own_files(&self.layout.image(id.as_str()))?)?;
         let mappings = self.mappings()?;
         let ids = self.ids(&mappings).inverse();
@@ -142,19 +151,19 @@ struct Target {
 }
 
 impl Target {
-    fn parse(destination: &str) -> Result<Self, Error> {
+    fn parse(destination: &str) -> Result<Self, CommitError> {
         let name = |name: Option<String>| name.unwrap_or_else(|| LATEST.to_owned());
         match Reference::parse(destination) {
             Ok(Reference::Oci { layout, name: given }) => {
                 Ok(Target { path: layout, name: name(given), is_archive: false })
             }
             Ok(Reference::OciArchive { path, name: given }) => Ok(Target { path, name: name(given), is_archive: true }),
-            _ => Err(Error::NotATarget(destination.to_owned())),
+            _ => Err(CommitError::NotATarget { destination: destination.to_owned() }),
         }
     }
 
     /// An archive is written as a layout beside it first.
-    fn write<T>(&self, work: impl FnOnce(&LayoutWriter) -> Result<T, Error>) -> Result<T, Error> {
+    fn write<T>(&self, work: impl FnOnce(&LayoutWriter) -> Result<T, CommitError>) -> Result<T, CommitError> {
         let path = std::path::absolute(&self.path).on("resolve", &self.path)?;
         if !self.is_archive {
             return work(&LayoutWriter::open(&path)?);
@@ -191,7 +200,7 @@ struct Base {
 
 impl Base {
     /// Finds the image again, and checks that it is the same.
-    fn open(store: &Store, id: &ImageId, origin: &Origin, source: &Options) -> Result<Self, Error> {
+    fn open(store: &Store, id: &ImageId, origin: &Origin, source: &Options) -> Result<Self, BaseError> {
         let reference = Reference::parse(&origin.reference).map_err(crate::fetcher::Error::from)?;
         let reference = pinned(reference, origin.digest.as_deref());
         let fetcher = Fetcher::for_reference(&reference, &origin.reference, source)?;
@@ -202,26 +211,25 @@ impl Base {
         let recorded = store.recorded_volumes(id)?;
         let is_same =
             recorded.iter().map(|volume| &volume.chain_id).eq(image.layers.iter().map(|layer| &layer.chain_id));
-        if is_same { Ok(Base { fetcher, image }) } else { Err(Error::BaseChanged) }
+        if is_same { Ok(Base { fetcher, image }) } else { Err(BaseError::Changed) }
     }
 
     /// Copies the blobs of the layers.
-    fn write(&self, layout: &LayoutWriter) -> Result<Vec<WrittenLayer>, Error> {
+    fn write(&self, layout: &LayoutWriter) -> Result<Vec<WrittenLayer>, BaseError> {
         let layers = self.image.layers.iter().filter(|layer| layer.blob_id != EMPTY_ARCHIVE);
         layers.map(|layer| self.write_layer(layer, layout)).collect()
     }
 
-    fn write_layer(&self, layer: &Layer, layout: &LayoutWriter) -> Result<WrittenLayer, Error> {
+    fn write_layer(&self, layer: &Layer, layout: &LayoutWriter) -> Result<WrittenLayer, BaseError> {
         let not_cancelled = AtomicBool::new(false);
-        let mut source = self.fetcher.open(layer, &not_cancelled).map_err(Error::Pull)?;
+        let mut source = self.fetcher.open(layer, &not_cancelled).map_err(BaseError::Read)?;
         let CopiedLayer { blob, suffix, diff_id } = layout.layer(&mut source)?;
         let expected = layer.has_blob_digest.then(|| layer.blob_id.clone());
-        let wrong = |expected: &str, actual: &str| Error::WrongBlob(expected.to_owned(), actual.to_owned());
         if let Some(expected) = expected.filter(|expected| is_sha256(expected) && *expected != blob.digest) {
-            return Err(wrong(&expected, &blob.digest));
+            return Err(BaseError::WrongBlob { expected, actual: blob.digest });
         }
         if let Some(expected) = layer.diff_id.as_ref().map(|hex| format!("sha256:{hex}")).filter(|id| *id != diff_id) {
-            return Err(wrong(&expected, &diff_id));
+            return Err(BaseError::WrongBlob { expected, actual: diff_id });
         }
         let media_type = format!("{LAYER}{suffix}");
         let mut descriptor = blob.descriptor(&media_type);

@@ -24,17 +24,19 @@ use crate::redact;
 use crate::store::claims;
 use crate::store::garbage::{self, CleanWhen};
 use crate::store::image::dependencies;
+use crate::store::image::error::{ImageBusy, NoInodeLimits, UserError, VolumeError};
 use crate::store::image::image_volumes::{ImageVolumes, Place};
 use crate::store::image::origin::{self, Origin};
 use crate::store::image::removal;
 use crate::store::image::users;
+use crate::store::layer::error::LayerError;
 use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
 use crate::store::layer::pull::{self, Claimed, PullOptions};
 use crate::store::layer::volumes;
 use crate::store::shared::LayerStore;
 use crate::store::totals;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{CreateError, ImageId, Store, StoreError};
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::lock;
@@ -142,7 +144,7 @@ pub struct Created {
 
 impl Store {
     /// Makes an image.
-    pub fn create(&self, request: &CreateRequest<'_>) -> Result<Created, Error> {
+    pub fn create(&self, request: &CreateRequest<'_>) -> Result<Created, CreateError> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
         let shown = &*redact::address(request.image);
@@ -166,7 +168,7 @@ impl Store {
 
     /// Gets the layers of an image into the store, and makes no image of them: the next create finds them. Clean takes them
     /// for unused, as they are.
-    pub fn pull(&self, request: &PullRequest<'_>) -> Result<Pulled, Error> {
+    pub fn pull(&self, request: &PullRequest<'_>) -> Result<Pulled, CreateError> {
         let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
         self.check_initialised()?;
         let shown = &*redact::address(request.image);
@@ -189,7 +191,7 @@ impl Store {
         };
         let pulled = self.with_creation(&reference, &creation, |creation| {
             let pulled = creation.pull_alone();
-            creation.clean_up(pulled.as_ref().is_err_and(Error::is_full));
+            creation.clean_up(pulled.as_ref().is_err_and(CreateError::is_full));
             pulled
         });
         pulled.map_err(|error| error.of_store(self))
@@ -200,8 +202,8 @@ impl Store {
         &self,
         reference: &Reference,
         request: &CreateRequest<'_>,
-        work: impl FnOnce(&ImageCreation<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        work: impl FnOnce(&ImageCreation<'_>) -> Result<T, CreateError>,
+    ) -> Result<T, CreateError> {
         let mappings = self.mappings()?;
         let layer_store = self.layer_store()?;
         let id = ImageId::new(request.id)?;
@@ -226,7 +228,7 @@ impl Store {
         let volumes = ImageVolumes::of(if request.ignore_volumes { &[] } else { &image.volumes })?;
 
         let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
-            return Err(Error::Busy(request.id.to_owned()));
+            return Err(ImageBusy { id: request.id.to_owned() }.into());
         };
         self.check_is_new(&id)?;
         let is_exclusive = request.limit.is_some_and(|limit| limit.is_exclusive);
@@ -234,28 +236,28 @@ impl Store {
         work(&ImageCreation { store: self, request, id, source, image, origin, volumes, mappings, layer_store })
     }
 
-    fn check_is_new(&self, id: &ImageId) -> Result<(), Error> {
+    fn check_is_new(&self, id: &ImageId) -> Result<(), CreateError> {
         if files::exists(&self.layout.image(id.as_str()))? {
-            return Err(Error::AlreadyExists(id.to_string()));
+            return Err(CreateError::AlreadyExists { id: id.to_string() });
         }
         Ok(())
     }
 
     /// Refuses what would only fail after all of it has been pulled.
-    fn check_image(&self, image: &Image, request: &CreateRequest<'_>) -> Result<(), Error> {
+    fn check_image(&self, image: &Image, request: &CreateRequest<'_>) -> Result<(), CreateError> {
         request.limits.check_layers(image.layers.len())?;
         if request.mount {
-            self.driver.check_mountable(image.layers.len()).map_err(Error::MakeImage)?;
+            self.driver.check_mountable(image.layers.len()).map_err(CreateError::Make)?;
         }
         self.check_inode_limit(request.limit)?;
         check_blobs_fit(image, request.limit)
     }
 
     /// A limit that would not be kept is refused.
-    pub(in crate::store) fn check_inode_limit(&self, limit: Option<DiskLimit>) -> Result<(), Error> {
+    pub(in crate::store) fn check_inode_limit(&self, limit: Option<DiskLimit>) -> Result<(), NoInodeLimits> {
         let is_wanted = limit.is_some_and(|limit| matches!(limit.inodes, InodeLimit::AtMost(_)));
         if is_wanted && !self.driver.counts_inodes() {
-            return Err(Error::NoInodeLimits(self.driver.name()));
+            return Err(NoInodeLimits { driver: self.driver.name() });
         }
         Ok(())
     }
@@ -276,7 +278,7 @@ struct ImageCreation<'a> {
 }
 
 impl ImageCreation<'_> {
-    fn run(&self, clean: Option<&CleanFirst>) -> Result<Created, Error> {
+    fn run(&self, clean: Option<&CleanFirst>) -> Result<Created, CreateError> {
         removal::finish_removal(self.store, &self.id)?;
         let claimed = self.claim_and_clean(clean)?;
         let has_new_layers = !claimed.present.iter().all(|present| *present);
@@ -309,9 +311,9 @@ impl ImageCreation<'_> {
     }
 
     /// The same without an image.
-    fn pull_alone(&self) -> Result<Pulled, Error> {
+    fn pull_alone(&self) -> Result<Pulled, CreateError> {
         if !self.source.fetcher.is_repeatable() {
-            return Err(Error::ReadOnce(redact::address(self.request.image).into_owned()));
+            return Err(CreateError::ReadOnce { reference: redact::address(self.request.image).into_owned() });
         }
         let claimed = self.claim()?;
         let present = claimed.present.clone();
@@ -353,7 +355,7 @@ impl ImageCreation<'_> {
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(&self, clean: Option<&CleanFirst>) -> Result<Claimed, Error> {
+    fn claim_and_clean(&self, clean: Option<&CleanFirst>) -> Result<Claimed, CreateError> {
         let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
         self.clean(clean, clean.when, self.request.limit.map_or(0, |limit| limit.bytes));
@@ -367,12 +369,12 @@ impl ImageCreation<'_> {
     }
 
     /// Puts the image's layers in use, and tells which are there.
-    fn claim(&self) -> Result<Claimed, Error> {
+    fn claim(&self) -> Result<Claimed, CreateError> {
         let (layout, image, id) = (&self.store.layout, self.request.image, self.id.as_str());
         let _claims = tracing::debug_span!("acquiring-shared-lock").in_scope(|| claims::share(layout))?;
         // The store may be on its way out.
         if !files::exists(&layout.namespace_file())? {
-            return Err(Error::NotInitialised);
+            return Err(StoreError::NotInitialised.into());
         }
         let chain_ids: Vec<&ChainId> = self.image.layers.iter().map(|layer| &layer.chain_id).collect();
         let temporary = layout.recording(id);
@@ -390,12 +392,12 @@ impl ImageCreation<'_> {
             }
         }
         match &self.layer_store {
-            Some(layer_store) => layer_store.claim(layout, &self.id, &self.image, &chain_ids),
+            Some(layer_store) => Ok(layer_store.claim(layout, &self.id, &self.image, &chain_ids)?),
             None => Ok(pull::claim(layout, &self.image)?),
         }
     }
 
-    fn pull(&self, present: Vec<bool>) -> Result<(), Error> {
+    fn pull(&self, present: Vec<bool>) -> Result<(), CreateError> {
         let _session = tracing::info_span!("image-pulling").entered();
         let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
         let is_remote = self.source.fetcher.is_remote(&self.image);
@@ -415,12 +417,12 @@ impl ImageCreation<'_> {
         pulled.map_err(|error| self.source.name_in(error))
     }
 
-    fn user(&self) -> Result<ProcessUser, Error> {
+    fn user(&self) -> Result<ProcessUser, UserError> {
         let files = users::read(self.layers_in(), &self.image.layers, self.whiteouts())?;
         Ok(files.resolve(&self.image.details.user)?)
     }
 
-    fn volume_size(&self) -> Result<VolumeSize, Error> {
+    fn volume_size(&self) -> Result<VolumeSize, VolumeError> {
         self.volumes.size(self.layers_in(), &self.image.layers, self.whiteouts())
     }
 
@@ -430,7 +432,7 @@ impl ImageCreation<'_> {
         self.layers_in().whiteouts(if self.layer_store.is_some() { &unmapped } else { &self.mappings })
     }
 
-    fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, Error> {
+    fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, CreateError> {
         let (store, layers) = (self.store, &self.image.layers);
         let mut volumes = pull::sizes(self.layers_in(), layers)?;
         if !self.request.mount {
@@ -464,7 +466,7 @@ impl ImageCreation<'_> {
             mount: self.request.mount,
             is_for_root: store.is_for_root(&self.mappings),
         };
-        store.driver.create_image(&store.layout, &request).map_err(Error::MakeImage)
+        store.driver.create_image(&store.layout, &request).map_err(CreateError::Make)
     }
 
     /// In a log of its own the clean is a session of that name, as in the original, which ran it as a command.
@@ -477,7 +479,7 @@ impl ImageCreation<'_> {
     }
 
     /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
-    fn make_room(&self, error: &Error) -> bool {
+    fn make_room(&self, error: &CreateError) -> bool {
         let Some(clean) = &self.request.clean else { return false };
         if self.store.has_unused_layers().is_ok_and(|has| !has) {
             return false;
@@ -501,7 +503,7 @@ impl ImageCreation<'_> {
         let mut cleaned = removal::discard_staging(self.store, &self.id);
         if is_full {
             // So that the next one, of a smaller image, finds the room that this one had taken.
-            cleaned = cleaned.and(self.store.driver.wait_for_free_space(&self.store.layout).map_err(Error::from));
+            cleaned = cleaned.and(self.store.driver.wait_for_free_space(&self.store.layout).map_err(StoreError::from));
         }
         if let Err(error) = cleaned {
             tracing::error!(%error, "failed");
@@ -526,20 +528,22 @@ struct Source {
 
 impl Source {
     /// Names the image in what went wrong with one of its layers.
-    fn name_in(&self, error: Error) -> Error {
+    fn name_in(&self, error: LayerError) -> CreateError {
         match self.fetcher.registry_image() {
-            Some(image) if !error.to_string().contains(image) => Error::OfImage(Box::new(error), image.to_owned()),
-            _ => error,
+            Some(image) if !error.to_string().contains(image) => {
+                CreateError::LayerOf { image: image.to_owned(), source: Box::new(error) }
+            }
+            _ => error.into(),
         }
     }
 }
 
 /// Blobs are compressed, so what exceeds the limit now will do so all the more when it is unpacked.
-fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), Error> {
+fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), CreateError> {
     let blobs = image.blob_bytes();
     match limit {
         Some(limit) if !limit.is_exclusive && limit.bytes > 0 && blobs > limit.bytes => {
-            Err(Error::BlobsExceedLimit { blobs, limit: limit.bytes })
+            Err(CreateError::BlobsExceedLimit { blobs, limit: limit.bytes })
         }
         _ => Ok(()),
     }
@@ -578,9 +582,11 @@ impl PrivateDirectory {
     }
 }
 
-fn publish(layout: &Layout, id: &ImageId) -> Result<(), Error> {
+fn publish(layout: &Layout, id: &ImageId) -> Result<(), CreateError> {
     match files::rename_to_new(&layout.creating(id.as_str()), &layout.image(id.as_str())) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::AlreadyExists(id.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(CreateError::AlreadyExists { id: id.to_string() })
+        }
         renamed => Ok(renamed?),
     }
 }

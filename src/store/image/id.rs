@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::{Error, Store};
+use crate::store::{IdError, ImageError, SelectError, Store};
 use crate::sys::files;
 
 /// The longest id: `image:<id>.json` must be a file name.
@@ -14,25 +14,27 @@ pub struct ImageId(String);
 
 impl ImageId {
     /// Checks an id.
-    pub fn new(id: &str) -> Result<Self, Error> {
+    pub fn new(id: &str) -> Result<Self, IdError> {
         if id.contains('/') {
-            return Err(Error::InvalidId(id.to_owned(), "/".to_owned()));
+            return Err(IdError::InvalidCharacters { id: id.to_owned(), characters: "/".to_owned() });
         }
         if let Some(control) = id.chars().find(|c| c.is_control()) {
-            return Err(Error::InvalidId(id.escape_debug().to_string(), control.escape_debug().to_string()));
+            let characters = control.escape_debug().to_string();
+            return Err(IdError::InvalidCharacters { id: id.escape_debug().to_string(), characters });
         }
+        let unusable = |reason| Err(IdError::Unusable { id: id.to_owned(), reason });
         match id {
-            "" => Err(Error::UnusableId(String::new(), "it is empty")),
-            "." | ".." => Err(Error::UnusableId(id.to_owned(), "it means a directory of its own")),
-            _ if id.len() > LONGEST => Err(Error::UnusableId(id.to_owned(), "it is longer than 244 bytes")),
+            "" => unusable("it is empty"),
+            "." | ".." => unusable("it means a directory of its own"),
+            _ if id.len() > LONGEST => unusable("it is longer than 244 bytes"),
             _ => Ok(ImageId(id.to_owned())),
         }
     }
 
     /// Checks that a caller who mounts the image can be told where it is.
-    pub(in crate::store) fn check_fits_mount_options(&self) -> Result<(), Error> {
+    pub(in crate::store) fn check_fits_mount_options(&self) -> Result<(), IdError> {
         match self.0.find([',', '\\']) {
-            Some(at) => Err(Error::InvalidId(self.0.clone(), self.0[at..=at].to_owned())),
+            Some(at) => Err(IdError::InvalidCharacters { id: self.0.clone(), characters: self.0[at..=at].to_owned() }),
             None => Ok(()),
         }
     }
@@ -60,22 +62,26 @@ pub struct ImageSelector<'a>(pub &'a str);
 
 impl ImageSelector<'_> {
     /// The id meant by the argument, whether or not there is such an image.
-    pub fn id(self, store: &Store) -> Result<ImageId, Error> {
+    pub fn id(self, store: &Store) -> Result<ImageId, SelectError> {
         if !self.0.starts_with('/') {
-            return ImageId::new(self.0).map_err(|_| Error::NotFound(self.0.to_owned()));
+            return ImageId::new(self.0).map_err(|_| SelectError::NotFound { id: self.0.to_owned() });
         }
         let images = store.layout.images_path();
         let below = std::path::Path::new(self.0).strip_prefix(&images).ok();
         // Nothing below an image and nothing beside it: a path that is nearly right must not cost an image.
         let id = below.filter(|path| path.components().count() == 1).and_then(|path| path.to_str());
-        let id = id.ok_or_else(|| Error::OutsideStore(self.0.to_owned()))?.trim_end_matches('/');
-        ImageId::new(id).map_err(|_| Error::OutsideStore(self.0.to_owned()))
+        let outside = || SelectError::OutsideStore { path: self.0.into() };
+        let id = id.ok_or_else(outside)?.trim_end_matches('/');
+        ImageId::new(id).map_err(|_| outside())
     }
 
     /// The id of an existing image.
-    pub fn existing(self, store: &Store) -> Result<ImageId, Error> {
+    pub fn existing(self, store: &Store) -> Result<ImageId, ImageError> {
         let id = self.id(store)?;
-        if files::exists(&store.layout.image(id.as_str()))? { Ok(id) } else { Err(Error::NotFound(id.0)) }
+        match files::exists(&store.layout.image(id.as_str()))? {
+            true => Ok(id),
+            false => Err(SelectError::NotFound { id: id.0 }.into()),
+        }
     }
 }
 

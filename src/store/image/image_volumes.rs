@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::driver::{Mount, VolumeSize};
 use crate::image::Layer;
+use crate::store::Store;
+use crate::store::image::error::VolumeError;
 use crate::store::layer::pull;
-use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
@@ -35,7 +36,7 @@ impl ImageVolumes {
     /// # Errors
     /// On a volume that no container can have: destinations of mounts are absolute (OCI runtime specification), and a
     /// volume on `/` would hide the whole image.
-    pub(in crate::store) fn of(declared: &[String]) -> Result<Self, Error> {
+    pub(in crate::store) fn of(declared: &[String]) -> Result<Self, VolumeError> {
         let mut destinations = declared.iter().map(|path| destination(path)).collect::<Result<Vec<_>, _>>()?;
         destinations.sort();
         destinations.dedup();
@@ -52,7 +53,7 @@ impl ImageVolumes {
         store: &Store,
         image: &[Layer],
         whiteouts: WhiteoutFormat,
-    ) -> Result<VolumeSize, Error> {
+    ) -> Result<VolumeSize, VolumeError> {
         let mut sum = VolumeSize::default();
         if self.destinations.is_empty() {
             return Ok(sum);
@@ -73,7 +74,7 @@ impl ImageVolumes {
         image: &[Layer],
         whiteouts: WhiteoutFormat,
         place: &Place<'_>,
-    ) -> Result<Vec<Mount>, Error> {
+    ) -> Result<Vec<Mount>, VolumeError> {
         if self.destinations.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,11 +105,11 @@ pub(in crate::store) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn make(&self, tree: &Tree, destination: &str) -> Result<Mount, Error> {
+    fn make(&self, tree: &Tree, destination: &str) -> Result<Mount, VolumeError> {
         let name = directory_name(destination);
         let path = self.directory.join(&name);
         let made = self.store.driver.create_image_volume(&self.store.layout, self.directory, &path);
-        made.map_err(Error::MakeImage)?;
+        made.map_err(VolumeError::Make)?;
         self.owner.chown(&path)?;
         files::chmod_directory(&path, 0o755)?;
         tree.copy(destination, &path)?;
@@ -148,17 +149,17 @@ fn bind(image: &Path, destination: &str) -> Mount {
 }
 
 impl Tree {
-    fn of_layers(store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<Self, Error> {
+    fn of_layers(store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<Self, PathError> {
         Ok(Tree { layers: pull::open_tree(store, image)?, whiteouts })
     }
 
-    fn size(&self, destination: &str) -> Result<(u64, u64), Error> {
+    fn size(&self, destination: &str) -> Result<(u64, u64), VolumeError> {
         let layers: Vec<_> = self.layers.iter().map(AsFd::as_fd).collect();
         let size = unpacker::directory_size(&layers, Path::new(destination), self.whiteouts);
         Ok(size.map_err(|source| failed(destination, source))?.unwrap_or_default())
     }
 
-    fn copy(&self, destination: &str, path: &Path) -> Result<(), Error> {
+    fn copy(&self, destination: &str, path: &Path) -> Result<(), VolumeError> {
         let layers: Vec<_> = self.layers.iter().map(AsFd::as_fd).collect();
         let target = files::open_directory(path)?;
         let copied = unpacker::copy_directory(&layers, Path::new(destination), target.as_fd(), self.whiteouts);
@@ -166,13 +167,13 @@ impl Tree {
     }
 }
 
-fn failed(destination: &str, source: unpacker::Error) -> Error {
-    Error::ImageVolume { destination: destination.to_owned(), source: Box::new(source) }
+fn failed(destination: &str, source: unpacker::Error) -> VolumeError {
+    VolumeError::Copy { destination: destination.to_owned(), source: Box::new(source) }
 }
 
 /// A declared path, cleaned: a container's working directory is no matter of its image's, so a relative one begins at the
 /// root, above which `..` leads nowhere.
-fn destination(declared: &str) -> Result<String, Error> {
+fn destination(declared: &str) -> Result<String, VolumeError> {
     let mut path = PathBuf::from("/");
     for component in Path::new(declared).components() {
         match component {
@@ -185,7 +186,7 @@ fn destination(declared: &str) -> Result<String, Error> {
     }
     match path.into_os_string().into_string() {
         Ok(path) if path != "/" && !path.contains('\0') => Ok(path),
-        _ => Err(Error::UnusableVolume(declared.to_owned())),
+        _ => Err(VolumeError::Unusable { declared: declared.to_owned() }),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::driver::{DiskLimit, InodeLimit, Usage};
 use crate::store::image::origin;
 use crate::store::layer::volumes;
-use crate::store::{Error, ImageId, ImageSelector, Store, totals};
+use crate::store::{ImageId, ImageSelector, LimitError, Store, totals};
 
 /// What an image is to be limited to from now on.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct LimitRequest {
 impl Store {
     /// Changes the limit of an image. As the kernel does, this takes one that is below what the image has: it can then
     /// write nothing until it has deleted enough. Returns what it has and may have now.
-    pub fn limit(&self, image: ImageSelector<'_>, request: LimitRequest) -> Result<(ImageId, Usage), Error> {
+    pub fn limit(&self, image: ImageSelector<'_>, request: LimitRequest) -> Result<(ImageId, Usage), LimitError> {
         let (id, _lock) = self.lock_existing(image)?;
         let origin = origin::read(&self.layout, &id)?;
         let was_exclusive = origin.as_ref().is_some_and(|origin| origin.is_limit_exclusive);
@@ -42,7 +42,7 @@ impl Store {
         Ok((id, usage))
     }
 
-    fn layer_inodes(&self, id: &ImageId) -> Result<u64, Error> {
+    fn layer_inodes(&self, id: &ImageId) -> Result<u64, LimitError> {
         let layer_store = self.layer_store()?;
         let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
         let mut sum = 0_u64;

@@ -4,6 +4,7 @@ pub(in crate::store) mod commit;
 pub(in crate::store) mod create;
 pub(in crate::store) mod delete;
 pub(in crate::store) mod dependencies;
+pub(in crate::store) mod error;
 pub(in crate::store) mod id;
 pub(in crate::store) mod image_volumes;
 pub(in crate::store) mod limit;

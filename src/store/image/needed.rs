@@ -14,7 +14,7 @@ use crate::entries::{self, Place};
 use crate::layout::Layout;
 use crate::store::image::dependencies::{self, image_key};
 use crate::store::layer::volumes::{self, Entry};
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, Store};
 use crate::sys::path_error::PathError;
 use crate::sys::{files, lock};
 
@@ -22,7 +22,7 @@ use crate::sys::{files, lock};
 const CLOCK_ERROR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Chain ids of the layers that the image `id` needs or may need. One whose record cannot be read is named in the log.
-pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<String>, Error> {
+pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<String>, PathError> {
     let layout = &store.layout;
     let error = match dependencies::read(layout, &image_key(id)) {
         Ok(layers) => return Ok(layers),
@@ -33,7 +33,7 @@ pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<S
         let Ok(id) = ImageId::new(id) else { return Ok(Vec::new()) };
         return match lock::is_held(&layout.lock_file(), &id.lock_name())? {
             false => Ok(Vec::new()),
-            true => Ok(volumes_until(layout, None)?),
+            true => volumes_until(layout, None),
         };
     };
     let has_record = !matches!(error, dependencies::Error::Missing(_));
@@ -44,7 +44,7 @@ pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<S
     tracing::error!(%error, imageID = id, "image-record-damaged");
     match found_by_driver(store.driver.as_ref(), layout, &image) {
         Some(layers) => expand(layout, &layers),
-        None => Ok(volumes_until(layout, birth(&image)?)?),
+        None => volumes_until(layout, birth(&image)?),
     }
 }
 
@@ -54,7 +54,7 @@ pub(in crate::store) fn layers_of_client(
     store: &Store,
     client: Option<&Layout>,
     record: &Path,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<String>, PathError> {
     let layout = &store.layout;
     let id = record.file_stem().and_then(|id| id.to_str()).unwrap_or_default();
     let told = client.and_then(|client| {
@@ -63,7 +63,7 @@ pub(in crate::store) fn layers_of_client(
     });
     match told {
         Some(layers) => expand(layout, &layers),
-        None => Ok(volumes_until(layout, birth(record)?)?),
+        None => volumes_until(layout, birth(record)?),
     }
 }
 
@@ -86,7 +86,7 @@ fn found_by_driver(driver: &dyn Driver, layout: &Layout, image: &Path) -> Option
 }
 
 /// The volumes that these names, or beginnings of names, stand for, and themselves.
-fn expand(layout: &Layout, beginnings: &[String]) -> Result<Vec<String>, Error> {
+fn expand(layout: &Layout, beginnings: &[String]) -> Result<Vec<String>, PathError> {
     let mut layers = beginnings.to_vec();
     let is_meant = |name: &String| beginnings.iter().any(|beginning| name.starts_with(beginning.as_str()));
     layers.extend(entries::names(layout, Place::Volumes)?.into_iter().filter(is_meant));

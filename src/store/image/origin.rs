@@ -18,7 +18,7 @@ use crate::layout::Layout;
 use crate::redact;
 use crate::store::image::dependencies;
 use crate::store::layer::manifest_cache::ManifestCache;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, LimitError, Store, StoreError};
 use crate::sys::path_error::PathError;
 
 /// First byte of a note that is compressed; JSON begins with another.
@@ -102,7 +102,7 @@ pub(in crate::store) fn read(layout: &Layout, id: &ImageId) -> Result<Option<Ori
 
 impl Store {
     /// Where an image came from, with a configuration that the manifest cache has where the record has none.
-    pub fn origin(&self, id: &ImageId) -> Result<Option<Origin>, Error> {
+    pub fn origin(&self, id: &ImageId) -> Result<Option<Origin>, StoreError> {
         let Some(mut origin) = read(&self.layout, id)? else { return Ok(None) };
         if origin.details.is_none()
             && let Some(digest) = &origin.config_digest
@@ -129,9 +129,9 @@ pub(in crate::store) fn write(
 }
 
 /// Changes the origin of an image whose record stays as it is. The caller holds the image's lock.
-pub(in crate::store) fn rewrite(store: &Store, id: &ImageId, origin: &Origin) -> Result<(), Error> {
+pub(in crate::store) fn rewrite(store: &Store, id: &ImageId, origin: &Origin) -> Result<(), LimitError> {
     let layers = dependencies::read(&store.layout, &dependencies::image_key(id.as_str()))
-        .map_err(|error| Error::DamagedRecord(id.to_string(), error))?;
+        .map_err(|source| LimitError::UnreadableRecord { id: id.to_string(), source })?;
     let layers: Vec<ChainId> = layers.iter().filter_map(|layer| ChainId::new(layer).ok()).collect();
     let layers: Vec<&ChainId> = layers.iter().collect();
     Ok(write(&store.layout, &store.layout.recording(id.as_str()), id, &layers, origin)?)

@@ -1,19 +1,20 @@
 //! Removing what is unfinished: images that were being made or removed when their process died.
 
+use crate::driver;
 use crate::store::image::dependencies;
 use crate::store::layer::volumes;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::named;
 
 /// Removes everything below `tmp/` that belongs to an image. The caller holds the image's lock.
-pub(in crate::store) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(in crate::store) fn finish_removal(store: &Store, id: &ImageId) -> Result<(), driver::Error> {
     for path in [store.layout.creating(id.as_str()), store.layout.deleting(id.as_str())] {
         match files::file_type(&path)? {
             None => {}
             Some(found) if found.is_dir() => {
-                store.driver.unmount_image(&path, &named(&path)).map_err(Error::DeleteImage)?;
-                store.driver.remove_image(&store.layout, &path).map_err(Error::DeleteImage)?;
+                store.driver.unmount_image(&path, &named(&path))?;
+                store.driver.remove_image(&store.layout, &path)?;
             }
             // No image, and none of this program's making: a link may lead to somebody else's.
             Some(_) => files::remove_if_there(&path)?,
@@ -24,7 +25,7 @@ pub(in crate::store) fn finish_removal(store: &Store, id: &ImageId) -> Result<()
 
 /// Removes what is unfinished of an image and, unless the image itself is there, its record. The caller holds the image's
 /// lock.
-pub(in crate::store) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(in crate::store) fn discard_staging(store: &Store, id: &ImageId) -> Result<(), StoreError> {
     finish_removal(store, id)?;
     if files::exists(&store.layout.image(id.as_str()))? {
         return Ok(());
@@ -33,7 +34,7 @@ pub(in crate::store) fn discard_staging(store: &Store, id: &ImageId) -> Result<(
 }
 
 /// Forgets which layers an image needs that is gone, and notes that they have been in use until now. The caller holds its lock.
-pub(in crate::store) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), Error> {
+pub(in crate::store) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), StoreError> {
     let layers = dependencies::read_copy(&store.layout, &dependencies::image_key(id.as_str())).unwrap_or_default();
     match store.layer_store()? {
         Some(layer_store) => {

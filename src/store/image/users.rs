@@ -8,8 +8,9 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use crate::image::{Layer, UserFiles};
+use crate::store::Store;
+use crate::store::image::error::UserError;
 use crate::store::layer::pull;
-use crate::store::{Error, Store};
 use crate::sys::dirfd;
 use crate::unpacker::{MergedView, WhiteoutFormat};
 
@@ -17,12 +18,16 @@ use crate::unpacker::{MergedView, WhiteoutFormat};
 const LARGEST: u64 = 16 << 20;
 
 /// Reads them out of the layers of an image in `store`.
-pub(in crate::store) fn read(store: &Store, image: &[Layer], whiteouts: WhiteoutFormat) -> Result<UserFiles, Error> {
+pub(in crate::store) fn read(
+    store: &Store,
+    image: &[Layer],
+    whiteouts: WhiteoutFormat,
+) -> Result<UserFiles, UserError> {
     let layers = pull::open_tree(store, image)?;
     let layers: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
     let mut view = MergedView::new(&layers, whiteouts);
     let mut file = |path: &'static str| {
-        read_file(&mut view, Path::new(path)).map_err(|error| Error::ReadUsers(path.into(), error))
+        read_file(&mut view, Path::new(path)).map_err(|source| UserError::Read { file: path.into(), source })
     };
     Ok(UserFiles { passwd: file("etc/passwd")?, group: file("etc/group")? })
 }

@@ -12,7 +12,7 @@ use rustix::fs::{SeekFrom as Seek2, seek};
 use rustix::io::Errno;
 
 use crate::driver::FilesystemRequest;
-use crate::store::{Error, Store};
+use crate::store::{InitError, Store};
 use crate::sys::files;
 use crate::sys::loop_device;
 use crate::sys::path_error::{OnPath, PathError};
@@ -55,7 +55,7 @@ fn check_is_root_s_own(backing: &Path) -> Result<(), PathError> {
 }
 
 /// Mounts the store's backing file, which is made first if there is none.
-pub(in crate::store) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {
+pub(in crate::store) fn mount(store: &Store, wanted: Wanted, request: FilesystemRequest) -> Result<(), InitError> {
     let backing = store.layout.backing_file();
     match content(&backing)? {
         Content::Nothing => make_and_mount(store, &backing, wanted, request),
@@ -64,16 +64,12 @@ pub(in crate::store) fn mount(store: &Store, wanted: Wanted, request: Filesystem
             wanted.check_against(&backing)?;
             mount_made(store, &backing, request)
         }
-        Content::Found(found) => Err(Error::NotFormatted {
-            path: backing.display().to_string(),
-            found,
-            store: store.layout.root().display().to_string(),
-        }),
+        Content::Found(found) => Err(InitError::NotFormatted { backing, found, store: store.layout.root().to_owned() }),
     }
 }
 
 /// A filesystem that turns out not to be mountable was made for nothing.
-fn make_and_mount(store: &Store, backing: &Path, wanted: Wanted, request: FilesystemRequest) -> Result<(), Error> {
+fn make_and_mount(store: &Store, backing: &Path, wanted: Wanted, request: FilesystemRequest) -> Result<(), InitError> {
     make(store, backing, wanted.bytes)?;
     let mounted = mount_made(store, backing, request);
     if mounted.is_err() {
@@ -82,7 +78,7 @@ fn make_and_mount(store: &Store, backing: &Path, wanted: Wanted, request: Filesy
     mounted
 }
 
-fn mount_made(store: &Store, backing: &Path, request: FilesystemRequest) -> Result<(), Error> {
+fn mount_made(store: &Store, backing: &Path, request: FilesystemRequest) -> Result<(), InitError> {
     fs::create_dir_all(store.layout.root()).on("mkdir", store.layout.root())?;
     Ok(store.driver.mount_backing(&store.layout, backing, request)?)
 }
@@ -92,7 +88,7 @@ fn mount_made(store: &Store, backing: &Path, request: FilesystemRequest) -> Resu
 ///
 /// The steps are gone through even where the file is large enough, for a run that was killed between them. None of them
 /// does anything that was done before.
-pub(in crate::store) fn grow(store: &Store, wanted: Wanted) -> Result<(), Error> {
+pub(in crate::store) fn grow(store: &Store, wanted: Wanted) -> Result<(), InitError> {
     let backing = store.layout.backing_file();
     let actual = length(&backing)?;
     if wanted.bytes > actual {
@@ -124,12 +120,11 @@ pub(in crate::store) struct Wanted {
 impl Wanted {
     /// A store is never made smaller. A configured size is computed from what is free at the moment, and may well be
     /// less than the store has; a size given by hand that cannot be had is an error.
-    pub(in crate::store) fn check_against(self, backing: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn check_against(self, backing: &Path) -> Result<(), InitError> {
         let actual = length(backing)?;
         if self.bytes > 0 && self.bytes < actual {
             if self.is_explicit {
-                let path = backing.display().to_string();
-                return Err(Error::CannotShrink { path, actual, wanted: self.bytes });
+                return Err(InitError::CannotShrink { store: backing.to_owned(), actual, wanted: self.bytes });
             }
             tracing::info!(actual, wanted = self.bytes, "store-is-not-made-smaller");
         }
@@ -162,9 +157,9 @@ fn content(backing: &Path) -> Result<Content, PathError> {
     Ok(Content::Found("data of an unknown kind"))
 }
 
-fn make(store: &Store, backing: &Path, bytes: u64) -> Result<(), Error> {
+fn make(store: &Store, backing: &Path, bytes: u64) -> Result<(), InitError> {
     if bytes < MINIMUM_BYTES {
-        return Err(Error::TooSmall);
+        return Err(InitError::TooSmall);
     }
     finish_removal(backing)?;
     let unfinished = unfinished(backing, &random_number()?.to_string());
@@ -188,7 +183,7 @@ fn finish_removal(backing: &Path) -> Result<(), PathError> {
     names.iter().filter(|name| name.starts_with(prefix)).try_for_each(|name| files::remove_if_there(&parent.join(name)))
 }
 
-fn make_unfinished(store: &Store, path: &Path, bytes: u64) -> Result<(), Error> {
+fn make_unfinished(store: &Store, path: &Path, bytes: u64) -> Result<(), InitError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).on("mkdir", parent)?;
     }

@@ -11,11 +11,13 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::entries::{self, Place};
 use crate::layout::{self, Layout};
+use crate::store::error::LayersClaimed;
 use crate::store::garbage;
 use crate::store::image::dependencies;
+use crate::store::image::error::ImageBusy;
 use crate::store::init;
 use crate::store::layer::volumes;
-use crate::store::{Error, ImageId, ImageSelector, Store};
+use crate::store::{DeleteStoreError, ImageId, ImageSelector, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
@@ -27,7 +29,7 @@ const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Removes all images and layers, then the store. The backing file stays, with an empty store in it.
-    pub fn delete_store(&self) -> Result<(), Error> {
+    pub fn delete_store(&self) -> Result<(), DeleteStoreError> {
         let _session = tracing::debug_span!("store-manager-delete-store").entered();
         let root = self.layout.root();
         // Only root can make stores and unmount them, so that nobody else needs to be held off.
@@ -48,15 +50,15 @@ impl Store {
             self.remove_volumes()?;
             self.give_back_quotas();
         }
-        self.remove_root(root)
+        Ok(self.remove_root(root)?)
     }
 
     /// A path typed wrong must not cost anybody a directory.
-    fn check_is_store(&self) -> Result<(), Error> {
+    fn check_is_store(&self) -> Result<(), DeleteStoreError> {
         let root = self.layout.root();
         for directory in layout::DIRECTORIES {
             if !self.layout.has_directory(directory)? && !self.is_half_deleted()? {
-                return Err(Error::NotAStore(root.display().to_string(), directory));
+                return Err(DeleteStoreError::NotAStore { store: root.to_owned(), directory });
             }
         }
         Ok(())
@@ -64,7 +66,7 @@ impl Store {
 
     /// Whether this is what a killed delete-store left: parts of a store and nothing else, with the lock file, which
     /// goes last; or next to nothing.
-    fn is_half_deleted(&self) -> Result<bool, Error> {
+    fn is_half_deleted(&self) -> Result<bool, PathError> {
         let root = fs::canonicalize(self.layout.root()).on("resolve", self.layout.root())?;
         let mut names = files::names(&root)?;
         names.retain(|name| name != "locks");
@@ -76,7 +78,7 @@ impl Store {
     }
 
     /// Sees to it that there will be no new images, or fails and leaves the store as it is.
-    fn end_creates(&self) -> Result<(), Error> {
+    fn end_creates(&self) -> Result<(), DeleteStoreError> {
         let (namespace, aside) = (self.layout.namespace_file(), self.layout.tmp().join("namespace.json"));
         let is_initialised = files::exists(&namespace)?;
         if is_initialised {
@@ -95,36 +97,36 @@ impl Store {
 
     /// A full btrfs has room for removals alone. So all that can fail comes first, and once more after it for whoever came
     /// in between, which is nobody's loss: the store is gone by then, and the next delete-store finishes it.
-    fn end_creates_for_good(&self, namespace: &Path) -> Result<(), Error> {
+    fn end_creates_for_good(&self, namespace: &Path) -> Result<(), DeleteStoreError> {
         let wait = || self.wait_for_creates().and_then(|()| self.check_no_client_needs_layers());
         wait()?;
         files::remove_if_there(namespace)?;
         wait()
     }
 
-    fn wait_for_creates(&self) -> Result<(), Error> {
+    fn wait_for_creates(&self) -> Result<(), DeleteStoreError> {
         // A create looks for the namespace file and puts itself on record while it shares this lock.
         let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_TIMEOUT)?;
-        drop(claims.ok_or(Error::ClaimsBusy)?);
+        drop(claims.ok_or(LayersClaimed)?);
         for id in dependencies::recorded_images(&self.layout)? {
             let Ok(id) = ImageId::new(&id) else { continue };
             let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)?;
-            drop(lock.ok_or(Error::Busy(id.to_string()))?);
+            drop(lock.ok_or_else(|| ImageBusy { id: id.to_string() })?);
         }
         Ok(())
     }
 
-    fn end_images(&self) -> Result<(), Error> {
+    fn end_images(&self) -> Result<(), DeleteStoreError> {
         for image in entries::names(&self.layout, Place::Images)? {
             self.delete(ImageSelector(&self.layout.image_path(&image).display().to_string()))?;
         }
         // A killed process may have left one mounted.
-        garbage::remove_dead_images(self, &mut garbage::Removed::default())
+        Ok(garbage::remove_dead_images(self, &mut garbage::Removed::default())?)
     }
 
-    fn remove_volumes(&self) -> Result<(), Error> {
+    fn remove_volumes(&self) -> Result<(), DeleteStoreError> {
         let claims = lock::own_whole_within(&self.layout.lock_file(), LOCK_TIMEOUT)?;
-        let Some(_claims) = claims else { return Err(Error::ClaimsBusy) };
+        let Some(_claims) = claims else { return Err(LayersClaimed.into()) };
         for name in files::names(&self.layout.volumes())? {
             volumes::remove(self, &self.layout.volume(&name))?;
         }
@@ -142,7 +144,7 @@ impl Store {
 
     /// A store on its own loop device is unmounted; any other mount is the operator's and stays, and so does whatever
     /// else somebody put into the store's directory.
-    fn remove_root(&self, root: &Path) -> Result<(), Error> {
+    fn remove_root(&self, root: &Path) -> Result<(), PathError> {
         // What is open would keep the store from being unmounted.
         self.layout.directories().close();
         let is_mount_point = self.is_mount_point()?;
@@ -155,14 +157,14 @@ impl Store {
         }
         match fs::remove_dir(&directory) {
             Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) => Ok(()),
-            Ok(()) if directory != root => Ok(files::remove_if_there(root)?),
-            removed => Ok(removed.on("remove", &directory)?),
+            Ok(()) if directory != root => files::remove_if_there(root),
+            removed => removed.on("remove", &directory),
         }
     }
 }
 
 /// Removes what belongs to a store, the lock file last: by it a store is known that is half gone.
-fn remove_parts(store: &Path) -> Result<(), Error> {
+fn remove_parts(store: &Path) -> Result<(), PathError> {
     const LOCKS: &str = "locks";
     let layout = Layout::new(store.to_owned());
     for part in layout::ENTRIES.iter().filter(|part| **part != LOCKS) {
@@ -173,7 +175,7 @@ fn remove_parts(store: &Path) -> Result<(), Error> {
         remove_tree(&path)?;
     }
     layout.directories().close();
-    Ok(remove_tree(&store.join(LOCKS))?)
+    remove_tree(&store.join(LOCKS))
 }
 
 /// A process that flushes the last create's layers may still have the store open for a moment.

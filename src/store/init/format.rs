@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use crate::layout::Layout;
-use crate::store::Error;
-use crate::sys::path_error::OnPath;
+use crate::store::StoreError;
+use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::xattr;
 
 /// The latest version that this program knows.
@@ -18,18 +18,18 @@ const KNOWN: u32 = 1;
 const ATTRIBUTE: &str = "user.grootfs.format";
 
 /// Refuses a store of a later version. What is no store, or cannot be looked at, is left to others to judge.
-pub(in crate::store) fn check(layout: &Layout) -> Result<(), Error> {
+pub(in crate::store) fn check(layout: &Layout) -> Result<(), StoreError> {
     let Ok(root) = layout.directories().open("") else { return Ok(()) };
     let Ok(Some(recorded)) = xattr::get_of_directory(&root, OsStr::new(ATTRIBUTE)) else { return Ok(()) };
     let recorded = String::from_utf8_lossy(&recorded).into_owned();
     match recorded.parse::<u32>() {
         Ok(1..=KNOWN) => Ok(()),
-        _ => Err(Error::UnknownFormat { store: layout.root().to_owned(), recorded, known: KNOWN }),
+        _ => Err(StoreError::UnknownFormat { store: layout.root().to_owned(), recorded, known: KNOWN }),
     }
 }
 
 /// Records the version of a store that [`check`] has let pass: one system call, so that a kill leaves it recorded or not.
-pub(in crate::store) fn record(layout: &Layout) -> Result<(), Error> {
+pub(in crate::store) fn record(layout: &Layout) -> Result<(), PathError> {
     let root = layout.directories().open("")?;
     let (name, version) = (OsStr::new(ATTRIBUTE), KNOWN.to_string());
     if xattr::get_of_directory(&root, name).is_ok_and(|recorded| recorded.is_some_and(|v| v == version.as_bytes())) {
@@ -41,6 +41,6 @@ pub(in crate::store) fn record(layout: &Layout) -> Result<(), Error> {
             tracing::info!(%error, "store-format-not-recorded");
             Ok(())
         }
-        set => Ok(set.on("setxattr", layout.root())?),
+        set => set.on("setxattr", layout.root()),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(in crate::store) mod backing_file;
 pub(in crate::store) mod delete_store;
+pub(in crate::store) mod error;
 pub(in crate::store) mod format;
 pub(in crate::store) mod namespace;
 pub(in crate::store) mod seal;
@@ -12,15 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::backing_file::Wanted;
+use self::error::InitLockError;
 use crate::driver::FilesystemRequest;
 use crate::idmap::IdMappings;
 use crate::layout;
 use crate::store::claims;
-use crate::store::{Error, Store};
+use crate::store::{InitError, Store, StoreError};
 use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::mount_point;
-use crate::sys::path_error::OnPath;
+use crate::sys::path_error::{OnPath, PathError};
 
 /// One init-store or delete-store at a time, of any store: they attach and free loop devices.
 const LOCK: &str = "/var/run/init-store.lock";
@@ -43,7 +45,7 @@ pub struct InitRequest {
 
 impl Store {
     /// Makes the store, or checks one that is there. Changes nothing of a store that is as it should be.
-    pub fn init(&self, request: &InitRequest) -> Result<(), Error> {
+    pub fn init(&self, request: &InitRequest) -> Result<(), InitError> {
         let _session = tracing::debug_span!("store-manager-init-store").entered();
         self.check_may_be_initialised()?;
         let root = self.layout.root();
@@ -61,14 +63,14 @@ impl Store {
     }
 
     /// Checks that the caller may make stores.
-    pub fn check_may_be_initialised(&self) -> Result<(), Error> {
+    pub fn check_may_be_initialised(&self) -> Result<(), InitError> {
         if rustix::process::getuid().is_root() {
             return Ok(());
         }
-        Err(Error::NotRoot(self.layout.root().display().to_string()))
+        Err(InitError::NotRoot { store: self.layout.root().to_owned() })
     }
 
-    fn mount_if_needed(&self, request: &InitRequest) -> Result<(), Error> {
+    fn mount_if_needed(&self, request: &InitRequest) -> Result<(), InitError> {
         let wanted = Wanted { bytes: request.size_bytes, is_explicit: request.size_is_explicit };
         let backing = self.layout.backing_file();
         let has_backing = backing_file::exists(&backing)?;
@@ -92,7 +94,7 @@ impl Store {
 
     /// A store that cannot be made larger is as good as it was: no reason not to start, unless somebody asked for it just
     /// now.
-    fn grow(&self, wanted: Wanted) -> Result<(), Error> {
+    fn grow(&self, wanted: Wanted) -> Result<(), InitError> {
         match backing_file::grow(self, wanted) {
             Err(error) if !wanted.is_explicit => {
                 tracing::error!(%error, "growing-store-failed");
@@ -111,24 +113,24 @@ impl Store {
         }
     }
 
-    pub(in crate::store) fn is_mount_point(&self) -> Result<bool, Error> {
+    pub(in crate::store) fn is_mount_point(&self) -> Result<bool, PathError> {
         let root = self.layout.root();
         if !files::exists(root)? {
             return Ok(false);
         }
         // The store's path may be a link.
         let directory = fs::canonicalize(root).on("resolve", root)?;
-        Ok(mount_point::is_mount_point(&directory)?)
+        mount_point::is_mount_point(&directory)
     }
 
-    fn configure(&self, request: &InitRequest) -> Result<(), Error> {
+    fn configure(&self, request: &InitRequest) -> Result<(), InitError> {
         let owner = self.owner(&request.mappings);
         let root = self.layout.root();
         if !files::exists(root)? {
             fs::create_dir(root).on("mkdir", root)?;
         }
         if !root.is_dir() {
-            return Err(Error::NotADirectory(root.display().to_string()));
+            return Err(StoreError::NotADirectory { path: root.to_owned() }.into());
         }
         namespace::check(&self.layout, &request.mappings)?;
         self.driver.configure(&self.layout, request.filesystem, owner)?;
@@ -144,28 +146,28 @@ impl Store {
             self.register_with(layer_store)?;
         }
         format::record(&self.layout)?;
-        namespace::record(&self.layout, &request.mappings)
+        Ok(namespace::record(&self.layout, &request.mappings)?)
     }
 }
 
 /// Waits until no other process makes or removes a store, and keeps others from it.
-pub(in crate::store) fn acquire_init_lock() -> Result<lock::Lock, Error> {
-    lock::own_whole_within(Path::new(LOCK), LOCK_TIMEOUT)?.ok_or(Error::InitBusy(LOCK))
+pub(in crate::store) fn acquire_init_lock() -> Result<lock::Lock, InitLockError> {
+    lock::own_whole_within(Path::new(LOCK), LOCK_TIMEOUT)?.ok_or_else(|| InitLockError::Busy { lock: LOCK.into() })
 }
 
 /// The store's path becomes part of mount options, which a caller of `--without-mount` cannot escape.
-fn check_path(root: &Path) -> Result<(), Error> {
+fn check_path(root: &Path) -> Result<(), InitError> {
     if root.as_os_str().as_encoded_bytes().iter().any(|b| b":,\\".contains(b)) {
-        return Err(Error::UnusablePath(root.display().to_string()));
+        return Err(InitError::UnusablePath { store: root.to_owned() });
     }
     if root.to_str().is_none() {
-        return Err(Error::PathIsNoText(root.display().to_string()));
+        return Err(InitError::PathIsNoText { store: root.to_owned() });
     }
     if root.parent().is_none() {
-        return Err(Error::NotADirectory(root.display().to_string()));
+        return Err(StoreError::NotADirectory { path: root.to_owned() }.into());
     }
     if files::exists(root)? && !root.is_dir() {
-        return Err(Error::NotADirectory(root.display().to_string()));
+        return Err(StoreError::NotADirectory { path: root.to_owned() }.into());
     }
     Ok(())
 }

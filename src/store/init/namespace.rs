@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::idmap::{IdMap, IdMappings};
 use crate::layout::Layout;
-use crate::store::Error;
 use crate::store::init::seal;
+use crate::store::{InitError, StoreError};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::path_error::PathError;
@@ -30,18 +30,18 @@ impl Namespace {
         Namespace { uid_mappings: texts(&mappings.uids), gid_mappings: texts(&mappings.gids) }
     }
 
-    fn read(layout: &Layout) -> Result<Self, Error> {
+    fn read(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.namespace_file();
         let Some(content) = files::read_small(&path)? else {
             let missing = io::Error::from(io::ErrorKind::NotFound);
             return Err(PathError::new("reading namespace file: open", &path, missing).into());
         };
-        serde_json::from_slice(&content).map_err(|e| Error::BadNamespaceFile(e.to_string(), path))
+        serde_json::from_slice(&content).map_err(|e| StoreError::BadNamespaceFile { path, reason: e.to_string() })
     }
 
-    fn write(&self, layout: &Layout) -> Result<(), Error> {
+    fn write(&self, layout: &Layout) -> Result<(), PathError> {
         let (path, temporary) = (layout.namespace_file(), layout.tmp().join("namespace.json"));
-        Ok(files::replace_flushed(&path, &temporary, &self.content(), 0o755)?)
+        files::replace_flushed(&path, &temporary, &self.content(), 0o755)
     }
 
     fn content(&self) -> Vec<u8> {
@@ -53,14 +53,15 @@ impl Namespace {
 }
 
 /// The mappings of an initialised store. Root acts on nobody else's word.
-pub(in crate::store) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMappings, Error> {
+pub(in crate::store) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMappings, StoreError> {
     let namespace = Namespace::read(layout)?;
     if caller == Caller::Root && !seal::is_trusted(layout, seal::NAMESPACE, &namespace.content())? {
-        return Err(Error::UntrustedNamespaceFile(layout.namespace_file()));
+        return Err(StoreError::UntrustedNamespaceFile { path: layout.namespace_file() });
     }
     let map = |kind, texts: &[String]| {
-        IdMap::recorded(texts).map_err(|error| {
-            Error::BadNamespaceFile(format!("invalid {kind} mappings format: {error}"), layout.namespace_file())
+        IdMap::recorded(texts).map_err(|error| StoreError::BadNamespaceFile {
+            path: layout.namespace_file(),
+            reason: format!("invalid {kind} mappings format: {error}"),
         })
     };
     Ok(IdMappings { uids: map("uid", &namespace.uid_mappings)?, gids: map("gid", &namespace.gid_mappings)? })
@@ -68,7 +69,7 @@ pub(in crate::store) fn mappings(layout: &Layout, caller: Caller) -> Result<IdMa
 
 /// Compares the mappings of a store that has been initialised before. What its seal says counts, for its owner can write
 /// the file; stores that were made before there were seals have none.
-pub(in crate::store) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+pub(in crate::store) fn check(layout: &Layout, mappings: &IdMappings) -> Result<(), InitError> {
     let wanted = Namespace::of(mappings);
     let is_initialised = files::exists(&layout.namespace_file())?;
     if !is_initialised || seal::is_sealed(layout, seal::NAMESPACE, &wanted.content())? {
@@ -76,14 +77,14 @@ pub(in crate::store) fn check(layout: &Layout, mappings: &IdMappings) -> Result<
     }
     let present = Namespace::read(layout)?;
     match () {
-        () if present.uid_mappings != wanted.uid_mappings => Err(Error::MappingsDiffer("UID")),
-        () if present.gid_mappings != wanted.gid_mappings => Err(Error::MappingsDiffer("GID")),
+        () if present.uid_mappings != wanted.uid_mappings => Err(InitError::MappingsDiffer { kind: "UID" }),
+        () if present.gid_mappings != wanted.gid_mappings => Err(InitError::MappingsDiffer { kind: "GID" }),
         () => Ok(()),
     }
 }
 
 /// Records and seals the mappings of a store that [`check`] has found to be new, or to have these.
-pub(in crate::store) fn record(layout: &Layout, mappings: &IdMappings) -> Result<(), Error> {
+pub(in crate::store) fn record(layout: &Layout, mappings: &IdMappings) -> Result<(), PathError> {
     let wanted = Namespace::of(mappings);
     seal::seal(layout, seal::NAMESPACE, &wanted.content())?;
     match Namespace::read(layout) {

@@ -17,9 +17,9 @@ use twox_hash::XxHash3_128;
 use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::layout::Layout;
+use crate::store::Store;
 use crate::store::layer::durability::{self, UnflushedLayers};
 use crate::store::layer::volumes::Entry;
-use crate::store::{Error, Store};
 use crate::sys::caller::Caller;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::{dirfd, files, lock};
@@ -220,8 +220,8 @@ impl Volume {
 /// Compares every layer that nobody works on; calls `see` with its name, and how it compares.
 pub(in crate::store) fn compare_all(
     store: &Store,
-    mut see: impl FnMut(&str, Comparison) -> Result<(), Error>,
-) -> Result<(), Error> {
+    mut see: impl FnMut(&str, Comparison) -> Result<(), PathError>,
+) -> Result<(), PathError> {
     let layout = &store.layout;
     let mut names = entries::names(layout, Place::Volumes)?;
     names.sort();
@@ -246,12 +246,12 @@ pub(in crate::store) fn compare_all(
 
 /// Has a layer that is not what it was unpacked again by the next create of it, and one that is whole served although
 /// a power cut may have torn it.
-pub(in crate::store) fn settle_marks(store: &Store, layer: &str, found: &Comparison) -> Result<(), Error> {
+pub(in crate::store) fn settle_marks(store: &Store, layer: &str, found: &Comparison) -> Result<(), PathError> {
     let Ok(chain_id) = ChainId::new(layer) else { return Ok(()) };
     let is_marked = UnflushedLayers::read(&store.layout)?.contains(&chain_id);
     match found {
-        Comparison::Whole if is_marked => Ok(durability::unmark(&store.layout, layer)?),
-        Comparison::Differs(..) if !is_marked => Ok(durability::condemn(&store.layout, &chain_id)?),
+        Comparison::Whole if is_marked => durability::unmark(&store.layout, layer),
+        Comparison::Differs(..) if !is_marked => durability::condemn(&store.layout, &chain_id),
         _ => Ok(()),
     }
 }

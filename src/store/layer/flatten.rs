@@ -8,12 +8,13 @@ use crate::driver::Volume;
 use crate::image::{ChainId, Layer};
 use crate::store::claims;
 use crate::store::image::origin::{self, Origin};
+use crate::store::layer::error::LayerError;
 use crate::store::layer::publish;
 use crate::store::layer::pull;
 use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes;
 use crate::store::layer::volumes::VolumeRecord;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, Store};
 use crate::sys::files;
 use crate::unpacker::{self, WhiteoutFormat};
 
@@ -25,7 +26,7 @@ pub(in crate::store) fn flatten(
     volumes: Vec<Volume>,
     count: usize,
     whiteouts: WhiteoutFormat,
-) -> Result<Vec<Volume>, Error> {
+) -> Result<Vec<Volume>, LayerError> {
     let (lowest, others) = volumes.split_at(count);
     let Some(top) = lowest.last() else { return Ok(volumes) };
     let chain_id = name(top.chain_id.as_str());
@@ -36,7 +37,7 @@ pub(in crate::store) fn flatten(
             let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
             let target = files::open_directory(path)?;
             unpacker::flatten(&parents, target.as_fd(), whiteouts)
-                .map_err(|error| pull::unpack_error(chain_id.as_str(), error))?;
+                .map_err(|error| LayerError::unpack(chain_id.as_str(), error))?;
             // Its files share their blocks with those of the layers, which are accounted for.
             Ok(publish::Filled { record: VolumeRecord::of_size(0), digests: None })
         })?;
@@ -71,7 +72,7 @@ fn claim(
     id: &ImageId,
     (layers, origin): (&[Layer], &Origin),
     chain_id: &ChainId,
-) -> Result<bool, Error> {
+) -> Result<bool, LayerError> {
     let _claims = claims::share(&store.layout)?;
     let chain_ids: Vec<&ChainId> =
         layers.iter().map(|layer| &layer.chain_id).chain(std::iter::once(chain_id)).collect();

@@ -2,6 +2,7 @@
 
 pub(in crate::store) mod digests;
 pub(in crate::store) mod durability;
+pub(in crate::store) mod error;
 pub(in crate::store) mod flatten;
 pub(in crate::store) mod manifest_cache;
 pub(in crate::store) mod publish;

@@ -5,28 +5,30 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use crate::image::ChainId;
+use crate::store::Store;
 use crate::store::layer::digests;
 use crate::store::layer::durability;
+use crate::store::layer::error::LayerError;
 use crate::store::layer::turn::{self, Turn, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
-use crate::store::{Error, Store};
 use crate::sys::files;
+use crate::sys::path_error::PathError;
 
 /// Makes the volume `chain_id`, unless it is there by the time its turn has come. `make` is given a path, makes a volume
-/// there, fills it and returns what is to be recorded. Gives up with [`Error::Cancelled`] when `waiter` says so.
+/// there, fills it and returns what is to be recorded. Gives up with [`LayerError::Cancelled`] when `waiter` says so.
 ///
 /// The caller has the volume on record, so that clean leaves it alone.
 pub(in crate::store) fn publish_layer(
     store: &Store,
     chain_id: &ChainId,
     waiter: &dyn Waiter,
-    make: impl FnOnce(&Path) -> Result<Filled, Error>,
-) -> Result<(), Error> {
+    make: impl FnOnce(&Path) -> Result<Filled, LayerError>,
+) -> Result<(), LayerError> {
     let layout = &store.layout;
     let turn = tracing::debug_span!("acquiring-exclusive-lock", key = %chain_id)
         .in_scope(|| turn::wait(layout, chain_id, waiter))?;
     let (_lock, name, may_be_torn) = match turn {
-        Turn::Cancelled => return Err(Error::Cancelled),
+        Turn::Cancelled => return Err(LayerError::Cancelled),
         Turn::Published => return Ok(()),
         // Nobody takes over a layer that may be torn.
         Turn::Second(lock) => (lock, volumes::second_incomplete_name(chain_id)?, false),
@@ -51,7 +53,7 @@ pub(in crate::store) fn publish_layer(
         volumes::set_aside(store, chain_id)?;
     }
     durability::mark(layout, chain_id)?;
-    staging.publish(&layout.volume(chain_id.as_str()))
+    Ok(staging.publish(&layout.volume(chain_id.as_str()))?)
 }
 
 /// What is to be recorded of a volume that has been filled.
@@ -69,7 +71,7 @@ struct StagingVolume<'a> {
 
 impl StagingVolume<'_> {
     /// Whoever is second leaves the volume of the first, which may be mounted by now.
-    fn publish(self, target: &Path) -> Result<(), Error> {
+    fn publish(self, target: &Path) -> Result<(), PathError> {
         match files::rename_to_new(&self.path, target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             renamed => renamed?,

@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::driver::Volume;
+use crate::driver::{self, Volume};
 use crate::fetcher::{self, Fetcher, transport_of_unpacked};
 use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::limits::{Limits, Usage};
+use crate::store::Store;
 use crate::store::layer::digests;
 use crate::store::layer::durability;
+use crate::store::layer::error::LayerError;
 use crate::store::layer::publish::{self, Filled};
 use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
-use crate::store::{Error, Store};
 use crate::sys::files;
 use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
@@ -96,7 +97,7 @@ pub(in crate::store) fn pull(
     image: &Image,
     options: &PullOptions<'_>,
     present: Vec<bool>,
-) -> Result<(), Error> {
+) -> Result<(), LayerError> {
     Pull::new(store, fetcher, image, options, present).run()
 }
 
@@ -130,7 +131,7 @@ struct Progress {
     /// How many layers are being read.
     reading: usize,
     published: Vec<bool>,
-    failure: Option<(usize, Error)>,
+    failure: Option<(usize, LayerError)>,
 }
 
 impl<'a> Pull<'a> {
@@ -162,7 +163,7 @@ impl<'a> Pull<'a> {
         }
     }
 
-    fn run(self) -> Result<(), Error> {
+    fn run(self) -> Result<(), LayerError> {
         let missing = self.progress().published.iter().filter(|published| !**published).count();
         let session = tracing::Span::current();
         thread::scope(|scope| {
@@ -217,7 +218,7 @@ impl<'a> Pull<'a> {
         tracing::info_span!("build-layer", blobID = blob_id, chainID = %chain_id, parentChainID = parent)
     }
 
-    fn pull_layer(&self, index: usize, permit: ReadPermit<'_, '_>) -> Result<(), Error> {
+    fn pull_layer(&self, index: usize, permit: ReadPermit<'_, '_>) -> Result<(), LayerError> {
         match self.pull_layer_once(index, Some(permit)) {
             Err(error) if error.is_wrong_layer() && self.fetcher.disable_alternatives() => {
                 tracing::info!(%error, "wrong-layer-is-read-plainly");
@@ -227,29 +228,30 @@ impl<'a> Pull<'a> {
         }
     }
 
-    fn pull_layer_once(&self, index: usize, permit: Option<ReadPermit<'_, '_>>) -> Result<(), Error> {
+    fn pull_layer_once(&self, index: usize, permit: Option<ReadPermit<'_, '_>>) -> Result<(), LayerError> {
         let layer = &self.layers[index];
         let waiter = LayerWaiter { pull: self, index, progress: RefCell::default() };
         publish::publish_layer(self.store, &layer.chain_id, &waiter, |path| self.unpack(index, path, permit))?;
         // Another process may have published the layer of a file that was there before.
         match volumes::is_of_source(&self.store.layout, layer)? {
             true => Ok(()),
-            false => Err(Error::SourceReplaced(layer.blob_id.clone())),
+            false => Err(LayerError::SourceReplaced { blob: layer.blob_id.clone() }),
         }
     }
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns what is to be on record.
-    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<Filled, Error> {
+    fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<Filled, LayerError> {
         let layer = &self.layers[index];
         // Sessions that overlap: a layer is unpacked while it is downloaded.
         let downloading = tracing::info_span!("downloading-layer");
-        let source = downloading.in_scope(|| self.fetcher.open(layer, &self.cancel[index])).map_err(Error::Pull)?;
+        let source =
+            downloading.in_scope(|| self.fetcher.open(layer, &self.cancel[index])).map_err(LayerError::Read)?;
         let unpacked = tracing::info_span!("unpacking-layer")
             .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
         drop(downloading);
         let unpacked = unpacked.map_err(|failure| match failure {
             UnpackFailure::Volume(error) => error,
-            UnpackFailure::Layer(error) => unpack_error(&layer.blob_id, error),
+            UnpackFailure::Layer(error) => LayerError::unpack(&layer.blob_id, error),
         })?;
         drop(permit);
         self.wait_for_parents(index)?;
@@ -263,9 +265,9 @@ impl<'a> Pull<'a> {
         if layer.diff_id.is_none()
             && let Some(transport) = transport_of_unpacked(volume.as_fd())
         {
-            return Err(Error::HoldsImage(layer.blob_id.clone(), transport));
+            return Err(LayerError::HoldsImage { blob: layer.blob_id.clone(), transport });
         }
-        let finished = finished.map_err(|error| unpack_error(&layer.blob_id, error))?;
+        let finished = finished.map_err(|error| LayerError::unpack(&layer.blob_id, error))?;
         Ok(Filled {
             record: VolumeRecord::of_layer(&finished, layer.source),
             digests: match &finished.written {
@@ -276,7 +278,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Makes the volume for a layer; where it is to be a copy of its parent, once that is there.
-    fn make_volume(&self, index: usize, path: &Path) -> Result<OwnedFd, Error> {
+    fn make_volume(&self, index: usize, path: &Path) -> Result<OwnedFd, LayerError> {
         let mut parent = None;
         if self.store.driver.volumes_are_snapshots() {
             self.wait_for_parents(index)?;
@@ -318,11 +320,11 @@ impl<'a> Pull<'a> {
         }
     }
 
-    fn wait_for_parents(&self, index: usize) -> Result<(), Error> {
+    fn wait_for_parents(&self, index: usize) -> Result<(), LayerError> {
         let mut progress = self.progress();
         loop {
             if self.is_cancelled(index) {
-                return Err(Error::Cancelled);
+                return Err(LayerError::Cancelled);
             }
             if progress.published[..index].iter().all(|published| *published) {
                 return Ok(());
@@ -337,7 +339,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Keeps the failure of the lowest layer: those above it were cancelled for its sake.
-    fn fail(&self, index: usize, error: Error) {
+    fn fail(&self, index: usize, error: LayerError) {
         let mut progress = self.progress();
         let is_lowest = progress.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest);
         if is_lowest {
@@ -431,29 +433,13 @@ pub(in crate::store) fn open_below(store: &Store, layers: &[Layer]) -> Result<Ve
     topmost_first.map(|layer| files::open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
 }
 
-/// An error of unpacking `layer`.
-pub(in crate::store) fn unpack_error(layer: &str, source: unpacker::Error) -> Error {
-    Error::Unpack { stage: stage(&source), layer: layer.to_owned(), source: Box::new(source) }
-}
-
-/// Whether it was the bytes of the blob, or the files made of them.
-fn stage(error: &unpacker::Error) -> &'static str {
-    use unpacker::Error::{BlobDigest, BlobSize, Decompress, DiffId, InodeQuota, Quota, Source};
-    match error {
-        BlobDigest { .. } | BlobSize { .. } | Decompress(_) | DiffId { .. } | InodeQuota | Quota | Source(_) => {
-            "streaming blob"
-        }
-        _ => "unpacking layer",
-    }
-}
-
 /// The volumes of an image's layers with their sizes, bottom first.
-pub(in crate::store) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, Error> {
+pub(in crate::store) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, driver::Error> {
     let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
     chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(store, &chain_id)?, chain_id })).collect()
 }
 
 /// How many inodes an image's layers have together.
-pub(in crate::store) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, Error> {
+pub(in crate::store) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, driver::Error> {
     layers.iter().try_fold(0, |sum: u64, layer| Ok(sum.saturating_add(volumes::inodes(store, &layer.chain_id)?)))
 }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use crate::image::ChainId;
 use crate::layout::Layout;
-use crate::store::Error;
 use crate::store::layer::{durability, volumes};
 use crate::sys::lock::{self, Lock};
 use crate::sys::lock_holders::{self, LockHolder};
@@ -68,7 +67,7 @@ pub(in crate::store) trait Waiter {
 }
 
 /// Waits for a turn at the layer `chain_id`.
-pub(in crate::store) fn wait(layout: &Layout, chain_id: &ChainId, waiter: &dyn Waiter) -> Result<Turn, Error> {
+pub(in crate::store) fn wait(layout: &Layout, chain_id: &ChainId, waiter: &dyn Waiter) -> Result<Turn, PathError> {
     let (file, name) = (layout.lock_file(), chain_id.as_str());
     if let Some(lock) = lock::try_own(&file, name)? {
         return Ok(Turn::First(lock));
@@ -100,7 +99,7 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn look(&mut self, waiter: &dyn Waiter) -> Result<Option<Turn>, Error> {
+    fn look(&mut self, waiter: &dyn Waiter) -> Result<Option<Turn>, PathError> {
         self.tell(waiter);
         // A volume that a power cut may have torn is taken away by whoever holds the first lock, and by nobody else.
         if durability::UnflushedLayers::read(self.layout)?.contains(self.chain_id) {

@@ -8,14 +8,15 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
+use crate::driver;
 use crate::entries::{self, Place};
 use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
+use crate::store::Store;
 use crate::store::image::dependencies;
 use crate::store::layer::durability;
 use crate::store::layer::sizes;
 use crate::store::layer::turn::{SECOND, second_lock};
-use crate::store::{Error, Store};
 use crate::sys::dirfd;
 use crate::sys::files;
 use crate::sys::lock;
@@ -143,7 +144,7 @@ pub(in crate::store) fn unpacked_so_far(layout: &Layout, chain_id: &ChainId) -> 
 }
 
 /// Removes what a dead process left of a layer. The caller holds the layer's lock.
-pub(in crate::store) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
+pub(in crate::store) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> Result<(), driver::Error> {
     for name in files::names(&store.layout.volumes())? {
         if Entry::of_name(&name) == Entry::Incomplete(chain_id.as_str().to_owned()) {
             remove(store, &store.layout.volume(&name))?;
@@ -154,7 +155,7 @@ pub(in crate::store) fn remove_leftovers(store: &Store, chain_id: &ChainId) -> R
 
 /// Takes a layer away that another takes the place of. What images show that are mounted is the old one, so it is kept
 /// while an image needs the layer: clean removes it.
-pub(in crate::store) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(), Error> {
+pub(in crate::store) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(), driver::Error> {
     let volume = store.layout.volume(chain_id.as_str());
     // Images are copies where layers are.
     if store.driver.volumes_are_snapshots() || !is_in_use(store, chain_id)? {
@@ -169,7 +170,7 @@ pub(in crate::store) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(
 
 /// Whether a finished image, of this store or of one that uses its layers, needs the layer or may need it. An image that is
 /// being deleted is among them: it is mounted still, and comes back if it is busy.
-fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, Error> {
+fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, PathError> {
     let needs = |id: &String| {
         let layers = dependencies::read(&store.layout, &dependencies::image_key(id));
         layers.map_or(true, |layers| layers.iter().any(|layer| layer == chain_id.as_str()))
@@ -186,9 +187,9 @@ pub(in crate::store) fn kept_layer(name: &str) -> Option<&str> {
 }
 
 /// Removes a volume's directory: first out of sight, then for good.
-pub(in crate::store) fn remove(store: &Store, volume: &Path) -> Result<(), Error> {
+pub(in crate::store) fn remove(store: &Store, volume: &Path) -> Result<(), driver::Error> {
     match retire(store, volume)? {
-        Some(dead) => Ok(store.driver.remove_volume(&dead)?),
+        Some(dead) => store.driver.remove_volume(&dead),
         None => Ok(()),
     }
 }
@@ -197,7 +198,7 @@ pub(in crate::store) fn remove(store: &Store, volume: &Path) -> Result<(), Error
 ///
 /// Into `tmp/`, whose few names XFS keeps in the directory itself: a full disk has room for no other rename. A full btrfs
 /// has room for none at all, but for removing a volume in one step.
-pub(in crate::store) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, Error> {
+pub(in crate::store) fn retire(store: &Store, volume: &Path) -> Result<Option<PathBuf>, driver::Error> {
     let dead = store.layout.tmp().join(format!("dead.{}", random_number()?));
     let renamed = match files::rename(volume, &dead) {
         // Moving a directory takes the right to write to it, which the roots of some images give to nobody.
@@ -215,7 +216,7 @@ pub(in crate::store) fn retire(store: &Store, volume: &Path) -> Result<Option<Pa
 }
 
 /// Removes what is on record about a layer, unless it exists or is being unpacked.
-pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
+pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), driver::Error> {
     let file = store.layout.lock_file();
     let Some(_lock) = lock::try_own(&file, name)? else { return Ok(()) };
     let Some(_second) = lock::try_own(&file, &second_lock(name))? else { return Ok(()) };
@@ -226,7 +227,7 @@ pub(in crate::store) fn forget(store: &Store, name: &str) -> Result<(), Error> {
     entries::remove_record(&store.layout.layer_digests(name))?;
     entries::remove_record(&store.layout.volume_size(name))?;
     durability::unmark(&store.layout, name)?;
-    Ok(store.driver.forget_volume(&store.layout, name)?)
+    store.driver.forget_volume(&store.layout, name)
 }
 
 /// Notes that these layers, bottom first, have been in use until now: as the time of last change of their records. Lower ones
@@ -264,7 +265,7 @@ pub(in crate::store) fn record(layout: &Layout, name: &str, record: &VolumeRecor
 }
 
 /// Size of a layer in bytes; measured and recorded where it is not on record.
-pub(in crate::store) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
+pub(in crate::store) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, driver::Error> {
     if let Some(size) = recorded_size(&store.layout, chain_id.as_str())? {
         return Ok(size);
     }
@@ -275,7 +276,7 @@ pub(in crate::store) fn size(store: &Store, chain_id: &ChainId) -> Result<u64, E
 }
 
 /// How many inodes a layer has, the directory that it is included; counted and recorded where that is not on record.
-pub(in crate::store) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, Error> {
+pub(in crate::store) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64, driver::Error> {
     let (layout, name) = (&store.layout, chain_id.as_str());
     let size = size(store, chain_id)?;
     let known = read_record(layout, name)?.unwrap_or_else(|| VolumeRecord::of_size(size));
@@ -288,7 +289,7 @@ pub(in crate::store) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64,
 }
 
 /// Writes the size of every layer that has none on record.
-pub(in crate::store) fn record_missing_sizes(store: &Store) -> Result<(), Error> {
+pub(in crate::store) fn record_missing_sizes(store: &Store) -> Result<(), driver::Error> {
     let layout = &store.layout;
     for name in entries::names(layout, Place::Volumes)? {
         let Entry::Layer(layer) = Entry::of_name(&name) else { continue };
@@ -319,7 +320,7 @@ fn read_record(layout: &Layout, name: &str) -> Result<Option<VolumeRecord>, Path
 }
 
 /// Bytes of the contents of all files that a layer brought.
-fn measure(store: &Store, name: &str) -> Result<u64, Error> {
+fn measure(store: &Store, name: &str) -> Result<u64, driver::Error> {
     let volume = store.layout.volume(name);
     let mut files = files_below(&volume)?;
     if let Some(parent) = store.driver.parent_volume(&store.layout, &volume)? {

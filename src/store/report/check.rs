@@ -14,12 +14,13 @@ use crate::driver::{RootfsState, recorded_limit};
 use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::layout::{self, Layout};
+use crate::store::error::FirstError;
 use crate::store::garbage;
 use crate::store::image::dependencies;
 use crate::store::layer::durability;
 use crate::store::layer::volumes::{self, Entry};
 use crate::store::totals;
-use crate::store::{Error, ImageId, Store};
+use crate::store::{ImageId, MountError, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::{lock, loop_device, mount_point};
@@ -58,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     /// If there is no store that could be checked.
-    pub fn check(&self) -> Result<Vec<Finding>, Error> {
+    pub fn check(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = self.look()?;
         let sure = self.look_closely()?;
         for pause in PAUSES {
@@ -74,7 +75,7 @@ impl Store {
     }
 
     /// What takes more than two looks, and is sure once it is found.
-    fn look_closely(&self) -> Result<Vec<Finding>, Error> {
+    fn look_closely(&self) -> Result<Vec<Finding>, StoreError> {
         if !self.is_complete() {
             return Ok(Vec::new());
         }
@@ -88,7 +89,7 @@ impl Store {
         layout::DIRECTORIES.into_iter().all(|name| self.layout.root().join(name).is_dir())
     }
 
-    fn look(&self) -> Result<Vec<Finding>, Error> {
+    fn look(&self) -> Result<Vec<Finding>, StoreError> {
         let mut check = Check { store: self, layout: &self.layout, findings: Vec::new() };
         if check.directories()? {
             check.settings();
@@ -104,16 +105,15 @@ impl Store {
     }
 
     /// Heals what can be healed without losing anything, whatever steps fail; the error is the first.
-    pub fn repair(&self) -> Result<(), Error> {
-        let steps = [
-            garbage::finish_dead_work(self),
-            volumes::record_missing_sizes(self),
-            totals::recompute(self).map(drop),
-            durability::flush(&self.layout).map_err(Error::from),
-            self.driver.remove_leftovers(&self.layout).map_err(Error::from),
-            self.mount_all(),
-        ];
-        steps.into_iter().collect()
+    pub fn repair(&self) -> Result<(), MountError> {
+        let mut failed = FirstError::none();
+        failed.note(garbage::finish_dead_work(self));
+        failed.note(volumes::record_missing_sizes(self));
+        failed.note(totals::recompute(self).map(drop));
+        failed.note(durability::flush(&self.layout));
+        failed.note(self.driver.remove_leftovers(&self.layout));
+        failed.note(self.mount_all());
+        failed.result()
     }
 }
 
@@ -149,13 +149,13 @@ impl Check<'_> {
     }
 
     /// Names of what is the store's own in one of its directories.
-    fn names(&mut self, place: Place) -> Result<Vec<String>, Error> {
+    fn names(&mut self, place: Place) -> Result<Vec<String>, StoreError> {
         let mut names = entries::names(self.layout, place)?;
         names.sort();
         Ok(names)
     }
 
-    fn strangers(&mut self) -> Result<(), Error> {
+    fn strangers(&mut self) -> Result<(), StoreError> {
         for place in Place::ALL {
             for path in entries::foreign(self.layout, place)? {
                 self.foreign(&path);
@@ -165,11 +165,11 @@ impl Check<'_> {
     }
 
     /// Looks at the store's own directory, and tells whether all that every store has is in it.
-    fn directories(&mut self) -> Result<bool, Error> {
+    fn directories(&mut self) -> Result<bool, StoreError> {
         let root = self.layout.root();
         let missing: Vec<&str> = layout::DIRECTORIES.into_iter().filter(|name| !root.join(name).is_dir()).collect();
         if missing.len() == layout::DIRECTORIES.len() {
-            return Err(Error::NotInitialised);
+            return Err(StoreError::NotInitialised);
         }
         let is_complete = missing.is_empty();
         let owner = fs::metadata(root).on("stat", root)?.uid();
@@ -203,7 +203,7 @@ impl Check<'_> {
         }
     }
 
-    fn images(&mut self) -> Result<(), Error> {
+    fn images(&mut self) -> Result<(), StoreError> {
         for name in self.names(Place::Images)? {
             let path = self.layout.image(&name);
             match ImageId::new(&name) {
@@ -215,13 +215,13 @@ impl Check<'_> {
     }
 
     /// Whether an entry of `images/` is an image: something is on record of it, or it has a root filesystem.
-    fn is_image(&self, name: &str, path: &Path) -> Result<bool, Error> {
+    fn is_image(&self, name: &str, path: &Path) -> Result<bool, StoreError> {
         let record = dependencies::read(self.layout, &dependencies::image_key(name));
         let is_recorded = !matches!(record, Err(dependencies::Error::Missing(_)));
         Ok(is_recorded || files::is_directory(&path.join("rootfs"))?)
     }
 
-    fn image(&mut self, id: &ImageId, path: &Path) -> Result<(), Error> {
+    fn image(&mut self, id: &ImageId, path: &Path) -> Result<(), StoreError> {
         let subject = format!("image {id}");
         let again = format!("grootfs delete {id}, then create it again");
         let layers = dependencies::read(self.layout, &dependencies::image_key(id.as_str()));
@@ -255,7 +255,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn layers_of(&mut self, subject: &str, layers: &[String], again: &str) -> Result<(), Error> {
+    fn layers_of(&mut self, subject: &str, layers: &[String], again: &str) -> Result<(), StoreError> {
         let layer_store = self.store.layer_store()?;
         let layers_in = layer_store.as_ref().map_or(self.layout, |layer_store| &layer_store.store.layout);
         let missing = layers.iter().map(|layer| layers_in.volume(layer)).find(|volume| !volume.is_dir());
@@ -266,7 +266,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn mounts(&mut self) -> Result<(), Error> {
+    fn mounts(&mut self) -> Result<(), StoreError> {
         for below in mount_point::below(self.layout.root())? {
             let path = self.layout.root().join(&below).display().to_string();
             let names: Vec<&str> = below.iter().filter_map(|name| name.to_str()).collect();
@@ -288,7 +288,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn records(&mut self) -> Result<(), Error> {
+    fn records(&mut self) -> Result<(), StoreError> {
         for id in dependencies::recorded_images(self.layout)? {
             let Ok(id) = ImageId::new(&id) else { continue };
             let image = self.layout.image(id.as_str());
@@ -313,7 +313,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn layers(&mut self) -> Result<(), Error> {
+    fn layers(&mut self) -> Result<(), StoreError> {
         let unflushed = durability::UnflushedLayers::read(self.layout)?;
         for name in self.names(Place::Volumes)? {
             let path = self.layout.volume(&name);
@@ -342,7 +342,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn staging(&mut self) -> Result<(), Error> {
+    fn staging(&mut self) -> Result<(), StoreError> {
         for name in self.names(Place::Staging)? {
             let path = self.layout.tmp().join(&name);
             let subject = path.display().to_string();
@@ -359,10 +359,10 @@ impl Check<'_> {
     }
 
     /// New layers that nobody writes to disk.
-    fn flushes(&mut self) -> Result<(), Error> {
+    fn flushes(&mut self) -> Result<(), StoreError> {
         let left = || match self.is_anybody_creating()? {
             true => Ok(Vec::new()),
-            false => durability::pending(self.layout).map_err(Error::from),
+            false => durability::pending(self.layout).map_err(StoreError::from),
         };
         let first: Vec<String> = left()?;
         if first.is_empty() {
@@ -376,14 +376,14 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn driver(&mut self) -> Result<(), Error> {
+    fn driver(&mut self) -> Result<(), StoreError> {
         for path in self.store.driver.leftovers(self.layout)? {
             self.healable("driver-leftover", path.display().to_string(), "nothing needs it");
         }
         Ok(())
     }
 
-    fn backing_file(&mut self) -> Result<(), Error> {
+    fn backing_file(&mut self) -> Result<(), StoreError> {
         let backing = self.layout.backing_file();
         let subject = backing.display().to_string();
         if !files::exists(&backing)? || !self.store.is_mount_point()? {
@@ -410,7 +410,7 @@ impl Check<'_> {
     }
 
     /// Whether an image is being made: its create starts the process that writes its new layers to disk.
-    fn is_anybody_creating(&self) -> Result<bool, Error> {
+    fn is_anybody_creating(&self) -> Result<bool, StoreError> {
         for id in dependencies::recorded_images(self.layout)? {
             let Ok(id) = ImageId::new(&id) else { continue };
             if lock::is_held(&self.layout.lock_file(), &id.lock_name())? {

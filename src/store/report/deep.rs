@@ -1,8 +1,9 @@
 //! Compares the layers of a store with the lists that were made when they were unpacked.
 
+use crate::store::Store;
 use crate::store::layer::digests::{self, Comparison};
 use crate::store::report::check::Finding;
-use crate::store::{Error, Store};
+use crate::sys::path_error::PathError;
 
 /// How the layers of a store compare.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +20,7 @@ impl Store {
     ///
     /// # Errors
     /// If a layer or its list cannot be read at all.
-    pub fn compare_layers(&self) -> Result<Compared, Error> {
+    pub fn compare_layers(&self) -> Result<Compared, PathError> {
         let mut compared = Compared::default();
         digests::compare_all(self, |layer, found| {
             match &found {
@@ -35,7 +36,7 @@ impl Store {
 
     /// Has layers that are not what was unpacked fetched again by the next create of them, and those that are whole used
     /// although a power cut might have torn them.
-    pub fn settle_compared(&self, compared: &Compared) -> Result<(), Error> {
+    pub fn settle_compared(&self, compared: &Compared) -> Result<(), PathError> {
         compared.layers.iter().try_for_each(|(layer, found)| digests::settle_marks(self, layer, found))
     }
 

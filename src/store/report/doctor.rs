@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::geteuid;
 
-use crate::store::{Error, Store};
+use crate::store::{Store, StoreError};
 use crate::sys::deleted_places::{self, Straggler};
 use crate::sys::lock_holders;
 use crate::sys::path_error::reason;
@@ -80,7 +80,7 @@ impl Store {
         let init = format!("run grootfs --driver {} --store {root} init-store", self.driver.name());
         let checked = self.check_exists().and_then(|()| self.check_mounted()).and_then(|()| self.check_initialised());
         checked.map_err(|error| {
-            let remedy = if matches!(error, Error::NotMounted { .. }) { String::new() } else { init };
+            let remedy = if matches!(error, StoreError::NotMounted { .. }) { String::new() } else { init };
             diagnosis("store", Status::Fail, error.to_string(), remedy)
         })
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::store::layer::volumes;
-use crate::store::{Error, Store, StoreReport};
+use crate::store::{Store, StoreError, StoreReport};
 use crate::sys::path_error::PathError;
 
 /// What files take, as du(1) counts it: blocks rather than lengths, directories included, a file with several names once.
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// Where a layer that is there cannot be walked.
-    pub fn measure_on_disk(&self, report: &mut StoreReport) -> Result<(), Error> {
+    pub fn measure_on_disk(&self, report: &mut StoreReport) -> Result<(), StoreError> {
         for image in &mut report.images {
             match on_disk(&self.layout.image(&image.id)) {
                 Ok(found) => image.on_disk = found,

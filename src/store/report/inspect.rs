@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use crate::driver::Mount;
-use crate::fetcher::{Fetcher, MetadataCache, Options, Tag};
+use crate::fetcher::{self, Fetcher, MetadataCache, Options, Tag};
 use crate::image::{ChainId, Image, Reference};
+use crate::store::error::from_store_errors;
 use crate::store::image::image_volumes;
 use crate::store::image::origin::Origin;
 use crate::store::layer::manifest_cache::ManifestCache;
 use crate::store::layer::volumes;
 use crate::store::report::scan::ImageReport;
-use crate::store::{Error, ImageSelector, Store};
+use crate::store::{ImageError, ImageSelector, SelectError, Store, StoreError};
+use crate::sys::path_error::PathError;
 
 /// An image of the store.
 #[derive(Clone, Debug)]
@@ -60,12 +62,25 @@ pub struct DescribedLayer {
     pub is_cached: bool,
 }
 
+/// Why an image of a source cannot be described.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// The source does not describe it.
+    #[error(transparent)]
+    Fetch(#[from] fetcher::Error),
+    /// Something is wrong with the store, which may have its layers.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+from_store_errors!(DescribeError);
+
 impl Store {
     /// Looks at one image of the store. Takes no lock.
-    pub fn inspect(&self, image: ImageSelector<'_>) -> Result<Inspected, Error> {
+    pub fn inspect(&self, image: ImageSelector<'_>) -> Result<Inspected, ImageError> {
         self.check_initialised()?;
         let id = image.existing(self)?;
-        let report = self.report_image(id.as_str())?.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let report = self.report_image(id.as_str())?.ok_or_else(|| SelectError::NotFound { id: id.to_string() })?;
         let origin = self.origin(&id)?;
         let declared = origin.as_ref().and_then(|origin| origin.details.as_ref()).map(|details| &details.volumes[..]);
         let (directory, published) = (self.layout.image(id.as_str()), self.layout.image_path(id.as_str()));
@@ -75,13 +90,13 @@ impl Store {
         let layer = |chain_id: &String| {
             Ok(InspectedLayer { bytes: volumes::recorded_size(layers_in, chain_id)?, chain_id: chain_id.clone() })
         };
-        let layers = report.layers.iter().map(layer).collect::<Result<_, Error>>()?;
+        let layers = report.layers.iter().map(layer).collect::<Result<_, PathError>>()?;
         Ok(Inspected { report, origin, layers, rootfs: published.join("rootfs"), mounts })
     }
 
     /// Reads manifest and configuration of an image of a source, and none of its layers. There need be no store.
-    pub fn describe(&self, argument: &str, options: &Options) -> Result<Described, Error> {
-        let reference = Reference::parse(argument).map_err(crate::fetcher::Error::from)?;
+    pub fn describe(&self, argument: &str, options: &Options) -> Result<Described, DescribeError> {
+        let reference = Reference::parse(argument).map_err(fetcher::Error::from)?;
         let fetcher = Fetcher::for_reference(&reference, argument, options)?;
         let is_there = self.is_initialised().unwrap_or(false);
         let layer_store = if is_there { self.layer_store()? } else { None };
@@ -101,7 +116,7 @@ impl Store {
                 is_cached: is_there && volumes::is_present(layers_in, &layer.chain_id)?,
             })
         });
-        Ok(Described { layers: layers.collect::<Result<_, Error>>()?, image })
+        Ok(Described { layers: layers.collect::<Result<_, PathError>>()?, image })
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::store::garbage;
 use crate::store::layer::sizes;
 use crate::store::totals::Totals;
-use crate::store::{Error, Store};
+use crate::store::{Store, StoreError};
 use crate::sys::path_error::PathError;
 use crate::sys::space::{Space, space_of};
 
@@ -29,7 +29,7 @@ pub struct StoreSizes {
 
 impl Store {
     /// What all images and layers come to.
-    pub fn sizes(&self) -> Result<StoreSizes, Error> {
+    pub fn sizes(&self) -> Result<StoreSizes, StoreError> {
         self.check_initialised()?;
         let totals = Totals::of(self)?;
         let layers = match self.layer_store()? {
@@ -40,11 +40,11 @@ impl Store {
     }
 
     /// Sum of the limits of all images, at a cost that does not grow with their number.
-    pub fn committed_quota(&self) -> Result<u64, Error> {
+    pub fn committed_quota(&self) -> Result<u64, PathError> {
         Ok(Totals::of(self)?.committed)
     }
 
-    fn layer_sizes(&self, totals: &Totals) -> Result<LayerSizes, Error> {
+    fn layer_sizes(&self, totals: &Totals) -> Result<LayerSizes, PathError> {
         let others: HashSet<String> = if totals.knows_all_layers() {
             self.registered_layers()?.into_iter().collect()
         } else {
@@ -62,7 +62,7 @@ impl Store {
 
     /// Whether a clean would find a layer to remove, in the store that keeps this one's layers. Reads a record of every
     /// image, those that are being made included.
-    pub(in crate::store) fn has_unused_layers(&self) -> Result<bool, Error> {
+    pub(in crate::store) fn has_unused_layers(&self) -> Result<bool, StoreError> {
         if let Some(layer_store) = self.layer_store()? {
             return layer_store.store.has_unused_layers();
         }

@@ -14,7 +14,7 @@ use crate::entries::{self, Place};
 use crate::store::image::dependencies;
 use crate::store::layer::sizes;
 use crate::store::layer::volumes::Entry;
-use crate::store::{Error, ImageId, OnDisk, Store};
+use crate::store::{ImageId, OnDisk, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::space::Space;
@@ -123,12 +123,12 @@ impl StoreReport {
 
 impl Store {
     /// Looks at everything. What one image keeps from being read is told of that image.
-    pub fn report(&self) -> Result<StoreReport, Error> {
+    pub fn report(&self) -> Result<StoreReport, StoreError> {
         self.check_initialised()?;
         let mut names = entries::names(&self.layout, Place::Images)?;
         names.sort();
         let images = names.iter().filter_map(|name| self.report_image(name).transpose());
-        let images = images.collect::<Result<Vec<ImageReport>, Error>>()?;
+        let images = images.collect::<Result<Vec<ImageReport>, PathError>>()?;
         let layers_in = self.layer_store()?;
         let layers = match &layers_in {
             Some(layer_store) => layer_store.store.report()?.layers,
@@ -138,7 +138,7 @@ impl Store {
     }
 
     /// `None` for what is no image, or not any more.
-    pub(in crate::store) fn report_image(&self, name: &str) -> Result<Option<ImageReport>, Error> {
+    pub(in crate::store) fn report_image(&self, name: &str) -> Result<Option<ImageReport>, PathError> {
         let (path, Ok(id)) = (self.layout.image(name), ImageId::new(name)) else { return Ok(None) };
         if !files::is_directory(&path)? {
             return Ok(None);
@@ -176,7 +176,7 @@ impl Store {
         Ok(Some(report))
     }
 
-    fn report_layers(&self, images: &[ImageReport]) -> Result<Vec<LayerReport>, Error> {
+    fn report_layers(&self, images: &[ImageReport]) -> Result<Vec<LayerReport>, PathError> {
         let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for image in images {
             for layer in &image.layers {
