@@ -6,5 +6,4 @@ mod command_line;
 mod garden;
 mod garden_life;
 mod registries;
-
-use grootfs_test_support as support;
+mod support;

@@ -6,5 +6,4 @@
 mod rootless;
 #[path = "overlay_xfs/shared_layers.rs"]
 mod shared_layers;
-
-use grootfs_test_support as support;
+mod support;

@@ -7,6 +7,7 @@
 mod helpers;
 mod inherited_projects;
 mod quotas;
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,7 +18,6 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use grootfs_test_support as support;
 use support::{
     Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, make_empty_files, mount, names, number, run,
     small_image, succeed, write,

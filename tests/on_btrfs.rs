@@ -8,5 +8,4 @@ mod nesting;
 mod quotas;
 mod rootless;
 mod suite;
-
-use grootfs_test_support as support;
+mod support;

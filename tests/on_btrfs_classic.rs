@@ -5,5 +5,4 @@
 mod helpers;
 mod nesting;
 mod quotas;
-
-use grootfs_test_support as support;
+mod support;

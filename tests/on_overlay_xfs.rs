@@ -4,5 +4,4 @@
 
 mod overlay_xfs;
 mod suite;
-
-use grootfs_test_support as support;
+mod support;

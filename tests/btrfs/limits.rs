@@ -105,10 +105,20 @@ fn many_small_files_of_an_image_are_not_its_own() {
 /// Whoever makes a subvolume may have it made outside of the group of the one around it.
 #[test]
 fn clean_tells_of_subvolumes_that_evade_a_limit() {
-    let store = TempStore::with_quota();
+    tells_of_a_stray(&TempStore::with_quota());
+    // One that is no filesystem's first subvolume.
+    let around = TempStore::with_quota();
+    let inside = TempStore::at(around.path().join("inside"));
+    btrfs(["subvolume", "create"], inside.path());
+    inside.ok(["init-store"]);
+    tells_of_a_stray(&inside);
+    inside.ok(["delete-store"]);
+}
+
+fn tells_of_a_stray(store: &TempStore) {
     let url = small_image(&store.beside("image"));
     for id in ["x", "y"] {
-        create(&store, &LIMIT, &url, id);
+        create(store, &LIMIT, &url, id);
         btrfs(["subvolume", "create"], &store.rootfs(id).join("nested"));
     }
     store.ok(["--log-level", "error", "clean"]);

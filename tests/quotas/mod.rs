@@ -76,7 +76,7 @@ fn the_limit_of_a_live_image_can_be_changed_and_taken_off() {
     write(&store.rootfs("x").join("large"), 30 * MIB).unwrap();
     store.ok(["limit", "x", "100MiB"]);
     assert_eq!(quota(), 100 * MIB);
-    if *DRIVER == Driver::OverlayXfs {
+    if DRIVER == Driver::OverlayXfs {
         store.ok(["limit", "--inodes", "100", "x", "100MiB"]);
         let inodes = || number(&usage_of(&store), "limit_inodes");
         assert_eq!(inodes(), 100);
@@ -115,7 +115,11 @@ fn a_limit_that_is_not_the_one_on_record_is_found() {
     let line = outcome.stdout;
     assert!(line.starts_with("image x: its limit on record is 99999999 bytes and the kernel's"), "{line}");
     assert!(line.contains("(limit-differs); blocks the limit of the image; remedy: "), "{line}");
-    fs::write(&record, limit).unwrap();
+    let remedy = line.trim_end().rsplit("remedy: grootfs ").next().unwrap();
+    store.ok(remedy.split(' '));
+    // Rounded to blocks.
+    assert!(store.stats("x")["quota_size_bytes"].as_u64().unwrap().abs_diff(99_999_999) <= 4096);
+    assert_ne!(fs::read_to_string(&record).unwrap(), limit);
     assert_eq!(store.ok(["check"]), "no findings\n");
 }
 
@@ -212,7 +216,7 @@ fn what_a_volume_begins_with_counts_once() {
         write(&volume(id).join("one"), MIB).unwrap();
         let stats = store.stats(id);
         // Classic quotas count volumes apart.
-        let used = if *IS_CLASSIC { 0..MIB } else { MIB..2 * MIB };
+        let used = if IS_CLASSIC { 0..MIB } else { MIB..2 * MIB };
         assert!(used.contains(&number(&stats, "exclusive_bytes_used")), "{id}: {stats}");
         is_full(write(&volume(id).join("more"), 3 * MIB));
         is_full(write(&store.rootfs(id).join("more"), 3 * MIB));
@@ -332,6 +336,6 @@ fn a_hundred_creates_against_a_hundred_cleans_all_have_their_limits() {
         assert_eq!(number(&store.stats(id), "quota_size_bytes"), 2_621_440, "a clean took the limit of {id}");
     }
     assert_eq!(names(&store.path().join("images")).len(), images.len());
-    let project_ids = if *DRIVER == Driver::OverlayXfs { images.len() } else { 0 };
+    let project_ids = if DRIVER == Driver::OverlayXfs { images.len() } else { 0 };
     assert_eq!(names(&store.path().join("projectids")).len(), project_ids);
 }

@@ -32,10 +32,10 @@ pub use image::{ImageUsage, LimitError, limit_image, minimum_limit, usage_of_ima
 pub use qgroup::{
     Limit, QgroupId, Usage, remove_qgroup, set_limit, share_limit, stale_qgroups, subvolumes_outside, unlimit, usage,
 };
-pub use state::{QuotaMode, QuotaState, enable_quota, make_consistent, quota_state};
+pub use state::{QuotaMode, QuotaState, enable_quota, make_consistent, quota_state, simple_quota_epoch};
 pub use subvolume::{
-    NestedSubvolume, has_deleted_subvolumes, is_subvolume, nested_subvolume_ids, nested_subvolumes, subvolume_id,
-    visible_subvolumes,
+    NestedSubvolume, has_deleted_subvolumes, has_grandchildren, is_subvolume, nested_subvolume_ids, nested_subvolumes,
+    subvolume_id, visible_subvolumes,
 };
 
 use crate::error::{Error, Operation, Result};

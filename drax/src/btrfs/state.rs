@@ -3,13 +3,18 @@
 use super::{QUOTA_TREE, find, is, number, sync};
 use crate::btrfs::qgroup::sysfs;
 use crate::error::{Error, Operation, Result};
-use crate::sys::{self, Accounting, TreeKey};
+use crate::sys::{self, Accounting, TreeItem, TreeKey};
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+// Numbers of `struct btrfs_qgroup_status_item`, by their places.
+const FLAGS: usize = 2;
+/// Kernel 6.7, where quotas are simple.
+const ENABLED_IN: usize = 4;
 
 /// How a filesystem counts what its subvolumes take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,21 @@ pub fn quota_state(fs: BorrowedFd<'_>) -> Result<Option<QuotaState>> {
         other => other,
     };
     state.map_err(Error::during(Operation::GetQuotaState))
+}
+
+/// What changes when all limits of a filesystem have gone: its id, and the transaction in which simple quotas were switched
+/// on. `None` for quotas that are off and for classic ones, which leave no record of when that was. Needs `CAP_SYS_ADMIN`.
+pub fn simple_quota_epoch(fs: BorrowedFd<'_>) -> Result<Option<String>> {
+    epoch(fs).map_err(Error::during(Operation::GetQuotaState))
+}
+
+fn epoch(fs: BorrowedFd<'_>) -> io::Result<Option<String>> {
+    let Some(status) = status(fs)? else { return Ok(None) };
+    if mode(&status)? == QuotaMode::Classic {
+        return Ok(None);
+    }
+    let filesystem = u128::from_be_bytes(sys::filesystem_id(fs)?);
+    Ok(Some(format!("{filesystem:032x}:{}", number(&status, ENABLED_IN)?)))
 }
 
 /// Has the filesystem count in the wanted way, unless it counts already; returns the way it does.
@@ -109,21 +129,29 @@ fn wait_for_rescan(fs: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 fn state_from_tree(fs: BorrowedFd<'_>) -> io::Result<Option<QuotaState>> {
-    /// `BTRFS_QGROUP_STATUS_KEY`
-    const STATUS: TreeKey = TreeKey { object: 0, kind: 240, offset: 0 };
     // BTRFS_QGROUP_STATUS_FLAG_*
     const RESCANNING: u64 = 1 << 1;
     const INCONSISTENT: u64 = 1 << 2;
-    const SIMPLE: u64 = 1 << 3;
 
-    let status = match find(fs, QUOTA_TREE, STATUS) {
-        Err(error) if is(&error, libc::ENOENT) => None,
-        other => other?,
-    };
-    let Some(status) = status else { return Ok(None) };
-    let flags = number(&status, 2)?;
-    let mode = if flags & SIMPLE == 0 { QuotaMode::Classic } else { QuotaMode::Simple };
-    Ok(Some(QuotaState { mode, is_consistent: flags & (RESCANNING | INCONSISTENT) == 0 }))
+    let Some(status) = status(fs)? else { return Ok(None) };
+    let is_consistent = number(&status, FLAGS)? & (RESCANNING | INCONSISTENT) == 0;
+    Ok(Some(QuotaState { mode: mode(&status)?, is_consistent }))
+}
+
+/// `struct btrfs_qgroup_status_item`; there is none while quotas are off.
+fn status(fs: BorrowedFd<'_>) -> io::Result<Option<TreeItem>> {
+    /// `BTRFS_QGROUP_STATUS_KEY`
+    const STATUS: TreeKey = TreeKey { object: 0, kind: 240, offset: 0 };
+    match find(fs, QUOTA_TREE, STATUS) {
+        Err(error) if is(&error, libc::ENOENT) => Ok(None),
+        other => other,
+    }
+}
+
+fn mode(status: &TreeItem) -> io::Result<QuotaMode> {
+    /// `BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE`
+    const SIMPLE: u64 = 1 << 3;
+    Ok(if number(status, FLAGS)? & SIMPLE == 0 { QuotaMode::Classic } else { QuotaMode::Simple })
 }
 
 /// `denied` is what to say where there is no sysfs.

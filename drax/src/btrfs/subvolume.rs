@@ -3,6 +3,7 @@
 use super::{ROOT_TREE, is};
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, SubvolumeReference, TreeKey};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -10,6 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// `BTRFS_ROOT_REF_KEY`: the object is the parent, the offset the child.
+const ROOT_REF: u32 = 156;
 
 /// A subvolume somewhere below another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +111,41 @@ pub fn nested_subvolume_ids(fs: BorrowedFd<'_>, subvolume: u64) -> Result<Vec<u6
     Ok(ids.into_iter().skip(1).rev().collect())
 }
 
+/// Whether there are subvolumes in those that lie in the one of `fs`. Needs `CAP_SYS_ADMIN`.
+///
+/// One call for about thirty subvolumes of the filesystem.
+pub fn has_grandchildren(fs: BorrowedFd<'_>) -> Result<bool> {
+    let parent = subvolume_id(fs)?;
+    let references = items_of_subvolumes(fs, ROOT_REF).map_err(Error::during(Operation::ListSubvolumes))?;
+    let children: BTreeSet<u64> = references.iter().filter(|key| key.object == parent).map(|key| key.offset).collect();
+    Ok(references.iter().any(|key| children.contains(&key.object)))
+}
+
+/// The ids of all subvolumes of the filesystem, with those that are deleted but not yet dropped. One call for about thirty.
+pub(super) fn all_ids(fs: BorrowedFd<'_>) -> io::Result<BTreeSet<u64>> {
+    /// `BTRFS_ROOT_ITEM_KEY`. The offset of a snapshot's is the transaction it was made in.
+    const ROOT_ITEM: u32 = 132;
+    Ok(items_of_subvolumes(fs, ROOT_ITEM)?.into_iter().map(|key| key.object).collect())
+}
+
+/// Where the items of one kind are that the tree of roots has of subvolumes.
+fn items_of_subvolumes(fs: BorrowedFd<'_>, kind: u32) -> io::Result<Vec<TreeKey>> {
+    /// `BTRFS_FS_TREE_OBJECTID`: the subvolume that is there from the beginning.
+    const FIRST: u64 = 5;
+    /// `BTRFS_LAST_FREE_OBJECTID`: behind the subvolumes come trees that the filesystem keeps for itself.
+    const LAST: u64 = -256_i64 as u64;
+    let last = TreeKey { object: LAST, kind: u32::MAX, offset: u64::MAX };
+    let mut first = TreeKey { object: FIRST, kind, offset: 0 };
+    let mut items = Vec::new();
+    loop {
+        // Items of other kinds lie between them, and come along.
+        let found = sys::search_tree(fs, ROOT_TREE, first, last, u32::MAX)?;
+        let Some(end) = found.last().map(|item| item.key) else { return Ok(items) };
+        items.extend(found.iter().map(|item| item.key).filter(|key| key.kind == kind));
+        first = end.next();
+    }
+}
+
 /// Whether there are subvolumes that are deleted and whose space is not free yet. Needs `CAP_SYS_ADMIN`.
 pub fn has_deleted_subvolumes(fs: BorrowedFd<'_>) -> Result<bool> {
     /// `BTRFS_ORPHAN_OBJECTID` and `BTRFS_ORPHAN_ITEM_KEY`; the offset is the subvolume.
@@ -116,8 +155,6 @@ pub fn has_deleted_subvolumes(fs: BorrowedFd<'_>) -> Result<bool> {
 }
 
 fn child_ids(fs: BorrowedFd<'_>, parent: u64) -> io::Result<Vec<u64>> {
-    /// `BTRFS_ROOT_REF_KEY`; the offset is the child.
-    const ROOT_REF: u32 = 156;
     let last = TreeKey { object: parent, kind: ROOT_REF, offset: u64::MAX };
     let mut first = TreeKey { offset: 0, ..last };
     let mut ids = Vec::new();

@@ -131,6 +131,19 @@ pub(crate) struct TreeKey {
     pub(crate) offset: u64,
 }
 
+impl TreeKey {
+    /// The place after this one.
+    pub(crate) fn next(self) -> Self {
+        match self {
+            TreeKey { offset: u64::MAX, kind: u32::MAX, object } => {
+                TreeKey { object: object.saturating_add(1), kind: 0, offset: 0 }
+            }
+            TreeKey { offset: u64::MAX, kind, .. } => TreeKey { kind: kind + 1, offset: 0, ..self },
+            TreeKey { offset, .. } => TreeKey { offset: offset + 1, ..self },
+        }
+    }
+}
+
 /// What is at a place of a tree. Numbers in `data` are little-endian.
 pub(crate) struct TreeItem {
     pub(crate) key: TreeKey,

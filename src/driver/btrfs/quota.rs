@@ -261,7 +261,8 @@ pub(super) fn reclaim(layout: &Layout, helpers: Option<&Helpers>) -> Result<(), 
 /// let anybody prevent that, but tells root.
 fn tell_of_strays(layout: &Layout, store: &OwnedFd) -> Result<(), QuotaError> {
     let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Collect)?;
-    if state.is_none_or(|state| state.mode == QuotaMode::Classic) {
+    let is_limit_inherited = state.is_some_and(|state| state.mode == QuotaMode::Simple);
+    if !is_limit_inherited || !quotas::has_grandchildren(store.as_fd()).map_err(QuotaError::Collect)? {
         return Ok(());
     }
     for name in entries::names(layout, Place::Images)? {

@@ -1,5 +1,6 @@
 //! Limits that were lost: switching quotas off, by whomever, forgets them all.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -14,6 +15,11 @@ use crate::entries::{self, Place};
 use crate::layout::Layout;
 use crate::sys::files;
 use crate::sys::path_error::named;
+use crate::sys::xattr;
+
+/// On the store's directory: the epoch ([`quotas::simple_quota_epoch`]) in which all limits were there. Only root can set
+/// it, so that the owner of a store cannot have limits forgotten.
+const COMPLETE_IN: &str = "trusted.grootfs.limits";
 
 /// Sets the limits of images again that have one on record and none any more.
 ///
@@ -22,27 +28,51 @@ pub(super) fn limits(layout: &Layout) -> Result<(), QuotaError> {
     let store = open_store(layout.root())?;
     let state = quotas::quota_state(store.as_fd()).map_err(QuotaError::Enable)?;
     let Some(QuotaState { mode, .. }) = state else { return Ok(()) };
-    for name in entries::names(layout, Place::Images)? {
-        // What is wrong with one image is no reason to leave the others without limits.
-        if let Err(error) = restore_if_lost(&store, mode, &layout.image(&name)) {
-            tracing::error!(%error, image = name, "limit-may-be-lost");
-        }
+    // Not everybody may know it, and then all images are looked at each time.
+    let epoch = quotas::simple_quota_epoch(store.as_fd()).ok().flatten();
+    if epoch.as_deref().is_some_and(|epoch| were_complete_in(&store, epoch)) {
+        return Ok(());
+    }
+    let is_complete = restore_all(layout, &store, mode)?;
+    if let Some(epoch) = epoch.filter(|_| is_complete)
+        && let Err(error) = xattr::set(&store, OsStr::new(COMPLETE_IN), epoch.as_bytes())
+    {
+        // A full store must start.
+        tracing::info!(%error, "complete-limits-not-recorded");
     }
     Ok(())
 }
 
-fn restore_if_lost(store: &OwnedFd, mode: QuotaMode, image: &Path) -> Result<(), QuotaError> {
+fn were_complete_in(store: &OwnedFd, epoch: &str) -> bool {
+    matches!(xattr::get(store, OsStr::new(COMPLETE_IN)), Ok(Some(recorded)) if recorded == epoch.as_bytes())
+}
+
+/// Whether all images have their limits. What is wrong with one is no reason to leave the others without.
+fn restore_all(layout: &Layout, store: &OwnedFd, mode: QuotaMode) -> Result<bool, QuotaError> {
+    let mut is_complete = true;
+    for name in entries::names(layout, Place::Images)? {
+        is_complete &= restore_if_lost(store, mode, &layout.image(&name)).unwrap_or_else(|error| {
+            tracing::error!(%error, image = name, "limit-may-be-lost");
+            false
+        });
+    }
+    Ok(is_complete)
+}
+
+/// Whether the image has its limit, as far as can be told.
+fn restore_if_lost(store: &OwnedFd, mode: QuotaMode, image: &Path) -> Result<bool, QuotaError> {
     let bytes = image_files::recorded_limit(image)?;
     if bytes > 0 {
-        return restore(store, mode, image, bytes);
+        return restore(store, mode, image, bytes).map(|()| true);
     }
     let record = image.join(image_files::QUOTA);
     // One that was taken off is 0 on record.
-    if files::exists(&record)? && image_files::read(&record).is_err() {
+    let is_damaged = files::exists(&record)? && image_files::read(&record).is_err();
+    if is_damaged {
         let error = "the record of its limit cannot be read";
         tracing::error!(error, image = %named(image).display(), "limit-may-be-lost");
     }
-    Ok(())
+    Ok(!is_damaged)
 }
 
 fn restore(store: &OwnedFd, mode: QuotaMode, image: &Path, bytes: u64) -> Result<(), QuotaError> {

@@ -243,8 +243,7 @@ impl Check<'_> {
             }
             (Ok(usage), Ok(limit)) if limit > 0 && usage.quota.abs_diff(limit) > LIMIT_TOLERANCE => {
                 let problem = format!("its limit on record is {limit} bytes and the kernel's {}", usage.quota);
-                let remedy =
-                    if self.store.driver.mounts_images() { again } else { "run grootfs init-store".to_owned() };
+                let remedy = format!("grootfs limit --exclude-image {id} {limit}");
                 self.report("limit-differs", subject.clone(), problem, "the limit of the image", remedy);
             }
             _ => {}

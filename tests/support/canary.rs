@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{XattrFlags, setxattr};
 
-use crate::store::{TempStore, mount_points_below};
-use crate::tree::{Node, Tree, differences};
+use super::store::{TempStore, mount_points_below};
+use super::tree::{Node, Tree, differences};
 
 /// What files of the canary say, and no file of an image may.
-pub const CANARY_CONTENT: &str = "of the host";
+pub(crate) const CANARY_CONTENT: &str = "of the host";
 
 /// A directory with files, a directory, a link and an attribute, and how all of it was.
-pub struct Canary {
-    /// Where the tree is.
-    pub path: PathBuf,
+pub(crate) struct Canary {
+    pub(crate) path: PathBuf,
     tree: Tree,
     /// Change times, which tell of attributes, owners and links too, with what is around.
     changed: Vec<(PathBuf, i64, i64)>,
@@ -24,7 +23,7 @@ pub struct Canary {
 
 impl Canary {
     /// Beside a store, so that `../` leads there from wherever files of images are.
-    pub fn beside(store: &TempStore) -> Self {
+    pub(crate) fn beside(store: &TempStore) -> Self {
         let path = store.beside("canary");
         fs::create_dir_all(path.join("directory")).unwrap();
         for file in ["file", "directory/file", ".wh.file"] {
@@ -39,7 +38,7 @@ impl Canary {
 
     /// Fails if anything is not as it was.
     #[track_caller]
-    pub fn is_unharmed(&self, context: &str) {
+    pub(crate) fn is_unharmed(&self, context: &str) {
         let tree = Node::read_tree(&self.path);
         assert!(tree == self.tree, "{context}: {:?}", differences(&self.tree, &tree, 10));
         assert_eq!(changed(&self.path), self.changed, "{context}");

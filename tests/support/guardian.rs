@@ -8,60 +8,59 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use crate::chug;
-use crate::programs::grootfs_binary;
+use super::chug;
 
 /// A plugin as guardian is configured with it: `--image-plugin` and each `--image-plugin-extra-arg`.
-pub struct Plugin {
+pub(crate) struct Plugin {
     binary: PathBuf,
     extra: Vec<String>,
 }
 
 impl Plugin {
     /// The built binary with a configuration file, as BOSH has it.
-    pub fn with_config(config: &Path) -> Self {
+    pub(crate) fn with_config(config: &Path) -> Self {
         let extra = vec!["--config".to_owned(), config.display().to_string()];
-        Plugin { binary: grootfs_binary().into(), extra }
+        Plugin { binary: env!("CARGO_BIN_EXE_grootfs").into(), extra }
     }
 }
 
 /// What a container asks for.
 #[derive(Clone, Copy, Default)]
-pub struct Rootfs<'a> {
+pub(crate) struct Rootfs<'a> {
     /// Address of the image, as the client gives it.
-    pub image: &'a str,
+    pub(crate) image: &'a str,
     /// Whether the container is privileged.
-    pub privileged: bool,
+    pub(crate) privileged: bool,
     /// Bytes of disk; 0 is no limit.
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// Whether the limit is for what the container writes alone.
-    pub exclusive: bool,
+    pub(crate) exclusive: bool,
     /// Name and password for the registry.
-    pub credentials: Option<(&'a str, &'a str)>,
+    pub(crate) credentials: Option<(&'a str, &'a str)>,
 }
 
 /// What guardian takes over from a create.
 #[derive(Debug)]
-pub struct Created {
+pub(crate) struct Created {
     /// Root of the container.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Environment of the image.
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// Mounts that guardian puts before its own.
-    pub mounts: Vec<Value>,
+    pub(crate) mounts: Vec<Value>,
 }
 
 /// Disk usage of a container in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskUsage {
+pub(crate) struct DiskUsage {
     /// Layers included.
-    pub total: u64,
+    pub(crate) total: u64,
     /// What the container wrote.
-    pub exclusive: u64,
+    pub(crate) exclusive: u64,
 }
 
 /// A guardian with its two plugins.
-pub struct Guardian {
+pub(crate) struct Guardian {
     unprivileged: Plugin,
     privileged: Plugin,
     log: Mutex<Vec<chug::Entry>>,
@@ -69,12 +68,12 @@ pub struct Guardian {
 
 impl Guardian {
     /// Configures one.
-    pub fn new(unprivileged: Plugin, privileged: Plugin) -> Self {
+    pub(crate) fn new(unprivileged: Plugin, privileged: Plugin) -> Self {
         Guardian { unprivileged, privileged, log: Mutex::default() }
     }
 
     /// Asks one of the plugins for a root filesystem.
-    pub fn create(&self, rootfs: Rootfs<'_>, handle: &str) -> Result<Created, String> {
+    pub(crate) fn create(&self, rootfs: Rootfs<'_>, handle: &str) -> Result<Created, String> {
         let mut arguments = vec!["create".to_owned()];
         if rootfs.limit > 0 {
             arguments.extend(["--disk-limit-size-bytes".to_owned(), rootfs.limit.to_string()]);
@@ -100,7 +99,7 @@ impl Guardian {
     }
 
     /// Has both plugins forget a container; the first failure ends it, and guardian tries again later.
-    pub fn destroy(&self, handle: &str) -> Result<(), String> {
+    pub(crate) fn destroy(&self, handle: &str) -> Result<(), String> {
         for plugin in [&self.unprivileged, &self.privileged] {
             self.run(plugin, &["delete".to_owned(), handle.to_owned()])?;
         }
@@ -108,7 +107,7 @@ impl Guardian {
     }
 
     /// Asks for a container's disk usage: one plugin, and after its failure the other.
-    pub fn metrics(&self, handle: &str) -> Result<DiskUsage, String> {
+    pub(crate) fn metrics(&self, handle: &str) -> Result<DiskUsage, String> {
         let stats = ["stats".to_owned(), handle.to_owned()];
         let said = self.run(&self.unprivileged, &stats).or_else(|_| self.run(&self.privileged, &stats))?;
         let numbers: HashMap<String, HashMap<String, u64>> =
@@ -118,7 +117,7 @@ impl Guardian {
     }
 
     /// Asks how large the store is.
-    pub fn capacity(&self) -> Result<u64, String> {
+    pub(crate) fn capacity(&self) -> Result<u64, String> {
         let said = self.run(&self.unprivileged, &["capacity".to_owned()])?;
         let numbers: HashMap<String, u64> =
             serde_json::from_str(&said).map_err(|e| format!("parsing capacity: {e}: {said}"))?;
@@ -126,7 +125,7 @@ impl Guardian {
     }
 
     /// Everything that was logged, in no particular order.
-    pub fn log(&self) -> Vec<chug::Entry> {
+    pub(crate) fn log(&self) -> Vec<chug::Entry> {
         self.log.lock().unwrap().clone()
     }
 
@@ -142,7 +141,7 @@ impl Guardian {
             .expect("the plugin starts");
         let stdout = String::from_utf8(output.stdout).expect("text");
         let entries = chug::read(&output.stderr).unwrap_or_else(|reason| panic!("{arguments:?}: {reason}"));
-        crate::logs::collect(&output.stderr);
+        super::logs::collect(&output.stderr);
         self.log.lock().unwrap().extend(entries);
         match output.status.code() {
             Some(0) => Ok(stdout),
