@@ -228,7 +228,7 @@ mod tests {
         ("store/init/delete_store.rs", 3, "the store's own path, which may be a link"),
         ("store/layer/durability.rs", 2, "the store's own path; the boot id"),
         ("store/init/mod.rs", 3, "the store's own path"),
-        ("store/mod.rs", 1, "the store's own path"),
+        ("store/on_disk_format.rs", 1, "the store's own path"),
         ("store/report/doctor.rs", 4, "what the machine itself has in /proc, /dev and /etc; the store's own path"),
         ("store/report/scan.rs", 1, "the backing file"),
         ("store/shared.rs", 4, "the paths of other stores"),

@@ -2,7 +2,8 @@
 //!
 //! `image` makes, mounts and removes images, `layer` pulls layers and keeps them, `garbage` takes away what nobody
 //! needs, `init` makes and removes stores, and `report` tells what there is. `shared` is about layers that are another
-//! store's, `claims` about the lock between creates and clean, and `totals` about sums over all images.
+//! store's, `on_disk_format` about whose the files are, `claims` about the lock between creates and clean, and `totals`
+//! about sums over all images.
 //!
 //! ```text
 //! <store>/                     0700
@@ -48,11 +49,11 @@ mod garbage;
 mod image;
 mod init;
 mod layer;
+mod on_disk_format;
 mod report;
 mod shared;
 mod totals;
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -88,10 +89,8 @@ use crate::idmap::IdMappings;
 use crate::layout::{self, Layout};
 use crate::sys::caller::Caller;
 use crate::sys::files;
-use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 pub use crate::unpacker::{Change, ChangeKind};
-use crate::unpacker::{Privileged, WhiteoutFormat};
 
 /// A store directory and the driver of the filesystem it is on.
 pub struct Store {
@@ -100,20 +99,12 @@ pub struct Store {
     caller: Caller,
     /// Set once the store was found to be initialised.
     is_checked: OnceLock<()>,
-    /// Set once it was asked whose the store's directory is.
-    belongs_to_root: OnceLock<bool>,
 }
 
 impl Store {
     /// Names a store; nothing is looked at yet.
     pub fn new(path: &Path, driver: Box<dyn Driver>, caller: Caller) -> Result<Self, PathError> {
-        Ok(Store {
-            layout: Layout::new(absolute(path)?),
-            driver,
-            caller,
-            is_checked: OnceLock::new(),
-            belongs_to_root: OnceLock::new(),
-        })
+        Ok(Store { layout: Layout::new(absolute(path)?), driver, caller, is_checked: OnceLock::new() })
     }
 
     /// The name of the store's driver.
@@ -142,47 +133,6 @@ impl Store {
         self.driver.validate(self.layout.root())?;
         let _ = self.is_checked.set(());
         Ok(())
-    }
-
-    /// Whom to give what is made in a store with these mappings. Root alone makes things that are not its own.
-    fn owner(&self, mappings: &IdMappings) -> Owner {
-        match self.caller {
-            Caller::Root => Owner { uid: mappings.uids.root(), gid: mappings.gids.root() },
-            Caller::User | Caller::MappedUser => Owner::default(),
-        }
-    }
-
-    /// How ids are to be translated in a store with these mappings. Where they are those of a user namespace, the kernel
-    /// does it.
-    fn ids<'a>(&self, mappings: &'a IdMappings) -> &'a IdMappings {
-        static NONE: IdMappings = IdMappings::identity();
-        if self.caller == Caller::Root { mappings } else { &NONE }
-    }
-
-    /// Whose files keep set-id bits and capabilities in a store with these mappings.
-    fn privileged(&self, mappings: &IdMappings) -> Privileged {
-        match self.caller {
-            // The kernel lets nobody make files of ids that are not their own.
-            Caller::User | Caller::MappedUser => Privileged::All,
-            Caller::Root if !mappings.is_identity() => Privileged::Mapped,
-            Caller::Root if self.belongs_to_root() => Privileged::All,
-            Caller::Root => Privileged::Nobody,
-        }
-    }
-
-    fn belongs_to_root(&self) -> bool {
-        *self.belongs_to_root.get_or_init(|| std::fs::metadata(self.layout.root()).is_ok_and(|root| root.uid() == 0))
-    }
-
-    /// How layers of a store with these mappings write down what they delete.
-    fn whiteouts(&self, mappings: &IdMappings) -> WhiteoutFormat {
-        self.driver.whiteouts(self.is_for_root(mappings))
-    }
-
-    /// Whether images of a store with these mappings are mounted by root of the machine, who alone sees all attributes of
-    /// their files, rather than by root of a user namespace. Root may have made a layer in the store of a user.
-    fn is_for_root(&self, mappings: &IdMappings) -> bool {
-        self.caller == Caller::Root && mappings.is_identity() && self.belongs_to_root()
     }
 
     /// Checks that there is something at the store's path.

@@ -22,6 +22,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,7 @@ use crate::store::image::needed;
 use crate::store::init::error::DeleteStoreError;
 use crate::store::init::seal;
 use crate::store::layer::pull::{self, Claimed};
+use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::{ImageId, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
@@ -126,7 +128,55 @@ pub(in crate::store) struct LayerStore {
     name: u64,
 }
 
+/// The store that has a store's layers.
+pub(in crate::store) enum LayersIn<'a> {
+    /// The store itself.
+    Own(&'a Store),
+    /// The layer store that it is a client of.
+    Shared(LayerStore),
+}
+
+impl Deref for LayersIn<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        match self {
+            LayersIn::Own(store) => store,
+            LayersIn::Shared(layer_store) => &layer_store.store,
+        }
+    }
+}
+
+impl LayersIn<'_> {
+    /// The layer store, where it is another.
+    pub(in crate::store) fn layer_store(&self) -> Option<&LayerStore> {
+        match self {
+            LayersIn::Own(_) => None,
+            LayersIn::Shared(layer_store) => Some(layer_store),
+        }
+    }
+
+    /// How the layers are written, where those of the client store have these mappings: in a layer store ids are those that
+    /// images have.
+    pub(in crate::store) fn format(&self, mappings: &IdMappings) -> OnDiskFormat {
+        match self {
+            LayersIn::Own(store) => OnDiskFormat::new(store, mappings),
+            LayersIn::Shared(layer_store) => OnDiskFormat::new(&layer_store.store, &IdMappings::identity()),
+        }
+    }
+
+    /// The layer store with the mappings that its layers are to be shown with, where it is another.
+    pub(in crate::store) fn shared<'s>(&'s self, mappings: &'s IdMappings) -> Option<SharedLayers<'s>> {
+        self.layer_store().map(|layer_store| SharedLayers { layout: &layer_store.store.layout, mappings })
+    }
+}
+
 impl Store {
+    /// The store that has this one's layers.
+    pub(in crate::store) fn layers_in(&self) -> Result<LayersIn<'_>, StoreError> {
+        Ok(self.layer_store()?.map_or(LayersIn::Own(self), LayersIn::Shared))
+    }
+
     /// The store that keeps this one's layers, where that is another.
     pub(in crate::store) fn layer_store(&self) -> Result<Option<LayerStore>, StoreError> {
         match Record::read_trusted(&self.layout, self.caller)? {
@@ -190,7 +240,7 @@ impl Store {
         finish_removal(&self.layout)?;
         let mut layers = Vec::new();
         for client_store in ClientStore::all(&self.layout)? {
-            if client_store.is_replaced() {
+            if client_store.is_replaced(self.caller) {
                 tracing::info!(records = %client_store.records.display(), "client-store-was-replaced");
                 remove_tree(&client_store.records)?;
                 continue;
@@ -214,7 +264,7 @@ impl Store {
     /// Fails if images of other stores need this one's layers.
     pub(in crate::store) fn check_no_client_needs_layers(&self) -> Result<(), DeleteStoreError> {
         for client_store in ClientStore::all(&self.layout)? {
-            if !client_store.is_replaced() && !client_store.images()?.is_empty() {
+            if !client_store.is_replaced(self.caller) && !client_store.images()?.is_empty() {
                 let path = client_store.path.as_ref().unwrap_or(&client_store.records);
                 return Err(DeleteStoreError::LayersInUse {
                     client: named(path),
@@ -363,13 +413,11 @@ impl ClientStore {
 
     /// Whether there is another store at its path. That there is none, or that it cannot be told, says nothing: it may not
     /// be mounted yet.
-    fn is_replaced(&self) -> bool {
+    fn is_replaced(&self, caller: Caller) -> bool {
         let Some(layout) = self.layout() else { return false };
         let is_same = |record: &Record| self.records.ends_with(record.name.to_string());
         files::exists(&layout.namespace_file()).unwrap_or(false)
-            && Caller::of_process().is_ok_and(|caller| {
-                Record::read_trusted(&layout, caller).is_ok_and(|record| !record.as_ref().is_some_and(is_same))
-            })
+            && Record::read_trusted(&layout, caller).is_ok_and(|record| !record.as_ref().is_some_and(is_same))
     }
 
     fn layout(&self) -> Option<Layout> {

@@ -16,12 +16,12 @@ use sha2::{Digest, Sha256};
 
 use crate::export::{Blob, CopiedLayer, LayoutWriter};
 use crate::fetcher::{Fetcher, Options};
-use crate::idmap::IdMappings;
 use crate::image::{BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256};
 use crate::store::image::error::BaseError;
 use crate::store::image::origin::Origin;
 use crate::store::layer::manifest_cache::ManifestCache;
 use crate::store::layer::volumes;
+use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::{CommitError, ImageError, ImageId, ImageSelector, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::OnPath;
@@ -89,8 +89,7 @@ impl Store {
     }
 
     fn changes(&self, id: &ImageId) -> Result<Vec<Change>, ImageError> {
-        let layer_store = self.layer_store()?;
-        let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
+        let layers_in = self.layers_in()?;
         let recorded = self.recorded_volumes(id)?;
         let mut opened = Vec::new();
         for volume in recorded.iter().rev() {
@@ -102,18 +101,17 @@ impl Store {
             return Ok(changes_of_copy(root.as_fd(), top.as_fd())?);
         }
         let layers: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
-        let unmapped = IdMappings::identity();
         let mappings = self.mappings()?;
-        let format = layers_in.whiteouts(if layer_store.is_some() { &unmapped } else { &mappings });
-        let mut view = MergedView::new(&layers, format);
-        Ok(changes_of_upper(root.as_fd(), &mut view, self.overlay_attributes(id)?)?)
+        let mut view = MergedView::new(&layers, layers_in.format(&mappings).whiteouts);
+        let attributes = self.overlay_attributes(id, &OnDiskFormat::new(self, &mappings))?;
+        Ok(changes_of_upper(root.as_fd(), &mut view, attributes)?)
     }
 
     /// Where the overlay of an image keeps its attributes.
-    fn overlay_attributes(&self, id: &ImageId) -> Result<OverlayAttributes, StoreError> {
+    fn overlay_attributes(&self, id: &ImageId, format: &OnDiskFormat) -> Result<OverlayAttributes, StoreError> {
         use crate::driver::RootfsState::LeftToCaller;
         let is_left = self.driver.rootfs_state(&self.layout.image(id.as_str()))? == LeftToCaller;
-        let is_of_user = is_left && !self.is_for_root(&self.mappings()?);
+        let is_of_user = is_left && !format.is_for_root;
         Ok(if is_of_user { OverlayAttributes::User } else { OverlayAttributes::Trusted })
     }
 
@@ -125,9 +123,9 @@ impl Store {
         layout: &LayoutWriter,
     ) -> Result<(Blob, String, u64), StoreError> {
         let root = files::open_directory(&self.driver.own_files(&self.layout.image(id.as_str()))?)?;
-        let mappings = self.mappings()?;
-        let ids = self.ids(&mappings).inverse();
-        let source = LayerSource { root: root.as_fd(), attributes: self.overlay_attributes(id)?, ids: &ids };
+        let format = OnDiskFormat::new(self, &self.mappings()?);
+        let (attributes, ids) = (self.overlay_attributes(id, &format)?, format.ids.inverse());
+        let source = LayerSource { root: root.as_fd(), attributes, ids: &ids };
         let blob = layout.blob()?;
         let path = blob.path().to_owned();
         let mut writer = Hashing { inner: GzEncoder::new(blob, Compression::default()), digest: Sha256::new() };
@@ -204,10 +202,9 @@ impl Base {
         let reference = Reference::parse(&origin.reference).map_err(crate::fetcher::Error::from)?;
         let reference = pinned(reference, origin.digest.as_deref());
         let fetcher = Fetcher::for_reference(&reference, &origin.reference, source)?;
-        let layer_store = store.layer_store()?;
-        let layout = layer_store.as_ref().map_or(&store.layout, |layer_store| &layer_store.store.layout);
-        let mut image = fetcher.image(&ManifestCache::new(layout))?;
-        volumes::name_by_source(layout, &mut image.layers)?;
+        let layers_in = store.layers_in()?;
+        let mut image = fetcher.image(&ManifestCache::new(&layers_in.layout))?;
+        volumes::name_by_source(&layers_in.layout, &mut image.layers)?;
         let recorded = store.recorded_volumes(id)?;
         let is_same =
             recorded.iter().map(|volume| &volume.chain_id).eq(image.layers.iter().map(|layer| &layer.chain_id));

@@ -14,7 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::process::geteuid;
 use tracing::Dispatch;
 
-use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, SharedLayers, VolumeSize};
+use crate::driver::{DiskLimit, ImageRequest, InodeLimit, Mount, VolumeSize};
 use crate::fetcher::{Fetcher, Options};
 use crate::idmap::IdMappings;
 use crate::image::{ChainId, Image, ImageDetails, ProcessUser, Reference};
@@ -34,16 +34,15 @@ use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
 use crate::store::layer::pull::{self, Claimed, PullOptions};
 use crate::store::layer::volumes;
-use crate::store::shared::LayerStore;
+use crate::store::on_disk_format::OnDiskFormat;
+use crate::store::shared::LayersIn;
 use crate::store::totals;
 use crate::store::{CreateError, ImageId, Store, StoreError};
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::lock;
-use crate::sys::owner::Owner;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
-use crate::unpacker::WhiteoutFormat;
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
 const DOWNLOADS: usize = 6;
@@ -205,24 +204,21 @@ impl Store {
         work: impl FnOnce(&ImageCreation<'_>) -> Result<T, CreateError>,
     ) -> Result<T, CreateError> {
         let mappings = self.mappings()?;
-        let layer_store = self.layer_store()?;
+        let layers_in = self.layers_in()?;
         let id = ImageId::new(request.id)?;
         if !request.mount {
             id.check_fits_mount_options()?;
         }
-        if let Some(layer_store) = &layer_store {
+        if let Some(layer_store) = layers_in.layer_store() {
             layer_store.check_can_be_used(request.mount)?;
         }
         self.check_is_new(&id)?;
 
         let source = Source {
             fetcher: Fetcher::for_reference(reference, request.image, &request.source)?,
-            cache: manifest_cache::ManifestCache::new(
-                layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout),
-            ),
+            cache: manifest_cache::ManifestCache::new(&layers_in.layout),
         };
         let mut image = tracing::debug_span!("fetching-image-info").in_scope(|| source.fetcher.image(&source.cache))?;
-        let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
         volumes::name_by_source(&layers_in.layout, &mut image.layers)?;
         self.check_image(&image, request)?;
         let volumes = ImageVolumes::of(if request.ignore_volumes { &[] } else { &image.volumes })?;
@@ -233,7 +229,21 @@ impl Store {
         self.check_is_new(&id)?;
         let is_exclusive = request.limit.is_some_and(|limit| limit.is_exclusive);
         let origin = Origin::now(request.image, &image, is_exclusive);
-        work(&ImageCreation { store: self, request, id, source, image, origin, volumes, mappings, layer_store })
+        let format = OnDiskFormat::new(self, &mappings);
+        let format_of_layers = layers_in.format(&mappings);
+        work(&ImageCreation {
+            store: self,
+            request,
+            id,
+            source,
+            image,
+            origin,
+            volumes,
+            mappings,
+            layers_in,
+            format,
+            format_of_layers,
+        })
     }
 
     fn check_is_new(&self, id: &ImageId) -> Result<(), CreateError> {
@@ -273,8 +283,11 @@ struct ImageCreation<'a> {
     origin: Origin,
     volumes: ImageVolumes,
     mappings: IdMappings,
-    /// The store that keeps this one's layers.
-    layer_store: Option<LayerStore>,
+    /// How the image is written.
+    format: OnDiskFormat,
+    layers_in: LayersIn<'a>,
+    /// How its layers are written.
+    format_of_layers: OnDiskFormat,
 }
 
 impl ImageCreation<'_> {
@@ -283,19 +296,24 @@ impl ImageCreation<'_> {
         let claimed = self.claim_and_clean(clean)?;
         let has_new_layers = !claimed.present.iter().all(|present| *present);
         if has_new_layers {
-            self.pull(claimed.present).map_err(|error| error.of_store(self.layers_in()))?;
+            self.pull(claimed.present).map_err(|error| error.of_store(&self.layers_in))?;
         }
         self.keep_documents();
         let user = self.request.with_user.then(|| self.user()).transpose()?;
         let _session = tracing::info_span!("making-image").entered();
-        let (layout, owner) = (&self.store.layout, self.store.owner(&self.mappings));
+        let (layout, owner) = (&self.store.layout, self.format.owner);
         // Where it will be found: not a path to be worked on.
         let (making, published) = (layout.creating(self.id.as_str()), layout.image_path(self.id.as_str()));
         let directory = PrivateDirectory::make(&making)?;
         let mut mounts = self.fill(directory.path(), &published)?;
-        let is_shared = self.layer_store.is_some();
+        let is_shared = self.layers_in.layer_store().is_some();
         let place = Place { store: self.store, directory: directory.path(), published: &published, owner, is_shared };
-        mounts.extend(self.volumes.make(self.layers_in(), &self.image.layers, self.whiteouts(), &place)?);
+        mounts.extend(self.volumes.make(
+            &self.layers_in,
+            &self.image.layers,
+            self.format_of_layers.whiteouts,
+            &place,
+        )?);
         // Not before it is finished: whom it is given to might change what it is made of.
         owner.chown_fd(&directory.open).on("chown", &making)?;
         totals::with_added(layout, self.id.as_str(), directory.path(), || publish(layout, &self.id))?;
@@ -306,7 +324,7 @@ impl ImageCreation<'_> {
             details: self.image.details.clone(),
             user,
             unflushed_layers_in: (has_new_layers || claimed.has_unflushed)
-                .then(|| self.layers_in().layout.root().to_owned()),
+                .then(|| self.layers_in.layout.root().to_owned()),
         })
     }
 
@@ -319,10 +337,10 @@ impl ImageCreation<'_> {
         let present = claimed.present.clone();
         let has_new_layers = !present.iter().all(|present| *present);
         if has_new_layers {
-            self.pull(claimed.present).map_err(|error| error.of_store(self.layers_in()))?;
+            self.pull(claimed.present).map_err(|error| error.of_store(&self.layers_in))?;
         }
         self.keep_documents();
-        let volumes = pull::sizes(self.layers_in(), &self.image.layers)?;
+        let volumes = pull::sizes(&self.layers_in, &self.image.layers)?;
         let layers = self.image.layers.iter().zip(volumes).zip(present);
         let layers = layers.map(|((layer, volume), was_cached)| PulledLayer {
             chain_id: volume.chain_id,
@@ -334,24 +352,16 @@ impl ImageCreation<'_> {
             origin: self.origin.clone(),
             layers: layers.collect(),
             unflushed_layers_in: (has_new_layers || claimed.has_unflushed)
-                .then(|| self.layers_in().layout.root().to_owned()),
+                .then(|| self.layers_in.layout.root().to_owned()),
         })
     }
 
     /// Keeps manifest and configuration. The layers are there.
     fn keep_documents(&self) {
-        let owner = self.store.owner(&self.mappings);
-        // The store that keeps other ones' layers is root's own.
-        let owner_of_layers = if self.layer_store.is_some() { Owner::default() } else { owner };
-        if let Err(error) = self.source.cache.keep(owner_of_layers) {
+        if let Err(error) = self.source.cache.keep(self.format_of_layers.owner) {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
         }
-    }
-
-    /// The store that keeps the layers.
-    fn layers_in(&self) -> &Store {
-        self.layer_store.as_ref().map_or(self.store, |layer_store| &layer_store.store)
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
@@ -382,7 +392,7 @@ impl ImageCreation<'_> {
         // Kept only for images that clean is told to spare: one for every image would grow without end.
         if self.request.ignore_images.iter().any(|ignored| ignored == image) {
             let key = dependencies::base_image_key(image);
-            let written = match &self.layer_store {
+            let written = match self.layers_in.layer_store() {
                 Some(layer_store) => layer_store.spare(&self.id, &key, &chain_ids),
                 None => dependencies::write(layout, &temporary, &key, &chain_ids),
             };
@@ -391,7 +401,7 @@ impl ImageCreation<'_> {
                 tracing::error!(%error, image, "recording-ignored-image-failed");
             }
         }
-        match &self.layer_store {
+        match self.layers_in.layer_store() {
             Some(layer_store) => Ok(layer_store.claim(layout, &self.id, &self.image, &chain_ids)?),
             None => Ok(pull::claim(layout, &self.image)?),
         }
@@ -403,7 +413,6 @@ impl ImageCreation<'_> {
         let is_remote = self.source.fetcher.is_remote(&self.image);
         let usual = if is_remote { processors.max(DOWNLOADS) } else { processors };
         let request = self.request;
-        let as_they_are = IdMappings::identity();
         let options = PullOptions {
             verify: !request.source.skip_validation || self.source.fetcher.registry_image().is_some(),
             budget: request.limit.filter(|limit| !limit.is_exclusive && limit.bytes > 0).map(|limit| limit.bytes),
@@ -411,30 +420,24 @@ impl ImageCreation<'_> {
             readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
             limits: request.limits,
             digests: request.layer_digests,
-            mappings: if self.layer_store.is_some() { &as_they_are } else { &self.mappings },
+            format: &self.format_of_layers,
         };
-        let pulled = pull::pull(self.layers_in(), &self.source.fetcher, &self.image, &options, present);
+        let pulled = pull::pull(&self.layers_in, &self.source.fetcher, &self.image, &options, present);
         pulled.map_err(|error| self.source.name_in(error))
     }
 
     fn user(&self) -> Result<ProcessUser, UserError> {
-        let files = users::read(self.layers_in(), &self.image.layers, self.whiteouts())?;
+        let files = users::read(&self.layers_in, &self.image.layers, self.format_of_layers.whiteouts)?;
         Ok(files.resolve(&self.image.details.user)?)
     }
 
     fn volume_size(&self) -> Result<VolumeSize, VolumeError> {
-        self.volumes.size(self.layers_in(), &self.image.layers, self.whiteouts())
-    }
-
-    /// How the layers write down what they delete.
-    fn whiteouts(&self) -> WhiteoutFormat {
-        let unmapped = IdMappings::identity();
-        self.layers_in().whiteouts(if self.layer_store.is_some() { &unmapped } else { &self.mappings })
+        self.volumes.size(&self.layers_in, &self.image.layers, self.format_of_layers.whiteouts)
     }
 
     fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, CreateError> {
         let (store, layers) = (self.store, &self.image.layers);
-        let mut volumes = pull::sizes(self.layers_in(), layers)?;
+        let mut volumes = pull::sizes(&self.layers_in, layers)?;
         if !self.request.mount {
             let count = store.driver.layers_to_flatten(&store.layout, volumes.len())?;
             volumes = flatten::flatten(
@@ -443,28 +446,25 @@ impl ImageCreation<'_> {
                 (layers, &self.origin),
                 volumes,
                 count,
-                store.whiteouts(&self.mappings),
+                self.format_of_layers.whiteouts,
             )?;
         }
-        let shared = self
-            .layer_store
-            .as_ref()
-            .map(|layer_store| SharedLayers { layout: &layer_store.store.layout, mappings: &self.mappings });
+        let shared = self.layers_in.shared(&self.mappings);
         let request = ImageRequest {
             directory,
             published,
             volumes: &volumes,
             shared: shared.as_ref(),
             layer_inodes: match including_layers(self.request.limit) {
-                Some(_) => pull::inodes(self.layers_in(), layers)?,
+                Some(_) => pull::inodes(&self.layers_in, layers)?,
                 None => 0,
             },
             limit: self.request.limit,
             declared_volumes: self.volumes.len(),
             volume_size: if self.request.limit.is_some() { self.volume_size()? } else { VolumeSize::default() },
-            owner: store.owner(&self.mappings),
+            owner: self.format.owner,
             mount: self.request.mount,
-            is_for_root: store.is_for_root(&self.mappings),
+            is_for_root: self.format.is_for_root,
         };
         store.driver.create_image(&store.layout, &request).map_err(CreateError::Make)
     }
@@ -493,7 +493,7 @@ impl ImageCreation<'_> {
     /// What was removed may take a moment to become room.
     fn wait_for_room(&self) {
         let _session = tracing::info_span!("waiting-for-deleted-layers-to-be-freed").entered();
-        if let Err(error) = self.layers_in().driver.wait_for_free_space(&self.layers_in().layout) {
+        if let Err(error) = self.layers_in.driver.wait_for_free_space(&self.layers_in.layout) {
             tracing::error!(%error, "waiting-for-room-failed");
         }
     }

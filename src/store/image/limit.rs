@@ -43,11 +43,10 @@ impl Store {
     }
 
     fn layer_inodes(&self, id: &ImageId) -> Result<u64, LimitError> {
-        let layer_store = self.layer_store()?;
-        let layers_in = layer_store.as_ref().map_or(self, |layer_store| &layer_store.store);
+        let layers_in = self.layers_in()?;
         let mut sum = 0_u64;
         for volume in self.recorded_volumes(id)? {
-            sum = sum.saturating_add(volumes::inodes(layers_in, &volume.chain_id)?);
+            sum = sum.saturating_add(volumes::inodes(&layers_in, &volume.chain_id)?);
         }
         Ok(sum)
     }

@@ -1,6 +1,6 @@
 //! Mounting images again. After a reboot an image's files are there, and its root filesystem is not mounted.
 
-use crate::driver::{self, RootfsState, SharedLayers, Volume};
+use crate::driver::{self, RootfsState, Volume};
 use crate::entries::{self, Place};
 use crate::image::ChainId;
 use crate::store::image::dependencies;
@@ -94,18 +94,17 @@ impl Store {
         if self.driver.rootfs_state(&path)? == RootfsState::Present {
             return Ok(Remounted::Already);
         }
-        let layer_store = self.layer_store()?;
-        let layers_in = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
+        let layers_in = self.layers_in()?;
         let volumes = self.recorded_volumes(id)?;
         for volume in &volumes {
-            let layer = layers_in.volume(volume.chain_id.as_str());
+            let layer = layers_in.layout.volume(volume.chain_id.as_str());
             if !files::is_directory(&layer)? {
-                let layer = layers_in.volume_path(volume.chain_id.as_str());
+                let layer = layers_in.layout.volume_path(volume.chain_id.as_str());
                 return Err(MountError::LayerMissing { id: id.to_string(), layer });
             }
         }
         let mappings = self.mappings()?;
-        let shared = layer_store.as_ref().map(|_| SharedLayers { layout: layers_in, mappings: &mappings });
+        let shared = layers_in.shared(&mappings);
         self.driver.mount_image(&self.layout, &path, &volumes, shared.as_ref())?;
         Ok(Remounted::Done)
     }

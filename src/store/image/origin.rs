@@ -107,9 +107,8 @@ impl Store {
         if origin.details.is_none()
             && let Some(digest) = &origin.config_digest
         {
-            let layer_store = self.layer_store()?;
-            let layout = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
-            origin.details = ManifestCache::new(layout).get(digest).map(|config| ImageDetails::parse(&config));
+            let cache = ManifestCache::new(&self.layers_in()?.layout);
+            origin.details = cache.get(digest).map(|config| ImageDetails::parse(&config));
         }
         Ok(Some(origin))
     }

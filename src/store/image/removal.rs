@@ -36,12 +36,10 @@ pub(in crate::store) fn discard_staging(store: &Store, id: &ImageId) -> Result<(
 /// Forgets which layers an image needs that is gone, and notes that they have been in use until now. The caller holds its lock.
 pub(in crate::store) fn forget_layers(store: &Store, id: &ImageId) -> Result<(), StoreError> {
     let layers = dependencies::read_copy(&store.layout, &dependencies::image_key(id.as_str())).unwrap_or_default();
-    match store.layer_store()? {
-        Some(layer_store) => {
-            volumes::note_use(&layer_store.store.layout, &layers);
-            layer_store.release(id)?;
-        }
-        None => volumes::note_use(&store.layout, &layers),
+    let layers_in = store.layers_in()?;
+    volumes::note_use(&layers_in.layout, &layers);
+    if let Some(layer_store) = layers_in.layer_store() {
+        layer_store.release(id)?;
     }
     Ok(dependencies::remove(&store.layout, &dependencies::image_key(id.as_str()))?)
 }

@@ -18,6 +18,7 @@ use crate::driver::FilesystemRequest;
 use crate::idmap::IdMappings;
 use crate::layout;
 use crate::store::claims;
+use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::{InitError, Store, StoreError};
 use crate::sys::files;
 use crate::sys::lock;
@@ -124,7 +125,7 @@ impl Store {
     }
 
     fn configure(&self, request: &InitRequest) -> Result<(), InitError> {
-        let owner = self.owner(&request.mappings);
+        let owner = OnDiskFormat::new(self, &request.mappings).owner;
         let root = self.layout.root();
         if !files::exists(root)? {
             fs::create_dir(root).on("mkdir", root)?;

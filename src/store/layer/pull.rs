@@ -13,7 +13,6 @@ use std::thread;
 
 use crate::driver::{self, Volume};
 use crate::fetcher::{self, Fetcher, transport_of_unpacked};
-use crate::idmap::IdMappings;
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
 use crate::limits::{Limits, Usage};
@@ -24,12 +23,12 @@ use crate::store::layer::error::LayerError;
 use crate::store::layer::publish::{self, Filled};
 use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
+use crate::store::on_disk_format::OnDiskFormat;
 use crate::sys::files;
-use crate::sys::owner::Owner;
 use crate::sys::path_error::PathError;
 use crate::sys::space::space_of;
 use crate::sys::spawning;
-use crate::unpacker::{self, Budget, Expected, Privileged, UnpackFailure, WhiteoutFormat};
+use crate::unpacker::{self, Budget, Expected, UnpackFailure};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
 const WORKERS: usize = 32;
@@ -53,8 +52,8 @@ pub(in crate::store) struct PullOptions<'a> {
     pub(in crate::store) limits: &'a Limits,
     /// Whether to record digests of the layers' files.
     pub(in crate::store) digests: bool,
-    /// What the layers' ids are on the host.
-    pub(in crate::store) mappings: &'a IdMappings,
+    /// How the layers are written.
+    pub(in crate::store) format: &'a OnDiskFormat,
 }
 
 /// Bytes that layers may unpack to: what a limit says or, without one, what the store has room for beside a hundredth of
@@ -119,10 +118,7 @@ struct Pull<'a> {
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    ids: &'a IdMappings,
-    privileged: Privileged,
-    owner: Owner,
-    whiteouts: WhiteoutFormat,
+    format: &'a OnDiskFormat,
 }
 
 struct Progress {
@@ -156,10 +152,7 @@ impl<'a> Pull<'a> {
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
             changed: Condvar::new(),
-            ids: store.ids(options.mappings),
-            privileged: store.privileged(options.mappings),
-            owner: store.owner(options.mappings),
-            whiteouts: store.whiteouts(options.mappings),
+            format: options.format,
         }
     }
 
@@ -287,7 +280,7 @@ impl<'a> Pull<'a> {
         }
         self.store.driver.create_volume(path, parent.as_deref())?;
         if parent.is_none() {
-            self.owner.chown(path)?;
+            self.format.owner.chown(path)?;
         }
         Ok(files::open_directory(path)?)
     }
@@ -303,15 +296,15 @@ impl<'a> Pull<'a> {
             expected,
             is_unnamed: layer.diff_id.is_none(),
             base_directory: layer.base_directory.as_deref(),
-            whiteouts: self.whiteouts,
+            whiteouts: self.format.whiteouts,
             fingerprints: self.digests,
             read_ahead: if self.store.driver.volumes_are_snapshots() {
                 READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
             } else {
                 0
             },
-            ids: self.ids,
-            privileged: self.privileged,
+            ids: &self.format.ids,
+            privileged: self.format.privileged,
             budget: self.budget.as_ref(),
             inode_budget: self.inode_budget.as_ref(),
             usage: &self.usage,

@@ -255,9 +255,8 @@ impl Check<'_> {
     }
 
     fn layers_of(&mut self, subject: &str, layers: &[String], again: &str) -> Result<(), StoreError> {
-        let layer_store = self.store.layer_store()?;
-        let layers_in = layer_store.as_ref().map_or(self.layout, |layer_store| &layer_store.store.layout);
-        let missing = layers.iter().map(|layer| layers_in.volume(layer)).find(|volume| !volume.is_dir());
+        let layers_in = self.store.layers_in()?;
+        let missing = layers.iter().map(|layer| layers_in.layout.volume(layer)).find(|volume| !volume.is_dir());
         if let Some(volume) = missing {
             let problem = format!("its layer {} is missing", volume.display());
             self.report("layer-missing", subject.to_owned(), problem, "mounts of the image", again);

@@ -29,10 +29,9 @@ impl Store {
                 Err(error) => _ = image.problem.get_or_insert(error.to_string()),
             }
         }
-        let layer_store = self.layer_store()?;
-        let layout = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
+        let layers_in = self.layers_in()?;
         for layer in &mut report.layers {
-            layer.on_disk = on_disk(&layout.volume(&layer.chain_id))?;
+            layer.on_disk = on_disk(&layers_in.layout.volume(&layer.chain_id))?;
         }
         Ok(())
     }

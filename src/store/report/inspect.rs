@@ -11,6 +11,7 @@ use crate::store::image::origin::Origin;
 use crate::store::layer::manifest_cache::ManifestCache;
 use crate::store::layer::volumes;
 use crate::store::report::scan::ImageReport;
+use crate::store::shared::LayersIn;
 use crate::store::{ImageError, ImageSelector, SelectError, Store, StoreError};
 use crate::sys::path_error::PathError;
 
@@ -85,10 +86,12 @@ impl Store {
         let declared = origin.as_ref().and_then(|origin| origin.details.as_ref()).map(|details| &details.volumes[..]);
         let (directory, published) = (self.layout.image(id.as_str()), self.layout.image_path(id.as_str()));
         let mounts = image_volumes::mounts_of(&directory, &published, declared.unwrap_or_default())?;
-        let layer_store = self.layer_store()?;
-        let layers_in = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
+        let layers_in = self.layers_in()?;
         let layer = |chain_id: &String| {
-            Ok(InspectedLayer { bytes: volumes::recorded_size(layers_in, chain_id)?, chain_id: chain_id.clone() })
+            Ok(InspectedLayer {
+                bytes: volumes::recorded_size(&layers_in.layout, chain_id)?,
+                chain_id: chain_id.clone(),
+            })
         };
         let layers = report.layers.iter().map(layer).collect::<Result<_, PathError>>()?;
         Ok(Inspected { report, origin, layers, rootfs: published.join("rootfs"), mounts })
@@ -99,8 +102,8 @@ impl Store {
         let reference = Reference::parse(argument).map_err(fetcher::Error::from)?;
         let fetcher = Fetcher::for_reference(&reference, argument, options)?;
         let is_there = self.is_initialised().unwrap_or(false);
-        let layer_store = if is_there { self.layer_store()? } else { None };
-        let layers_in = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
+        let layers_in = if is_there { self.layers_in()? } else { LayersIn::Own(self) };
+        let layers_in = &layers_in.layout;
         let cache = is_there.then(|| ManifestCache::new(layers_in));
         let cache: &dyn MetadataCache = cache.as_ref().map_or(&NoCache, |cache| cache);
         let mut image = fetcher.image(cache)?;
