@@ -12,7 +12,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 .PHONY: all unit integration test install install-files uninstall clean help
 
 all: ## Build a release: bin/grootfs and bin/drax
-	$(CARGO) build --release --locked --workspace
+	$(CARGO) build --release --locked --package grootfs --package drax
 	install -D -m 755 $(TARGET_DIR)/release/grootfs bin/grootfs
 	install -D -m 755 $(TARGET_DIR)/release/drax bin/drax
 

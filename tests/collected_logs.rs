@@ -1,15 +1,13 @@
 //! All that was logged in a test run, read as Garden reads it. `hack/test` runs this in the end, when every other test has
-//! left its logs in `GROOTFS_TEST_LOGS` (see `support::logs`).
+//! left its logs in `GROOTFS_TEST_LOGS` (see `grootfs_test_support::logs`).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{SECRETS, chug, logs};
+use grootfs_test_support::{SECRETS, chug, logs};
 
 /// The files below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {

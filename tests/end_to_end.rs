@@ -6,4 +6,5 @@ mod command_line;
 mod garden;
 mod garden_life;
 mod registries;
-mod support;
+
+use grootfs_test_support as support;

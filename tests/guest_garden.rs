@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod garden_life;
-mod support;
 
 use std::fs;
 use std::io::ErrorKind;
 
 use garden_life::{STORES, life_cycle, rootfs_archive};
+use grootfs_test_support as support;
 use support::{Archive, Cell, Image, Layer, MIB, Metron, Rootfs, TempStore, names, run, small_image};
 
 #[test]

@@ -6,4 +6,5 @@
 mod rootless;
 #[path = "overlay_xfs/shared_layers.rs"]
 mod shared_layers;
-mod support;
+
+use grootfs_test_support as support;

@@ -7,7 +7,6 @@
 mod helpers;
 mod inherited_projects;
 mod quotas;
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,6 +17,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use grootfs_test_support as support;
 use support::{
     Archive, Image, Layer, MIB, TempStore, five_mebibytes, is_full, make_empty_files, mount, names, number, run,
     small_image, succeed, write,

@@ -8,4 +8,5 @@ mod nesting;
 mod quotas;
 mod rootless;
 mod suite;
-mod support;
+
+use grootfs_test_support as support;

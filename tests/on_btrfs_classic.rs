@@ -5,4 +5,5 @@
 mod helpers;
 mod nesting;
 mod quotas;
-mod support;
+
+use grootfs_test_support as support;

@@ -4,4 +4,5 @@
 
 mod overlay_xfs;
 mod suite;
-mod support;
+
+use grootfs_test_support as support;

@@ -7,6 +7,7 @@
 
 mod support;
 
+use drax::btrfs::QuotaMode;
 use drax::xfs::{self, QuotaSupport};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -18,13 +19,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{ALICE, BOB, Ended, Kind, MIB, ROOT, World, end, make_dir, own_file, set_mode, succeed, wait};
+use support::{ALICE, BOB, Ended, MIB, ROOT, World, end, make_dir, own_file, set_mode, succeed, wait};
 
-support::attacks::on!(support::Kind::Xfs);
+/// No quotas of btrfs.
+const XFS: Option<QuotaMode> = None;
+
+support::attacks::on!(XFS);
 
 #[test]
 fn an_image_is_limited_once() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let image = world.image(ALICE, "x");
     world.limit(ALICE, &image, 5 * MIB).is_done();
     world.refuses("has a project id already", || world.limit(ALICE, &image, 500 * MIB));
@@ -36,7 +40,7 @@ fn an_image_is_limited_once() {
 /// The kernel lets Alice put her directory into the project of Bob's image.
 #[test]
 fn the_project_of_another_user_s_image_is_not_limited_through_one_s_own() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let (image, bobs) = (world.image(ALICE, "x"), project(&world.image(BOB, "y")));
     let put = |id: u32| as_alice(&world, "xfs_io", ["-c", &format!("chproj {id}"), image.to_str().unwrap()]);
     assert_eq!(put(bobs).code, Some(0));
@@ -59,7 +63,7 @@ fn the_project_of_another_user_s_image_is_not_limited_through_one_s_own() {
 
 #[test]
 fn numbers_that_are_borne_are_not_given_out_whoever_bears_them() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     // Alice squats on all numbers that a small store draws from first.
     let squat = world.home(ALICE).join("squat");
     make_dir(&squat, ALICE, 0o755);
@@ -77,7 +81,7 @@ fn numbers_that_are_borne_are_not_given_out_whoever_bears_them() {
 
 #[test]
 fn many_at_once_have_numbers_and_limits_of_their_own() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let images: Vec<_> =
         (0..8).map(|n| world.make_image(if n % 2 == 0 { ALICE } else { BOB }, &n.to_string())).collect();
     let children = images.iter().enumerate().map(|(n, image)| {
@@ -96,7 +100,7 @@ fn many_at_once_have_numbers_and_limits_of_their_own() {
 
 #[test]
 fn limits_below_the_minimum_are_raised_to_it() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     for bytes in [0, 1, 262_143] {
         let image = world.make_image(ALICE, &bytes.to_string());
         world.limit(ALICE, &image, bytes).is_done();
@@ -106,7 +110,7 @@ fn limits_below_the_minimum_are_raised_to_it() {
 
 #[test]
 fn what_is_made_is_the_user_s() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     // Whatever the caller has forbidden to everything that it makes.
     let arguments = world.limit_arguments(&world.image(ALICE, "x"), "3145728");
     world.run_through(&["sh", "-c", "umask 0777; exec \"$0\" \"$@\""], arguments).is_done();
@@ -123,7 +127,7 @@ fn what_is_made_is_the_user_s() {
 /// Root is not to give away what the owner of the store has put where the lock file belongs.
 #[test]
 fn root_gives_no_file_away_that_was_there() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let (lock, secret) = (world.store(ALICE).join("locks/global-groot-lock.lock"), world.mount.join("secret"));
     fs::write(&secret, "").unwrap();
     fs::hard_link(&secret, &lock).unwrap();
@@ -134,7 +138,7 @@ fn root_gives_no_file_away_that_was_there() {
 /// A store may lie in a directory that is limited itself.
 #[test]
 fn a_project_that_an_image_has_from_its_store_is_not_its_own() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let store = File::open(world.store(ALICE)).unwrap();
     xfs::set_limit(store.as_fd(), 77, xfs::Limit::of_bytes(100 * MIB)).unwrap();
     for name in ["", "images", "tmp", "projectids"] {
@@ -153,7 +157,7 @@ fn a_project_that_an_image_has_from_its_store_is_not_its_own() {
 /// Whoever holds the lock of the store delays nobody for longer than a collector could.
 #[test]
 fn a_lock_that_is_held_for_ever_is_not_waited_for() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let lock = world.store(ALICE).join("locks/global-groot-lock.lock");
     own_file(&lock, ALICE, "");
     let held = File::options().read(true).write(true).open(&lock).unwrap();
@@ -195,7 +199,7 @@ fn lock_byte(file: &File, kind: i32) {
 
 #[test]
 fn a_lock_file_that_is_something_else_is_not_touched() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let (lock, image) = (world.store(ALICE).join("locks/global-groot-lock.lock"), world.image(ALICE, "x"));
     let victim = world.home(BOB).join("file");
     own_file(&victim, BOB, "content");
@@ -216,7 +220,7 @@ fn a_lock_file_that_is_something_else_is_not_touched() {
 
 #[test]
 fn a_directory_of_project_ids_that_is_not_the_user_s_is_not_used() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let (projectids, image) = (world.store(ALICE).join("projectids"), world.image(ALICE, "x"));
     chown(&projectids, Some(BOB.uid), None).unwrap();
     world.refuses("does not belong to the user who called", || world.limit(ALICE, &image, MIB));
@@ -232,7 +236,7 @@ fn a_directory_of_project_ids_that_is_not_the_user_s_is_not_used() {
 /// Killed at each system call of the part that matters: the image has its whole limit, or no project at all.
 #[test]
 fn killed_anywhere_it_leaves_no_half_limit() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let (mut limited, mut killed) = (0, 0);
     for (call, most) in [("ioctl", 8), ("quotactl_fd", 4), ("mkdirat", 2), ("openat2", 12), ("fcntl", 6)] {
         for when in 1..=most {
@@ -266,7 +270,7 @@ fn user_name() -> String {
 
 #[test]
 fn stats_are_those_of_the_kernel() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let image = world.image(ALICE, "x");
     let stats = |user| world.run(user, ["stats", "--volume-path", image.to_str().unwrap()]).stdout;
     let expected = |own: u64, limit: u64, inodes: &str| {
@@ -289,7 +293,7 @@ fn stats_are_those_of_the_kernel() {
 
 #[test]
 fn without_quotas_it_says_so_and_leaves_nothing() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let mount = world.mount.to_str().unwrap();
     let file = world.program("backing-store");
     succeed("umount", [mount]);
@@ -305,7 +309,7 @@ fn without_quotas_it_says_so_and_leaves_nothing() {
 /// What BOSH runs at each start, as root, on a directory that it has just made.
 #[test]
 fn the_call_of_bosh() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let path = world.image(ALICE, "xfs_test");
     fs::create_dir(&path).unwrap();
     let ended = tardis(
@@ -329,7 +333,7 @@ fn the_call_of_bosh() {
 /// The original's tests look at the timestamps of these two calls, both of which fail.
 #[test]
 fn tardis_logs_with_timestamps_that_people_can_read() {
-    let world = World::new(Kind::Xfs);
+    let world = World::new(XFS);
     let is_log = |line: &str| {
         let time = line.strip_prefix("{\"timestamp\":\"").and_then(|rest| rest.split_once("\",\"level\":\""));
         time.is_some_and(|(time, rest)| {

@@ -5,30 +5,34 @@
 
 mod support;
 
-use drax::btrfs;
+use drax::btrfs::{self, QuotaMode};
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 use support::attacks::open_up;
-use support::{ALICE, BOB, Kind, MIB, ROOT, World, as_user, make_dir, succeed, write};
+use support::{ALICE, BOB, MIB, ROOT, World, as_user, make_dir, succeed, write};
 
-const BOTH: [Kind; 2] = [Kind::Simple, Kind::Classic];
+const SIMPLE: Option<QuotaMode> = Some(QuotaMode::Simple);
+const CLASSIC: Option<QuotaMode> = Some(QuotaMode::Classic);
+const BOTH: [Option<QuotaMode>; 2] = [SIMPLE, CLASSIC];
 
 mod simple {
     use super::support;
-    support::attacks::on!(support::Kind::Simple);
+    support::attacks::on!(super::SIMPLE);
 }
 
 mod classic {
     use super::support;
-    support::attacks::on!(support::Kind::Classic);
+    support::attacks::on!(super::CLASSIC);
 }
 
 #[test]
 fn what_is_no_subvolume_of_the_image_s_own_is_refused() {
-    let world = World::new(Kind::Simple);
+    let world = World::new(SIMPLE);
     let image = world.image(ALICE, "x");
     let (rootfs, aside) = (image.join("rootfs"), image.join("aside"));
     fs::rename(&rootfs, &aside).unwrap();
@@ -55,7 +59,7 @@ fn what_is_no_subvolume_of_the_image_s_own_is_refused() {
 
 #[test]
 fn the_snapshot_of_an_image_that_is_not_mounted_is_limited_too() {
-    let world = World::new(Kind::Simple);
+    let world = World::new(SIMPLE);
     let image = world.image(ALICE, "x");
     fs::rename(image.join("rootfs"), image.join("snapshot")).unwrap();
     let path = image.join("snapshot");
@@ -66,8 +70,8 @@ fn the_snapshot_of_an_image_that_is_not_mounted_is_limited_too() {
 
 #[test]
 fn an_inclusive_limit_includes_the_layers() {
-    for kind in BOTH {
-        let world = World::new(kind);
+    for quotas in BOTH {
+        let world = World::new(quotas);
         let path = world.image(ALICE, "x").join("rootfs");
         // What it shares with a layer, classic quotas count, by what it takes on the disk.
         write(&path.join("shared"), MIB).unwrap();
@@ -75,7 +79,7 @@ fn an_inclusive_limit_includes_the_layers() {
         succeed("btrfs", ["subvolume", "snapshot", path.to_str().unwrap(), layer.to_str().unwrap()]);
         succeed("btrfs", ["filesystem", "sync", path.to_str().unwrap()]);
         let shared = usage(&path).shared();
-        assert_eq!(shared >= MIB, kind == Kind::Classic);
+        assert_eq!(shared >= MIB, quotas == CLASSIC);
         let limit = |bytes: &str| {
             let arguments = ["--btrfs-bin", "/bin/btrfs", "limit", "--volume-path", path.to_str().unwrap()];
             world.run(ALICE, arguments.into_iter().chain(["--disk-limit-bytes", bytes]))
@@ -92,11 +96,11 @@ fn an_inclusive_limit_includes_the_layers() {
 
 #[test]
 fn an_image_of_the_original_has_no_record_of_its_layers_and_needs_none_where_they_are_counted() {
-    for kind in BOTH {
-        let world = World::new(kind);
+    for quotas in BOTH {
+        let world = World::new(quotas);
         let image = world.image(ALICE, "x");
         fs::remove_file(image.join("image_info")).unwrap();
-        if kind == Kind::Classic {
+        if quotas == CLASSIC {
             world.limit(ALICE, &image, MIB).is_done();
             world.stats(ALICE, &image).is_done();
         } else {
@@ -108,8 +112,8 @@ fn an_image_of_the_original_has_no_record_of_its_layers_and_needs_none_where_the
 
 #[test]
 fn stats_have_the_shape_and_the_numbers_that_btrfs_prints() {
-    for kind in BOTH {
-        let world = World::new(kind);
+    for quotas in BOTH {
+        let world = World::new(quotas);
         let base = world.store(ALICE).join("volumes/base");
         world.make_subvolume(ALICE, &base);
         write(&base.join("file"), 4 * MIB).unwrap();
@@ -128,8 +132,8 @@ fn stats_have_the_shape_and_the_numbers_that_btrfs_prints() {
         assert_eq!(lines.len(), 3, "{stats:?}");
         let (ours, theirs) = (numbers(lines[2]), numbers(shown.lines().last().unwrap()));
         assert_eq!(ours[1], theirs[1]);
-        let layers = if kind == Kind::Classic { 0 } else { 4 * MIB };
-        assert_eq!(ours[0], theirs[0] + layers, "{kind:?}");
+        let layers = if quotas == CLASSIC { 0 } else { 4 * MIB };
+        assert_eq!(ours[0], theirs[0] + layers, "{quotas:?}");
 
         let json = world.stats(ALICE, &image).stdout;
         let expected = format!(
@@ -149,8 +153,8 @@ fn numbers(line: &str) -> Vec<u64> {
 
 #[test]
 fn destroy_is_for_what_is_about_to_be_removed() {
-    for kind in BOTH {
-        let world = World::new(kind);
+    for quotas in BOTH {
+        let world = World::new(quotas);
         let store = world.store(ALICE);
         let destroy =
             |path: &Path| world.run(ALICE, ["--btrfs-bin", "B", "destroy", "--volume-path", path.to_str().unwrap()]);
@@ -181,7 +185,7 @@ fn destroy_is_for_what_is_about_to_be_removed() {
 
 #[test]
 fn collect_removes_the_groups_of_subvolumes_that_are_gone_and_no_others() {
-    let world = World::new(Kind::Simple);
+    let world = World::new(SIMPLE);
     let store = world.store(ALICE);
     let (lower, upper) = (store.join("volumes/lower"), store.join("volumes/upper"));
     world.make_subvolume(ALICE, &lower);
@@ -191,7 +195,7 @@ fn collect_removes_the_groups_of_subvolumes_that_are_gone_and_no_others() {
     let stale = || btrfs::stale_qgroups(fs.as_fd(), 10).unwrap();
     for path in [&lower, &upper] {
         succeed("btrfs", ["subvolume", "delete", path.to_str().unwrap()]);
-        support::wait_until(|| {
+        wait_until(|| {
             btrfs::sync(fs.as_fd()).unwrap();
             succeed("btrfs", ["subvolume", "list", "-d", store.to_str().unwrap()]).is_empty()
         });
@@ -215,9 +219,17 @@ fn collect_removes_the_groups_of_subvolumes_that_are_gone_and_no_others() {
     }
 }
 
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "still not so after a minute");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn subvolumes_are_listed_children_first() {
-    let world = World::new(Kind::Simple);
+    let world = World::new(SIMPLE);
     let image = world.image(ALICE, "x");
     fs::create_dir_all(image.join("rootfs/a/b")).unwrap();
     for name in ["rootfs/a/b/one", "rootfs/a/b/one/two", "rootfs/top"] {
@@ -243,7 +255,7 @@ fn subvolumes_are_listed_children_first() {
 
 #[test]
 fn without_quotas_it_says_so() {
-    let world = World::new(Kind::Simple);
+    let world = World::new(SIMPLE);
     succeed("btrfs", ["quota", "disable", world.mount.to_str().unwrap()]);
     let image = world.image(ALICE, "x");
     for ended in [world.limit(ALICE, &image, MIB), world.limit(ROOT, &image, MIB), world.stats(ALICE, &image)] {
@@ -256,7 +268,7 @@ fn without_quotas_it_says_so() {
 
 #[test]
 fn a_subvolume_that_its_owner_has_moved_away_is_out_of_reach() {
-    let world = World::new(Kind::Simple);
+    let world = World::new(SIMPLE);
     let image = world.image(ALICE, "x");
     let moved = world.home(ALICE).join("moved");
     as_user(ALICE, "mv", &[&image.join("rootfs"), &moved]);

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
+use crate::support::grootfs_binary;
+
 fn grootfs<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
+    let mut command = Command::new(grootfs_binary());
     command.args(arguments).env("GROOTFS_CONFIG", "").stdin(Stdio::null());
     command
 }
@@ -217,7 +219,7 @@ fn an_answer_that_nobody_can_read_is_an_error() {
         }
         let mut closed = Command::new("sh");
         closed
-            .args(["-c", "exec \"$@\" >&-", "sh", env!("CARGO_BIN_EXE_grootfs")])
+            .args(["-c", "exec \"$@\" >&-", "sh", grootfs_binary()])
             .args(line.split_whitespace())
             .env("GROOTFS_CONFIG", "");
         assert_eq!(closed.status().expect("sh starts").code(), Some(1), "{line:?}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{self, run, wrapped};
+use crate::support::{self, grootfs_binary, run, wrapped};
 
 fn capacity(config: &Path) -> (i32, String) {
     grootfs(&["--config", config.to_str().expect("text"), "capacity"])
@@ -183,7 +183,7 @@ fn the_file_of_the_machine_is_read_unless_another_is_named() {
 fn a_file_of_the_machine_that_only_root_may_read_is_named_to_others() {
     let grootfs = tempfile::tempdir().expect("a directory");
     let binary = grootfs.path().join("grootfs");
-    fs::copy(env!("CARGO_BIN_EXE_grootfs"), &binary).expect("copied");
+    fs::copy(grootfs_binary(), &binary).expect("copied");
     let binary = binary.to_str().expect("text");
     let script = "chmod 755 $0; mount -t tmpfs none /etc; mkdir /etc/grootfs; install -m 600 /dev/null /etc/grootfs/config.yml; \
                   exec setpriv --reuid 65534 --clear-groups \"$1\" capacity";
@@ -224,7 +224,7 @@ fn check_tells_everything_that_is_wrong_with_its_place() {
 #[test]
 fn people_at_a_terminal_are_told_of_a_similar_command() {
     let of = |word: &str| {
-        let line = format!("{} {word}", env!("CARGO_BIN_EXE_grootfs"));
+        let line = format!("{} {word}", grootfs_binary());
         let outcome = run(support::program("script").args(["--quiet", "--return", "--command", &line, "/dev/null"]));
         (outcome.code, outcome.stdout.replace('\r', ""))
     };
@@ -238,7 +238,7 @@ fn people_at_a_terminal_are_warned_of_what_has_no_effect() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.yml");
     fs::write(&path, "stor: /s\nlog_level: debgu\n").expect("written");
-    let line = format!("{} --config {} capacity", env!("CARGO_BIN_EXE_grootfs"), path.display());
+    let line = format!("{} --config {} capacity", grootfs_binary(), path.display());
     let mut script = support::program("script");
     let outcome = run(script.args(["--quiet", "--return", "--command", &line, "/dev/null"]));
     let lines: Vec<_> = outcome.stdout.lines().map(str::trim_end).collect();

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Archive, Image, Layer, TempStore, chug, small_image};
+use crate::support::{Archive, Image, Layer, TempStore, chug, grootfs_binary, small_image};
 use serde_json::Value;
 
 fn grootfs(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grootfs"));
+    let mut command = Command::new(grootfs_binary());
     command.args(line.split_whitespace()).env("GROOTFS_CONFIG", "").stdin(Stdio::null());
     command
 }

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, Image, Layer, MIB, Metron, Outcome, Received, SECRET, TempStore, run, small_image};
+use crate::support::{
+    Archive, Image, Layer, MIB, Metron, Outcome, Received, SECRET, TempStore, grootfs_binary, run, small_image,
+};
 
 /// A store whose commands send their metrics to an agent.
 struct Measured {
@@ -55,7 +57,7 @@ impl Measured {
         let directory = self.store.path().parent().unwrap();
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
         let binary = self.store.beside("grootfs");
-        fs::copy(env!("CARGO_BIN_EXE_grootfs"), &binary).unwrap();
+        fs::copy(grootfs_binary(), &binary).unwrap();
         let command = self.command(arguments);
         let outcome =
             run(Command::new(binary).args(command.get_args()).env("GROOTFS_CONFIG", "").uid(65534).gid(65534));

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, MIB, Outcome, TempStore, User, five_mebibytes, install_helper, is_full,
@@ -15,10 +16,10 @@ pub(crate) const USER: u32 = 4712;
 const IDS: (u32, u32) = (100_000, 65_536);
 
 /// The name and the flag of the driver's helper.
-const HELPER: (&str, &str) = match DRIVER {
+static HELPER: LazyLock<(&str, &str)> = LazyLock::new(|| match *DRIVER {
     Driver::OverlayXfs => ("tardis", "--tardis-bin"),
     Driver::Btrfs => ("drax", "--drax-bin"),
-};
+});
 
 /// A store that belongs to an ordinary user, who has the helper in `$PATH`, and an image for it.
 pub(crate) struct UsersStore {
@@ -74,7 +75,7 @@ impl UsersStore {
 
     /// Where the files lie that a container of this image writes.
     pub(crate) fn own_files(&self, id: &str) -> PathBuf {
-        self.store.image(id).join(if DRIVER == Driver::Btrfs { "snapshot" } else { "diff" })
+        self.store.image(id).join(if *DRIVER == Driver::Btrfs { "snapshot" } else { "diff" })
     }
 
     /// Nothing of an image is left, whether finished or in the making.
@@ -82,7 +83,7 @@ impl UsersStore {
     pub(crate) fn has_nothing_of(&self, id: &str) {
         assert!(!self.store.image(id).exists());
         assert_eq!(self.store.leftovers(), [""; 0]);
-        if DRIVER == Driver::OverlayXfs {
+        if *DRIVER == Driver::OverlayXfs {
             assert_eq!(names(&self.store.path().join("projectids")), [""; 0]);
         }
     }
@@ -113,7 +114,7 @@ fn a_user_s_image_is_limited_counted_and_deleted() {
         let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
         assert_eq!(stats["disk_usage"], store.store.stats("x"));
         assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
-        let inodes = (DRIVER == Driver::OverlayXfs).then_some(10_000);
+        let inodes = (*DRIVER == Driver::OverlayXfs).then_some(10_000);
         assert_eq!(stats["disk_usage"]["quota_inodes"].as_u64(), inodes);
         if inodes.is_some() {
             let few = ["--disk-limit-inodes", "200", "--exclude-image-from-quota"];
@@ -169,7 +170,7 @@ fn the_helper_is_the_one_of_the_flag_or_of_the_config() {
     let (program, note) = store.fake(0o4755);
     store.create(&[HELPER.1, program.to_str().unwrap()], "x").success();
     let called = fs::read_to_string(&note).unwrap();
-    let expected = match DRIVER {
+    let expected = match *DRIVER {
         Driver::OverlayXfs => format!("I'm groot - tardis limit --disk-limit-bytes {} --image-path ", 5 * MIB),
         Driver::Btrfs => "I'm groot - drax limit --disk-limit-bytes 10485760 --volume-path ".to_owned(),
     };

@@ -75,11 +75,11 @@ fn a_full_image_with_subvolumes_is_deleted() {
         let nested = subvolume(directory.join("nested"));
         subvolume(nested.join("deep"));
         // Subvolumes have limits of their own there.
-        if IS_CLASSIC {
+        if *IS_CLASSIC {
             fill(&directory);
         }
     }
-    if !IS_CLASSIC {
+    if !*IS_CLASSIC {
         fill(&store.rootfs("x").join("nested/deep"));
     }
     is_deleted(&store, "x");
@@ -92,7 +92,7 @@ fn a_full_image_of_a_user_with_subvolumes_is_deleted() {
         let rootfs = store.own_files("x");
         let nested = subvolume(rootfs.join("nested"));
         chown(&nested, Some(USER), Some(USER)).unwrap();
-        fill(if IS_CLASSIC { &rootfs } else { &nested });
+        fill(if *IS_CLASSIC { &rootfs } else { &nested });
         assert_eq!(store.run(&["delete", "x"]).success(), "Image x deleted\n");
         store.has_nothing_of("x");
         assert!(groups(store.store.path()).iter().all(|(_, is_limited)| !is_limited));
@@ -109,7 +109,7 @@ fn limits_that_a_container_made_do_not_keep_its_image() {
     subvolume(own.join("deep"));
     btrfs(["qgroup", "limit", "1M"], &own);
     fill(&own);
-    if !IS_CLASSIC {
+    if !*IS_CLASSIC {
         create_limited(&store, &url, "neighbour");
         let number = succeed("btrfs", ["inspect-internal", "rootid", store.rootfs("neighbour").to_str().unwrap()]);
         let theirs = store.rootfs("x").join("theirs");
@@ -198,7 +198,7 @@ fn modes_do_not_keep_a_user_from_his_images() {
 fn a_user_whose_filesystem_lacks_the_mount_option_deletes_and_cleans() {
     let disk = TempStore::uninitialised();
     let point = crate::support::mounted_filesystem(&disk);
-    if IS_CLASSIC {
+    if *IS_CLASSIC {
         btrfs(["quota", "enable"], &point);
     }
     set_mode(&point, 0o755);

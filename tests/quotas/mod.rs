@@ -76,7 +76,7 @@ fn the_limit_of_a_live_image_can_be_changed_and_taken_off() {
     write(&store.rootfs("x").join("large"), 30 * MIB).unwrap();
     store.ok(["limit", "x", "100MiB"]);
     assert_eq!(quota(), 100 * MIB);
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         store.ok(["limit", "--inodes", "100", "x", "100MiB"]);
         let inodes = || number(&usage_of(&store), "limit_inodes");
         assert_eq!(inodes(), 100);
@@ -216,7 +216,7 @@ fn what_a_volume_begins_with_counts_once() {
         write(&volume(id).join("one"), MIB).unwrap();
         let stats = store.stats(id);
         // Classic quotas count volumes apart.
-        let used = if IS_CLASSIC { 0..MIB } else { MIB..2 * MIB };
+        let used = if *IS_CLASSIC { 0..MIB } else { MIB..2 * MIB };
         assert!(used.contains(&number(&stats, "exclusive_bytes_used")), "{id}: {stats}");
         is_full(write(&volume(id).join("more"), 3 * MIB));
         is_full(write(&store.rootfs(id).join("more"), 3 * MIB));
@@ -336,6 +336,6 @@ fn a_hundred_creates_against_a_hundred_cleans_all_have_their_limits() {
         assert_eq!(number(&store.stats(id), "quota_size_bytes"), 2_621_440, "a clean took the limit of {id}");
     }
     assert_eq!(names(&store.path().join("images")).len(), images.len());
-    let project_ids = if DRIVER == Driver::OverlayXfs { images.len() } else { 0 };
+    let project_ids = if *DRIVER == Driver::OverlayXfs { images.len() } else { 0 };
     assert_eq!(names(&store.path().join("projectids")).len(), project_ids);
 }

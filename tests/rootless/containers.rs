@@ -70,7 +70,7 @@ fn run_by_the_user_under_runc() {
     let printed = store.create(&url, "x").to_string();
     let bundle = Bundle::of_user(&store.user, &printed, &["/bin/sh", "-ec", SCRIPT]);
     assert_eq!(bundle.run_by(&store.user, Runtime::Runc).success(), "hello\nfile\n0\n");
-    let own = match DRIVER {
+    let own = match *DRIVER {
         Driver::OverlayXfs => store.store.image("x").join("diff"),
         Driver::Btrfs => store.store.rootfs("x"),
     };
@@ -84,13 +84,14 @@ fn run_by_the_user_under_runc() {
 /// crun 1.8 mounts no root filesystem; on btrfs there is none to be mounted.
 #[test]
 fn a_bundle_runs_as_it_is() {
-    let runtimes: &[Runtime] = if DRIVER == Driver::Btrfs { &[Runtime::Runc, Runtime::Crun] } else { &[Runtime::Runc] };
+    let runtimes: &[Runtime] =
+        if *DRIVER == Driver::Btrfs { &[Runtime::Runc, Runtime::Crun] } else { &[Runtime::Runc] };
     for (number, runtime) in runtimes.iter().enumerate() {
         let store = UsersStore::mapped();
         let edit = |config: &mut Value| config["config"]["Cmd"] = serde_json::json!(["/bin/sh", "-ec", SCRIPT]);
         let url = image().edit_config(edit).write(&store.images().join("image"), "latest");
         let bundle = store.user.home().join(format!("bundle-{number}"));
-        let flag = if DRIVER == Driver::OverlayXfs { "--without-mount" } else { "--with-mount" };
+        let flag = if *DRIVER == Driver::OverlayXfs { "--without-mount" } else { "--with-mount" };
         store.ok(&["create", flag, "--bundle", bundle.to_str().unwrap(), &url, "x"]);
         let outcome = run_users_bundle(&store.user, *runtime, &bundle);
         assert_eq!(outcome.success(), "hello\nfile\n0\n");

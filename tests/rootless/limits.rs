@@ -15,7 +15,7 @@ fn an_image_is_limited_counted_and_deleted() {
     let image = five_mebibytes(&store.store);
     let create = ["create", "--without-mount", "--disk-limit-size-bytes", "10485760", &image, "x"];
     store.ok(&create);
-    let own = store.store.image("x").join(if DRIVER == Driver::Btrfs { "snapshot" } else { "diff" });
+    let own = store.store.image("x").join(if *DRIVER == Driver::Btrfs { "snapshot" } else { "diff" });
     write(&own.join("four"), 4 * MIB).unwrap();
     is_full(write(&own.join("two-more"), 2 * MIB));
 
@@ -23,7 +23,7 @@ fn an_image_is_limited_counted_and_deleted() {
     assert_eq!(stats["disk_usage"], store.store.stats("x"));
     assert_eq!(stats["disk_usage"]["quota_size_bytes"].as_u64(), Some(5 * MIB));
 
-    match DRIVER {
+    match *DRIVER {
         Driver::Btrfs => {
             store.ok(&["limit", "x", "20MiB"]);
             write(&own.join("six"), 6 * MIB).unwrap();
@@ -38,7 +38,7 @@ fn an_image_is_limited_counted_and_deleted() {
     store.ok(&["delete", "x"]);
     store.ok(&["clean"]);
     store.is_empty();
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         assert_eq!(names(&store.store.path().join("projectids")), [""; 0]);
     }
 }
@@ -47,7 +47,7 @@ fn an_image_is_limited_counted_and_deleted() {
 fn a_helper_without_the_setuid_bit_is_an_error_and_leaves_nothing() {
     let store = limited();
     let image = five_mebibytes(&store.store);
-    let (name, flag) = match DRIVER {
+    let (name, flag) = match *DRIVER {
         Driver::OverlayXfs => ("tardis", "--tardis-bin"),
         Driver::Btrfs => ("drax", "--drax-bin"),
     };

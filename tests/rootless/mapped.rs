@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::rootless::{IDS, USER, UsersStore};
 use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, Node, PASSWORD, Registry, Setup, TempStore, Tree, USER as LOGIN_NAME, User,
-    differences, mounted_filesystem, names, run, shifted, small_image, test_images, umoci,
+    differences, grootfs_binary, mounted_filesystem, names, run, shifted, small_image, test_images, umoci,
 };
 
 /// What `docker login` leaves; the name and the password in base64.
@@ -60,7 +60,7 @@ fn from_making_to_cleaning() {
     let image = Image::new().layer(Layer::new(archive.bytes())).volume("/data");
     let url = image.write(&store.images().join("image"), "latest");
     let printed = store.create(&url, "x");
-    let shown = store.store.image("x").join(match DRIVER {
+    let shown = store.store.image("x").join(match *DRIVER {
         Driver::OverlayXfs => format!("../../volumes/{}", store.store.volumes()[0]),
         Driver::Btrfs => "rootfs".to_owned(),
     });
@@ -254,7 +254,7 @@ fn the_store_is_made_from_what_the_user_may_have() {
     // On a filesystem that is mounted already: what is mounted for the user's machine is not for others.
     let store = TempStore::at(mounted_filesystem(&outer).join("store"));
     let rootless = format!("{0}:{0}", User::NAME);
-    let mut init = user.as_root(env!("CARGO_BIN_EXE_grootfs"));
+    let mut init = user.as_root(grootfs_binary());
     init.args(["--driver", DRIVER.name(), "--store"]).arg(store.path());
     init.args(["init-store", "--without-quota", "--rootless", &rootless]);
     run(&mut init).success();

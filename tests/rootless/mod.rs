@@ -64,7 +64,7 @@ impl UsersStore {
     /// Creates an image as ordinary users can with this driver.
     #[track_caller]
     pub(crate) fn create(&self, image: &str, id: &str) -> Value {
-        let flag = if DRIVER == Driver::OverlayXfs { "--without-mount" } else { "--with-mount" };
+        let flag = if *DRIVER == Driver::OverlayXfs { "--without-mount" } else { "--with-mount" };
         serde_json::from_str(&self.ok(&["create", flag, image, id])).unwrap()
     }
 
@@ -74,7 +74,7 @@ impl UsersStore {
         let printed = self.create(image, id);
         let rootfs = self.store.rootfs(id);
         assert_eq!(printed["root"]["path"].as_str(), rootfs.to_str());
-        if DRIVER == Driver::OverlayXfs {
+        if *DRIVER == Driver::OverlayXfs {
             let options = printed["mounts"][0]["options"][0].as_str().unwrap();
             assert!(options.ends_with(",userxattr"), "{options}");
             let mount = ["-t", "overlay", "overlay", "-o", options];
@@ -99,6 +99,6 @@ impl UsersStore {
 
 fn init_flags() -> Vec<String> {
     // Not every kernel has quotas on XFS.
-    let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+    let quota = if *DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
     ["init-store", "--store-size-bytes", "4294967296", quota].map(str::to_owned).to_vec()
 }

@@ -46,7 +46,7 @@ fn only_root_initialises_stores() {
 fn mounting_an_overlay_is_left_to_the_caller() {
     for store in [UsersStore::mapped(), UsersStore::unmapped()] {
         let url = small_image(&store.images().join("image"));
-        if DRIVER == Driver::Btrfs {
+        if *DRIVER == Driver::Btrfs {
             store.ok(&["create", &url, "x"]);
             continue;
         }

@@ -79,7 +79,7 @@ fn directories_that_let_nobody_write_are_filled_changed_and_deleted() {
     assert_eq!(names(&rootfs.join("root")), ["last"]);
 
     for id in ["below", "x"] {
-        if DRIVER == Driver::OverlayXfs {
+        if *DRIVER == Driver::OverlayXfs {
             crate::support::unmount_below(&store.store.rootfs(id));
         }
         store.ok(&["delete", id]);
@@ -150,7 +150,7 @@ fn lower_layers_that_their_owner_cannot_read_are_added_to_or_refused() {
         let image = Image::new().layer(Layer::new(lower())).layer(Layer::new(upper.bytes()));
         let url = image.write(&store.images().join(format!("image-{number}")), "latest");
         let id = number.to_string();
-        if DRIVER == Driver::Btrfs {
+        if *DRIVER == Driver::Btrfs {
             let rootfs = store.create_and_show(&url, &id);
             assert!(fs::symlink_metadata(rootfs.join(added)).is_ok(), "{added}");
             assert_eq!(["closed", "drop", "unsearched"].map(|name| mode(&rootfs.join(name))), [0o000, 0o300, 0o600]);
@@ -207,7 +207,7 @@ fn layers_that_root_has_made_hide_the_same_from_the_user() {
     let url = image.write(&store.images().join("image"), "latest");
     let by_root = store.store.create(&url, "by-root");
     // A snapshot is made by nobody but the owner of its original.
-    let by_user = (DRIVER == Driver::OverlayXfs).then(|| store.create_and_show(&url, "by-user"));
+    let by_user = (*DRIVER == Driver::OverlayXfs).then(|| store.create_and_show(&url, "by-user"));
     for rootfs in [Some(by_root), by_user].into_iter().flatten() {
         assert_eq!((names(&rootfs), names(&rootfs.join("d"))), (vec!["d".to_owned()], vec!["own".to_owned()]));
     }

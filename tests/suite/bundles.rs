@@ -66,7 +66,8 @@ fn a_bundle_runs_as_it_is_under_runc_and_crun() {
 
 #[test]
 fn a_bundle_without_mount_runs_under_runc_and_on_btrfs_under_crun() {
-    let runtimes: &[Runtime] = if DRIVER == Driver::Btrfs { &[Runtime::Runc, Runtime::Crun] } else { &[Runtime::Runc] };
+    let runtimes: &[Runtime] =
+        if *DRIVER == Driver::Btrfs { &[Runtime::Runc, Runtime::Crun] } else { &[Runtime::Runc] };
     for runtime in runtimes {
         let store = TempStore::new();
         let url = image().write(&store.beside("image"), "latest");
@@ -74,7 +75,7 @@ fn a_bundle_without_mount_runs_under_runc_and_on_btrfs_under_crun() {
         fs::create_dir(&bundle).unwrap();
         let printed = store.ok(["create", "--without-mount", "--bundle", bundle.to_str().unwrap(), &url, "x"]);
         let printed: Value = serde_json::from_str(&printed).unwrap();
-        if DRIVER == Driver::OverlayXfs {
+        if *DRIVER == Driver::OverlayXfs {
             assert_eq!(configuration(&bundle)["mounts"][0], printed["mounts"][0]);
         }
         assert_runs(&run_bundle(*runtime, &bundle));
@@ -87,7 +88,7 @@ fn a_store_with_mappings_has_its_containers_in_a_user_namespace() {
     for runtime in [Runtime::Runc, Runtime::Crun] {
         let store = TempStore::uninitialised();
         let mappings = ["--uid-mapping", "0:100000:65536", "--gid-mapping", "0:100000:65536"];
-        let quota: &[&str] = if DRIVER == Driver::Btrfs { &[] } else { &["--without-quota"] };
+        let quota: &[&str] = if *DRIVER == Driver::Btrfs { &[] } else { &["--without-quota"] };
         store.ok([&["init-store", "--store-size-bytes", "1073741824"], quota, &mappings].concat());
         // The runtime enters the root filesystem as root of the namespace.
         for directory in [store.path().parent().unwrap(), store.path(), &store.path().join("images")] {

@@ -92,7 +92,7 @@ fn what_dead_processes_left_is_found_and_repaired() {
         "record-without-image",
         "record-without-layer",
     ];
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         symlink(root.join("volumes").join("c".repeat(64)), root.join("l/ABCD")).unwrap();
         fs::create_dir(root.join("projectids/77")).unwrap();
         expected.insert(0, "driver-leftover");
@@ -238,7 +238,7 @@ fn mounts_that_are_in_the_way_are_named_with_what_they_block() {
 
 #[test]
 fn quota_groups_that_nothing_has_are_given_back() {
-    if DRIVER != Driver::Btrfs {
+    if *DRIVER != Driver::Btrfs {
         return;
     }
     let store = TempStore::new();
@@ -257,11 +257,11 @@ fn a_store_that_cannot_be_checked_is_no_clean_one() {
     unmount_below(store.path());
     detach_loops(store.path().parent().unwrap());
     assert!(store.fails(["check"]).contains("is not mounted"));
-    let quota: &[&str] = if DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
+    let quota: &[&str] = if *DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
     store.ok([&["init-store"], quota].concat());
     let (code, report) = check(&store, &["--repair"]);
     assert_eq!(code, Some(0), "{report}");
-    let expected: &[&str] = if DRIVER == Driver::OverlayXfs { &["image-not-mounted"] } else { &[] };
+    let expected: &[&str] = if *DRIVER == Driver::OverlayXfs { &["image-not-mounted"] } else { &[] };
     assert_eq!(kinds(&report["repaired"]), expected);
     assert!(store.rootfs("x").join("hello").exists());
     assert!(TempStore::uninitialised().fails(["check"]).contains("no store found"));
@@ -285,7 +285,7 @@ fn the_doctor_tells_what_the_machine_lacks_and_who_holds_locks() {
     assert_eq!(of(&report, "helper")["status"], "warn");
     assert!(of(&report, "helper")["remedy"].as_str().unwrap().contains("make install"));
     assert_eq!(of(&report, "locks")["found"], "nobody holds one");
-    let quotas = if DRIVER == Driver::OverlayXfs { "warn" } else { "ok" };
+    let quotas = if *DRIVER == Driver::OverlayXfs { "warn" } else { "ok" };
     assert_eq!(of(&report, "quotas")["status"], quotas, "{report}");
 
     let lock = fs::File::open(store.path().join("locks/global-groot-lock.lock")).unwrap();
@@ -332,6 +332,6 @@ fn the_doctor_names_a_process_that_is_in_a_deleted_image() {
     assert_eq!(of_two(&before), [false, false], "{before}");
     assert_eq!(of_two(&after), [true, true], "{after}");
     assert!(after.contains("its working directory"), "{after}");
-    assert_eq!(after.contains("the deleted image inside"), DRIVER == Driver::Btrfs, "{after}");
+    assert_eq!(after.contains("the deleted image inside"), *DRIVER == Driver::Btrfs, "{after}");
     assert_eq!(of_two(&found()), [false, false]);
 }

@@ -43,7 +43,7 @@ fn volumes_that_no_image_uses_go_and_the_others_stay() {
     // Nothing about the removed ones stays either.
     let metadata = crate::support::names(&store.path().join("meta"));
     assert_eq!(metadata.iter().filter(|name| name.starts_with("volume-")).count(), 4, "{metadata:?}");
-    let links = if DRIVER == Driver::OverlayXfs { 8 } else { 0 };
+    let links = if *DRIVER == Driver::OverlayXfs { 8 } else { 0 };
     assert_eq!(crate::support::names(&store.path().join("l")).len(), links, "two entries a volume on overlay-xfs");
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }

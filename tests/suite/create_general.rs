@@ -107,7 +107,7 @@ fn an_unknown_driver_is_refused() {
 fn the_driver_of_another_filesystem_is_refused() {
     let store = TempStore::new();
     let image = small_image(&store.beside("image"));
-    let other = if DRIVER == Driver::Btrfs { "overlay-xfs" } else { "btrfs" };
+    let other = if *DRIVER == Driver::Btrfs { "overlay-xfs" } else { "btrfs" };
     let expected = format!("Store path filesystem ({}) is incompatible with requested driver", store.path().display());
     assert_eq!(store.fails(["--driver", other, "create", &image, "x"]), expected);
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
@@ -304,7 +304,7 @@ fn another_driver_than_the_stores_is_an_error_of_every_command() {
     let store = TempStore::new();
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
-    let other = if DRIVER == Driver::Btrfs { "overlay-xfs" } else { "btrfs" };
+    let other = if *DRIVER == Driver::Btrfs { "overlay-xfs" } else { "btrfs" };
     for arguments in [
         &["create", &url, "y"][..],
         &["stats", "x"],

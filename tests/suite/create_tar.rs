@@ -6,7 +6,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Archive, DRIVER, MIB, Node, TempStore, gzip, names, sha256_hex, succeed, write_archive, zstd};
+use crate::support::{
+    Archive, DRIVER, MIB, Node, TempStore, grootfs_binary, gzip, names, sha256_hex, succeed, write_archive, zstd,
+};
 
 /// Writes an archive beside the store and creates an image from it.
 fn unpack(store: &TempStore, archive: Archive) -> std::path::PathBuf {
@@ -66,7 +68,7 @@ fn special_mode_bits_survive_the_change_of_owner_and_any_umask() {
     let path = write_archive(store.path().parent().unwrap(), "base.tar", &archive.bytes());
     let script = format!(
         "umask 0077; exec {} --driver {} --store {} create {} x",
-        env!("CARGO_BIN_EXE_grootfs"),
+        grootfs_binary(),
         DRIVER.name(),
         store.path().display(),
         path.display()

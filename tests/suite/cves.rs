@@ -176,7 +176,7 @@ fn programs_inherit_no_descriptor() {
     let script = format!("#!/bin/sh\nls /proc/$$/fd >>'{}'\nPATH='{path}' exec {mkfs} \"$@\"\n", found.display());
     fs::write(bin.join(&mkfs), script).unwrap();
     fs::set_permissions(bin.join(&mkfs), Permissions::from_mode(0o755)).unwrap();
-    let flags: &[&str] = if DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
+    let flags: &[&str] = if *DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
     let mut init = store.command([&["init-store", "--store-size-bytes", "1073741824"], flags].concat());
     run(init.env("PATH", format!("{}:{path}", bin.display()))).success();
     let found = fs::read_to_string(found).unwrap();
@@ -196,7 +196,7 @@ fn a_tree_that_changes_while_it_is_removed_leads_nowhere() {
     for _ in 0..8 {
         let rootfs = store.create(&url, "x");
         // On overlay, what is removed is the upper directory.
-        let root = if DRIVER == Driver::OverlayXfs { store.image("x").join("diff") } else { rootfs.clone() };
+        let root = if *DRIVER == Driver::OverlayXfs { store.image("x").join("diff") } else { rootfs.clone() };
         fs::write(rootfs.join("d/mine"), "").unwrap();
         symlink(&canary.path, root.join("swap")).unwrap();
         let done = AtomicBool::new(false);

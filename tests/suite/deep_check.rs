@@ -88,7 +88,7 @@ fn each_thing_that_a_disk_can_forget_is_found_and_unpacked_again() {
         ("d/fifo", |fifo| fs::remove_file(fifo).unwrap()),
     ];
     // Btrfs keeps checksums of what is no content itself.
-    let of_others = if DRIVER == Driver::OverlayXfs { &of_others[..] } else { &[] };
+    let of_others = if *DRIVER == Driver::OverlayXfs { &of_others[..] } else { &[] };
     for (n, (name, damage)) in of_files.iter().chain(of_others).enumerate() {
         create(&store, &url, "x");
         damage(&upper(&store).join(name));

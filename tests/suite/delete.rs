@@ -188,7 +188,7 @@ fn something_mounted_deep_in_the_image_leaves_it_whole_and_listed() {
     let unmounted = [
         store.rootfs("y").join("mnt"),
         store.rootfs("y").join("sub/deep/er"),
-        store.image("y").join(if DRIVER == Driver::Btrfs { "snapshot/sub" } else { "diff/sub" }),
+        store.image("y").join(if *DRIVER == Driver::Btrfs { "snapshot/sub" } else { "diff/sub" }),
         store.image("y").join(&volume).join("sub"),
     ];
     store.ok(["create", &url, "x"]);

@@ -153,7 +153,7 @@ fn umoci_and_skopeo_read_it() {
 #[test]
 fn ids_are_those_of_the_image_again() {
     let mapped = TempStore::uninitialised();
-    let quota: &[&str] = if DRIVER == Driver::Btrfs { &[] } else { &["--without-quota"] };
+    let quota: &[&str] = if *DRIVER == Driver::Btrfs { &[] } else { &["--without-quota"] };
     let mappings = ["--uid-mapping", "0:100000:65536", "--gid-mapping", "0:100000:65536"];
     mapped.ok([&["init-store", "--store-size-bytes", "1073741824"], quota, &mappings].concat());
     let rootfs = mapped.create(&image().write(&mapped.beside("image"), "latest"), "x");
@@ -223,7 +223,7 @@ fn a_container_without_mount_is_compared_too() {
     let url = image().write(&store.beside("image"), "latest");
     store.ok(["create", "--without-mount", &url, "x"]);
     assert_eq!(store.ok(["diff", "x"]), "");
-    let own: PathBuf = store.image("x").join(if DRIVER == Driver::Btrfs { "snapshot" } else { "diff" });
+    let own: PathBuf = store.image("x").join(if *DRIVER == Driver::Btrfs { "snapshot" } else { "diff" });
     fs::write(own.join("added"), "").unwrap();
     assert_eq!(store.ok(["diff", "x"]), "A /added\n");
 }

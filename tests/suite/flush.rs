@@ -46,7 +46,7 @@ fn a_killed_flush_is_begun_again_by_a_clean_also_below_its_threshold() {
 #[test]
 fn a_killed_flush_is_begun_again_by_init_store() {
     let (store, _) = with_killed_flush();
-    let quota: &[&str] = if DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
+    let quota: &[&str] = if *DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
     store.ok([&["init-store"], quota].concat());
     wait_for("the flush", || marks(&store).is_empty());
 }

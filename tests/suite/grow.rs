@@ -48,14 +48,14 @@ fn a_larger_size_makes_the_store_larger_with_images_in_use() {
     assert_eq!(size_of_filesystem(&store), large);
     crate::support::unmount_below(store.path());
     crate::support::detach_loops(store.path().parent().unwrap());
-    let (program, flag) = match DRIVER {
+    let (program, flag) = match *DRIVER {
         Driver::OverlayXfs => ("xfs_repair", "-n"),
         Driver::Btrfs => ("btrfs", "check"),
     };
     succeed(program, [flag, store.backing_file().to_str().unwrap()]);
     store.ok(["init-store", "--without-quota"]);
     assert_eq!(size_of_filesystem(&store), large);
-    let written = match DRIVER {
+    let written = match *DRIVER {
         Driver::OverlayXfs => store.image("x").join("diff/log"),
         Driver::Btrfs => store.rootfs("x").join("log"),
     };

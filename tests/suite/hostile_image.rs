@@ -58,7 +58,7 @@ fn a_directory_that_cannot_be_opened_can_be_removed() {
     // The kernel knows the directories from before.
     wait_for("unmounting", || umount2(store.path(), MntFlags::empty()).is_ok());
     mount(&store.backing_file(), store.path(), DRIVER.filesystem(), "loop");
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         assert!(fs::read_dir(only_volume(&store).join("full")).is_err(), "the attribute does no harm");
     }
     store.ok(["clean"]);
@@ -75,7 +75,7 @@ fn an_attribute_that_is_too_large_is_no_full_store() {
     // XFS has room for that with any file, btrfs for less than a block.
     let archive = Archive::new().xattr("user.large", &vec![b'x'; 60_000]).file("f", 0o644, b"");
     let url = image(&store, "image", [archive]);
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         store.create(&url, "x");
     } else {
         let message = store.fails(["create", &url, "x"]);

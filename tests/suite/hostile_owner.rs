@@ -16,7 +16,7 @@ const OWNER: u32 = 4711;
 /// A store of an ordinary user's, in which root has made the image `x`.
 fn store() -> (TempStore, String) {
     let store = TempStore::uninitialised();
-    let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+    let quota = if *DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
     store.ok([&["init-store", "--store-size-bytes", "1073741824", quota][..], &MAPPINGS].concat());
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
@@ -73,7 +73,7 @@ fn state(directory: &Path) -> (u32, u32, Vec<String>) {
 /// All that root may run, on a store that was tampered with.
 #[track_caller]
 fn run_everything(store: &TempStore, url: &str, victim: &Victim, by: &str) {
-    let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+    let quota = if *DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
     let init = [&["init-store", quota][..], &MAPPINGS].concat();
     for arguments in [
         &init[..],
@@ -100,7 +100,7 @@ fn links_in_place_of_directories_are_not_followed() {
     const COMMON: [&str; 8] =
         ["images", "volumes", "meta", "meta/dependencies", "meta/unflushed", "meta/documents", "locks", "tmp"];
     const OF_OVERLAY_XFS: [&str; 2] = ["l", "projectids"];
-    let of_driver = OF_OVERLAY_XFS.iter().filter(|_| DRIVER == Driver::OverlayXfs);
+    let of_driver = OF_OVERLAY_XFS.iter().filter(|_| *DRIVER == Driver::OverlayXfs);
     for name in COMMON.iter().chain(of_driver) {
         let (store, url) = store();
         let victim = Victim::new(&store);
@@ -297,7 +297,7 @@ fn mappings_count_only_if_root_has_recorded_them() {
         gives_no_rights_away(&store, by);
         store.ok(["delete", "x"]);
 
-        let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+        let quota = if *DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
         store.ok([&["init-store", quota][..], &MAPPINGS].concat());
         assert_eq!(fs::read_to_string(&namespace).unwrap(), before, "{by}");
         store.create(&url, "y");
@@ -314,7 +314,7 @@ fn a_store_without_seals_is_sealed_by_init_store() {
     assert!(message.ends_with("run init-store with the store's mappings"), "{message}");
     store.ok(["delete", "x"]);
     store.ok(["clean"]);
-    let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+    let quota = if *DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
     store.ok([&["init-store", quota][..], &MAPPINGS].concat());
     store.create(&url, "y");
 }
@@ -349,7 +349,7 @@ fn a_backing_file_that_others_can_write_to_is_not_mounted() {
     let store = TempStore::new();
     run(Command::new("umount").arg(store.path())).success();
     let backing = store.backing_file();
-    let init = if DRIVER == Driver::Btrfs { &["init-store"][..] } else { &["init-store", "--without-quota"] };
+    let init = if *DRIVER == Driver::Btrfs { &["init-store"][..] } else { &["init-store", "--without-quota"] };
     let with_mode = |mode| fs::set_permissions(&backing, fs::Permissions::from_mode(mode)).unwrap();
     with_mode(0o622);
     assert!(store.fails(init).contains("others than root can write to it"));

@@ -205,7 +205,7 @@ fn a_mapped_store_has_volumes_of_its_ids() {
     let store = TempStore::uninitialised();
     let mapping = ["0:100000:1", "1:200000:65000"];
     let flags = mapping.iter().flat_map(|mapping| ["--uid-mapping", mapping, "--gid-mapping", mapping]);
-    let quota: &[&str] = if DRIVER == Driver::Btrfs { &[] } else { &["--without-quota"] };
+    let quota: &[&str] = if *DRIVER == Driver::Btrfs { &[] } else { &["--without-quota"] };
     store.ok(["init-store", "--store-size-bytes", "1073741824"].into_iter().chain(quota.iter().copied()).chain(flags));
     let url = database().volume("/var/data").volume("/new").write(&store.beside("image"), "latest");
     let rootfs = store.create(&url, "x");

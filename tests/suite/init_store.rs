@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{
-    DRIVER, Driver, MIB, TempStore, loops_below, mount, mount_points_below, mounted_filesystem, run, small_image,
-    succeed, system_calls,
+    DRIVER, Driver, MIB, TempStore, grootfs_binary, loops_below, mount, mount_points_below, mounted_filesystem, run,
+    small_image, succeed, system_calls,
 };
 
 const GIB: u64 = 1024 * MIB;
@@ -36,13 +36,13 @@ fn modes_do_not_depend_on_the_umask() {
     let store = TempStore::uninitialised();
     let script = format!(
         "umask 0077; exec {} --driver {} --store {} init-store --store-size-bytes {GIB} --without-quota",
-        env!("CARGO_BIN_EXE_grootfs"),
+        grootfs_binary(),
         DRIVER.name(),
         store.path().display()
     );
     succeed("sh", ["-c", &script]);
     assert_eq!(mode(&store.path().join("volumes")), 0o755);
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         assert_eq!(mode(&store.path().join("l")), 0o755);
     }
 }
@@ -54,7 +54,7 @@ fn the_backing_file_is_sparse_private_and_of_the_exact_size() {
     assert_eq!(metadata.len(), GIB);
     assert_eq!(metadata.mode() & 0o7777, 0o600);
     assert!(metadata.blocks() * 512 < 100 * MIB, "not sparse");
-    let (place, expected) = match DRIVER {
+    let (place, expected) = match *DRIVER {
         Driver::OverlayXfs => (0, &b"XFSB"[..]),
         Driver::Btrfs => (0x1_0040, &b"_BHRfS_M"[..]),
     };
@@ -276,7 +276,7 @@ fn only_root_may() {
     let directory = store.path().parent().unwrap();
     fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
     let binary = store.beside("grootfs");
-    fs::copy(env!("CARGO_BIN_EXE_grootfs"), &binary).unwrap();
+    fs::copy(grootfs_binary(), &binary).unwrap();
     let mut command = std::process::Command::new(binary);
     command.arg("--store").arg(store.path()).arg("init-store").env("GROOTFS_CONFIG", "").uid(65534).gid(65534);
     assert_eq!(

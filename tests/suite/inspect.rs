@@ -36,7 +36,7 @@ fn manifest_digest(store: &TempStore, layout: &str) -> String {
 #[test]
 fn an_image_tells_where_it_came_from_when_its_source_is_gone() {
     let store = TempStore::new();
-    let limit: &[&str] = if DRIVER == Driver::Btrfs { &["--disk-limit-size-bytes", "8388608"] } else { &[] };
+    let limit: &[&str] = if *DRIVER == Driver::Btrfs { &["--disk-limit-size-bytes", "8388608"] } else { &[] };
     let first = image("first").write(&store.beside("first"), "latest");
     // The same layers, so that nothing of the source is read but its documents.
     let second = image("second").write(&store.beside("second"), "latest");
@@ -67,7 +67,7 @@ fn an_image_tells_where_it_came_from_when_its_source_is_gone() {
         assert_eq!(own["mounts"][0]["destination"], "/data");
         assert!(fs::read_dir(own["mounts"][0]["source"].as_str().unwrap()).unwrap().count() == 1, "{found}");
         assert!(own["created"].as_u64().unwrap() > 1_600_000_000, "{found}");
-        if DRIVER == Driver::Btrfs {
+        if *DRIVER == Driver::Btrfs {
             assert_eq!(own["limit_bytes"], 8_388_608 - 5);
         }
         let by_path = inspect(&store, store.image(id).to_str().unwrap());

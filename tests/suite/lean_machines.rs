@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
@@ -12,7 +13,8 @@ use crate::support::{
 };
 
 /// No kernel of a test machine has quotas on XFS.
-const QUOTA: &[&str] = if matches!(DRIVER, Driver::OverlayXfs) { &["--without-quota"] } else { &[] };
+static QUOTA: LazyLock<&[&str]> =
+    LazyLock::new(|| if *DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] });
 
 /// Runs a command of the store in a mount namespace in which `script` has been run.
 fn run_after(script: &str, command: &Command) -> Outcome {
@@ -69,7 +71,7 @@ fn nothing_in_etc_is_needed_or_written() {
             run_after(script, &store.command(all.concat())).success()
         };
         // Mounts of a namespace of its own are gone with it.
-        store.ok([&["init-store", "--store-size-bytes", "1073741824"], QUOTA].concat());
+        store.ok([&["init-store", "--store-size-bytes", "1073741824"], *QUOTA].concat());
         run(&["create", "--without-mount", &url, "x"]);
         run(&["create", "--without-mount", archive.to_str().unwrap(), "y"]);
         run(&["init-store"]);
@@ -153,14 +155,14 @@ fn live_without(name: &str, calls: &[i64], errno: i32, url: &str, expected: &Tre
         assert_eq!(outcome.code, Some(0), "{name}, {errno}, {command:?}: {outcome:?}");
         outcome.stdout
     };
-    run(&[&["init-store", "--store-size-bytes", "1073741824"], QUOTA].concat());
+    run(&[&["init-store", "--store-size-bytes", "1073741824"], *QUOTA].concat());
     run(&["create", url, "x"]);
     run(&["create", archive.to_str().unwrap(), "y"]);
     run(&["create", "--without-mount", url, "z"]);
     assert_eq!(differences(expected, &Node::read_tree(&store.rootfs("x")), 10), [""; 0], "{name}, {errno}");
     wait_for("the flush of the layers", || store.run(["check"]).stdout == "no findings\n");
     assert_eq!(run(&["check"]), "no findings\n", "{name}, {errno}");
-    run(&[&["init-store"], QUOTA].concat());
+    run(&[&["init-store"], *QUOTA].concat());
     run(&["stats", "x"]);
     run(&["list"]);
     run(&["usage"]);

@@ -21,7 +21,7 @@ fn flags<'a>(uids: &[&'a str], gids: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn init(mappings: &[&str]) -> Vec<String> {
-    let quota = if DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
+    let quota = if *DRIVER == Driver::Btrfs { "--log-level=fatal" } else { "--without-quota" };
     let flags = [&["init-store", "--store-size-bytes", "4294967296", quota][..], &flags(mappings, mappings)].concat();
     flags.into_iter().map(str::to_owned).collect()
 }
@@ -42,7 +42,7 @@ fn the_store_belongs_to_the_mapped_root() {
     for (mappings, root) in [(&GARDEN, MAXIMUS), (&USER, 1000), (&["0:100000:1", "1:100001:65535"], 100_000)] {
         let store = mapped_store(mappings);
         let mut directories = vec!["", "images", "volumes", "meta", "meta/dependencies", "locks", "tmp"];
-        if DRIVER == Driver::OverlayXfs {
+        if *DRIVER == Driver::OverlayXfs {
             directories.extend(["l", "projectids", "whiteout_dev"]);
         }
         for directory in directories {

@@ -11,7 +11,7 @@ fn reboot(store: &TempStore) {
 }
 
 fn init(store: &TempStore, flags: &[&str]) {
-    let quota: &[&str] = if DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
+    let quota: &[&str] = if *DRIVER == Driver::OverlayXfs { &["--without-quota"] } else { &[] };
     store.ok([&["init-store"], quota, flags].concat());
 }
 
@@ -65,7 +65,7 @@ fn images_are_mounted_again_by_hand_or_with_the_store() {
     reboot(&store);
     init(&store, &[]);
 
-    let is_overlay = DRIVER == Driver::OverlayXfs;
+    let is_overlay = *DRIVER == Driver::OverlayXfs;
     for id in ids {
         assert_eq!(is_whole(id), !is_overlay, "{id}");
         assert_eq!(store.ok(["stats", id]).contains("is not mounted"), is_overlay, "{id}");
@@ -101,7 +101,7 @@ fn images_are_mounted_again_by_hand_or_with_the_store() {
 
 #[test]
 fn an_image_that_cannot_be_mounted_keeps_no_other_from_it() {
-    if DRIVER != Driver::OverlayXfs {
+    if *DRIVER != Driver::OverlayXfs {
         return;
     }
     let store = TempStore::new();

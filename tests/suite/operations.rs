@@ -33,7 +33,7 @@ fn the_commands_of_the_runbook_work() {
         }
         for mut command in commands {
             // This kernel may have no quotas of XFS.
-            if command[0] == "init-store" && DRIVER == Driver::OverlayXfs {
+            if command[0] == "init-store" && *DRIVER == Driver::OverlayXfs {
                 command.push("--without-quota".to_owned());
             }
             let outcome = run(&mut store.command(&command));

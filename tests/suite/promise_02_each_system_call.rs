@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::support::{
     Archive, DRIVER, Driver, Image, Layer, TempStore, mount_points_below, run, succeed, wait_for, with_fault,
@@ -45,10 +46,10 @@ const CALLS: [&str; 31] = [
 ];
 
 /// With a limit where every kernel has them.
-const CREATE: &[&str] = match DRIVER {
+static CREATE: LazyLock<&[&str]> = LazyLock::new(|| match *DRIVER {
     Driver::OverlayXfs => &["create", "URL", "x"],
     Driver::Btrfs => &["create", "--disk-limit-size-bytes", "4194304", "URL", "x"],
-};
+});
 
 fn image(store: &TempStore) -> String {
     let bottom = Archive::new().directory("d", 0o755).file("d/one", 0o644, b"one").file("d/two", 0o644, b"two");
@@ -81,7 +82,7 @@ fn assert_sound(store: &TempStore, url: &str, context: &str) {
         assert!(names.is_empty(), "{context}: {directory} holds {names:?}");
     }
     assert_eq!(mount_points_below(store.path()).len(), 1, "{context}");
-    if DRIVER == Driver::Btrfs {
+    if *DRIVER == Driver::Btrfs {
         assert_eq!(quota_groups(store), ["0/5"], "{context}");
     }
 }
@@ -113,7 +114,7 @@ fn quota_groups(store: &TempStore) -> Vec<String> {
 /// A create that could tell of its failure has taken back all that it had made.
 #[track_caller]
 fn assert_nothing_is_limited(store: &TempStore, context: &str) {
-    if DRIVER == Driver::Btrfs {
+    if *DRIVER == Driver::Btrfs {
         let groups = quota_groups(store);
         assert!(groups.iter().all(|group| !group.starts_with("26482/")), "{context}: {groups:?}");
     }
@@ -156,7 +157,7 @@ fn with_url<'a>(arguments: &[&'a str], url: &'a str) -> Vec<&'a str> {
 fn nothing(_: &TempStore, _: &str) {}
 
 fn an_image(store: &TempStore, url: &str) {
-    store.ok(with_url(CREATE, url));
+    store.ok(with_url(&CREATE, url));
 }
 
 fn its_layers(store: &TempStore, url: &str) {
@@ -166,12 +167,12 @@ fn its_layers(store: &TempStore, url: &str) {
 
 #[test]
 fn promise_02_a_create_killed_at_any_system_call() {
-    strike(CREATE, "signal=KILL", nothing);
+    strike(&CREATE, "signal=KILL", nothing);
 }
 
 #[test]
 fn promise_02_a_warm_create_killed_at_any_system_call() {
-    strike(CREATE, "signal=KILL", its_layers);
+    strike(&CREATE, "signal=KILL", its_layers);
 }
 
 #[test]
@@ -211,7 +212,7 @@ const CHANGES: [&str; 19] = [
 /// A store with an image that has written something, and with damage of every kind that a repair heals.
 fn damage(store: &TempStore, url: &str) {
     its_layers(store, url);
-    store.ok(with_url(CREATE, url));
+    store.ok(with_url(&CREATE, url));
     store.ok(["flush-volumes"]);
     fs::write(store.own_files("x").join("own"), "own").unwrap();
     let root = store.path();
@@ -226,7 +227,7 @@ fn damage(store: &TempStore, url: &str) {
     fs::write(root.join(format!("meta/volume-{volume}")), "").unwrap();
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     symlink(boot_id.trim_end(), root.join(format!("meta/unflushed/{volume}~9"))).unwrap();
-    if DRIVER == Driver::OverlayXfs {
+    if *DRIVER == Driver::OverlayXfs {
         symlink(root.join("volumes").join("c".repeat(64)), root.join("l/ABCD")).unwrap();
         fs::create_dir_all(root.join("projectids/77")).unwrap();
         succeed("umount", [store.rootfs("x")]);
@@ -239,7 +240,7 @@ fn promise_02_a_repair_killed_at_any_change() {
     let url = image(&store);
     let mut strikes = 0;
     // Of btrfs, subvolumes and quota groups are made and removed by ioctl.
-    let calls = CHANGES.into_iter().chain((DRIVER == Driver::Btrfs).then_some("?ioctl"));
+    let calls = CHANGES.into_iter().chain((*DRIVER == Driver::Btrfs).then_some("?ioctl"));
     for call in calls {
         for nth in 1.. {
             damage(&store, &url);
@@ -266,7 +267,7 @@ fn promise_02_a_repair_killed_at_any_change() {
 
 #[test]
 fn promise_02_a_create_whose_system_calls_fail() {
-    strike(CREATE, "error=ENOSPC", nothing);
+    strike(&CREATE, "error=ENOSPC", nothing);
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn assert_clean(store: &TempStore, context: &str) {
     assert!(sizes.clone().all(|volume| store.volumes().iter().any(|name| name == volume)), "{context}: {metadata:?}");
     assert_eq!(
         crate::support::names(&store.path().join("l")).len(),
-        if DRIVER == Driver::OverlayXfs { 2 * store.volumes().len() } else { 0 },
+        if *DRIVER == Driver::OverlayXfs { 2 * store.volumes().len() } else { 0 },
         "{context}: stray links"
     );
     assert_eq!(
@@ -195,7 +195,7 @@ fn promise_02_a_mkfs_that_outlives_its_init_store_formats_nothing_of_the_next_on
     store.create(&image(&store), "x");
     assert_whole(&store, "x", "after both have ended");
     crate::support::unmount_below(store.path());
-    let check = if DRIVER == Driver::Btrfs { ["btrfs", "check"] } else { ["xfs_repair", "-n"] };
+    let check = if *DRIVER == Driver::Btrfs { ["btrfs", "check"] } else { ["xfs_repair", "-n"] };
     crate::support::succeed(check[0], [check[1].as_ref(), store.backing_file().as_os_str()]);
 }
 

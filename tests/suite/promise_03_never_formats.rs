@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::support::{
     DRIVER, Driver, MIB, TempStore, loops_below, mount, mount_points_below, names, succeed, with_fault,
@@ -56,14 +57,14 @@ fn promise_03_ext4() {
 }
 
 /// Where the driver's filesystem has its first superblock.
-const SUPERBLOCK: u64 = match DRIVER {
+static SUPERBLOCK: LazyLock<u64> = LazyLock::new(|| match *DRIVER {
     Driver::OverlayXfs => 0,
     Driver::Btrfs => 64 * 1024,
-};
+});
 
 #[test]
 fn promise_03_the_filesystem_of_another_driver() {
-    let other = if DRIVER == Driver::Btrfs { Driver::OverlayXfs } else { Driver::Btrfs };
+    let other = if *DRIVER == Driver::Btrfs { Driver::OverlayXfs } else { Driver::Btrfs };
     is_left_alone(|file| other.format(file));
 }
 
@@ -71,7 +72,7 @@ fn promise_03_the_filesystem_of_another_driver() {
 fn promise_03_a_filesystem_without_its_first_superblock() {
     is_left_alone(|file| {
         DRIVER.format(file);
-        write_at(file, SUPERBLOCK, &[0; 4096]);
+        write_at(file, *SUPERBLOCK, &[0; 4096]);
     });
 }
 
@@ -79,7 +80,7 @@ fn promise_03_a_filesystem_without_its_first_superblock() {
 fn promise_03_a_filesystem_with_a_damaged_superblock() {
     is_left_alone(|file| {
         DRIVER.format(file);
-        write_at(file, SUPERBLOCK + 100, &[0xff; 64]);
+        write_at(file, *SUPERBLOCK + 100, &[0xff; 64]);
     });
 }
 

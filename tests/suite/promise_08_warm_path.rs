@@ -1,6 +1,8 @@
 //! Promise 8: the warm path is system calls, and its cost does not grow with the number of images. A warm create,
 //! `stats` and `delete` make the same system calls in a store of 1,000 images as in one of 10, and start no program.
 
+use std::sync::LazyLock;
+
 use crate::support::{
     Answer, Archive, DRIVER, Driver, Image, Layer, ScriptedRegistry, SystemCalls, TempStore, system_calls,
 };
@@ -16,13 +18,13 @@ fn image(store: &TempStore) -> String {
 }
 
 /// With a limit where every kernel has them.
-const CREATE: &[&str] = match DRIVER {
+static CREATE: LazyLock<&[&str]> = LazyLock::new(|| match *DRIVER {
     Driver::OverlayXfs => &["create"],
     Driver::Btrfs => &["create", "--disk-limit-size-bytes", "4194304"],
-};
+});
 
 fn create<'a>(url: &'a str, id: &'a str) -> Vec<&'a str> {
-    [CREATE, &[url, id]].concat()
+    [*CREATE, &[url, id]].concat()
 }
 
 fn fill(store: &TempStore, url: &str, range: std::ops::Range<usize>) {

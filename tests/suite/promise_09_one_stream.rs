@@ -67,7 +67,7 @@ fn promise_09_a_layer_is_read_while_the_one_below_it_stalls() {
         let mut stalled = File::options().write(true).open(bottom_blob).unwrap();
         // Many times what a pipe holds: all but the last of it has been read when this returns.
         fs::write(top_blob, top.blob.unwrap()).unwrap();
-        if DRIVER == Driver::OverlayXfs {
+        if *DRIVER == Driver::OverlayXfs {
             wait_for("unpacking the upper layer while the lower one stalls", || {
                 store.volumes().iter().any(|volume| store.path().join("volumes").join(volume).join("top-last").exists())
             });

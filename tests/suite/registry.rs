@@ -62,7 +62,7 @@ fn upper_layers_arrive_while_the_lowest_does_not() {
         scope.spawn(|| create(&store, &server, &[]));
         let gate = Gate(is_open);
         // The configuration, and the layers that may wait for the lowest: all whose volumes do not begin as copies of it.
-        let layers = if DRIVER == Driver::Btrfs { usual_readers() } else { LAYERS as usize };
+        let layers = if *DRIVER == Driver::Btrfs { usual_readers() } else { LAYERS as usize };
         let blobs = || server.asked().iter().filter(|asked| asked.is_blob() && asked.before == 0).count();
         wait_for("the others", || blobs() == 1 + layers);
         drop(gate);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Archive, DRIVER, Image, Layer, TempStore, busybox_layer, program, run};
+use crate::support::{Archive, DRIVER, Image, Layer, TempStore, busybox_layer, grootfs_binary, program, run};
 
 const STORE: &str = "/var/lib/grootfs/store";
 const IMAGE: &str = "docker:///library/busybox:latest";
@@ -22,7 +22,7 @@ fn each_program_starts_in_the_root_filesystem() {
     let archive = directories.iter().fold(Archive::new(), |archive, name| archive.directory(name, 0o755));
     let image = Image::new().layer(busybox_layer()).layer(Layer::new(archive.bytes()));
     let url = image.write(&store.beside("image"), "latest");
-    let grootfs = format!("{} --driver {}", env!("CARGO_BIN_EXE_grootfs"), DRIVER.name());
+    let grootfs = format!("{} --driver {}", grootfs_binary(), DRIVER.name());
     let mut setup = "set -e".to_owned();
     let mut started = Vec::new();
     for line in lines("By hand") {

@@ -9,7 +9,7 @@ fn an_image_without_a_limit_shows_its_base_only() {
     store.create(&Image::new().layer(layer).write(&store.beside("image"), "latest"), "x");
 
     // Btrfs counts what every image takes, that is a block of its tree.
-    let own = if DRIVER == Driver::Btrfs { 16 * 1024 } else { 0 };
+    let own = if *DRIVER == Driver::Btrfs { 16 * 1024 } else { 0 };
     let expected = format!(
         "{{\"disk_usage\":{{\"total_bytes_used\":{},\"exclusive_bytes_used\":{own},\"quota_size_bytes\":0,\"committed_space_bytes\":{}}}}}\n",
         5 * MIB + own,

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::support::{Canary, DRIVER, Driver, TempStore, layers, mount_points_below, names, run, succeed};
 
@@ -77,7 +78,7 @@ impl Kind {
             Kind::Socket => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
             Kind::DanglingLink => symlink("nowhere", path).unwrap(),
             Kind::Link | Kind::LinkNotUtf8 => symlink(canary, path).unwrap(),
-            Kind::Subvolume if DRIVER == Driver::Btrfs => succeed_at("btrfs", &["subvolume", "create"], path, &[]),
+            Kind::Subvolume if *DRIVER == Driver::Btrfs => succeed_at("btrfs", &["subvolume", "create"], path, &[]),
             Kind::Subvolume => fs::create_dir(path).unwrap(),
         }
     }
@@ -103,7 +104,7 @@ fn leave_all(place: &Path, canary: &Path) -> Vec<PathBuf> {
 fn take_away(paths: &[PathBuf]) {
     for path in paths {
         match path.symlink_metadata().unwrap().is_dir() {
-            true if DRIVER == Driver::Btrfs && path.ends_with(Kind::Subvolume.name()) => {
+            true if *DRIVER == Driver::Btrfs && path.ends_with(Kind::Subvolume.name()) => {
                 succeed_at("btrfs", &["subvolume", "delete"], path, &[]);
             }
             true => fs::remove_dir_all(path).unwrap(),
@@ -113,10 +114,10 @@ fn take_away(paths: &[PathBuf]) {
 }
 
 /// Flags of an init-store on the store that is there.
-const INIT: &[&str] = match DRIVER {
+static INIT: LazyLock<&[&str]> = LazyLock::new(|| match *DRIVER {
     Driver::OverlayXfs => &["init-store", "--without-quota"],
     Driver::Btrfs => &["init-store"],
-};
+});
 
 /// All commands work, and a clean cleans, whatever strangers are there.
 #[track_caller]
@@ -128,7 +129,7 @@ fn assert_all_works(store: &TempStore, context: &str) {
     };
     let (kept, chain) = layers(store, "kept", 2);
     let (unused, _) = layers(store, "unused", 2);
-    ok(INIT);
+    ok(&INIT);
     ok(&["create", &unused, "unused"]);
     ok(&["create", "--without-mount", &kept, "callers"]);
     ok(&["stats", "callers"]);
@@ -186,7 +187,7 @@ fn clean_names_each_stranger_once() {
     let log = store.beside("log");
     store.ok(["--log-level", "info", "--log-file", log.to_str().unwrap(), "clean"]);
     let log = fs::read_to_string(&log).unwrap();
-    for place in PLACES.iter().filter(|place| DRIVER == Driver::OverlayXfs || !matches!(**place, "l" | "projectids")) {
+    for place in PLACES.iter().filter(|place| *DRIVER == Driver::OverlayXfs || !matches!(**place, "l" | "projectids")) {
         for kind in KINDS {
             // Any file may be a lock of an older version.
             if *place == "locks" && matches!(kind, Kind::File | Kind::Empty) {
@@ -298,7 +299,7 @@ fn a_damaged_record_blocks_only_its_own_image() {
 /// Where nothing tells which layers an image has, it may be all that were there when it was made, and none that came later.
 #[test]
 fn where_nothing_tells_what_an_image_needs_layers_that_came_later_go() {
-    if DRIVER == Driver::Btrfs {
+    if *DRIVER == Driver::Btrfs {
         return; // The subvolume itself tells.
     }
     let store = TempStore::new();
@@ -319,7 +320,7 @@ fn where_nothing_tells_what_an_image_needs_layers_that_came_later_go() {
 /// Images of the original have no attributes, but mounts; images of many layers have the beginnings of their names alone.
 #[test]
 fn mounts_tell_what_an_image_needs_and_so_do_beginnings_of_names() {
-    if DRIVER == Driver::Btrfs {
+    if *DRIVER == Driver::Btrfs {
         return; // The subvolume itself tells.
     }
     for count in [2, 60] {

@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::support::{DRIVER, Driver, TempStore, names, run, small_image, succeed, with_fault};
 
 const FORMAT: &str = "user.grootfs.format";
 
 /// Few kernels have XFS quotas.
-const INIT: &[&str] = match DRIVER {
+static INIT: LazyLock<&[&str]> = LazyLock::new(|| match *DRIVER {
     Driver::OverlayXfs => &["init-store", "--without-quota"],
     Driver::Btrfs => &["init-store"],
-};
+});
 
 fn format(store: &TempStore) -> Option<String> {
     let path = store.path().to_str().unwrap();
@@ -92,7 +93,7 @@ fn an_older_store_works_as_it_is() {
 #[test]
 fn init_store_takes_an_older_store_over() {
     let (store, url) = older();
-    store.ok(INIT);
+    store.ok(*INIT);
     assert_eq!(format(&store).as_deref(), Some("1"));
     assert_works(&store, &url, "taken over");
 }
@@ -105,8 +106,8 @@ fn taking_a_store_over_survives_a_kill_at_any_change() {
         for nth in 1..100 {
             let (store, url) = older();
             let fault = format!("{call}:signal=KILL:when={nth}");
-            let (_, is_struck) = with_fault(&store.command(INIT), &fault);
-            let again = run(&mut store.command(INIT));
+            let (_, is_struck) = with_fault(&store.command(*INIT), &fault);
+            let again = run(&mut store.command(*INIT));
             assert_eq!(again.code, Some(0), "{fault}: {again:?}");
             assert_eq!(format(&store).as_deref(), Some("1"), "{fault}");
             assert_works(&store, &url, &fault);

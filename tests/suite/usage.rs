@@ -46,7 +46,7 @@ fn one_call_tells_who_uses_what_and_what_can_be_freed() {
     let file = &report["backing_file"];
     assert_eq!(number(&file["logical_bytes"]), fs::metadata(store.backing_file()).unwrap().len());
     assert!(number(&file["physical_bytes"]) < number(&file["logical_bytes"]), "the file is sparse");
-    assert_eq!(filesystem["used_inodes"].is_u64(), DRIVER == Driver::OverlayXfs);
+    assert_eq!(filesystem["used_inodes"].is_u64(), *DRIVER == Driver::OverlayXfs);
 
     let table = store.ok(["usage"]);
     for text in ["reclaimable (clean)", "3.0 MiB", "nobody: clean removes it", "2 images", "callers"] {
@@ -87,7 +87,7 @@ fn exact_usage_is_what_du_counts() {
 
     let du = |path: &std::path::Path, flag: &str| -> u64 {
         // An overlay is another filesystem, a subvolume of btrfs is not to be left out.
-        let own = if DRIVER == Driver::OverlayXfs { "--one-file-system" } else { "--summarize" };
+        let own = if *DRIVER == Driver::OverlayXfs { "--one-file-system" } else { "--summarize" };
         let line = succeed("du", ["--summarize", own, flag, path.to_str().unwrap()]);
         line.split_whitespace().next().unwrap().parse().unwrap()
     };

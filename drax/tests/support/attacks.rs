@@ -1,7 +1,7 @@
 //! What an ordinary user may try. Each of these is run on each filesystem.
 
 use super::{
-    ALICE, BOB, Ended, Kind, MIB, ROOT, User, World, as_user, attributes, end, install, make_dir, own_file, set_mode,
+    ALICE, BOB, Ended, MIB, ROOT, User, World, as_user, attributes, end, install, make_dir, own_file, set_mode,
     status_of, succeed, wait, write,
 };
 use std::ffi::CString;
@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Makes a test of each attack, on one filesystem.
 macro_rules! on {
-    ($kind:expr) => {
+    ($quotas:expr) => {
         support::attacks::tests!(
-            $kind;
+            $quotas;
             a_user_limits_an_image_of_a_store_of_their_own,
             images_in_the_making_are_limited_and_those_being_removed_are_not,
             a_symlinked_store,
@@ -56,10 +56,10 @@ macro_rules! on {
 }
 
 macro_rules! tests {
-    ($kind:expr; $($attack:ident),+ $(,)?) => {
+    ($quotas:expr; $($attack:ident),+ $(,)?) => {
         $(#[test]
         fn $attack() {
-            support::attacks::$attack(&support::World::new($kind));
+            support::attacks::$attack(&support::World::new($quotas));
         })+
     };
 }
@@ -259,7 +259,7 @@ pub(crate) fn fifos_and_devices(world: &World) {
         world.refuses("image_info: ", || world.stats(ALICE, &image));
         fs::remove_file(&info).unwrap();
         own_file(&info, ALICE, "1000");
-        if world.kind == Kind::Xfs {
+        if world.is_xfs() {
             let lock = store.join("locks/global-groot-lock.lock");
             let _ = fs::remove_file(&lock);
             make(&lock);
@@ -283,7 +283,7 @@ pub(crate) fn a_path_that_is_swapped_during_the_call(world: &World) {
     let before = world.state_below(&world.home(BOB));
 
     let is_over = AtomicBool::new(false);
-    let calls = if world.kind == Kind::Xfs { 60 } else { 400 };
+    let calls = if world.is_xfs() { 60 } else { 400 };
     let done = thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
@@ -330,7 +330,7 @@ pub(crate) fn closed_standard_streams(world: &World) {
         assert_eq!(fs::read_to_string(image.join("image_info")).unwrap(), "1000");
     }
     let lock = world.store(ALICE).join("locks/global-groot-lock.lock");
-    if world.kind == Kind::Xfs {
+    if world.is_xfs() {
         assert_eq!(fs::metadata(lock).unwrap().len(), 0);
     }
 }
@@ -487,7 +487,7 @@ pub(crate) fn signals(world: &World) {
         // It has come before the helper was ready for it, or after.
         assert!(ended.code.is_none() || world.limit_of(&image) == 3 * MIB, "{signal} {ended:?}");
     }
-    let times = if world.kind == Kind::Xfs { 10 } else { 30 };
+    let times = if world.is_xfs() { 10 } else { 30 };
     for delay in 0..times {
         let image = world.make_image(ALICE, &delay.to_string());
         let others = world.state_below(&world.home(BOB));

@@ -1,6 +1,6 @@
 //! Two users with a store each on one filesystem, and the helper with its setuid bit.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 pub(crate) mod attacks;
 
@@ -31,39 +31,33 @@ pub(crate) struct User {
     pub(crate) uid: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Xfs,
-    Simple,
-    Classic,
-}
-
 /// A filesystem with the stores of two users, gone when dropped.
 pub(crate) struct World {
-    pub(crate) kind: Kind,
+    /// Of btrfs; XFS without.
+    quotas: Option<QuotaMode>,
     dir: PathBuf,
     /// Where the filesystem is mounted.
     pub(crate) mount: PathBuf,
 }
 
 impl World {
-    /// Bob's image `y` has a limit of 7 MiB; Alice's image `x` has none.
-    pub(crate) fn new(kind: Kind) -> Self {
+    /// Btrfs with these quotas, or XFS. Bob's image `y` has a limit of 7 MiB; Alice's image `x` has none.
+    pub(crate) fn new(quotas: Option<QuotaMode>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         assert!(is_root(), "these tests mount filesystems and set the setuid bit: run them as root");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("drax-helper-{}-{count}", std::process::id()));
-        let world = Self { kind, mount: dir.join("mount"), dir };
+        let world = Self { quotas, mount: dir.join("mount"), dir };
         fs::create_dir_all(&world.mount).unwrap();
         let file = world.dir.join("backing-store");
         File::create(&file).unwrap().set_len(512 * MIB).unwrap();
-        let (mkfs, options) = match kind {
-            Kind::Xfs => ("mkfs.xfs", "loop,pquota"),
-            Kind::Simple | Kind::Classic => ("mkfs.btrfs", "loop,user_subvol_rm_allowed"),
+        let (mkfs, options) = match quotas {
+            None => ("mkfs.xfs", "loop,pquota"),
+            Some(_) => ("mkfs.btrfs", "loop,user_subvol_rm_allowed"),
         };
         succeed(mkfs, ["-q", file.to_str().unwrap()]);
         succeed("mount", ["-o", options, file.to_str().unwrap(), world.mount.to_str().unwrap()]);
-        if let Some(mode) = world.mode() {
+        if let Some(mode) = quotas {
             btrfs::enable_quota(File::open(&world.mount).unwrap().as_fd(), mode).unwrap();
         }
         world.install("drax");
@@ -77,12 +71,8 @@ impl World {
         world
     }
 
-    fn mode(&self) -> Option<QuotaMode> {
-        match self.kind {
-            Kind::Xfs => None,
-            Kind::Simple => Some(QuotaMode::Simple),
-            Kind::Classic => Some(QuotaMode::Classic),
-        }
+    pub(crate) fn is_xfs(&self) -> bool {
+        self.quotas.is_none()
     }
 
     fn install(&self, name: &str) {
@@ -123,7 +113,7 @@ impl World {
     pub(crate) fn make_image_at(&self, user: User, path: &Path) -> PathBuf {
         make_dir(path, user, 0o700);
         own_file(&path.join("image_info"), user, "1000");
-        if self.kind != Kind::Xfs {
+        if !self.is_xfs() {
             self.make_subvolume(user, &path.join("rootfs"));
         }
         path.to_owned()
@@ -136,16 +126,16 @@ impl World {
 
     /// What the helper is to be told about an image: on btrfs it is the subvolume.
     pub(crate) fn target(&self, image: &Path) -> PathBuf {
-        if self.kind == Kind::Xfs { image.to_owned() } else { image.join("rootfs") }
+        if self.is_xfs() { image.to_owned() } else { image.join("rootfs") }
     }
 
     /// The arguments that limit an image.
     pub(crate) fn limit_arguments(&self, image: &Path, bytes: &str) -> Vec<String> {
-        let flag = if self.kind == Kind::Xfs { "--image-path" } else { "--volume-path" };
+        let flag = if self.is_xfs() { "--image-path" } else { "--volume-path" };
         let target = self.target(image).to_str().unwrap().to_owned();
         ["limit", "--disk-limit-bytes", bytes, "--exclude-image-from-quota=true", flag]
             .into_iter()
-            .filter(|word| self.kind != Kind::Xfs || !word.contains("exclude"))
+            .filter(|word| !self.is_xfs() || !word.contains("exclude"))
             .map(str::to_owned)
             .chain([target])
             .collect()
@@ -163,7 +153,7 @@ impl World {
     /// The limit that the kernel has for an image; 0 without one.
     pub(crate) fn limit_of(&self, image: &Path) -> u64 {
         let directory = File::open(self.target(image)).unwrap();
-        if self.kind == Kind::Xfs {
+        if self.is_xfs() {
             return match drax::xfs::project_id(directory.as_fd()).unwrap() {
                 0 => 0,
                 id => drax::xfs::usage(directory.as_fd(), id).unwrap().limit.bytes,
@@ -206,9 +196,9 @@ impl World {
     /// Limits only: what is used changes by itself.
     pub(crate) fn limits(&self) -> Vec<String> {
         let mount = self.mount.to_str().unwrap();
-        let (program, arguments, columns): (_, &[&str], &[usize]) = match self.kind {
-            Kind::Xfs => ("xfs_quota", &["-x", "-c", "report -p -b -i -n -N", mount], &[0, 2, 3, 7, 8]),
-            _ => ("btrfs", &["qgroup", "show", "--raw", "-re", mount], &[0, 3, 4]),
+        let (program, arguments, columns): (_, &[&str], &[usize]) = match self.quotas {
+            None => ("xfs_quota", &["-x", "-c", "report -p -b -i -n -N", mount], &[0, 2, 3, 7, 8]),
+            Some(_) => ("btrfs", &["qgroup", "show", "--raw", "-re", mount], &[0, 3, 4]),
         };
         let table = succeed(program, arguments);
         let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -370,14 +360,6 @@ pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
         file.write_all(&chunk)?;
     }
     file.sync_all()
-}
-
-pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(60), "still not so after a minute");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A field of `/proc/<pid>/status`.

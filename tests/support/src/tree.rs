@@ -7,33 +7,33 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::sha256_hex;
+use crate::sha256_hex;
 
 /// One file, as a user of the tree sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
+pub struct Node {
     /// `file`, `directory`, `symlink`, `fifo`, `device` or `socket`.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// Permission bits with setuid, setgid and sticky.
-    pub(crate) mode: u32,
+    pub mode: u32,
     /// Owner and group.
-    pub(crate) owner: (u32, u32),
+    pub owner: (u32, u32),
     /// Modification time: seconds, nanoseconds.
-    pub(crate) mtime: (i64, i64),
+    pub mtime: (i64, i64),
     /// Hard links; 0 for directories, whose count filesystems disagree about.
-    pub(crate) links: u64,
+    pub links: u64,
     /// Digest of a file's content, or a symbolic link's target.
-    pub(crate) content: String,
+    pub content: String,
     /// Extended attributes.
-    pub(crate) xattrs: BTreeMap<String, Vec<u8>>,
+    pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// All files of a tree by their path below its root, the root itself left out.
-pub(crate) type Tree = BTreeMap<PathBuf, Node>;
+pub type Tree = BTreeMap<PathBuf, Node>;
 
 impl Node {
     /// Reads one file, links not followed.
-    pub(crate) fn read(path: &Path) -> Self {
+    pub fn read(path: &Path) -> Self {
         let metadata = fs::symlink_metadata(path).unwrap_or_else(|e| panic!("stat {}: {e}", path.display()));
         let file_type = metadata.file_type();
         let (kind, content) = if file_type.is_dir() {
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// Reads a tree, sorted by path.
-    pub(crate) fn read_tree(root: &Path) -> Tree {
+    pub fn read_tree(root: &Path) -> Tree {
         let mut tree = Tree::new();
         let mut pending = vec![root.to_owned()];
         while let Some(directory) = pending.pop() {
@@ -79,7 +79,7 @@ impl Node {
 }
 
 /// What differs, one line a path, at most the first `limit`.
-pub(crate) fn differences(expected: &Tree, actual: &Tree, limit: usize) -> Vec<String> {
+pub fn differences(expected: &Tree, actual: &Tree, limit: usize) -> Vec<String> {
     let paths: std::collections::BTreeSet<_> = expected.keys().chain(actual.keys()).collect();
     let lines = paths.into_iter().filter_map(|path| match (expected.get(path), actual.get(path)) {
         (Some(e), Some(a)) if e == a => None,

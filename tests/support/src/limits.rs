@@ -6,16 +6,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore};
+use crate::{Archive, DRIVER, Driver, Image, Layer, MIB, TempStore};
 
 /// An image with 5 MiB in one file.
-pub(crate) fn five_mebibytes(store: &TempStore) -> String {
+pub fn five_mebibytes(store: &TempStore) -> String {
     let archive = Archive::new().file("file-5", 0o644, &vec![7; 5 * MIB as usize]);
     Image::new().layer(Layer::new(archive.bytes())).write(&store.beside("five"), "latest")
 }
 
 /// Writes a file of so many bytes, to the disk.
-pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
+pub fn write(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = File::create(path)?;
     let block = vec![b'x'; 64 * 1024];
     for _ in 0..bytes / block.len() as u64 {
@@ -25,7 +25,7 @@ pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
 }
 
 /// Makes empty files until no more can be had, or so many, and tells how many there are.
-pub(crate) fn make_empty_files(directory: &Path, most: u64) -> u64 {
+pub fn make_empty_files(directory: &Path, most: u64) -> u64 {
     let directory = directory.join("empty");
     if std::fs::create_dir(&directory).is_err() {
         return 0;
@@ -37,12 +37,12 @@ pub(crate) fn make_empty_files(directory: &Path, most: u64) -> u64 {
 
 /// The write met the limit: XFS says that there is no space, btrfs that the quota is exceeded.
 #[track_caller]
-pub(crate) fn is_full(result: io::Result<()>) {
-    let expected = if DRIVER == Driver::Btrfs { libc::EDQUOT } else { libc::ENOSPC };
+pub fn is_full(result: io::Result<()>) {
+    let expected = if *DRIVER == Driver::Btrfs { libc::EDQUOT } else { libc::ENOSPC };
     assert_eq!(result.expect_err("written past the limit").raw_os_error(), Some(expected));
 }
 
 /// A number of what `stats` says.
-pub(crate) fn number(stats: &Value, key: &str) -> u64 {
+pub fn number(stats: &Value, key: &str) -> u64 {
     stats[key].as_u64().unwrap_or_else(|| panic!("no {key} in {stats}"))
 }

@@ -5,28 +5,29 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, umount2};
 
-use super::command::{Outcome, grootfs, run, succeed};
-use super::{logs, names};
+use crate::command::{Outcome, grootfs, run, succeed};
+use crate::programs::test_program;
+use crate::{logs, names};
 
-const SIZE: u64 = 1024 * super::MIB;
+const SIZE: u64 = 1024 * crate::MIB;
 
 /// The driver of the stores of this test program.
-pub(crate) const DRIVER: Driver = match PROGRAM {
-    b"on_btrfs" | b"on_btrfs_classic" => Driver::Btrfs,
+pub static DRIVER: LazyLock<Driver> = LazyLock::new(|| match test_program() {
+    "on_btrfs" | "on_btrfs_classic" => Driver::Btrfs,
     _ => Driver::OverlayXfs,
-};
-const PROGRAM: &[u8] = env!("CARGO_CRATE_NAME").as_bytes();
+});
 /// Whether limits are kept by classic quotas, where the driver has a choice.
-pub(crate) const IS_CLASSIC: bool = matches!(PROGRAM, b"on_btrfs_classic");
+pub static IS_CLASSIC: LazyLock<bool> = LazyLock::new(|| test_program() == "on_btrfs_classic");
 
 /// A filesystem driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Driver {
+pub enum Driver {
     /// `overlay-xfs`
     OverlayXfs,
     /// `btrfs`
@@ -35,7 +36,7 @@ pub(crate) enum Driver {
 
 impl Driver {
     /// As `--driver` takes it.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Driver::OverlayXfs => "overlay-xfs",
             Driver::Btrfs => "btrfs",
@@ -43,7 +44,7 @@ impl Driver {
     }
 
     /// How many mounts so many mounted images come to.
-    pub(crate) const fn mounts(self, images: usize) -> usize {
+    pub const fn mounts(self, images: usize) -> usize {
         match self {
             Driver::OverlayXfs => images,
             Driver::Btrfs => 0,
@@ -51,12 +52,12 @@ impl Driver {
     }
 
     /// Makes its filesystem in a file.
-    pub(crate) fn format(self, file: &Path) {
+    pub fn format(self, file: &Path) {
         succeed(&format!("mkfs.{}", self.filesystem()), ["-q", file.to_str().expect("a path of the test's")]);
     }
 
     /// Its filesystem, as mount(8) has it.
-    pub(crate) const fn filesystem(self) -> &'static str {
+    pub const fn filesystem(self) -> &'static str {
         match self {
             Driver::OverlayXfs => "xfs",
             Driver::Btrfs => "btrfs",
@@ -65,42 +66,40 @@ impl Driver {
 }
 
 /// A directory of the test's own, with room for a store in it.
-pub(crate) struct TempStore {
+pub struct TempStore {
     directory: tempfile::TempDir,
     path: PathBuf,
-    /// Global flags that every command of this store gets.
-    flags: Vec<String>,
 }
 
 impl TempStore {
     /// A store of 1 GiB on a loop device, with limits where every kernel has them.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_size(SIZE)
     }
 
     /// The same in another size.
-    pub(crate) fn with_size(bytes: u64) -> Self {
-        match DRIVER {
+    pub fn with_size(bytes: u64) -> Self {
+        match *DRIVER {
             Driver::OverlayXfs => Self::made(bytes, &["--without-quota"]),
             Driver::Btrfs => Self::made(bytes, &[]),
         }
     }
 
     /// A store with limits; on XFS that needs a kernel with quotas.
-    pub(crate) fn with_quota() -> Self {
+    pub fn with_quota() -> Self {
         let store = Self::uninitialised();
         store.init_with_quota(&[]);
         store
     }
 
     /// Makes it a store with limits.
-    pub(crate) fn init_with_quota(&self, flags: &[String]) {
+    pub fn init_with_quota(&self, flags: &[String]) {
         let init = |more: &[&str]| {
             let more = more.iter().map(|flag| flag.to_string());
             self.ok(["init-store".to_owned()].into_iter().chain(more).chain(flags.iter().cloned()));
         };
         let size = ["--store-size-bytes", &SIZE.to_string()];
-        if !IS_CLASSIC {
+        if !*IS_CLASSIC {
             return init(&size);
         }
         init(&[&size[..], &["--without-quota"]].concat());
@@ -109,7 +108,7 @@ impl TempStore {
     }
 
     /// A btrfs store with the limits of kernels before 6.7.
-    pub(crate) fn with_classic_quota() -> Self {
+    pub fn with_classic_quota() -> Self {
         let store = Self::without_quota();
         succeed("btrfs", ["quota", "enable", &store.path.to_string_lossy()]);
         store.ok(["init-store"]);
@@ -117,7 +116,7 @@ impl TempStore {
     }
 
     /// A store without limits.
-    pub(crate) fn without_quota() -> Self {
+    pub fn without_quota() -> Self {
         Self::made(SIZE, &["--without-quota"])
     }
 
@@ -128,104 +127,98 @@ impl TempStore {
     }
 
     /// Only the directory; nothing at the store's path yet.
-    pub(crate) fn uninitialised() -> Self {
+    pub fn uninitialised() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests mount filesystems: run them as root");
         let directory = tempfile::Builder::new().prefix("grootfs-test-").tempdir().expect("temporary directory");
         let path = directory.path().join("store");
-        TempStore { directory, path, flags: vec!["--driver".to_owned(), DRIVER.name().to_owned()] }
+        TempStore { directory, path }
     }
 
     /// The same at a path of a filesystem that another store made.
-    pub(crate) fn at(path: PathBuf) -> Self {
+    pub fn at(path: PathBuf) -> Self {
         let mut store = Self::uninitialised();
         store.path = path;
         store
     }
 
-    /// The same store with a global flag before every command.
-    pub(crate) fn flag(mut self, flag: &str) -> Self {
-        self.flags.push(flag.to_owned());
-        self
-    }
-
     /// The store's directory.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file behind the store.
-    pub(crate) fn backing_file(&self) -> PathBuf {
+    pub fn backing_file(&self) -> PathBuf {
         self.directory.path().join("store.backing-store")
     }
 
     /// A path beside the store, on the host's filesystem, for archives and layouts.
-    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+    pub fn beside(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Where an image lies.
-    pub(crate) fn image(&self, id: &str) -> PathBuf {
+    pub fn image(&self, id: &str) -> PathBuf {
         self.path.join("images").join(id)
     }
 
     /// Where an image's root filesystem is mounted.
-    pub(crate) fn rootfs(&self, id: &str) -> PathBuf {
+    pub fn rootfs(&self, id: &str) -> PathBuf {
         self.image(id).join("rootfs")
     }
 
     /// Where the files lie that a container of this image has written.
-    pub(crate) fn own_files(&self, id: &str) -> PathBuf {
-        match DRIVER {
+    pub fn own_files(&self, id: &str) -> PathBuf {
+        match *DRIVER {
             Driver::OverlayXfs => self.image(id).join("diff"),
             Driver::Btrfs => self.rootfs(id),
         }
     }
 
     /// Mount points of images: one for each that is mounted on overlay-xfs, none on btrfs.
-    pub(crate) fn mounted_images(&self) -> Vec<PathBuf> {
+    pub fn mounted_images(&self) -> Vec<PathBuf> {
         mount_points_below(&self.path.join("images"))
     }
 
     /// The unpacked layers.
-    pub(crate) fn volumes(&self) -> Vec<String> {
+    pub fn volumes(&self) -> Vec<String> {
         names(&self.path.join("volumes"))
     }
 
     /// The image ids that have a dependency record.
-    pub(crate) fn records(&self) -> Vec<String> {
+    pub fn records(&self) -> Vec<String> {
         let records = names(&self.path.join("meta/dependencies"));
         records.iter().filter_map(|name| Some(name.strip_prefix("image:")?.strip_suffix(".json")?.to_owned())).collect()
     }
 
     /// A command on this store, not yet run.
-    pub(crate) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = grootfs();
-        command.arg("--store").arg(&self.path).args(&self.flags).args(arguments);
+        command.arg("--store").arg(&self.path).args(["--driver", DRIVER.name()]).args(arguments);
         command
     }
 
     /// Runs a command on this store.
     #[track_caller]
-    pub(crate) fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
+    pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
         let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
         run(&mut self.command([logs::flags(&arguments), arguments].concat()))
     }
 
     /// Runs a command that must succeed, and returns its standard output.
     #[track_caller]
-    pub(crate) fn ok(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    pub fn ok(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
         self.run(arguments).success()
     }
 
     /// Runs a command that must fail, and returns its one line.
     #[track_caller]
-    pub(crate) fn fails(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    pub fn fails(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
         self.run(arguments).failure()
     }
 
     /// Creates an image and returns the path of its root filesystem.
     #[track_caller]
-    pub(crate) fn create(&self, image: &str, id: &str) -> PathBuf {
+    pub fn create(&self, image: &str, id: &str) -> PathBuf {
         let rootfs = self.rootfs(id);
         let spec: serde_json::Value =
             serde_json::from_str(&self.ok(["create", image, id])).expect("create prints one JSON document");
@@ -235,13 +228,13 @@ impl TempStore {
 
     /// What `stats` says, by the names of its keys.
     #[track_caller]
-    pub(crate) fn stats(&self, id: &str) -> serde_json::Value {
+    pub fn stats(&self, id: &str) -> serde_json::Value {
         let stats: serde_json::Value = serde_json::from_str(&self.ok(["stats", id])).expect("stats prints JSON");
         stats["disk_usage"].clone()
     }
 
     /// Whatever a finished or failed command must not leave behind.
-    pub(crate) fn leftovers(&self) -> Vec<String> {
+    pub fn leftovers(&self) -> Vec<String> {
         let mut found = names(&self.path.join("tmp"));
         found
             .extend(self.volumes().into_iter().filter(|name| name.contains("-incomplete-") || name.starts_with("gc.")));
@@ -264,7 +257,7 @@ impl Drop for TempStore {
 }
 
 /// A filesystem of the driver, mounted beside a store as an administrator would do it without a thought of limits.
-pub(crate) fn mounted_filesystem(store: &TempStore) -> PathBuf {
+pub fn mounted_filesystem(store: &TempStore) -> PathBuf {
     let disk = store.beside("disk");
     fs::File::create(&disk).expect("disk made").set_len(SIZE).expect("disk sized");
     DRIVER.format(&disk);
@@ -274,13 +267,13 @@ pub(crate) fn mounted_filesystem(store: &TempStore) -> PathBuf {
 }
 
 /// Mounts something, as a test's arrangement.
-pub(crate) fn mount(source: &Path, target: &Path, kind: &str, options: &str) {
+pub fn mount(source: &Path, target: &Path, kind: &str, options: &str) {
     fs::create_dir_all(target).expect("mount point made");
     succeed("mount", ["-t", kind, "-o", options, &source.to_string_lossy(), &target.to_string_lossy()]);
 }
 
 /// Mount points at and below a directory, in the order they were mounted.
-pub(crate) fn mount_points_below(directory: &Path) -> Vec<PathBuf> {
+pub fn mount_points_below(directory: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mount table");
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
     points.filter(|point| point.starts_with(directory)).collect()
@@ -288,7 +281,7 @@ pub(crate) fn mount_points_below(directory: &Path) -> Vec<PathBuf> {
 
 /// Unmounts everything at and below a directory, the last mounted first. What is busy gets a moment, because a create
 /// may leave a process behind that flushes what it unpacked; then it is detached.
-pub(crate) fn unmount_below(directory: &Path) {
+pub fn unmount_below(directory: &Path) {
     for point in mount_points_below(directory).iter().rev() {
         let deadline = Instant::now() + Duration::from_secs(3);
         while umount2(point, MntFlags::UMOUNT_NOFOLLOW) == Err(nix::errno::Errno::EBUSY) {
@@ -302,14 +295,14 @@ pub(crate) fn unmount_below(directory: &Path) {
 }
 
 /// Frees loop devices whose file lies below a directory.
-pub(crate) fn detach_loops(directory: &Path) {
+pub fn detach_loops(directory: &Path) {
     for (device, _) in loops_below(directory) {
         let _ = Command::new("losetup").args(["-d", &device]).output();
     }
 }
 
 /// Loop devices whose file lies below a directory, with that file.
-pub(crate) fn loops_below(directory: &Path) -> Vec<(String, PathBuf)> {
+pub fn loops_below(directory: &Path) -> Vec<(String, PathBuf)> {
     let devices = names(Path::new("/sys/block")).into_iter().filter(|name| name.starts_with("loop"));
     let with_files = devices.filter_map(|name| {
         let file = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;

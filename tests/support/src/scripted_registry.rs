@@ -14,38 +14,38 @@ use serde_json::Value;
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// Path with its query.
-    pub(crate) path: String,
+    pub path: String,
     /// Headers by name in lower case.
-    pub(crate) headers: HashMap<String, String>,
+    pub headers: HashMap<String, String>,
     /// Their lines.
     lines: Vec<(String, String)>,
     /// How many requests for the same path came before.
-    pub(crate) before: usize,
+    pub before: usize,
     /// What was sent along.
-    pub(crate) body: String,
+    pub body: String,
 }
 
 impl Asked {
     /// A header's value, empty without it.
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
     /// The values of the lines of one header.
-    pub(crate) fn lines(&self, name: &str) -> Vec<&str> {
+    pub fn lines(&self, name: &str) -> Vec<&str> {
         self.lines.iter().filter(|line| line.0 == name).map(|line| line.1.as_str()).collect()
     }
 
     /// Whether it is for a blob.
-    pub(crate) fn is_blob(&self) -> bool {
+    pub fn is_blob(&self) -> bool {
         self.path.contains("/blobs/")
     }
 }
 
 /// What the script makes of a request.
-pub(crate) enum Answer {
+pub enum Answer {
     /// What a good registry would answer.
     Serve,
     /// The same, as if no range had been asked for.
@@ -73,7 +73,7 @@ pub(crate) enum Answer {
 type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
 
 /// A running server. Its threads end with the test.
-pub(crate) struct ScriptedRegistry {
+pub struct ScriptedRegistry {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
     answered: Arc<Mutex<Vec<u16>>>,
@@ -81,12 +81,12 @@ pub(crate) struct ScriptedRegistry {
 
 impl ScriptedRegistry {
     /// Serves `layout` under any repository name.
-    pub(crate) fn start(layout: &Path, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    pub fn start(layout: &Path, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         Self::serving(Source::Layout(layout.to_owned()), script)
     }
 
     /// Stands in front of a registry that speaks plain HTTP at `host:port`.
-    pub(crate) fn in_front_of(host: &str, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    pub fn in_front_of(host: &str, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         Self::serving(Source::Registry(host.to_owned()), script)
     }
 
@@ -113,37 +113,37 @@ impl ScriptedRegistry {
     }
 
     /// `host:port`.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// Its port.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// URL of its image.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.image("some/image:latest")
     }
 
     /// URL of an image that it may have.
-    pub(crate) fn image(&self, name: &str) -> String {
+    pub fn image(&self, name: &str) -> String {
         format!("docker://{}/{name}", self.host())
     }
 
     /// All requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// The statuses of what the registry behind has answered so far.
-    pub(crate) fn answered(&self) -> Vec<u16> {
+    pub fn answered(&self) -> Vec<u16> {
         self.answered.lock().unwrap().clone()
     }
 
     /// How many of the requests were for blobs.
-    pub(crate) fn blobs_asked(&self) -> usize {
+    pub fn blobs_asked(&self) -> usize {
         self.asked().iter().filter(|asked| asked.is_blob()).count()
     }
 }
@@ -325,7 +325,7 @@ fn forward(host: &str, asked: &Asked) -> Option<Reply> {
 }
 
 /// A blob or manifest of a layout by its digest; the layout's first manifest by any tag.
-pub(crate) fn document(layout: &Path, path: &str) -> Option<Vec<u8>> {
+pub fn document(layout: &Path, path: &str) -> Option<Vec<u8>> {
     let (_, version) = path.split('?').next()?.rsplit_once('/')?;
     let hex = match version.strip_prefix("sha256:") {
         Some(hex) => hex.to_owned(),

@@ -4,16 +4,17 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::command::grootfs;
-use super::guardian::{Guardian, Plugin};
-use super::store::{detach_loops, unmount_below};
-use super::{chug, logs};
+use crate::command::grootfs;
+use crate::guardian::{Guardian, Plugin};
+use crate::programs::drax_binary;
+use crate::store::{detach_loops, unmount_below};
+use crate::{chug, logs};
 
 /// What the stores of a cell are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stores {
+pub enum Stores {
     /// Both keep ids as they are.
     BothPrivileged,
     /// The first one maps ids, as on a real cell: all but root's as they are, root's to the highest.
@@ -33,7 +34,7 @@ const MAPPINGS: [&str; 8] = [
 ];
 
 /// A cell, whose kernel may lack quotas. Leaves nothing behind.
-pub(crate) struct Cell {
+pub struct Cell {
     directory: tempfile::TempDir,
     stores: Stores,
     has_quotas: bool,
@@ -41,24 +42,23 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// Unpacks the packages; nothing is started yet.
-    pub(crate) fn new(stores: Stores, has_quotas: bool) -> Self {
+    pub fn new(stores: Stores, has_quotas: bool) -> Self {
         let directory = tempfile::Builder::new().prefix("grootfs-test-").tempdir().expect("temporary directory");
         let cell = Cell { directory, stores, has_quotas };
         for path in ["bin", "config", "certs", "log", "store"] {
             fs::create_dir(cell.path(path)).expect("made");
         }
-        let drax = Path::new(env!("CARGO_BIN_EXE_grootfs")).with_file_name("drax");
-        symlink(drax, cell.path("bin/tardis")).expect("linked");
+        symlink(drax_binary(), cell.path("bin/tardis")).expect("linked");
         cell
     }
 
     /// A path of the cell.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// The directories of both stores.
-    pub(crate) fn stores(&self) -> [PathBuf; 2] {
+    pub fn stores(&self) -> [PathBuf; 2] {
         ["unprivileged", "privileged"].map(|name| self.path("store").join(name))
     }
 
@@ -68,7 +68,7 @@ impl Cell {
     }
 
     /// Writes both configuration files as the job's templates do.
-    pub(crate) fn render(&self) {
+    pub fn render(&self) {
         for store in self.stores() {
             let [bin, certs, log] = ["bin", "certs", "log"].map(|name| self.path(name).display().to_string());
             let text = format!(
@@ -94,7 +94,7 @@ impl Cell {
     }
 
     /// Rewrites both as the thresholder does before Garden starts: every key that it knows with a value, the others gone.
-    pub(crate) fn rewrite(&self, store_size: u64, threshold: u64) {
+    pub fn rewrite(&self, store_size: u64, threshold: u64) {
         for store in self.stores() {
             let [bin, certs, log] = ["bin", "certs", "log"].map(|name| self.path(name).display().to_string());
             let text = format!(
@@ -136,7 +136,7 @@ impl Cell {
 
     /// What is run each time before Garden starts, whatever is mounted.
     #[track_caller]
-    pub(crate) fn start(&self) {
+    pub fn start(&self) {
         for (store, maps_ids) in self.stores().iter().zip([self.stores == Stores::UnprivilegedAndPrivileged, false]) {
             let mappings = if maps_ids { &MAPPINGS[..] } else { &[] };
             let without_quota = if self.has_quotas { None } else { Some("--without-quota") };
@@ -149,19 +149,19 @@ impl Cell {
     }
 
     /// Whether limits can be set.
-    pub(crate) fn has_quotas(&self) -> bool {
+    pub fn has_quotas(&self) -> bool {
         self.has_quotas
     }
 
     /// Runs a command on a store, which must succeed without an answer.
     #[track_caller]
-    pub(crate) fn grootfs<'a>(&self, store: &Path, arguments: impl IntoIterator<Item = &'a str>) {
+    pub fn grootfs<'a>(&self, store: &Path, arguments: impl IntoIterator<Item = &'a str>) {
         assert_eq!(self.answer(store, arguments), "");
     }
 
     /// Runs a command on a store, which must succeed with this answer.
     #[track_caller]
-    pub(crate) fn grootfs_says(&self, store: &Path, command: &str, answer: &str) {
+    pub fn grootfs_says(&self, store: &Path, command: &str, answer: &str) {
         assert_eq!(self.answer(store, [command]), answer);
     }
 
@@ -188,13 +188,13 @@ impl Cell {
     }
 
     /// Garden.
-    pub(crate) fn guardian(&self) -> Guardian {
+    pub fn guardian(&self) -> Guardian {
         let [unprivileged, privileged] = self.stores().map(|store| Plugin::with_config(&self.config(&store)));
         Guardian::new(unprivileged, privileged)
     }
 
     /// Takes away what a machine loses that is switched off: mounts and loop devices.
-    pub(crate) fn power_off(&self) {
+    pub fn power_off(&self) {
         unmount_below(self.directory.path());
         detach_loops(self.directory.path());
     }

@@ -8,23 +8,25 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::command::{Outcome, program as in_clean_environment, run, succeed};
-use super::container::CGROUP2_ALONE;
-use super::store::{DRIVER, TempStore};
+use crate::command::{Outcome, program as in_clean_environment, run, succeed};
+use crate::container::CGROUP2_ALONE;
+use crate::programs::{drax_binary, grootfs_binary};
+use crate::store::{DRIVER, TempStore};
 
 /// A user with a home directory and a program directory, below a directory of a test.
-pub(crate) struct User {
+pub struct User {
     id: u32,
     directory: PathBuf,
     /// The user's ids on the machine, as `<first>:<count>`, one range after the other.
-    pub(crate) subordinate: Vec<(u32, u32)>,
+    pub subordinate: Vec<(u32, u32)>,
 }
 
 impl User {
-    pub(crate) const NAME: &str = "grootfs-tester";
+    /// Name of every user of tests.
+    pub const NAME: &str = "grootfs-tester";
 
     /// A user called [`User::NAME`] with these subordinate ids.
-    pub(crate) fn new(parent: &Path, id: u32, subordinate: &[(u32, u32)]) -> Self {
+    pub fn new(parent: &Path, id: u32, subordinate: &[(u32, u32)]) -> Self {
         let directory = parent.join(format!("user-{id}"));
         for path in [&directory, &directory.join("etc"), &directory.join("bin"), &directory.join("home")] {
             fs::create_dir(path).expect("directory made");
@@ -36,7 +38,7 @@ impl User {
         user.add("group", &format!("{}:x:{id}:\n", Self::NAME));
         user.give(subordinate);
         let bin = user.bin();
-        succeed("install", [env!("CARGO_BIN_EXE_grootfs"), bin.to_str().expect("a path of the test's")]);
+        succeed("install", [grootfs_binary(), bin.to_str().expect("a path of the test's")]);
         for name in ["tardis", "drax"] {
             install_helper(&bin.join(name));
         }
@@ -44,7 +46,7 @@ impl User {
     }
 
     /// Lets `/etc/subuid` and `/etc/subgid` give these ids to the user.
-    pub(crate) fn give(&self, subordinate: &[(u32, u32)]) {
+    pub fn give(&self, subordinate: &[(u32, u32)]) {
         let lines: String =
             subordinate.iter().map(|(first, count)| format!("{}:{first}:{count}\n", Self::NAME)).collect();
         for file in ["subuid", "subgid"] {
@@ -59,12 +61,12 @@ impl User {
     }
 
     /// The first directory in the user's `$PATH`, with grootfs and its helpers.
-    pub(crate) fn bin(&self) -> PathBuf {
+    pub fn bin(&self) -> PathBuf {
         self.directory.join("bin")
     }
 
     /// The user's home directory.
-    pub(crate) fn home(&self) -> PathBuf {
+    pub fn home(&self) -> PathBuf {
         self.directory.join("home")
     }
 
@@ -80,7 +82,7 @@ impl User {
     }
 
     /// The same as flags of `init-store`.
-    pub(crate) fn mapping_flags(&self) -> Vec<String> {
+    pub fn mapping_flags(&self) -> Vec<String> {
         let both = |(container, host, size)| {
             let mapping = format!("{container}:{host}:{size}");
             ["--uid-mapping", &mapping, "--gid-mapping", &mapping].map(str::to_owned)
@@ -89,13 +91,13 @@ impl User {
     }
 
     /// The same in the configuration of a container.
-    pub(crate) fn mappings_of_runtime(&self) -> Value {
+    pub fn mappings_of_runtime(&self) -> Value {
         let entry = |(container, host, size)| json!({ "containerID": container, "hostID": host, "size": size });
         self.mappings().into_iter().map(entry).collect()
     }
 
     /// What an id of the user's containers is on the machine.
-    pub(crate) fn host_id(&self, id: u32) -> u32 {
+    pub fn host_id(&self, id: u32) -> u32 {
         let Some(mut rest) = id.checked_sub(1) else { return self.id };
         for (first, count) in &self.subordinate {
             match rest.checked_sub(*count) {
@@ -107,17 +109,17 @@ impl User {
     }
 
     /// A program run as root of a machine that has this user.
-    pub(crate) fn as_root(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn as_root(&self, program: impl AsRef<OsStr>) -> Command {
         self.on_machine(":", &[], program)
     }
 
     /// A program run by the user.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.by_user(":", program)
     }
 
     /// A container runtime run by the user. Nothing but cgroup2 is mounted.
-    pub(crate) fn runtime(&self, program: &str) -> Command {
+    pub fn runtime(&self, program: &str) -> Command {
         self.by_user(CGROUP2_ALONE, program)
     }
 
@@ -144,7 +146,7 @@ impl User {
     }
 
     /// grootfs on a store of this program's driver, run by the user.
-    pub(crate) fn grootfs(&self, store: &TempStore, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    pub fn grootfs(&self, store: &TempStore, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.command("grootfs");
         command.args(["--driver", DRIVER.name(), "--store"]).arg(store.path()).args(arguments);
         command
@@ -152,20 +154,19 @@ impl User {
 
     /// The same, run to its end.
     #[track_caller]
-    pub(crate) fn run(&self, store: &TempStore, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
+    pub fn run(&self, store: &TempStore, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
         run(&mut self.grootfs(store, arguments))
     }
 }
 
 /// The setuid helper as it is to be installed.
-pub(crate) fn install_helper(path: &Path) {
-    let drax = Path::new(env!("CARGO_BIN_EXE_grootfs")).with_file_name("drax");
-    assert!(drax.exists(), "{} is missing: cargo build --workspace", drax.display());
+pub fn install_helper(path: &Path) {
+    let drax = drax_binary();
     let paths = [&drax, path].map(|path| path.to_str().expect("a path of the test's"));
     succeed("install", [&["-m", "4755"][..], &paths].concat());
 }
 
 /// Lets everybody search a directory.
-pub(crate) fn allow_search(directory: &Path) {
+pub fn allow_search(directory: &Path) {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("a directory of the test's");
 }

@@ -5,32 +5,32 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::command::succeed;
+use crate::command::succeed;
 
 /// A user of registries that ask for one.
-pub(crate) const USER: &str = "groot";
+pub const USER: &str = "groot";
 /// That user's password.
-pub(crate) const PASSWORD: &str = "secret-word";
+pub const PASSWORD: &str = "secret-word";
 /// The password as bcrypt keeps it, for an htpasswd file.
 const HTPASSWD: &str = "groot:$2b$05$9ZJXV3UeG6iFY5K7T14jXueZtiLzbTlMFByDQxfihAUuWr/XN0uti\n";
 
 /// What a registry is to be like.
 #[derive(Clone, Default)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// Speaks TLS with a certificate of an authority of its own, for this host name.
-    pub(crate) tls_for: Option<&'static str>,
+    pub tls_for: Option<&'static str>,
     /// That certificate was good until yesterday.
-    pub(crate) is_expired: bool,
+    pub is_expired: bool,
     /// Wants [`USER`] and [`PASSWORD`].
-    pub(crate) basic_auth: bool,
+    pub basic_auth: bool,
     /// Wants tokens of a realm: its URL and the certificate of who signs them.
-    pub(crate) tokens_of: Option<(String, PathBuf)>,
+    pub tokens_of: Option<(String, PathBuf)>,
     /// Holds what another registry has, `http://host:port`, and keeps what it was asked for.
-    pub(crate) pulls_from: Option<String>,
+    pub pulls_from: Option<String>,
 }
 
 /// A running registry. Ends with its owner.
-pub(crate) struct Registry {
+pub struct Registry {
     directory: tempfile::TempDir,
     process: Child,
     setup: Setup,
@@ -39,12 +39,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// A registry that speaks plain HTTP to everybody.
-    pub(crate) fn plain() -> Self {
+    pub fn plain() -> Self {
         Self::start(Setup::default())
     }
 
     /// Starts a registry and waits until it answers.
-    pub(crate) fn start(setup: Setup) -> Self {
+    pub fn start(setup: Setup) -> Self {
         let directory = tempfile::Builder::new().prefix("grootfs-registry-").tempdir().expect("temporary directory");
         let port = TcpListener::bind("127.0.0.1:0").expect("free port").local_addr().expect("address").port();
         let file = directory.path().join("config.yml");
@@ -57,27 +57,27 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .expect("the tests need a registry; install the package docker-registry");
-        super::wait_for("the registry's start", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        crate::wait_for("the registry's start", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Registry { directory, process, setup, port }
     }
 
     /// `host:port`.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("{}:{}", self.setup.tls_for.unwrap_or("127.0.0.1"), self.port)
     }
 
     /// URL of an image in it.
-    pub(crate) fn url(&self, name: &str) -> String {
+    pub fn url(&self, name: &str) -> String {
         format!("docker://{}/{name}", self.host())
     }
 
     /// Certificate of the authority behind the registry's own.
-    pub(crate) fn authority(&self) -> PathBuf {
+    pub fn authority(&self) -> PathBuf {
         self.directory.path().join("ca.crt")
     }
 
     /// Copies an image of a layout into the registry with skopeo, in the given format (v2s2, oci).
-    pub(crate) fn push(&self, layout: &str, name: &str, arguments: &[&str]) -> String {
+    pub fn push(&self, layout: &str, name: &str, arguments: &[&str]) -> String {
         let layout = layout.replacen("oci://", "oci:", 1);
         let target = self.url(name);
         let credentials = format!("--dest-creds={USER}:{PASSWORD}");
@@ -95,9 +95,9 @@ impl Registry {
     }
 
     /// Digest of what a tag stands for.
-    pub(crate) fn digest(&self, name: &str) -> String {
+    pub fn digest(&self, name: &str) -> String {
         let raw = succeed("skopeo", ["inspect", "--raw", "--tls-verify=false", &self.url(name)]);
-        format!("sha256:{}", super::sha256_hex(raw.as_bytes()))
+        format!("sha256:{}", crate::sha256_hex(raw.as_bytes()))
     }
 }
 
@@ -136,7 +136,7 @@ fn configuration(directory: &Path, setup: &Setup, port: u16) -> String {
 }
 
 /// An authority, `ca.crt`, and a certificate for `host` that it has signed, `server.crt` with `server.key`.
-pub(crate) fn make_certificates(directory: &Path, host: &str, days: i32) {
+pub fn make_certificates(directory: &Path, host: &str, days: i32) {
     let script = format!(
         "set -e; cd '{}'; exec 2>/dev/null\n\
          openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-authority -keyout ca.key -out ca.crt\n\

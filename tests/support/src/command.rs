@@ -3,21 +3,23 @@
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 
+use crate::programs::grootfs_binary;
+
 /// What a program said and how it ended.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Standard output.
-    pub(crate) stdout: String,
+    pub stdout: String,
     /// Standard error.
-    pub(crate) stderr: String,
+    pub stderr: String,
     /// Exit code; `None` after a signal.
-    pub(crate) code: Option<i32>,
+    pub code: Option<i32>,
 }
 
 impl Outcome {
     /// Standard output of a program that must have succeeded in silence on standard error.
     #[track_caller]
-    pub(crate) fn success(self) -> String {
+    pub fn success(self) -> String {
         assert_eq!(self.code, Some(0), "expected success: {self:?}");
         assert_eq!(self.stderr, "", "expected a silent standard error: {self:?}");
         self.stdout
@@ -26,7 +28,7 @@ impl Outcome {
     /// The message of a command that must have failed as every grootfs command does: exit code 1, one line on
     /// standard output, nothing on standard error.
     #[track_caller]
-    pub(crate) fn failure(self) -> String {
+    pub fn failure(self) -> String {
         assert_eq!(self.code, Some(1), "expected exit code 1: {self:?}");
         assert_eq!(self.stderr, "", "expected a silent standard error: {self:?}");
         let line = self.stdout.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {self:?}"));
@@ -50,7 +52,7 @@ impl From<Output> for Outcome {
 const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
 
 /// A program in a clean environment, with no input. grootfs there does not read the configuration of this machine.
-pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.env_clear().envs(inherited).env("GROOTFS_CONFIG", "").stdin(Stdio::null());
@@ -58,12 +60,12 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 }
 
 /// The built binary, in a clean environment, with no input.
-pub(crate) fn grootfs() -> Command {
-    program(env!("CARGO_BIN_EXE_grootfs"))
+pub fn grootfs() -> Command {
+    program(grootfs_binary())
 }
 
 /// The same command run by `wrapper` (`strace`, `sh -c`), in a clean environment and with what the command sets of it.
-pub(crate) fn wrapped(wrapper: &[impl AsRef<OsStr>], command: &Command) -> Command {
+pub fn wrapped(wrapper: &[impl AsRef<OsStr>], command: &Command) -> Command {
     let (first, flags) = wrapper.split_first().expect("a program");
     let mut wrapped = program(first);
     wrapped.args(flags).arg(command.get_program()).args(command.get_args());
@@ -78,17 +80,17 @@ pub(crate) fn wrapped(wrapper: &[impl AsRef<OsStr>], command: &Command) -> Comma
 
 /// Runs a prepared command to its end.
 #[track_caller]
-pub(crate) fn run(command: &mut Command) -> Outcome {
+pub fn run(command: &mut Command) -> Outcome {
     let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
-    if command.get_program() == env!("CARGO_BIN_EXE_grootfs") {
-        super::logs::collect(&output.stderr);
+    if command.get_program() == grootfs_binary() {
+        crate::logs::collect(&output.stderr);
     }
     output.into()
 }
 
 /// Runs a prepared command, which must succeed, to its end, and returns its largest resident set in KiB.
 #[track_caller]
-pub(crate) fn peak_memory(command: &mut Command) -> u64 {
+pub fn peak_memory(command: &mut Command) -> u64 {
     let (peak, is_success) = peak_memory_of(command);
     assert!(is_success);
     peak
@@ -96,7 +98,7 @@ pub(crate) fn peak_memory(command: &mut Command) -> u64 {
 
 /// Runs a prepared command to its end, and returns its largest resident set in KiB and whether it succeeded.
 #[track_caller]
-pub(crate) fn peak_memory_of(command: &mut Command) -> (u64, bool) {
+pub fn peak_memory_of(command: &mut Command) -> (u64, bool) {
     let mut child = command.stdout(Stdio::null()).spawn().expect("started");
     // The kernel's own record of the peak, read until the process is gone.
     let status = format!("/proc/{}/status", child.id());
@@ -112,7 +114,7 @@ pub(crate) fn peak_memory_of(command: &mut Command) -> (u64, bool) {
 
 /// Runs another program, which must succeed, and returns its standard output.
 #[track_caller]
-pub(crate) fn succeed(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+pub fn succeed(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     let outcome = run(Command::new(program).args(arguments).env("GROOTFS_CONFIG", "").stdin(Stdio::null()));
     assert_eq!(outcome.code, Some(0), "{program} failed: {outcome:?}");
     outcome.stdout

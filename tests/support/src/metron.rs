@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::UdpSocket;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// An envelope by its fields, `valueMetric.name` for one.
 #[derive(Clone, Debug)]
-pub(crate) struct Envelope(BTreeMap<String, String>);
+pub struct Envelope(BTreeMap<String, String>);
 
 impl Envelope {
     fn decode(datagram: &[u8]) -> Self {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
         let mut decoder = Command::new("protoc")
             .arg("--proto_path")
-            .arg(&directory)
+            .arg(env!("CARGO_MANIFEST_DIR"))
             .args(["--decode=events.Envelope", "dropsonde.proto"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -29,12 +27,12 @@ impl Envelope {
 
     /// A field that must be there.
     #[track_caller]
-    pub(crate) fn get(&self, field: &str) -> &str {
+    pub fn get(&self, field: &str) -> &str {
         self.0.get(field).unwrap_or_else(|| panic!("no {field} in {self:?}"))
     }
 
     /// Whether there is such a field.
-    pub(crate) fn has(&self, field: &str) -> bool {
+    pub fn has(&self, field: &str) -> bool {
         self.0.contains_key(field)
     }
 }
@@ -59,23 +57,23 @@ fn fields(text: &str) -> BTreeMap<String, String> {
 }
 
 /// A socket on loopback.
-pub(crate) struct Metron(UdpSocket);
+pub struct Metron(UdpSocket);
 
 impl Metron {
     /// Listens on a port of its own.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         socket.set_nonblocking(true).expect("a socket");
         Metron(socket)
     }
 
     /// `host:port`.
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         self.0.local_addr().expect("an address").to_string()
     }
 
     /// What has come in since the last call. On loopback a datagram is there when its sender has sent it.
-    pub(crate) fn received(&self) -> Received {
+    pub fn received(&self) -> Received {
         let mut buffer = vec![0; 1 << 16];
         let mut envelopes = Vec::new();
         while let Ok(length) = self.0.recv(&mut buffer) {
@@ -87,12 +85,12 @@ impl Metron {
 
 /// Envelopes in the order in which they came.
 #[derive(Debug)]
-pub(crate) struct Received(pub(crate) Vec<Envelope>);
+pub struct Received(pub Vec<Envelope>);
 
 impl Received {
     /// Values of a metric, which must come from grootfs, be in this unit and have a time stamp.
     #[track_caller]
-    pub(crate) fn values(&self, name: &str, unit: &str) -> Vec<f64> {
+    pub fn values(&self, name: &str, unit: &str) -> Vec<f64> {
         let all = self.0.iter().filter(|e| e.has("valueMetric.name") && e.get("valueMetric.name") == name);
         all.map(|envelope| {
             assert_eq!((envelope.get("origin"), envelope.get("eventType")), ("grootfs", "ValueMetric"));
@@ -104,7 +102,7 @@ impl Received {
     }
 
     /// Names of all value metrics, sorted, each once.
-    pub(crate) fn value_names(&self) -> Vec<&str> {
+    pub fn value_names(&self) -> Vec<&str> {
         let mut names: Vec<_> =
             self.0.iter().filter(|e| e.has("valueMetric.name")).map(|e| e.get("valueMetric.name")).collect();
         names.sort_unstable();
@@ -114,7 +112,7 @@ impl Received {
 
     /// Names of the counters in the order of their coming; each must have been counted up by one.
     #[track_caller]
-    pub(crate) fn counters(&self) -> Vec<&str> {
+    pub fn counters(&self) -> Vec<&str> {
         let all = self.0.iter().filter(|envelope| envelope.has("counterEvent.name"));
         all.map(|envelope| {
             assert_eq!((envelope.get("origin"), envelope.get("eventType")), ("grootfs", "CounterEvent"));
@@ -128,7 +126,7 @@ impl Received {
 
     /// Source, code and message of the error events, which come before the counters.
     #[track_caller]
-    pub(crate) fn errors(&self) -> Vec<(&str, &str, &str)> {
+    pub fn errors(&self) -> Vec<(&str, &str, &str)> {
         let place = |field: &str| self.0.iter().position(|envelope| envelope.has(field));
         if let (Some(error), Some(counter)) = (place("error.source"), place("counterEvent.name")) {
             assert!(error < counter, "{self:?}");

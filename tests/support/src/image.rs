@@ -6,46 +6,46 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::archive::{gzip, zstd};
+use crate::archive::{gzip, zstd};
 
 /// Media type of a gzip layer.
-pub(crate) const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const BASE_DIRECTORY: &str = "org.cloudfoundry.experimental.image.base-directory";
 
 /// A layer: the blob that is written, and what manifest and config say about it.
 #[derive(Clone)]
-pub(crate) struct Layer {
+pub struct Layer {
     /// The bytes of the blob file; `None` leaves the file out.
-    pub(crate) blob: Option<Vec<u8>>,
+    pub blob: Option<Vec<u8>>,
     /// Name of the blob file.
-    pub(crate) digest: String,
+    pub digest: String,
     /// What the config says about the unpacked bytes.
-    pub(crate) diff_id: String,
+    pub diff_id: String,
     /// The descriptor's size; `None` leaves it out.
-    pub(crate) size: Option<u64>,
+    pub size: Option<u64>,
     /// The descriptor's media type.
-    pub(crate) media_type: String,
+    pub media_type: String,
     /// The descriptor's annotations.
-    pub(crate) annotations: Vec<(String, String)>,
+    pub annotations: Vec<(String, String)>,
     /// The descriptor's `urls`; none leaves them out.
-    pub(crate) urls: Vec<String>,
+    pub urls: Vec<String>,
 }
 
 impl Layer {
     /// A gzip layer of an archive, right in every respect.
-    pub(crate) fn new(archive: Vec<u8>) -> Self {
+    pub fn new(archive: Vec<u8>) -> Self {
         Layer::packed(&archive, gzip(&archive), GZIP_LAYER)
     }
 
     /// A zstd layer.
-    pub(crate) fn zstd(archive: Vec<u8>) -> Self {
+    pub fn zstd(archive: Vec<u8>) -> Self {
         Layer::packed(&archive, zstd(&archive), "application/vnd.oci.image.layer.v1.tar+zstd")
     }
 
     /// A layer that is not compressed.
-    pub(crate) fn plain(archive: Vec<u8>) -> Self {
+    pub fn plain(archive: Vec<u8>) -> Self {
         Layer::packed(&archive, archive.clone(), "application/vnd.oci.image.layer.v1.tar")
     }
 
@@ -62,25 +62,25 @@ impl Layer {
     }
 
     /// The same layer under another media type.
-    pub(crate) fn media_type(mut self, media_type: &str) -> Self {
+    pub fn media_type(mut self, media_type: &str) -> Self {
         self.media_type = media_type.to_owned();
         self
     }
 
     /// The same layer, unpacked below a directory of the image.
-    pub(crate) fn base_directory(mut self, directory: &str) -> Self {
+    pub fn base_directory(mut self, directory: &str) -> Self {
         self.annotations.push((BASE_DIRECTORY.to_owned(), directory.to_owned()));
         self
     }
 
     /// The same layer, to be had elsewhere too.
-    pub(crate) fn urls(mut self, urls: &[String]) -> Self {
+    pub fn urls(mut self, urls: &[String]) -> Self {
         self.urls.extend_from_slice(urls);
         self
     }
 
     /// Other bytes under the digest of the right ones.
-    pub(crate) fn replace_blob(mut self, bytes: Vec<u8>) -> Self {
+    pub fn replace_blob(mut self, bytes: Vec<u8>) -> Self {
         self.blob = Some(bytes);
         self
     }
@@ -105,7 +105,7 @@ type Edit = Box<dyn FnOnce(&mut Value)>;
 /// An image to be written as a layout. The edits see each document just before it is written, so that digests stay
 /// right unless an edit is about them.
 #[derive(Default)]
-pub(crate) struct Image {
+pub struct Image {
     layers: Vec<Layer>,
     config: Value,
     edit_config: Option<Edit>,
@@ -115,58 +115,58 @@ pub(crate) struct Image {
 
 impl Image {
     /// No layers yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Image { config: json!({}), ..Image::default() }
     }
 
     /// Adds a layer on top.
-    pub(crate) fn layer(mut self, layer: Layer) -> Self {
+    pub fn layer(mut self, layer: Layer) -> Self {
         self.layers.push(layer);
         self
     }
 
     /// The image's environment.
-    pub(crate) fn env(mut self, env: &[&str]) -> Self {
+    pub fn env(mut self, env: &[&str]) -> Self {
         self.config["Env"] = env.into();
         self
     }
 
     /// The image's volumes.
-    pub(crate) fn volume(mut self, path: &str) -> Self {
+    pub fn volume(mut self, path: &str) -> Self {
         self.config["Volumes"][path] = json!({});
         self
     }
 
     /// Changes the config.
-    pub(crate) fn edit_config(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
+    pub fn edit_config(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
         self.edit_config = Some(Box::new(edit));
         self
     }
 
     /// Changes the manifest.
-    pub(crate) fn edit_manifest(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
+    pub fn edit_manifest(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
         self.edit_manifest = Some(Box::new(edit));
         self
     }
 
     /// Changes the index.
-    pub(crate) fn edit_index(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
+    pub fn edit_index(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
         self.edit_index = Some(Box::new(edit));
         self
     }
 
     /// Chain ids of the layers, bottom first.
-    pub(crate) fn chain_ids(&self) -> Vec<String> {
+    pub fn chain_ids(&self) -> Vec<String> {
         chain_ids(self.layers.iter().map(|layer| layer.diff_id.as_str()))
     }
 
     /// Digests of the layers' blobs, bottom first.
-    pub(crate) fn layer_digests(&self) -> Vec<String> {
+    pub fn layer_digests(&self) -> Vec<String> {
         self.layers.iter().map(|layer| layer.digest.clone()).collect()
     }
 
     /// Writes the layout and returns the image's URL.
-    pub(crate) fn write(self, layout: &Path, name: &str) -> String {
+    pub fn write(self, layout: &Path, name: &str) -> String {
         fs::create_dir_all(layout.join("blobs/sha256")).expect("layout made");
         fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("written");
         for layer in &self.layers {
@@ -201,7 +201,7 @@ fn apply(edit: Option<Edit>, document: &mut Value) {
 }
 
 /// Writes a document as a blob and returns its descriptor.
-pub(crate) fn write_document(layout: &Path, document: &Value, media_type: &str) -> Value {
+pub fn write_document(layout: &Path, document: &Value, media_type: &str) -> Value {
     let bytes = document.to_string().into_bytes();
     let hex = sha256_hex(&bytes);
     fs::write(layout.join("blobs/sha256").join(&hex), &bytes).expect("document written");
@@ -209,7 +209,7 @@ pub(crate) fn write_document(layout: &Path, document: &Value, media_type: &str) 
 }
 
 /// Chain ids as GrootFS computes them: hex digests without the algorithm, joined by a space.
-pub(crate) fn chain_ids<'a>(diff_ids: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub fn chain_ids<'a>(diff_ids: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut chain: Vec<String> = Vec::new();
     for diff_id in diff_ids {
         let hex = diff_id.trim_start_matches("sha256:");
@@ -223,6 +223,6 @@ pub(crate) fn chain_ids<'a>(diff_ids: impl IntoIterator<Item = &'a str>) -> Vec<
 }
 
 /// SHA-256 in hexadecimal.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

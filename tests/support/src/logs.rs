@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 static FILES: AtomicU32 = AtomicU32::new(0);
 
 /// The directory.
-pub(crate) fn directory() -> Option<PathBuf> {
+pub fn directory() -> Option<PathBuf> {
     std::env::var_os("GROOTFS_TEST_LOGS").map(PathBuf::from)
 }
 
@@ -22,7 +22,7 @@ fn new_file() -> Option<PathBuf> {
 
 /// Global flags that have a command log there; none if its own arguments have to do with logs, a configuration file
 /// included.
-pub(crate) fn flags(arguments: &[OsString]) -> Vec<OsString> {
+pub fn flags(arguments: &[OsString]) -> Vec<OsString> {
     let says_so_itself = |argument: &OsString| {
         let argument = argument.to_string_lossy();
         argument.starts_with("--log") || argument.starts_with("--config")
@@ -37,7 +37,7 @@ pub(crate) fn flags(arguments: &[OsString]) -> Vec<OsString> {
 }
 
 /// Keeps what a command has logged elsewhere.
-pub(crate) fn collect(log: &[u8]) {
+pub fn collect(log: &[u8]) {
     if !log.is_empty()
         && let Some(file) = new_file()
     {

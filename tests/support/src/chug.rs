@@ -7,25 +7,25 @@
 use serde_json::Value;
 
 /// Garden reads this much at a time.
-pub(crate) const READ: usize = 32 * 1024;
+pub const READ: usize = 32 * 1024;
 
 /// A log line as Garden understands it.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// `debug`, `info`, `error` or `fatal`.
-    pub(crate) level: String,
+    pub level: String,
     /// The message with its sessions.
-    pub(crate) message: String,
+    pub message: String,
     /// The session's number.
-    pub(crate) session: Option<String>,
+    pub session: Option<String>,
     /// The error of an error.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
     /// Everything else.
-    pub(crate) data: serde_json::Map<String, Value>,
+    pub data: serde_json::Map<String, Value>,
 }
 
 /// Reads one piece. Every line must be one that Garden understands, or the reason why it is not is returned.
-pub(crate) fn read(piece: &[u8]) -> Result<Vec<Entry>, String> {
+pub fn read(piece: &[u8]) -> Result<Vec<Entry>, String> {
     let text = std::str::from_utf8(piece).map_err(|e| format!("no text: {e}"))?;
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(format!("half a line: {text}"));

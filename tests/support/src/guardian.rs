@@ -8,59 +8,60 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use super::chug;
+use crate::chug;
+use crate::programs::grootfs_binary;
 
 /// A plugin as guardian is configured with it: `--image-plugin` and each `--image-plugin-extra-arg`.
-pub(crate) struct Plugin {
+pub struct Plugin {
     binary: PathBuf,
     extra: Vec<String>,
 }
 
 impl Plugin {
     /// The built binary with a configuration file, as BOSH has it.
-    pub(crate) fn with_config(config: &Path) -> Self {
+    pub fn with_config(config: &Path) -> Self {
         let extra = vec!["--config".to_owned(), config.display().to_string()];
-        Plugin { binary: env!("CARGO_BIN_EXE_grootfs").into(), extra }
+        Plugin { binary: grootfs_binary().into(), extra }
     }
 }
 
 /// What a container asks for.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Rootfs<'a> {
+pub struct Rootfs<'a> {
     /// Address of the image, as the client gives it.
-    pub(crate) image: &'a str,
+    pub image: &'a str,
     /// Whether the container is privileged.
-    pub(crate) privileged: bool,
+    pub privileged: bool,
     /// Bytes of disk; 0 is no limit.
-    pub(crate) limit: u64,
+    pub limit: u64,
     /// Whether the limit is for what the container writes alone.
-    pub(crate) exclusive: bool,
+    pub exclusive: bool,
     /// Name and password for the registry.
-    pub(crate) credentials: Option<(&'a str, &'a str)>,
+    pub credentials: Option<(&'a str, &'a str)>,
 }
 
 /// What guardian takes over from a create.
 #[derive(Debug)]
-pub(crate) struct Created {
+pub struct Created {
     /// Root of the container.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// Environment of the image.
-    pub(crate) env: Vec<String>,
+    pub env: Vec<String>,
     /// Mounts that guardian puts before its own.
-    pub(crate) mounts: Vec<Value>,
+    pub mounts: Vec<Value>,
 }
 
 /// Disk usage of a container in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DiskUsage {
+pub struct DiskUsage {
     /// Layers included.
-    pub(crate) total: u64,
+    pub total: u64,
     /// What the container wrote.
-    pub(crate) exclusive: u64,
+    pub exclusive: u64,
 }
 
 /// A guardian with its two plugins.
-pub(crate) struct Guardian {
+pub struct Guardian {
     unprivileged: Plugin,
     privileged: Plugin,
     log: Mutex<Vec<chug::Entry>>,
@@ -68,12 +69,12 @@ pub(crate) struct Guardian {
 
 impl Guardian {
     /// Configures one.
-    pub(crate) fn new(unprivileged: Plugin, privileged: Plugin) -> Self {
+    pub fn new(unprivileged: Plugin, privileged: Plugin) -> Self {
         Guardian { unprivileged, privileged, log: Mutex::default() }
     }
 
     /// Asks one of the plugins for a root filesystem.
-    pub(crate) fn create(&self, rootfs: Rootfs<'_>, handle: &str) -> Result<Created, String> {
+    pub fn create(&self, rootfs: Rootfs<'_>, handle: &str) -> Result<Created, String> {
         let mut arguments = vec!["create".to_owned()];
         if rootfs.limit > 0 {
             arguments.extend(["--disk-limit-size-bytes".to_owned(), rootfs.limit.to_string()]);
@@ -99,7 +100,7 @@ impl Guardian {
     }
 
     /// Has both plugins forget a container; the first failure ends it, and guardian tries again later.
-    pub(crate) fn destroy(&self, handle: &str) -> Result<(), String> {
+    pub fn destroy(&self, handle: &str) -> Result<(), String> {
         for plugin in [&self.unprivileged, &self.privileged] {
             self.run(plugin, &["delete".to_owned(), handle.to_owned()])?;
         }
@@ -107,7 +108,7 @@ impl Guardian {
     }
 
     /// Asks for a container's disk usage: one plugin, and after its failure the other.
-    pub(crate) fn metrics(&self, handle: &str) -> Result<DiskUsage, String> {
+    pub fn metrics(&self, handle: &str) -> Result<DiskUsage, String> {
         let stats = ["stats".to_owned(), handle.to_owned()];
         let said = self.run(&self.unprivileged, &stats).or_else(|_| self.run(&self.privileged, &stats))?;
         let numbers: HashMap<String, HashMap<String, u64>> =
@@ -117,7 +118,7 @@ impl Guardian {
     }
 
     /// Asks how large the store is.
-    pub(crate) fn capacity(&self) -> Result<u64, String> {
+    pub fn capacity(&self) -> Result<u64, String> {
         let said = self.run(&self.unprivileged, &["capacity".to_owned()])?;
         let numbers: HashMap<String, u64> =
             serde_json::from_str(&said).map_err(|e| format!("parsing capacity: {e}: {said}"))?;
@@ -125,7 +126,7 @@ impl Guardian {
     }
 
     /// Everything that was logged, in no particular order.
-    pub(crate) fn log(&self) -> Vec<chug::Entry> {
+    pub fn log(&self) -> Vec<chug::Entry> {
         self.log.lock().unwrap().clone()
     }
 
@@ -141,7 +142,7 @@ impl Guardian {
             .expect("the plugin starts");
         let stdout = String::from_utf8(output.stdout).expect("text");
         let entries = chug::read(&output.stderr).unwrap_or_else(|reason| panic!("{arguments:?}: {reason}"));
-        super::logs::collect(&output.stderr);
+        crate::logs::collect(&output.stderr);
         self.log.lock().unwrap().extend(entries);
         match output.status.code() {
             Some(0) => Ok(stdout),

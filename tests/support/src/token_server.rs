@@ -11,23 +11,23 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::registry::{PASSWORD, USER, make_certificates};
-use super::scripted_registry::{Answer, Asked, ScriptedRegistry};
+use crate::registry::{PASSWORD, USER, make_certificates};
+use crate::scripted_registry::{Answer, Asked, ScriptedRegistry};
 
 /// What stands for [`USER`] and [`PASSWORD`].
-pub(crate) const IDENTITY_TOKEN: &str = "secret-identity-token";
+pub const IDENTITY_TOKEN: &str = "secret-identity-token";
 /// How long after its end docker-registry still takes a token.
 const LEEWAY: u64 = 60;
 
 /// A running server, which ends with the test.
-pub(crate) struct TokenServer {
+pub struct TokenServer {
     directory: tempfile::TempDir,
     server: ScriptedRegistry,
 }
 
 impl TokenServer {
     /// Gives everybody what a user may see if `is_public`, else only the user. Its tokens are good for `lifetime`.
-    pub(crate) fn start(lifetime: Duration, is_public: bool) -> Self {
+    pub fn start(lifetime: Duration, is_public: bool) -> Self {
         let directory = tempfile::Builder::new().prefix("grootfs-tokens-").tempdir().expect("temporary directory");
         make_certificates(directory.path(), "tokens", 2);
         let signer = directory.path().to_owned();
@@ -45,17 +45,17 @@ impl TokenServer {
     }
 
     /// Where tokens are to be had.
-    pub(crate) fn realm(&self) -> String {
+    pub fn realm(&self) -> String {
         format!("http://{}/token", self.server.host())
     }
 
     /// Certificate of who signs them.
-    pub(crate) fn authority(&self) -> PathBuf {
+    pub fn authority(&self) -> PathBuf {
         self.directory.path().join("ca.crt")
     }
 
     /// All requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.server.asked()
     }
 }
@@ -66,7 +66,7 @@ fn user() -> String {
 
 impl Asked {
     /// What a token is asked for: `repository:some/image:pull`.
-    pub(crate) fn scopes(&self) -> Vec<String> {
+    pub fn scopes(&self) -> Vec<String> {
         let query = self.path.split_once('?').map_or(self.body.as_str(), |(_, query)| query);
         let scopes = query.split('&').filter_map(|pair| pair.strip_prefix("scope="));
         scopes.map(|scope| scope.replace("%3A", ":").replace("%2F", "/").replace("%2C", ",")).collect()

@@ -5,28 +5,29 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::command::succeed;
+use crate::command::succeed;
 
 /// A running server, which ends with its owner.
-pub(crate) struct WebServer {
-    directory: tempfile::TempDir,
+pub struct WebServer {
+    /// Of the configuration and logs; removed with the server.
+    _directory: tempfile::TempDir,
     process: Child,
     port: u16,
 }
 
 impl WebServer {
     /// Serves what is in `root`. `certificates` has `server.crt`, `server.key` and, for whom clients must know, `ca.crt`.
-    pub(crate) fn start(root: &Path, certificates: &Path) -> Self {
+    pub fn start(root: &Path, certificates: &Path) -> Self {
         Self::with(&format!("root {};", root.display()), certificates)
     }
 
     /// The same with one version of TLS alone, `TLSv1.2` or `TLSv1.3`.
-    pub(crate) fn start_with(version: &str, root: &Path, certificates: &Path) -> Self {
+    pub fn start_with(version: &str, root: &Path, certificates: &Path) -> Self {
         Self::with(&format!("root {}; ssl_protocols {version};", root.display()), certificates)
     }
 
     /// Sends everybody on to `target`.
-    pub(crate) fn redirecting(certificates: &Path, target: &str) -> Self {
+    pub fn redirecting(certificates: &Path, target: &str) -> Self {
         Self::with(&format!("return 302 {target};"), certificates)
     }
 
@@ -55,12 +56,12 @@ impl WebServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("the tests need a web server; install the package nginx");
-        super::wait_for("the web server's start", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        WebServer { directory, process, port }
+        crate::wait_for("the web server's start", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        WebServer { _directory: directory, process, port }
     }
 
     /// URL of a file.
-    pub(crate) fn url(&self, name: &str) -> String {
+    pub fn url(&self, name: &str) -> String {
         format!("https://localhost:{}/{name}", self.port)
     }
 }
@@ -73,7 +74,7 @@ impl Drop for WebServer {
 }
 
 /// A certificate for a client that the authority in `directory` has signed, `client.crt` and `client.key` there.
-pub(crate) fn make_client_certificate(directory: &Path) -> (PathBuf, PathBuf) {
+pub fn make_client_certificate(directory: &Path) -> (PathBuf, PathBuf) {
     let script = format!(
         "set -e; cd '{}'; exec 2>/dev/null\n\
          openssl req -newkey rsa:2048 -nodes -subj /CN=client -keyout client.key -out client.csr\n\
@@ -85,7 +86,7 @@ pub(crate) fn make_client_certificate(directory: &Path) -> (PathBuf, PathBuf) {
 }
 
 /// A certificate for `host` that is signed by itself, as `openssl req -x509` makes it: `server.crt` and `server.key`.
-pub(crate) fn make_own_certificate(directory: &Path, host: &str) {
+pub fn make_own_certificate(directory: &Path, host: &str) {
     let script = format!(
         "cd '{}' && exec openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={host} \
              -addext subjectAltName=DNS:{host} -keyout server.key -out server.crt 2>/dev/null",

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use super::command::{Outcome, program, run, wrapped};
+use crate::command::{Outcome, program, run, wrapped};
 
 /// How often each system call was made, by all processes and threads of a command together, beyond what it takes to be
 /// loaded and to print its version: how often the dynamic loader searches depends on the machine and its processor.
-pub(crate) type SystemCalls = BTreeMap<String, u64>;
+pub type SystemCalls = BTreeMap<String, u64>;
 
 /// Counts the system calls of a command, which must succeed.
 #[track_caller]
-pub(crate) fn system_calls(command: &Command) -> SystemCalls {
+pub fn system_calls(command: &Command) -> SystemCalls {
     let mut version = program(command.get_program());
     let of_loading = count(version.arg("--version"));
     let mut calls = count(command);
@@ -35,7 +35,7 @@ fn count(command: &Command) -> SystemCalls {
 /// Runs a command while `strace --inject` strikes it (`mkdir:error=ENOSPC:when=3`). Returns how it ended, and whether
 /// the fault was met at all.
 #[track_caller]
-pub(crate) fn with_fault(command: &Command, fault: &str) -> (Outcome, bool) {
+pub fn with_fault(command: &Command, fault: &str) -> (Outcome, bool) {
     let log = tempfile::NamedTempFile::new().expect("temporary file");
     let path = log.path().to_str().expect("a path of the test's");
     let inject = format!("inject={fault}");

@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::succeed;
-use super::tree::{Node, Tree};
+use crate::command::succeed;
+use crate::tree::{Node, Tree};
 
 /// Where `hack/make-test-images` has put the images.
-pub(crate) fn test_images() -> PathBuf {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-images");
+pub fn test_images() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-images");
     let directory = std::env::var_os("GROOTFS_TEST_IMAGES").map_or(default, PathBuf::from);
     assert!(
         directory.join("busybox/index.json").exists(),
@@ -20,7 +20,7 @@ pub(crate) fn test_images() -> PathBuf {
 }
 
 /// What `umoci` makes of an image, but for devices.
-pub(crate) fn umoci(layout: &Path, bundle: &Path) -> Tree {
+pub fn umoci(layout: &Path, bundle: &Path) -> Tree {
     let image = format!("{}:latest", layout.display());
     succeed("umoci", ["unpack", "--image", &image, &bundle.to_string_lossy()]);
     let mut tree = Node::read_tree(&bundle.join("rootfs"));
@@ -33,7 +33,7 @@ pub(crate) fn umoci(layout: &Path, bundle: &Path) -> Tree {
 }
 
 /// A tree with every owner as the mapping has it, those in attributes included.
-pub(crate) fn shifted(tree: &Tree, map: impl Fn(u32) -> u32) -> Tree {
+pub fn shifted(tree: &Tree, map: impl Fn(u32) -> u32) -> Tree {
     let mut tree = tree.clone();
     for node in tree.values_mut() {
         node.owner = (map(node.owner.0), map(node.owner.1));

@@ -2,23 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::command::{Outcome, program, run, succeed};
-use super::user::User;
+use crate::command::{Outcome, program, run, succeed};
+use crate::user::User;
 
 /// Has nothing but cgroup2 mounted, whichever hierarchies the machine mounts: crun refuses those that mount both versions.
-pub(super) const CGROUP2_ALONE: &str =
+pub(crate) const CGROUP2_ALONE: &str =
     "{ [ $(stat -fc %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup; }";
 
 static CONTAINERS: AtomicU32 = AtomicU32::new(0);
 
 /// A container runtime.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Runtime {
+pub enum Runtime {
     /// The reference runtime.
     Runc,
     /// The one in C.
@@ -41,20 +40,20 @@ fn next_id() -> String {
 }
 
 /// A bundle directory with a `config.json`.
-pub(crate) struct Bundle {
+pub struct Bundle {
     directory: PathBuf,
 }
 
 impl Bundle {
     /// Merges what `create` printed into the specification that `runc spec` writes: root, mounts first, environment.
-    pub(crate) fn new(directory: &Path, printed: &str, arguments: &[&str]) -> Self {
+    pub fn new(directory: &Path, printed: &str, arguments: &[&str]) -> Self {
         fs::create_dir_all(directory).expect("bundle made");
         succeed("runc", ["spec", "--bundle", &directory.to_string_lossy()]);
         Self::fill(directory, printed, arguments)
     }
 
     /// The same for a container that `user` runs, with all the user's ids.
-    pub(crate) fn of_user(user: &User, printed: &str, arguments: &[&str]) -> Self {
+    pub fn of_user(user: &User, printed: &str, arguments: &[&str]) -> Self {
         let directory = user.home().join("bundle");
         run(user.command("mkdir").arg(&directory)).success();
         run(user.command("runc").args(["spec", "--rootless", "--bundle"]).arg(&directory)).success();
@@ -90,7 +89,7 @@ impl Bundle {
 
     /// Runs the container to its end on behalf of `user`, and removes it.
     #[track_caller]
-    pub(crate) fn run_by(&self, user: &User, runtime: Runtime) -> Outcome {
+    pub fn run_by(&self, user: &User, runtime: Runtime) -> Outcome {
         run_users_bundle(user, runtime, &self.directory)
     }
 
@@ -98,14 +97,14 @@ impl Bundle {
     ///
     /// In a mount namespace of its own with nothing but cgroup2 mounted.
     #[track_caller]
-    pub(crate) fn run(&self, runtime: Runtime) -> Outcome {
+    pub fn run(&self, runtime: Runtime) -> Outcome {
         run_bundle(runtime, &self.directory)
     }
 }
 
 /// The same for a bundle that another program made.
 #[track_caller]
-pub(crate) fn run_bundle(runtime: Runtime, directory: &Path) -> Outcome {
+pub fn run_bundle(runtime: Runtime, directory: &Path) -> Outcome {
     let (runtime, flags) = runtime.program();
     let id = next_id();
     let script =
@@ -117,7 +116,7 @@ pub(crate) fn run_bundle(runtime: Runtime, directory: &Path) -> Outcome {
 
 /// The same for a bundle that `user` has.
 #[track_caller]
-pub(crate) fn run_users_bundle(user: &User, runtime: Runtime, directory: &Path) -> Outcome {
+pub fn run_users_bundle(user: &User, runtime: Runtime, directory: &Path) -> Outcome {
     let (program, flags) = runtime.program();
     let id = next_id();
     let run_flags = ["run", "--bundle", &directory.to_string_lossy(), &id].map(str::to_owned);

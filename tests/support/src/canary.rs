@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{XattrFlags, setxattr};
 
-use super::store::{TempStore, mount_points_below};
-use super::tree::{Node, Tree, differences};
+use crate::store::{TempStore, mount_points_below};
+use crate::tree::{Node, Tree, differences};
 
 /// What files of the canary say, and no file of an image may.
-pub(crate) const CANARY_CONTENT: &str = "of the host";
+pub const CANARY_CONTENT: &str = "of the host";
 
 /// A directory with files, a directory, a link and an attribute, and how all of it was.
-pub(crate) struct Canary {
-    pub(crate) path: PathBuf,
+pub struct Canary {
+    /// Where the tree is.
+    pub path: PathBuf,
     tree: Tree,
     /// Change times, which tell of attributes, owners and links too, with what is around.
     changed: Vec<(PathBuf, i64, i64)>,
@@ -23,7 +24,7 @@ pub(crate) struct Canary {
 
 impl Canary {
     /// Beside a store, so that `../` leads there from wherever files of images are.
-    pub(crate) fn beside(store: &TempStore) -> Self {
+    pub fn beside(store: &TempStore) -> Self {
         let path = store.beside("canary");
         fs::create_dir_all(path.join("directory")).unwrap();
         for file in ["file", "directory/file", ".wh.file"] {
@@ -38,7 +39,7 @@ impl Canary {
 
     /// Fails if anything is not as it was.
     #[track_caller]
-    pub(crate) fn is_unharmed(&self, context: &str) {
+    pub fn is_unharmed(&self, context: &str) {
         let tree = Node::read_tree(&self.path);
         assert!(tree == self.tree, "{context}: {:?}", differences(&self.tree, &tree, 10));
         assert_eq!(changed(&self.path), self.changed, "{context}");

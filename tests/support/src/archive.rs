@@ -8,7 +8,7 @@ use tar::{Builder, EntryType, Header};
 const MTIME: u64 = 1_000_000_000;
 
 /// An archive being written in memory.
-pub(crate) struct Archive {
+pub struct Archive {
     builder: Builder<Vec<u8>>,
     owner: (u64, u64),
     mtime: u64,
@@ -17,82 +17,82 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// No entries yet. Entries belong to root and were changed long ago, unless said otherwise.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Archive { builder: Builder::new(Vec::new()), owner: (0, 0), mtime: MTIME, pax: Vec::new() }
     }
 
     /// Owner and group of the entries that follow.
-    pub(crate) fn owner(mut self, uid: u64, gid: u64) -> Self {
+    pub fn owner(mut self, uid: u64, gid: u64) -> Self {
         self.owner = (uid, gid);
         self
     }
 
     /// Modification time, in seconds, of the entries that follow.
-    pub(crate) fn mtime(mut self, seconds: u64) -> Self {
+    pub fn mtime(mut self, seconds: u64) -> Self {
         self.mtime = seconds;
         self
     }
 
     /// Adds a PAX record to the next entry.
-    pub(crate) fn pax(mut self, key: &str, value: &[u8]) -> Self {
+    pub fn pax(mut self, key: &str, value: &[u8]) -> Self {
         self.pax.push((key.to_owned(), value.to_vec()));
         self
     }
 
     /// Adds an extended attribute to the next entry.
-    pub(crate) fn xattr(self, name: &str, value: &[u8]) -> Self {
+    pub fn xattr(self, name: &str, value: &[u8]) -> Self {
         self.pax(&format!("SCHILY.xattr.{name}"), value)
     }
 
     /// A regular file.
-    pub(crate) fn file(self, name: &str, mode: u32, content: &[u8]) -> Self {
+    pub fn file(self, name: &str, mode: u32, content: &[u8]) -> Self {
         self.entry(EntryType::Regular, name, mode, None, content)
     }
 
     /// A directory.
-    pub(crate) fn directory(self, name: &str, mode: u32) -> Self {
+    pub fn directory(self, name: &str, mode: u32) -> Self {
         self.entry(EntryType::Directory, &format!("{name}/"), mode, None, b"")
     }
 
     /// A symbolic link.
-    pub(crate) fn symlink(self, name: &str, target: &str) -> Self {
+    pub fn symlink(self, name: &str, target: &str) -> Self {
         self.entry(EntryType::Symlink, name, 0o777, Some(target), b"")
     }
 
     /// A hard link; `target` is a name in the archive.
-    pub(crate) fn hard_link(self, name: &str, target: &str) -> Self {
+    pub fn hard_link(self, name: &str, target: &str) -> Self {
         self.entry(EntryType::Link, name, 0o644, Some(target), b"")
     }
 
     /// A named pipe.
-    pub(crate) fn fifo(self, name: &str, mode: u32) -> Self {
+    pub fn fifo(self, name: &str, mode: u32) -> Self {
         self.entry(EntryType::Fifo, name, mode, None, b"")
     }
 
     /// A character device.
-    pub(crate) fn character_device(self, name: &str) -> Self {
+    pub fn character_device(self, name: &str) -> Self {
         self.entry(EntryType::Char, name, 0o600, None, b"")
     }
 
     /// A block device.
-    pub(crate) fn block_device(self, name: &str) -> Self {
+    pub fn block_device(self, name: &str) -> Self {
         self.entry(EntryType::Block, name, 0o600, None, b"")
     }
 
     /// The mark that says that `name`, a path of an earlier layer, is gone.
-    pub(crate) fn whiteout(self, name: &str) -> Self {
+    pub fn whiteout(self, name: &str) -> Self {
         let (parent, base) = name.rsplit_once('/').map_or((String::new(), name), |(p, b)| (format!("{p}/"), b));
         self.file(&format!("{parent}.wh.{base}"), 0o600, b"")
     }
 
     /// The mark that says that what earlier layers have in the directory is gone.
-    pub(crate) fn opaque(self, directory: &str) -> Self {
+    pub fn opaque(self, directory: &str) -> Self {
         self.file(&format!("{directory}/.wh..wh..opq"), 0o600, b"")
     }
 
     /// Any entry. The name is written as given: `..`, a leading `/`, whatever. Names too long for a header go into a
     /// PAX record.
-    pub(crate) fn entry(mut self, kind: EntryType, name: &str, mode: u32, link: Option<&str>, content: &[u8]) -> Self {
+    pub fn entry(mut self, kind: EntryType, name: &str, mode: u32, link: Option<&str>, content: &[u8]) -> Self {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(mode);
@@ -130,7 +130,7 @@ impl Archive {
     }
 
     /// A header whose bytes are changed before its checksum is computed, for dialects that no library writes.
-    pub(crate) fn header(mut self, name: &str, kind: u8, edits: &[(usize, &[u8])], content: &[u8]) -> Self {
+    pub fn header(mut self, name: &str, kind: u8, edits: &[(usize, &[u8])], content: &[u8]) -> Self {
         let mut header = Header::new_old();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkflag = [kind];
@@ -149,7 +149,7 @@ impl Archive {
     }
 
     /// The header of an entry of `size` bytes, which are not there, and what was added before it. No file is made of it.
-    pub(crate) fn entry_of_size(self, name: &str, size: u64) -> Vec<u8> {
+    pub fn entry_of_size(self, name: &str, size: u64) -> Vec<u8> {
         let mut header = Header::new_gnu();
         header.set_path(name).expect("a short name");
         header.set_mode(0o644);
@@ -165,7 +165,7 @@ impl Archive {
     }
 
     /// The finished archive.
-    pub(crate) fn bytes(self) -> Vec<u8> {
+    pub fn bytes(self) -> Vec<u8> {
         self.builder.into_inner().expect("written to memory")
     }
 }
@@ -181,13 +181,13 @@ fn fill(field: &mut [u8; 100], name: &str, key: &str, pax: &mut Vec<(String, Vec
 }
 
 /// Compresses with gzip.
-pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("written to memory");
     encoder.finish().expect("written to memory")
 }
 
 /// Compresses with zstd.
-pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("written to memory")
 }

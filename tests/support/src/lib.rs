@@ -1,24 +1,23 @@
-//! What the end-to-end tests share: throw-away stores, the binary, images made entry by entry, trees to compare.
+//! What the end-to-end tests share: temporary stores, the binary, images made entry by entry, trees to compare.
 //!
 //! Every test runs the built `grootfs` binary on real filesystems, as root. A test owns what it makes: a [`TempStore`]
 //! lives in a directory of its own, and dropping it unmounts and detaches everything below that directory.
 
-// Each test binary compiles this module and uses a part of it.
-#![allow(dead_code, unused_imports)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::new_without_default)]
 
 mod archive;
 mod bosh;
 mod canary;
-pub(crate) mod chug;
+pub mod chug;
 mod command;
 mod container;
 mod guardian;
 mod image;
 mod limits;
-pub(crate) mod logs;
+pub mod logs;
 mod metron;
 mod oracle;
+mod programs;
 mod pull;
 mod registry;
 mod scripted_registry;
@@ -29,40 +28,41 @@ mod tree;
 mod user;
 mod web_server;
 
-pub(crate) use archive::{Archive, gzip, zstd};
-pub(crate) use bosh::{Cell, Stores};
-pub(crate) use canary::{CANARY_CONTENT, Canary};
-pub(crate) use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
-pub(crate) use container::{Bundle, Runtime, run_bundle, run_users_bundle};
-pub(crate) use guardian::{Guardian, Plugin, Rootfs};
-pub(crate) use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
-pub(crate) use limits::{five_mebibytes, is_full, make_empty_files, number, write};
-pub(crate) use metron::{Metron, Received};
-pub(crate) use oracle::{shifted, test_images, umoci};
-pub(crate) use pull::{
+pub use archive::{Archive, gzip, zstd};
+pub use bosh::{Cell, Stores};
+pub use canary::{CANARY_CONTENT, Canary};
+pub use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
+pub use container::{Bundle, Runtime, run_bundle, run_users_bundle};
+pub use guardian::{Guardian, Rootfs};
+pub use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
+pub use limits::{five_mebibytes, is_full, make_empty_files, number, write};
+pub use metron::{Metron, Received};
+pub use oracle::{shifted, test_images, umoci};
+pub use programs::grootfs_binary;
+pub use pull::{
     WRONG_PASSWORD, assert_insecure, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,
 };
-pub(crate) use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
-pub(crate) use scripted_registry::document as scripted_document;
-pub(crate) use scripted_registry::{Answer, Asked, ScriptedRegistry};
-pub(crate) use store::{
+pub use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
+pub use scripted_registry::document as scripted_document;
+pub use scripted_registry::{Answer, Asked, ScriptedRegistry};
+pub use store::{
     DRIVER, Driver, IS_CLASSIC, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem,
     unmount_below,
 };
-pub(crate) use syscalls::{SystemCalls, system_calls, with_fault};
-pub(crate) use token_server::{IDENTITY_TOKEN, TokenServer};
-pub(crate) use tree::{Node, Tree, differences};
-pub(crate) use user::{User, allow_search, install_helper};
-pub(crate) use web_server::{WebServer, make_client_certificate, make_own_certificate};
+pub use syscalls::{SystemCalls, system_calls, with_fault};
+pub use token_server::{IDENTITY_TOKEN, TokenServer};
+pub use tree::{Node, Tree, differences};
+pub use user::{User, allow_search, install_helper};
+pub use web_server::{WebServer, make_client_certificate, make_own_certificate};
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A mebibyte.
-pub(crate) const MIB: u64 = 1024 * 1024;
+pub const MIB: u64 = 1024 * 1024;
 
 /// What the tests use for passwords and tokens, and what becomes of them on their way to a registry.
-pub(crate) const SECRETS: [&str; 9] = [
+pub const SECRETS: [&str; 9] = [
     PASSWORD,
     SECRET,
     IDENTITY_TOKEN,
@@ -77,17 +77,17 @@ pub(crate) const SECRETS: [&str; 9] = [
 ];
 
 /// A password that no registry knows.
-pub(crate) const SECRET: &str = "correct-horse-battery-staple";
+pub const SECRET: &str = "correct-horse-battery-staple";
 
 /// The statically linked busybox that test images carry.
-pub(crate) fn busybox() -> Vec<u8> {
+pub fn busybox() -> Vec<u8> {
     let candidates = ["/usr/bin/busybox", "/bin/busybox"];
     let found = candidates.iter().find_map(|path| fs::read(path).ok());
     found.expect("the tests need a static busybox; install the package busybox-static")
 }
 
 /// A layer with a busybox, a few of its names and the directories that a container needs.
-pub(crate) fn busybox_layer() -> Layer {
+pub fn busybox_layer() -> Layer {
     let mut archive = Archive::new();
     for directory in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
         archive = archive.directory(directory, 0o755);
@@ -100,12 +100,12 @@ pub(crate) fn busybox_layer() -> Layer {
 }
 
 /// An image of one layer with one small file, for tests that look at something else.
-pub(crate) fn small_image(directory: &Path) -> String {
+pub fn small_image(directory: &Path) -> String {
     Image::new().layer(Layer::new(Archive::new().file("hello", 0o644, b"hello\n").bytes())).write(directory, "latest")
 }
 
 /// An image with `count` layers of one file each; no two names give the same layers.
-pub(crate) fn layers(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
+pub fn layers(store: &TempStore, name: &str, count: usize) -> (String, Vec<String>) {
     let image = (0..count).fold(Image::new(), |image, n| {
         let content = format!("{name} {n}");
         image.layer(Layer::new(Archive::new().file(&format!("file-{n}"), 0o644, content.as_bytes()).bytes()))
@@ -115,7 +115,7 @@ pub(crate) fn layers(store: &TempStore, name: &str, count: usize) -> (String, Ve
 }
 
 /// The names in a directory, sorted; empty when there is no such directory.
-pub(crate) fn names(directory: &Path) -> Vec<String> {
+pub fn names(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("readable entry").file_name().to_string_lossy().into_owned()).collect();
@@ -124,7 +124,7 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 }
 
 /// Writes an archive into `directory` and returns its path.
-pub(crate) fn write_archive(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+pub fn write_archive(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, bytes).expect("archive written");
     path
@@ -132,7 +132,7 @@ pub(crate) fn write_archive(directory: &Path, name: &str, bytes: &[u8]) -> PathB
 
 /// Waits for `condition`, for as long as a busy machine may need.
 #[track_caller]
-pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "{what} did not happen");
