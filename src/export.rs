@@ -83,6 +83,11 @@ impl LayoutWriter {
         blob.finish()
     }
 
+    /// Where a blob is.
+    pub fn path(&self, blob: &Blob) -> PathBuf {
+        self.root.join(BLOBS).join(blob.digest.trim_start_matches("sha256:"))
+    }
+
     /// Copies a layer. What no media type of layers stands for, xz and bzip2, is written uncompressed.
     ///
     /// # Errors

@@ -20,18 +20,21 @@ const SCHEMA: u32 = 1;
     after_long_help = "\
 The new image has the layers and the configuration of the one that the container was created from, and a layer of its own \
 with what the container changed. The store keeps layers unpacked alone, so those of the base are read from its source \
-again, an image of a registry by its digest. Stop the container first. Volumes of the image are not part of it.
+again, an image of a registry by its digest. To a registry only what it does not have is sent, and --username and \
+--password-file are for that registry. Stop the container first. Volumes of the image are not part of it.
 
 Examples:
   grootfs --store /mnt/xfs/store commit my-id oci:///layouts/mine:1.0
-  grootfs --store /mnt/xfs/store commit my-id oci-archive:mine.tar:1.0"
+  grootfs --store /mnt/xfs/store commit my-id oci-archive:mine.tar:1.0
+  grootfs --store /mnt/xfs/store commit my-id docker://registry.example/mine:1.0"
 )]
 pub(crate) struct CommitArgs {
     /// Id of the image, or its path <store>/images/<id>
     #[arg(value_name = "id|image path")]
     id: Option<String>,
 
-    /// Where to write it: oci:///layout[:tag], which is made or added to, or oci-archive:PATH[:tag], which is replaced
+    /// Where to write it: oci:///layout[:tag], which is made or added to, oci-archive:PATH[:tag], which is replaced, or
+    /// docker://host/name[:tag] in a registry
     #[arg(value_name = "destination")]
     destination: Option<String>,
 

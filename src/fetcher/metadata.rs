@@ -133,6 +133,7 @@ fn layer(descriptor: Descriptor, diff_id: &str, chain_id: ChainId) -> Result<Lay
         has_blob_digest: true,
         base_directory: descriptor.base_directory().map(PathBuf::from),
         is_foreign: is_foreign_media_type(&descriptor.media_type),
+        media_type: descriptor.media_type,
         blob_id: descriptor.digest,
         urls: descriptor.urls,
     })

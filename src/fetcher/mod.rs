@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use docker::Registry;
-pub use docker::{Credentials, RegistryError};
+pub use docker::{Credentials, Push, PushError, RegistryError, Sent};
 use docker_archive::DockerArchive;
 pub use http::{Patience, Reason};
 pub use local::transport_of_unpacked;
@@ -197,7 +197,7 @@ pub enum Error {
     Registry(RegistryError),
     /// A registry did not hand out a layer.
     #[error("streaming blob `{0}`: {1}")]
-    RegistryBlob(String, RegistryError),
+    RegistryBlob(String, Box<RegistryError>),
     /// A blob could not be opened.
     #[error("streaming blob `{0}`: {1}")]
     Blob(String, PathError),

@@ -132,10 +132,10 @@ impl LayerUrls<'_> {
         let is_last = self.position + 1 >= self.urls.len() * self.client.identities.len();
         let attempts = if is_last { ATTEMPTS } else { FEW_ATTEMPTS };
         with_retries(&self.client.network, self.cancel, attempts, || async {
-            let response = successful(http.get(&request, None).await?)?;
+            let response = successful(http.send(&request, None).await?)?;
             match response.status() {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
-                status => Err(Failure::new(url, Reason::Status { status, retry_after: None })),
+                status => Err(Failure::new(url, Reason::Status { status, detail: String::new(), retry_after: None })),
             }
         })
     }
@@ -151,7 +151,7 @@ struct LayerUrl {
 impl RangeSource for LayerUrl {
     async fn ask(self, range: Range<u64>) -> Result<Response, Failure> {
         let request = HttpRequest { offset: range.start, end: Some(range.end), ..self.request };
-        successful(self.client.identities[self.identity].get(&request, None).await?)
+        successful(self.client.identities[self.identity].send(&request, None).await?)
     }
 }
 
@@ -208,6 +208,7 @@ mod tests {
             source: None,
             has_blob_digest: true,
             urls: urls.map(str::to_owned).to_vec(),
+            media_type: String::new(),
             is_foreign: false,
             base_directory: None,
         };

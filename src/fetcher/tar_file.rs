@@ -49,6 +49,7 @@ impl TarFile {
             chain_id: if source.is_some() { self.chain_id(&metadata) } else { self.chain_id_of_its_own()? },
             source,
             urls: Vec::new(),
+            media_type: String::new(),
             is_foreign: false,
             base_directory: None,
         };

@@ -361,6 +361,17 @@ pub fn is_layer_media_type(media_type: &str) -> bool {
     media_type.is_empty() || TAR.contains(&plain)
 }
 
+/// What the OCI media type of a layer with this media type ends with; `None` where that cannot be told.
+pub fn layer_media_suffix(media_type: &str) -> Option<&'static str> {
+    let is_any = |ends: &[&str]| ends.iter().any(|end| media_type.ends_with(end));
+    match media_type {
+        _ if !is_layer_media_type(media_type) || media_type.is_empty() => None,
+        _ if is_any(&["gzip", ".gz"]) => Some("+gzip"),
+        _ if is_any(&["zstd"]) => Some("+zstd"),
+        _ => Some(""),
+    }
+}
+
 /// Whether a layer of this media type may not be handed out by registries (OCI image specification, non-distributable
 /// layers; Docker's foreign layers).
 pub fn is_foreign_media_type(media_type: &str) -> bool {

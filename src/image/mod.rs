@@ -19,7 +19,7 @@ pub use details::ImageDetails;
 pub use docker_reference::{DockerReference, is_sha256};
 pub use manifest::{
     BASE_DIRECTORY_ANNOTATION, Descriptor, ManifestOrIndex, Platform, REFERENCE_NAME_ANNOTATION, is_foreign_media_type,
-    is_layer_media_type, parse_manifest_or_index,
+    is_layer_media_type, layer_media_suffix, parse_manifest_or_index,
 };
 pub use reference::{ParseError, Reference};
 pub use user::{ProcessUser, UnknownUser, UserFiles};
@@ -63,6 +63,8 @@ pub struct Layer {
     pub source: Option<FileIdentity>,
     /// Places to fetch the blob from instead of the image's own source.
     pub urls: Vec<String>,
+    /// Media type of the blob, where the manifest states one.
+    pub media_type: String,
     /// Whether the media type says that the image's own source may not have the blob.
     pub is_foreign: bool,
     /// Directory of the image below which the layer's entries belong.

@@ -1,6 +1,7 @@
 //! Images from registries: logins, caches, faults, mirrors, proxies, certificates.
 
 mod create_docker;
+mod push;
 mod registry_auth;
 mod registry_cache;
 mod registry_faults;

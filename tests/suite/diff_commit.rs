@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::{
-    Answer, Archive, DRIVER, Driver, Image, Layer, Node, ScriptedRegistry, TempStore, Tree, differences, names,
-    succeed, umoci, write_archive,
+    Answer, Archive, DRIVER, Driver, Image, Layer, Node, ScriptedRegistry, TempStore, Tree, buildah, differences,
+    names, succeed, umoci, write_archive,
 };
 
 /// The upper one is packed by `pack`.
@@ -128,7 +128,7 @@ fn everything_is_told_and_comes_back_as_it_was() {
 }
 
 #[test]
-fn umoci_and_skopeo_read_it() {
+fn umoci_skopeo_and_buildah_read_it() {
     let store = TempStore::new();
     // umoci knows no zstd.
     let image = layers(Layer::new).into_iter().fold(Image::new(), Image::layer);
@@ -142,6 +142,12 @@ fn umoci_and_skopeo_read_it() {
     for node in expected.values_mut().chain(actual.values_mut()) {
         node.mtime = (0, 0);
     }
+    assert_eq!(differences(&expected, &actual, 5), [""; 0]);
+    // It makes a name of a layout's path, in which it wants no capitals.
+    let archive = format!("oci-archive:{}", store.beside("mine.tar").display());
+    store.ok(["commit", "x", &format!("{archive}:latest")]);
+    let mut actual = buildah(&archive, &store.beside("buildah"));
+    actual.values_mut().for_each(|node| node.mtime = (0, 0));
     assert_eq!(differences(&expected, &actual, 5), [""; 0]);
     let copied = store.beside("copied");
     let (from, to) = (format!("oci:{}:latest", target.display()), format!("oci:{}:latest", copied.display()));
@@ -204,8 +210,8 @@ fn a_base_that_cannot_be_had_is_named() {
     fails("its layers are others than those of the image");
     fs::remove_dir_all(store.beside("image")).unwrap();
     fails("Image source doesn't exist");
-    let refused = store.fails(["commit", "x", "docker:///library/busybox"]);
-    assert!(refused.starts_with("`docker:///library/busybox` cannot be written to"), "{refused}");
+    let refused = store.fails(["commit", "x", "library/busybox"]);
+    assert!(refused.starts_with("`library/busybox` cannot be written to"), "{refused}");
     assert!(store.fails(["commit", "x"]).starts_with("invalid arguments - usage: commit"));
     assert_eq!(store.fails(["diff", "none"]), "Image `none` not found.");
     let record = store.path().join("meta/dependencies/image:x.json");

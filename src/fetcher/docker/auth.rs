@@ -25,12 +25,13 @@ impl Challenge {
     }
 }
 
-/// The address of a token: the realm's own, which may have a query already, with what is asked for.
+/// The address of a token: the realm's own, which may have a query already, with what is asked for. Each of the scopes,
+/// which blanks divide, is a parameter of its own.
 pub(super) fn token_url(mut realm: Url, service: &str, scope: &str) -> Url {
     if !service.is_empty() {
         realm.query_pairs_mut().append_pair("service", service);
     }
-    realm.query_pairs_mut().append_pair("scope", scope);
+    realm.query_pairs_mut().extend_pairs(scope.split_whitespace().map(|scope| ("scope", scope)));
     realm
 }
 
@@ -151,7 +152,9 @@ mod tests {
 
     #[test]
     fn asks_for_the_scope_and_keeps_the_realms_own_query() {
-        let url = token_url(Url::parse("https://a.example/t?x=1").unwrap(), "s s", "repository:a:pull");
-        assert_eq!(url.as_str(), "https://a.example/t?x=1&service=s+s&scope=repository%3Aa%3Apull");
+        let url =
+            token_url(Url::parse("https://a.example/t?x=1").unwrap(), "s s", "repository:a:pull repository:b:pull");
+        let scopes = "scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull";
+        assert_eq!(url.as_str(), format!("https://a.example/t?x=1&service=s+s&{scopes}"));
     }
 }

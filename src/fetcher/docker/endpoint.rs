@@ -38,14 +38,19 @@ pub(super) fn endpoints(
     let of_registry = mirrors.iter().filter(|(registry, _)| is_own(registry)).flat_map(|(_, mirrors)| mirrors);
     let mut endpoints =
         of_registry.map(|text| mirror(text, &reference.repository)).collect::<Result<Vec<_>, BadMirror>>()?;
-    endpoints.push(Endpoint {
+    endpoints.push(origin(reference));
+    Ok(endpoints)
+}
+
+/// The image's own registry.
+pub(super) fn origin(reference: &DockerReference) -> Endpoint {
+    Endpoint {
         registry: reference.registry.clone(),
         server: reference.server().to_owned(),
         repository: reference.repository.clone(),
         scheme: None,
         is_origin: true,
-    });
-    Ok(endpoints)
+    }
 }
 
 fn mirror(text: &str, repository: &str) -> Result<Endpoint, BadMirror> {

@@ -3,6 +3,7 @@
 //! A mirror that fails, in whatever way, is not asked again by this create. The registry itself comes last; what it
 //! fails with is what the user is told.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,16 @@ use crate::image::DockerReference;
 
 /// Where engines keep certificates for registries, a directory for each (`containers-certs.d(5)`).
 pub(super) const CERTIFICATES: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+
+/// How registries are talked to. Starts the thread for connections; nothing is sent yet.
+pub(super) fn transport(options: &Options) -> io::Result<Transport> {
+    let trust = Trust {
+        insecure_hosts: options.insecure.clone(),
+        certificates_by_host: CERTIFICATES.map(Into::into).to_vec(),
+        ..Trust::default()
+    };
+    Ok(Transport { network: Arc::new(Network::start()?), http: Http::new(trust, options.patience) })
+}
 
 /// All the endpoints there are for one image. Any thread may ask.
 #[derive(Debug)]
@@ -41,13 +52,7 @@ impl Endpoints {
     pub(super) fn new(reference: &DockerReference, image: &str, options: &Options) -> Result<Self, Error> {
         let setup = |reason| Error::NoRequest { image: image.to_owned(), reason: Reason::Setup(reason) };
         let mut endpoints = endpoints(reference, &options.mirrors).map_err(|error| setup(error.to_string()))?;
-        let trust = Trust {
-            insecure_hosts: options.insecure.clone(),
-            certificates_by_host: CERTIFICATES.map(Into::into).to_vec(),
-            ..Trust::default()
-        };
-        let network = Network::start().map_err(|error| setup(error.to_string()))?;
-        let transport = Arc::new(Transport { network: Arc::new(network), http: Http::new(trust, options.patience) });
+        let transport = Arc::new(transport(options).map_err(|error| setup(error.to_string()))?);
         let session = |endpoint, given: Option<Credentials>| Session::new(Arc::clone(&transport), endpoint, given);
         let origin = endpoints.pop().ok_or_else(|| setup("no registry".to_owned()))?;
         Ok(Endpoints {

@@ -86,7 +86,7 @@ impl Error {
 }
 
 /// Where the server of a URL is, as directories of certificates and `--insecure-registry` name it.
-fn server(url: &str) -> String {
+pub(super) fn server(url: &str) -> String {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     host.split('/').next().unwrap_or_default().to_owned()
 }

@@ -4,6 +4,7 @@
 //! mod         from the reference over index and manifest to the configuration
 //! endpoints      the registry and its mirrors, asked in turn
 //! endpoint    which those are
+//! push        images written to the registry
 //! session     one of them, one image: scheme, authorization, retries
 //! auth        challenges and tokens
 //! credentials who we are
@@ -19,6 +20,7 @@ mod endpoints;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod push;
 mod session;
 
 use std::io::Read;
@@ -27,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use credentials::Credentials;
 pub use error::Error as RegistryError;
+pub use push::{Push, PushError, Sent};
 
 use self::endpoints::Endpoints;
 use self::session::{FetchedManifest, Session};
@@ -127,7 +130,7 @@ impl Registry {
         match opened {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) if error.is_missing() && !urls.is_empty() => self.open_elsewhere(urls, layer, cancel),
-            Err(error) => Err(Error::RegistryBlob(layer.blob_id.clone(), error)),
+            Err(error) => Err(Error::RegistryBlob(layer.blob_id.clone(), Box::new(error))),
         }
     }
 

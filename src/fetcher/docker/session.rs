@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::ETAG;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::auth::{Challenge, parse_token, token_url};
 use super::credentials::{self, Credentials, Found, Secret, Wanted};
 use super::endpoint::Endpoint;
 use crate::fetcher::http::{
-    ATTEMPTS, Authorization, FEW_ATTEMPTS, Failure, Http, HttpRequest, NOT_CANCELLED, Network, Reach, Reason, Zone,
-    document, in_time, successful, with_retries,
+    ATTEMPTS, Authorization, Content, FEW_ATTEMPTS, Failure, Http, HttpRequest, NOT_CANCELLED, Network, Reach, Reason,
+    Zone, document, in_time, successful, with_retries,
 };
 
 /// Who says to a token server that it is asking (OAuth 2.0, `client_id`).
@@ -33,6 +33,8 @@ pub(super) struct Session {
     endpoint: Endpoint,
     /// What the user said; else the files of logins are looked through.
     given: Option<Credentials>,
+    /// What is to be done in the repository, in the words of scopes of tokens.
+    actions: &'static str,
     /// What was found in them.
     found: Mutex<Option<Found>>,
     /// The scheme that the registry is known to speak.
@@ -42,14 +44,49 @@ pub(super) struct Session {
     was_pinged: AtomicBool,
 }
 
-/// What is asked for, below the repository.
-#[derive(Clone, Copy, Debug, Default)]
-struct RegistryRequest<'a> {
-    path: &'a str,
-    accept: &'static [&'static str],
-    offset: u64,
-    end: Option<u64>,
-    if_none_match: &'a [String],
+/// What is asked of the registry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RegistryRequest<'a> {
+    pub(super) method: &'a Method,
+    pub(super) target: Target<'a>,
+    pub(super) content: Option<&'a Content>,
+    pub(super) accept: &'static [&'static str],
+    pub(super) offset: u64,
+    pub(super) end: Option<u64>,
+    pub(super) if_none_match: &'a [String],
+}
+
+/// Of what it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'a> {
+    /// A path below the repository.
+    Path(&'a str),
+    /// Where the registry has sent its client, which may be away from it.
+    Url(&'a Url),
+}
+
+impl<'a> RegistryRequest<'a> {
+    /// Asks for what is at a path.
+    fn get(path: &'a str) -> Self {
+        RegistryRequest::new(&Method::GET, Target::Path(path))
+    }
+
+    pub(super) fn new(method: &'a Method, target: Target<'a>) -> Self {
+        RegistryRequest { method, target, content: None, accept: &[], offset: 0, end: None, if_none_match: &[] }
+    }
+
+    fn at(self, url: Url, reach: Reach) -> HttpRequest {
+        HttpRequest {
+            method: self.method.clone(),
+            url,
+            content: self.content.cloned(),
+            accept: self.accept,
+            offset: self.offset,
+            end: self.end,
+            reach,
+            if_none_match: self.if_none_match.to_vec(),
+        }
+    }
 }
 
 /// A document as it was sent.
@@ -77,11 +114,30 @@ impl Session {
             transport,
             endpoint,
             given,
+            actions: "pull",
             found: Mutex::default(),
             scheme,
             authorization: Mutex::default(),
             was_pinged: AtomicBool::new(false),
         }
+    }
+
+    /// The same, for a repository that is to be written to.
+    pub(super) fn for_push(self) -> Self {
+        Session { actions: "pull,push", ..self }
+    }
+
+    /// How the registry is talked to.
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Where an answer leads to.
+    ///
+    /// # Errors
+    /// When that is no place to go to.
+    pub(super) fn follow(&self, response: &Response, location: &str) -> Result<Url, Failure> {
+        self.transport.http.follow(response.url(), location)
     }
 
     /// How far the registry may send its clients.
@@ -107,7 +163,7 @@ impl Session {
         accept: &'static [&'static str],
         if_none_match: &[String],
     ) -> Result<Option<FetchedManifest>, Failure> {
-        let request = RegistryRequest { path, accept, if_none_match, ..RegistryRequest::default() };
+        let request = RegistryRequest { accept, if_none_match, ..RegistryRequest::get(path) };
         let patience = self.transport.http.patience();
         self.with_retries(&NOT_CANCELLED, || {
             in_time(path, patience, async {
@@ -128,7 +184,7 @@ impl Session {
     /// A blob from byte `offset` on. The answer may start at 0 all the same, see [`Response::status`].
     pub(super) fn blob(&self, digest: &str, offset: u64, cancel: &AtomicBool) -> Result<Response, Failure> {
         let path = format!("blobs/{digest}");
-        let request = RegistryRequest { path: &path, offset, ..RegistryRequest::default() };
+        let request = RegistryRequest { offset, ..RegistryRequest::get(&path) };
         self.with_retries(cancel, || async { successful(self.ask(request).await?) })
     }
 
@@ -136,10 +192,11 @@ impl Session {
     pub(super) async fn part(&self, digest: &str, range: Range<u64>) -> Result<Response, Failure> {
         let path = format!("blobs/{digest}");
         let (offset, end) = (range.start, Some(range.end));
-        successful(self.ask(RegistryRequest { path: &path, offset, end, ..RegistryRequest::default() }).await?)
+        successful(self.ask(RegistryRequest { offset, end, ..RegistryRequest::get(&path) }).await?)
     }
 
-    fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
+    /// Makes a request again as long as that may help.
+    pub(super) fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         cancel: &AtomicBool,
         request: impl Fn() -> F,
@@ -149,7 +206,7 @@ impl Session {
     }
 
     /// One request with whatever authorization it takes. Answers that are no success are the caller's.
-    async fn ask(&self, request: RegistryRequest<'_>) -> Result<Response, Failure> {
+    pub(super) async fn ask(&self, request: RegistryRequest<'_>) -> Result<Response, Failure> {
         let mut authorization = self.authorization().clone();
         let mut is_new = false;
         loop {
@@ -202,7 +259,7 @@ impl Session {
         }
         let root = format!("{}://{}/v2/", self.scheme(), self.endpoint.server);
         let Ok(root) = Url::parse(&root) else { return Ok(None) };
-        match self.transport.http.get(&HttpRequest::new(root, Reach::Anywhere), None).await {
+        match self.transport.http.send(&HttpRequest::new(root, Reach::Anywhere), None).await {
             Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED && self.is_registry(answer.url()) => {
                 self.authorize(&answer, None).await
             }
@@ -220,29 +277,33 @@ impl Session {
         }
     }
 
-    /// Asks over TLS, and where that is allowed and there is none, without.
     async fn send(
         &self,
         request: RegistryRequest<'_>,
         authorization: Option<&Authorization>,
     ) -> Result<Response, Failure> {
-        let RegistryRequest { path, accept, offset, end, if_none_match } = request;
+        match request.target {
+            Target::Path(path) => self.send_to_registry(path, request, authorization).await,
+            Target::Url(url) => self.send_on(url, request, authorization).await,
+        }
+    }
+
+    /// Asks over TLS, and where that is allowed and there is none, without.
+    async fn send_to_registry(
+        &self,
+        path: &str,
+        request: RegistryRequest<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
         let http = &self.transport.http;
         let settled = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let scheme = settled.unwrap_or("https");
-        let request = HttpRequest {
-            url: self.url(scheme, path)?,
-            accept,
-            offset,
-            end,
-            reach: Reach::Anywhere,
-            if_none_match: if_none_match.to_vec(),
-        };
-        let sent = http.get(&request, authorization).await;
+        let request = request.at(self.url(scheme, path)?, Reach::Anywhere);
+        let sent = http.send(&request, authorization).await;
         let (response, spoken) = match sent {
             Err(failure) if settled.is_none() && is_unreachable(&failure) && http.is_insecure(&request.url) => {
                 let plain = HttpRequest { url: self.url("http", path)?, ..request };
-                let response = http.get(&plain, authorization).await?;
+                let response = http.send(&plain, authorization).await?;
                 let broke = matches!(failure.reason, Reason::Transport(_));
                 if broke && response.status() == StatusCode::BAD_REQUEST {
                     // So answers who does speak TLS, and failed to do so a moment ago.
@@ -254,6 +315,19 @@ impl Session {
         };
         *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(spoken);
         Ok(response)
+    }
+
+    /// Asks where the registry has sent its client. Another host is told nothing of who we are, and must be where the
+    /// registry may send anybody.
+    async fn send_on(
+        &self,
+        url: &Url,
+        request: RegistryRequest<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
+        let is_registry = self.is_registry(url);
+        let reach = if is_registry { Reach::Anywhere } else { self.reach() };
+        self.transport.http.send(&request.at(url.clone(), reach), authorization.filter(|_| is_registry)).await
     }
 
     /// What to answer to the registry's challenge; `None` if there is nothing. `stale` is what it just refused: a token
@@ -271,7 +345,7 @@ impl Session {
         let credentials = self.credentials(response.url())?;
         let fresh = match (Challenge::of(response.headers()), credentials) {
             (Some(Challenge::Bearer { realm, service, scope }), credentials) => {
-                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.endpoint.repository));
+                let scope = self.scope(&scope.unwrap_or_default());
                 let realm = Realm { url: realm, service: service.unwrap_or_default(), scope };
                 let patience = self.transport.http.patience();
                 in_time(response.url().as_str(), patience, self.token(response.url(), &realm, credentials)).await?
@@ -283,6 +357,13 @@ impl Session {
         };
         self.authorization().clone_from(&fresh);
         Ok(fresh)
+    }
+
+    /// What a token is asked for: all that is to be done in the repository, and what the registry wants besides.
+    fn scope(&self, wanted: &str) -> String {
+        let own = format!("repository:{}:", self.endpoint.repository);
+        let others = wanted.split_whitespace().filter(|scope| !scope.starts_with(&own));
+        others.fold(format!("{own}{}", self.actions), |all, scope| format!("{all} {scope}"))
     }
 
     /// A token, for the user if there is one. `None` if anonymous users get none.
@@ -344,7 +425,7 @@ impl Session {
             None => None,
         };
         let url = token_url(url, &realm.service, &realm.scope);
-        http.get(&HttpRequest::new(url, reach), authorization.as_ref()).await
+        http.send(&HttpRequest::new(url, reach), authorization.as_ref()).await
     }
 
     /// Who we are to this registry. Looked up once, when it first asks.

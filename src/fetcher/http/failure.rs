@@ -39,10 +39,12 @@ impl Failure {
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
     /// An answer that is no success.
-    #[error("the server answers {status}{}", when(.retry_after))]
+    #[error("the server answers {status}{}{}", says(.detail), when(.retry_after))]
     Status {
         /// Code and phrase.
         status: reqwest::StatusCode,
+        /// What the server says of it; may be empty.
+        detail: String,
         /// How long the server wants to be left alone.
         retry_after: Option<Duration>,
     },
@@ -178,6 +180,10 @@ pub(super) fn is_unexpected_end(error: &reqwest::Error) -> bool {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
     };
     causes(error).iter().any(is_end)
+}
+
+fn says(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(" ({detail})") }
 }
 
 /// Told only where the server asks for more patience than there is.

@@ -4,6 +4,7 @@
 //! mod          one request: which hosts are verified, what a redirect may do
 //! addresses    where whom the user did not name may send a request
 //! certificates authorities and client certificates of a directory
+//! content      what a request sends along
 //! curves       elliptic curves beside those of the TLS library
 //! failure      what can come of a request
 //! network      the thread that connections live in
@@ -17,6 +18,7 @@
 
 mod addresses;
 mod certificates;
+mod content;
 mod curves;
 mod failure;
 mod network;
@@ -45,12 +47,13 @@ use reqwest::header::{
     TRANSFER_ENCODING,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::limits;
 
 pub(super) use addresses::{Reach, Zone};
 pub(super) use certificates::Certificates;
+pub(super) use content::Content;
 pub(super) use failure::Failure;
 pub use failure::Reason;
 pub(super) use network::{NOT_CANCELLED, Network};
@@ -70,7 +73,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct HttpRequest {
+    pub(super) method: Method,
     pub(super) url: Url,
+    /// What is sent along.
+    pub(super) content: Option<Content>,
     /// Media types that are understood; empty for any.
     pub(super) accept: &'static [&'static str],
     /// Bytes to leave out from the beginning.
@@ -86,7 +92,16 @@ pub(super) struct HttpRequest {
 impl HttpRequest {
     /// Asks for anything at `url`.
     pub(super) fn new(url: Url, reach: Reach) -> Self {
-        HttpRequest { url, accept: &[], offset: 0, end: None, reach, if_none_match: Vec::new() }
+        HttpRequest {
+            method: Method::GET,
+            url,
+            content: None,
+            accept: &[],
+            offset: 0,
+            end: None,
+            reach,
+            if_none_match: Vec::new(),
+        }
     }
 
     fn headers(&self) -> HeaderMap {
@@ -102,6 +117,9 @@ impl HttpRequest {
         // A line for each: registries are known to take the whole line for one tag.
         for tag in self.if_none_match.iter().filter_map(|tag| HeaderValue::try_from(tag).ok()) {
             headers.append(IF_NONE_MATCH, tag);
+        }
+        if let Some(content) = &self.content {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
         }
         headers
     }
@@ -147,6 +165,8 @@ pub(super) struct Trust {
 struct ClientKind {
     is_insecure: bool,
     is_direct: bool,
+    /// The answer comes after a file was sent, which has timeouts of its own.
+    sends_file: bool,
     reach: Reach,
     certificates: Option<PathBuf>,
 }
@@ -187,8 +207,9 @@ impl Http {
 
     /// Sends the request and follows redirects; any answer that is no redirect is a success here.
     ///
-    /// Redirects are not left to the client, because the next host may be trusted less than the first.
-    pub(super) async fn get(
+    /// Redirects are not left to the client, because the next host may be trusted less than the first. They keep the method,
+    /// but status 303, which would make it GET (RFC 9110, 15.4.4), is followed by requests that change nothing only.
+    pub(super) async fn send(
         &self,
         request: &HttpRequest,
         authorization: Option<&Authorization>,
@@ -197,12 +218,11 @@ impl Http {
         let mut authorization = authorization;
         let mut reach = request.reach;
         for _ in 0..=REDIRECTS {
-            let mut builder = self.client(&url, reach)?.get(url.clone()).headers(request.headers());
-            if let Some(authorization) = authorization {
-                builder = authorization.add_to(builder);
-            }
-            let response = builder.send().await.map_err(|error| Failure::new(&url, Reason::of(&error)))?;
+            let response = self.send_once(request, &url, reach, authorization).await?;
             let Some(location) = redirect(&response) else { return Ok(response) };
+            if response.status() == StatusCode::SEE_OTHER && !request.method.is_safe() {
+                return Ok(response);
+            }
             let next = self.follow(&url, &location)?;
             if next.origin() != url.origin() {
                 // Once away from the registry, nobody is sent its credentials again.
@@ -216,6 +236,32 @@ impl Http {
         Err(Failure::new(&request.url, Reason::RedirectLoop))
     }
 
+    async fn send_once(
+        &self,
+        request: &HttpRequest,
+        url: &Url,
+        reach: Reach,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
+        let failed = |reason| Failure::new(url, reason);
+        let sends_file = matches!(request.content, Some(Content::File(..)));
+        let client = self.client(url, reach, sends_file)?;
+        let mut builder = client.request(request.method.clone(), url.clone()).headers(request.headers());
+        if let Some(authorization) = authorization {
+            builder = authorization.add_to(builder);
+        }
+        let Some(content) = &request.content else {
+            return builder.send().await.map_err(|error| failed(Reason::of(&error)));
+        };
+        let (body, watch) = content.body(self.patience).map_err(failed)?;
+        let answer = builder.body(body).send();
+        let answer = match watch {
+            Some(watch) => watch.over(answer).await.map_err(failed)?,
+            None => answer.await,
+        };
+        answer.map_err(|error| failed(Reason::of(&error)))
+    }
+
     /// Sends a form. What it holds may be secret, so that redirects are not followed.
     pub(super) async fn post_form(
         &self,
@@ -227,11 +273,15 @@ impl Http {
         form.query_pairs_mut().clear().extend_pairs(fields);
         let body = form.query().unwrap_or_default().to_owned();
         let request =
-            self.client(url, reach)?.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            self.client(url, reach, false)?.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         request.body(body).send().await.map_err(|error| Failure::new(url, Reason::of(&error)))
     }
 
-    fn follow(&self, from: &Url, location: &str) -> Result<Url, Failure> {
+    /// Where an answer of `from` leads to.
+    ///
+    /// # Errors
+    /// When that is no address, or one without the security of the first.
+    pub(super) fn follow(&self, from: &Url, location: &str) -> Result<Url, Failure> {
         let refused = |to: &str| Failure::new(from, Reason::Redirect(to.to_owned()));
         let next = from.join(location).map_err(|_| refused("no address"))?;
         let is_allowed = match next.scheme() {
@@ -242,11 +292,12 @@ impl Http {
         if is_allowed { Ok(next) } else { Err(refused(&failure::shown(&next))) }
     }
 
-    fn client(&self, url: &Url, reach: Reach) -> Result<Client, Failure> {
+    fn client(&self, url: &Url, reach: Reach, sends_file: bool) -> Result<Client, Failure> {
         reach.check(url).map_err(|out| Failure::new(url, Reason::OutOfReach(out.to_string())))?;
         let kind = ClientKind {
             is_insecure: self.is_insecure(url),
             is_direct: is_loopback(url) || proxies::is_excepted(url),
+            sends_file,
             reach,
             certificates: self.certificates_for(url),
         };
@@ -270,7 +321,7 @@ impl Http {
             .dns_resolver(Arc::new(resolver))
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_max_headers(HEADERS);
-        if let Some(timeout) = self.patience.stall_timeout {
+        if let Some(timeout) = self.patience.stall_timeout.filter(|_| !kind.sends_file) {
             builder = builder.read_timeout(timeout);
         }
         if kind.is_direct {
@@ -325,12 +376,14 @@ fn redirect(response: &Response) -> Option<String> {
 
 /// Passes on an answer that is a success.
 pub(super) fn successful(response: Response) -> Result<Response, Failure> {
-    if response.status().is_success() {
-        return Ok(response);
-    }
+    if response.status().is_success() { Ok(response) } else { Err(refusal(&response, String::new())) }
+}
+
+/// The failure that an answer is; `detail` is what its body says.
+pub(super) fn refusal(response: &Response, detail: String) -> Failure {
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|value| retry::retry_after(value, SystemTime::now()));
-    Err(Failure::new(response.url(), Reason::Status { status: response.status(), retry_after }))
+    Failure::new(response.url(), Reason::Status { status: response.status(), detail, retry_after })
 }
 
 /// The whole body of an answer that is a document. Some gateways compress it unasked; no document begins like that.

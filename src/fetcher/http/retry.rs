@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn busy(retry_after: Option<Duration>) -> Reason {
-        Reason::Status { status: reqwest::StatusCode::TOO_MANY_REQUESTS, retry_after }
+        Reason::Status { status: reqwest::StatusCode::TOO_MANY_REQUESTS, detail: String::new(), retry_after }
     }
 
     #[test]

@@ -273,7 +273,7 @@ mod tests {
         fn ask(&mut self, offset: u64) -> Result<Response, Reason> {
             let request = HttpRequest { offset, ..HttpRequest::new(self.url.clone(), Reach::Anywhere) };
             let asked =
-                self.network.wait(&NOT_CANCELLED, async { successful(self.http.get(&request, None).await?) })?;
+                self.network.wait(&NOT_CANCELLED, async { successful(self.http.send(&request, None).await?) })?;
             asked.map_err(|failure| failure.reason)
         }
 

@@ -160,8 +160,11 @@ pub enum CommitError {
         /// The image.
         id: String,
     },
-    /// The destination is no image layout.
-    #[error("`{destination}` cannot be written to: name an image layout, as oci:///path:tag or oci-archive:PATH:tag")]
+    /// The destination is none that images are written to.
+    #[error(
+        "`{destination}` cannot be written to: name an image layout, as oci:///path:tag or oci-archive:PATH:tag, or an \
+         image in a registry, as docker://HOST/NAME:TAG"
+    )]
     NotATarget {
         /// The destination as it was given.
         destination: String,
@@ -176,6 +179,15 @@ pub enum CommitError {
         /// What happened.
         source: Box<BaseError>,
     },
+    /// The image was deleted and created again meanwhile.
+    #[error("image `{id}` was replaced while it was committed; commit it again")]
+    Replaced {
+        /// The image.
+        id: String,
+    },
+    /// The registry does not take it.
+    #[error(transparent)]
+    Push(Box<fetcher::PushError>),
     /// The layers that it is to be on top of cannot be copied.
     #[error(transparent)]
     Copy(#[from] BaseError),
@@ -360,6 +372,12 @@ from_store_errors!(
     UserError,
     CreateError
 );
+
+impl From<fetcher::PushError> for CommitError {
+    fn from(error: fetcher::PushError) -> Self {
+        CommitError::Push(Box::new(error))
+    }
+}
 
 impl CreateError {
     /// Names `store`, if it is its having no room that this is about.

@@ -37,7 +37,7 @@ pub use guardian::{Guardian, Rootfs};
 pub use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
 pub use limits::{five_mebibytes, is_full, make_empty_files, number, write};
 pub use metron::{Metron, Received};
-pub use oracle::{shifted, test_images, umoci};
+pub use oracle::{buildah, shifted, test_images, umoci};
 pub use programs::grootfs_binary;
 pub use pull::{
     WRONG_PASSWORD, assert_insecure, assert_whole, create, fails, forget, image, large_layer, layout, noise, succeeds,

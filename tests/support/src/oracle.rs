@@ -32,6 +32,21 @@ pub fn umoci(layout: &Path, bundle: &Path) -> Tree {
     tree
 }
 
+/// What buildah makes of an image, `oci-archive:FILE` or `docker://HOST/NAME:TAG`, but for devices. Its storage is below
+/// `directory`.
+pub fn buildah(image: &str, directory: &Path) -> Tree {
+    let (root, run) = (directory.join("root"), directory.join("run"));
+    let [root, run] = [root, run].map(|path| path.to_string_lossy().into_owned());
+    let storage = ["--root", &root, "--runroot", &run, "--storage-driver", "vfs"];
+    let buildah = |arguments: &[&str]| succeed("buildah", [&storage[..], arguments].concat()).trim().to_owned();
+    let container = buildah(&["from", "--quiet", "--pull-always", "--tls-verify=false", image]);
+    let mut tree = Node::read_tree(Path::new(&buildah(&["mount", &container])));
+    tree.retain(|_, node| node.kind != "device");
+    buildah(&["rm", &container]);
+    std::fs::remove_dir_all(directory).unwrap();
+    tree
+}
+
 /// A tree with every owner as the mapping has it, those in attributes included.
 pub fn shifted(tree: &Tree, map: impl Fn(u32) -> u32) -> Tree {
     let mut tree = tree.clone();

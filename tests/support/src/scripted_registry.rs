@@ -15,6 +15,8 @@ use serde_json::Value;
 /// A request as it came in.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    /// GET, for one.
+    pub method: String,
     /// Path with its query.
     pub path: String,
     /// Headers by name in lower case.
@@ -23,8 +25,9 @@ pub struct Asked {
     lines: Vec<(String, String)>,
     /// How many requests for the same path came before.
     pub before: usize,
-    /// What was sent along.
+    /// What was sent along, as text and as it was.
     pub body: String,
+    bytes: Vec<u8>,
 }
 
 impl Asked {
@@ -237,7 +240,8 @@ impl Server {
 
     fn record(&self, head: &str, stream: &mut TcpStream) -> Option<Asked> {
         let mut lines = head.lines();
-        let target = lines.next()?.split(' ').nth(1)?.to_owned();
+        let mut first = lines.next()?.split(' ');
+        let (method, target) = (first.next()?.to_owned(), first.next()?.to_owned());
         // A client that takes this for a proxy names the host as well.
         let path = target.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| rest[at..].to_owned()));
         let path = path.unwrap_or(target);
@@ -254,10 +258,11 @@ impl Server {
             body.resize(length + 1, 0);
             stream.read_exact(&mut body).ok()?;
         }
-        let body = String::from_utf8_lossy(&body).trim_start().to_owned();
+        let bytes = body.split_off(body.len().min(1));
+        let body = String::from_utf8_lossy(&bytes).into_owned();
         let mut all = self.asked.lock().unwrap();
-        let before = all.iter().filter(|asked| asked.path == path).count();
-        let asked = Asked { path, headers, lines, before, body };
+        let before = all.iter().filter(|asked| asked.method == method && asked.path == path).count();
+        let asked = Asked { method, path, headers, lines, before, body, bytes };
         all.push(asked.clone());
         Some(asked)
     }
@@ -283,7 +288,11 @@ fn send(stream: &mut TcpStream, reply: &Reply, range: &str, limit: usize) -> Opt
     let (from, to) = if is_partial { span(range, reply.body.len()) } else { (0, reply.body.len()) };
     let status = if is_partial { 206 } else { reply.status };
     let length = to - from;
-    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+    // A script or a HEAD may state another one.
+    if !reply.headers.iter().any(|(name, _)| name == "content-length") {
+        head += &format!("content-length: {length}\r\n");
+    }
     if is_partial {
         head += &format!("content-range: bytes {from}-{}/{}\r\n", to.saturating_sub(1), reply.body.len());
     }
@@ -301,25 +310,29 @@ fn span(range: &str, length: usize) -> (usize, usize) {
     (first.parse().unwrap_or(0).min(end), end)
 }
 
-/// Asks the registry behind for all of what was asked for.
+/// Asks the registry behind for all of what was asked for. It names the host that its client has named.
 fn forward(host: &str, asked: &Asked) -> Option<Reply> {
-    const PASSED_ON: [&str; 3] = ["accept", "authorization", "if-none-match"];
-    const PASSED_BACK: [&str; 4] = ["content-type", "etag", "docker-content-digest", "www-authenticate"];
-    let mut request = format!("GET {} HTTP/1.0\r\nhost: {host}\r\n", asked.path);
+    const PASSED_ON: [&str; 5] = ["accept", "authorization", "if-none-match", "content-type", "content-length"];
+    const PASSED_BACK: [&str; 5] = ["content-type", "etag", "docker-content-digest", "www-authenticate", "location"];
+    let mut request = format!("{} {} HTTP/1.0\r\nhost: {}\r\n", asked.method, asked.path, asked.header("host"));
     for name in PASSED_ON.iter().filter(|name| !asked.header(name).is_empty()) {
         request += &format!("{name}: {}\r\n", asked.header(name));
     }
     let mut registry = TcpStream::connect(host).ok()?;
     registry.write_all((request + "\r\n").as_bytes()).ok()?;
+    registry.write_all(&asked.bytes).ok()?;
     let mut answer = Vec::new();
     registry.read_to_end(&mut answer).ok()?;
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+    let is_passed_back = |(name, _): &(String, String)| {
+        PASSED_BACK.contains(&name.as_str()) || (name == "content-length" && asked.method == "HEAD")
+    };
     Some(Reply {
         status: head.split(' ').nth(1)?.parse().ok()?,
-        headers: headers.filter(|(name, _)| PASSED_BACK.contains(&name.as_str())).collect(),
+        headers: headers.filter(is_passed_back).collect(),
         body: answer.split_off(end + 4),
     })
 }

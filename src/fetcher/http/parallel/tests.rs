@@ -145,7 +145,7 @@ struct Place(Arc<Network>, Arc<Http>, Url);
 impl RangeSource for (Arc<Http>, Url) {
     async fn ask(self, range: Range<u64>) -> Result<Response, Failure> {
         let request = HttpRequest { offset: range.start, end: Some(range.end), ..plain(&self.1) };
-        successful(self.0.get(&request, None).await?)
+        successful(self.0.send(&request, None).await?)
     }
 }
 
@@ -159,7 +159,7 @@ impl BlobSource for Place {
 
     fn ask(&mut self, offset: u64) -> Result<Response, Reason> {
         let request = HttpRequest { offset, ..plain(&self.2) };
-        let asked = self.0.wait(&NOT_CANCELLED, async { successful(self.1.get(&request, None).await?) })?;
+        let asked = self.0.wait(&NOT_CANCELLED, async { successful(self.1.send(&request, None).await?) })?;
         asked.map_err(|failure| failure.reason)
     }
 

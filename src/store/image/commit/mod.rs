@@ -3,10 +3,11 @@
 //! Layers are kept unpacked alone, so those of the base image are read from its source again; that is taken for the same
 //! image only if its layers have the chain ids that are on record.
 
-use std::fs;
+mod target;
+
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use flate2::Compression;
@@ -14,9 +15,13 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use self::target::{Target, Written};
+use crate::driver::Volume;
 use crate::export::{Blob, CopiedLayer, LayoutWriter};
-use crate::fetcher::{Fetcher, Options};
-use crate::image::{BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256};
+use crate::fetcher::{Fetcher, Options, PushError};
+use crate::image::{
+    BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256, layer_media_suffix,
+};
 use crate::store::image::error::BaseError;
 use crate::store::image::origin::Origin;
 use crate::store::layer::manifest_cache::ManifestCache;
@@ -25,14 +30,11 @@ use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::{CommitError, ImageError, ImageId, ImageSelector, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::OnPath;
-use crate::sys::random::random_number;
 use crate::unpacker::{Change, LayerSource, MergedView, OverlayAttributes, changes_of_copy, changes_of_upper, pack};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-/// The name of an image in a layout, where none is given.
-const LATEST: &str = "latest";
 
 /// An image that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,36 +58,42 @@ impl Store {
         Ok((id, changes))
     }
 
-    /// Writes a container's changes, on top of the layers of its image, as an image to `destination`, `oci:` or
-    /// `oci-archive:`. The same changes give the same image.
+    /// Writes a container's changes, on top of the layers of its image, as an image to `destination`, `oci:`, `oci-archive:`
+    /// or `docker://`. The same changes give the same image. While the base is read and the image is sent, no lock is held.
     pub fn commit(
         &self,
         image: ImageSelector<'_>,
         destination: &str,
-        source: &Options,
+        options: &Options,
     ) -> Result<Committed, CommitError> {
-        let target = Target::parse(destination)?;
-        let (id, _lock) = self.lock_existing(image)?;
+        let target = Target::parse(destination, options)?;
+        let id = image.existing(self)?;
         let origin = self.origin(&id)?.ok_or_else(|| CommitError::UnknownOrigin { id: id.to_string() })?;
-        let base = Base::open(self, &id, &origin, source).map_err(|source| CommitError::Base {
+        let base = Base::open(self, &id, &origin, &target, options).map_err(|source| CommitError::Base {
             id: id.to_string(),
             reference: origin.reference.clone(),
             source: Box::new(source),
         })?;
+        let (written, packed) = target.write(|layout| {
+            let mut layers = base.write(layout, &target)?;
+            let packed = self.pack(&id, &base, layout)?;
+            let descriptor = packed.blob.descriptor(&format!("{LAYER}+gzip"));
+            let (blob, diff_id) = (Some(packed.blob.clone()), packed.diff_id.clone());
+            layers.push(WrittenLayer { descriptor, diff_id, blob });
+            let config = base.config(&layers, packed.latest);
+            Ok((write_image(layers, &config, layout)?, packed))
+        })?;
+        Ok(Committed { id, digest: written.manifest.digest, layer: packed.blob, changes: packed.changes })
+    }
+
+    /// Writes the container's own layer, if the image is still the one that has this base.
+    fn pack(&self, id: &ImageId, base: &Base, layout: &LayoutWriter) -> Result<Packed, CommitError> {
+        let (id, _lock) = self.lock_existing(ImageSelector(id.as_str()))?;
+        if !base.is_of(&self.recorded_volumes(&id)?) {
+            return Err(CommitError::Replaced { id: id.to_string() });
+        }
         let changes = self.changes(&id)?;
-        target.write(|layout| {
-            let mut layers = base.write(layout)?;
-            let (layer, diff_id, latest) = self.write_layer(&id, &changes, layout)?;
-            layers.push(WrittenLayer { descriptor: layer.descriptor(&format!("{LAYER}+gzip")), diff_id });
-            let config = layout.document(&base.config(&layers, latest))?;
-            let descriptors: Vec<&Value> = layers.iter().map(|layer| &layer.descriptor).collect();
-            let manifest = json!({
-                "schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(CONFIG), "layers": descriptors,
-            });
-            let manifest = layout.document(&manifest)?;
-            layout.name(&target.name, manifest.descriptor(MANIFEST))?;
-            Ok(Committed { id: id.clone(), digest: manifest.digest, layer, changes: changes.len() })
-        })
+        Ok(self.write_layer(&id, &changes, layout)?)
     }
 
     fn changes(&self, id: &ImageId) -> Result<Vec<Change>, ImageError> {
@@ -115,13 +123,7 @@ impl Store {
         Ok(if is_of_user { OverlayAttributes::User } else { OverlayAttributes::Trusted })
     }
 
-    /// The blob, the digest of the archive in it, and the time of the latest change.
-    fn write_layer(
-        &self,
-        id: &ImageId,
-        changes: &[Change],
-        layout: &LayoutWriter,
-    ) -> Result<(Blob, String, u64), StoreError> {
+    fn write_layer(&self, id: &ImageId, changes: &[Change], layout: &LayoutWriter) -> Result<Packed, StoreError> {
         let root = files::open_directory(&self.driver.own_files(&self.layout.image(id.as_str()))?)?;
         let format = OnDiskFormat::new(self, &self.mappings()?);
         let (attributes, ids) = (self.overlay_attributes(id, &format)?, format.ids.inverse());
@@ -137,84 +139,93 @@ impl Store {
         };
         let Hashing { inner, digest } = writer;
         let blob = inner.finish().on("write", &path)?.finish()?;
-        Ok((blob, hex_digest(&digest), latest))
+        Ok(Packed { blob, diff_id: hex_digest(&digest), latest, changes: changes.len() })
     }
 }
 
-/// Where an image is written to.
-struct Target {
-    path: PathBuf,
-    name: String,
-    is_archive: bool,
-}
-
-impl Target {
-    fn parse(destination: &str) -> Result<Self, CommitError> {
-        let name = |name: Option<String>| name.unwrap_or_else(|| LATEST.to_owned());
-        match Reference::parse(destination) {
-            Ok(Reference::Oci { layout, name: given }) => {
-                Ok(Target { path: layout, name: name(given), is_archive: false })
-            }
-            Ok(Reference::OciArchive { path, name: given }) => Ok(Target { path, name: name(given), is_archive: true }),
-            _ => Err(CommitError::NotATarget { destination: destination.to_owned() }),
-        }
-    }
-
-    /// An archive is written as a layout beside it first.
-    fn write<T>(&self, work: impl FnOnce(&LayoutWriter) -> Result<T, CommitError>) -> Result<T, CommitError> {
-        let path = std::path::absolute(&self.path).on("resolve", &self.path)?;
-        if !self.is_archive {
-            return work(&LayoutWriter::open(&path)?);
-        }
-        let scratch = Scratch(path.with_file_name(format!(".layout-{:016x}", random_number()?)));
-        let layout = LayoutWriter::open(&scratch.0)?;
-        let done = work(&layout)?;
-        layout.archive(&path)?;
-        Ok(done)
-    }
-}
-
-/// A directory that goes again.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::error!(%error, path = %self.0.display(), "removing-scratch-failed");
-        }
-    }
+/// A container's own layer.
+struct Packed {
+    blob: Blob,
+    /// Digest of the archive in it.
+    diff_id: String,
+    /// Time of the latest change, in seconds since 1970.
+    latest: u64,
+    changes: usize,
 }
 
 struct WrittenLayer {
     descriptor: Value,
     diff_id: String,
+    /// `None` where the target had it.
+    blob: Option<Blob>,
+}
+
+/// Writes what holds an image together.
+fn write_image(layers: Vec<WrittenLayer>, config: &Value, layout: &LayoutWriter) -> Result<Written, StoreError> {
+    let config = layout.document(config)?;
+    let descriptors: Vec<&Value> = layers.iter().map(|layer| &layer.descriptor).collect();
+    let document = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(CONFIG), "layers": descriptors,
+    });
+    let manifest = layout.document(&document)?;
+    let blobs = layers.into_iter().filter_map(|layer| layer.blob).chain([config]).collect();
+    Ok(Written { blobs, manifest, document })
 }
 
 /// The image that a container was created from, at its source.
 struct Base {
+    reference: Reference,
     fetcher: Fetcher,
     image: Image,
 }
 
 impl Base {
     /// Finds the image again, and checks that it is the same.
-    fn open(store: &Store, id: &ImageId, origin: &Origin, source: &Options) -> Result<Self, BaseError> {
+    fn open(
+        store: &Store,
+        id: &ImageId,
+        origin: &Origin,
+        target: &Target,
+        options: &Options,
+    ) -> Result<Self, BaseError> {
         let reference = Reference::parse(&origin.reference).map_err(crate::fetcher::Error::from)?;
         let reference = pinned(reference, origin.digest.as_deref());
-        let fetcher = Fetcher::for_reference(&reference, &origin.reference, source)?;
+        let fetcher =
+            Fetcher::for_reference(&reference, &origin.reference, &target.options_of_base(&reference, options))?;
         let layers_in = store.layers_in()?;
         let mut image = fetcher.image(&ManifestCache::new(&layers_in.layout))?;
         volumes::name_by_source(&layers_in.layout, &mut image.layers)?;
-        let recorded = store.recorded_volumes(id)?;
-        let is_same =
-            recorded.iter().map(|volume| &volume.chain_id).eq(image.layers.iter().map(|layer| &layer.chain_id));
-        if is_same { Ok(Base { fetcher, image }) } else { Err(BaseError::Changed) }
+        let base = Base { reference, fetcher, image };
+        if base.is_of(&store.recorded_volumes(id)?) { Ok(base) } else { Err(BaseError::Changed) }
     }
 
-    /// Copies the blobs of the layers.
-    fn write(&self, layout: &LayoutWriter) -> Result<Vec<WrittenLayer>, BaseError> {
+    /// Whether an image has these layers.
+    fn is_of(&self, recorded: &[Volume]) -> bool {
+        let layers = self.image.layers.iter().map(|layer| &layer.chain_id);
+        recorded.iter().map(|volume| &volume.chain_id).eq(layers)
+    }
+
+    /// Copies the blobs of the layers that the target does not have.
+    fn write(&self, layout: &LayoutWriter, target: &Target) -> Result<Vec<WrittenLayer>, CommitError> {
         let layers = self.image.layers.iter().filter(|layer| layer.blob_id != EMPTY_ARCHIVE);
-        layers.map(|layer| self.write_layer(layer, layout)).collect()
+        layers
+            .map(|layer| match self.layer_at_target(layer, target)? {
+                Some(there) => Ok(there),
+                None => Ok(self.write_layer(layer, layout)?),
+            })
+            .collect()
+    }
+
+    /// The layer as the base's manifest has it, where the target has its blob.
+    fn layer_at_target(&self, layer: &Layer, target: &Target) -> Result<Option<WrittenLayer>, PushError> {
+        let (Some(size), Some(diff_id)) = (layer.size, &layer.diff_id) else { return Ok(None) };
+        let Some(suffix) = layer_media_suffix(&layer.media_type) else { return Ok(None) };
+        if !is_sha256(&layer.blob_id) || !target.has_layer(&layer.blob_id, size, &self.reference)? {
+            return Ok(None);
+        }
+        let blob = Blob { digest: layer.blob_id.clone(), size };
+        let diff_id = format!("sha256:{diff_id}");
+        Ok(Some(WrittenLayer { descriptor: descriptor(&blob, suffix, layer), diff_id, blob: None }))
     }
 
     fn write_layer(&self, layer: &Layer, layout: &LayoutWriter) -> Result<WrittenLayer, BaseError> {
@@ -228,12 +239,7 @@ impl Base {
         if let Some(expected) = layer.diff_id.as_ref().map(|hex| format!("sha256:{hex}")).filter(|id| *id != diff_id) {
             return Err(BaseError::WrongBlob { expected, actual: diff_id });
         }
-        let media_type = format!("{LAYER}{suffix}");
-        let mut descriptor = blob.descriptor(&media_type);
-        if let Some(directory) = &layer.base_directory {
-            descriptor["annotations"] = json!({ BASE_DIRECTORY_ANNOTATION: directory });
-        }
-        Ok(WrittenLayer { descriptor, diff_id })
+        Ok(WrittenLayer { descriptor: descriptor(&blob, suffix, layer), diff_id, blob: Some(blob) })
     }
 
     /// The configuration of the base with one layer more, which was made at `latest`.
@@ -260,6 +266,15 @@ impl Base {
         }
         config
     }
+}
+
+/// That of a layer of the base in the new image.
+fn descriptor(blob: &Blob, suffix: &str, layer: &Layer) -> Value {
+    let mut descriptor = blob.descriptor(&format!("{LAYER}{suffix}"));
+    if let Some(directory) = &layer.base_directory {
+        descriptor["annotations"] = json!({ BASE_DIRECTORY_ANNOTATION: directory });
+    }
+    descriptor
 }
 
 /// The image of a registry by its digest: a tag may have moved on.
