@@ -8,24 +8,7 @@ use grootfs::observe;
 use grootfs::panics::{self, Panicked};
 use grootfs::sys::{argv, signals};
 
-/// Called by the C library, without the standard library in between. That prepares for naming a stack overflow, for which
-/// it has the C library read `/proc/self/maps`: with the rest of it a fourteenth of the time of a short command.
-///
-/// Arguments come by themselves: with this C library the standard library has them before `main` (`std::env::args`).
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[unsafe(no_mangle)]
-extern "C" fn main() -> i32 {
-    match grootfs::sys::start::prepare() {
-        Ok(()) => std::process::exit(exit_code()),
-        // Without standard descriptors there is nobody to tell.
-        Err(_) => std::process::exit(1),
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn main() {
-    std::process::exit(exit_code())
-}
+grootfs::run_as_program!(exit_code);
 
 fn exit_code() -> i32 {
     panics::note_instead_of_printing();

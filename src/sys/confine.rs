@@ -22,6 +22,19 @@ pub struct Confinement {
     pub own_root: bool,
 }
 
+impl Confinement {
+    /// Makes `directory` the working directory of the calling thread, if it has one of its own, and tells whether it has.
+    ///
+    /// # Errors
+    /// Those of fchdir(2).
+    pub fn change_directory(self, directory: BorrowedFd<'_>) -> io::Result<bool> {
+        if self.own_filesystem_context {
+            fchdir(directory)?;
+        }
+        Ok(self.own_filesystem_context)
+    }
+}
+
 /// Makes `root` the root and working directory of the calling thread and sets its umask to 0, for the rest of the
 /// thread's life. Call it only in a thread that ends with the work.
 ///

@@ -29,5 +29,6 @@ pub mod start;
 pub mod stdout;
 pub mod subordinate_ids;
 pub mod userns;
+pub mod working_directory;
 pub mod xattr;
 pub mod xfs;

@@ -12,7 +12,6 @@ use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, fstatvfs, futimens, utimensat,
 };
 use rustix::io::Errno;
-use rustix::process::fchdir;
 use tracing::debug;
 
 use super::attribute_ids;
@@ -182,8 +181,7 @@ fn set_xattr_by_name(
     confinement: Confinement,
     xattr: &Xattr,
 ) -> io::Result<()> {
-    if confinement.own_filesystem_context {
-        fchdir(directory)?;
+    if confinement.change_directory(directory)? {
         return xattr::set_by_path(file, &xattr.name, &xattr.value);
     }
     let mut path = OsString::from(format!("/proc/self/fd/{}/", std::os::fd::AsRawFd::as_raw_fd(&directory)));

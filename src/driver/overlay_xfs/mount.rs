@@ -4,8 +4,7 @@
 //! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many
 //! layers need the kernel's newer interface (`lowerdir+`, 6.8) or the short names of the volumes.
 //!
-//! Relative paths need a working directory: mounting changes that of the process and leaves it there. Nothing else depends
-//! on it, because the configuration's paths are made absolute when it is read.
+//! Relative paths need a working directory (`sys/working_directory.rs`).
 
 use std::ffi::{CString, OsStr};
 use std::path::Path;
@@ -16,13 +15,13 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, mount as mount2, move_mount,
 };
-use rustix::process::fchdir;
 
 use super::{Error, ImageRequest, Mount, RootfsState, SharedLayers, Volume, links, shared};
 use crate::driver::filesystem::open;
 use crate::entries::linked_volume;
 use crate::layout::Layout;
 use crate::sys::path_error::{OnPath, PathError, named};
+use crate::sys::working_directory::WorkingDirectory;
 use crate::sys::{descriptors, files, mount_point, xattr};
 
 /// mount(2) reads one page of options, the last byte being the end of the string.
@@ -165,10 +164,12 @@ pub(super) fn mount(
 }
 
 fn mount_own(layout: &Layout, image: &Path, volumes: &[Volume]) -> Result<(), Failure> {
-    std::env::set_current_dir(image).on("chdir", image)?;
+    let in_image = WorkingDirectory::enter(image).on("chdir", image)?;
     let lowers = volumes.iter().rev().map(|v| format!("../../volumes/{}", v.chain_id)).collect();
     let (upper, work, target) = ("diff".to_owned(), "workdir".to_owned(), "rootfs".to_owned());
-    match mount_parts(&Parts { lowers, upper, work, target }) {
+    let mounted = mount_parts(&Parts { lowers, upper, work, target });
+    drop(in_image);
+    match mounted {
         Err(Failure::TooLong) => mount_by_short_names(layout, image, volumes),
         mounted => mounted,
     }
@@ -259,7 +260,8 @@ fn mount_by_short_names(layout: &Layout, image: &Path, volumes: &[Volume]) -> Re
     if options.len() > OPTIONS_LIMIT {
         return Err(Failure::TooMany);
     }
-    fchdir(open(&layout.links())?).on("chdir", layout.links())?;
+    let links = open(&layout.links())?;
+    let _in_links = WorkingDirectory::enter(&descriptors::name_of(&links)).on("chdir", layout.links())?;
     mount_at_once(&parts, options)
 }
 

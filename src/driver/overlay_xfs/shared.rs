@@ -21,6 +21,7 @@ use crate::sys::descriptors;
 use crate::sys::idmapped_mount;
 use crate::sys::mount_namespace::in_own_mounts;
 use crate::sys::path_error::{OnPath, PathError, reason};
+use crate::sys::working_directory::WorkingDirectory;
 
 /// Mounts an overlay of `volumes` on the `rootfs` of the directory `image`.
 pub(super) fn mount(shared: &SharedLayers<'_>, image: &Path, volumes: &[Volume]) -> Result<(), Failure> {
@@ -44,7 +45,7 @@ fn mount_elsewhere(store: &OwnedFd, image: &Path, lowers: &[OwnedFd]) -> Result<
     let named = fs::canonicalize(image).on("resolve", image)?;
     let wanted = fs::metadata(image).on("stat", image)?;
     let mounted = in_own_mounts(|| {
-        std::env::set_current_dir(&named).on("chdir", &named)?;
+        let _in_image = WorkingDirectory::enter(&named).on("chdir", &named)?;
         let found = fs::metadata(".").on("stat", &named)?;
         if (found.dev(), found.ino()) != (wanted.dev(), wanted.ino()) {
             let reason = io::Error::other("it was exchanged for another directory");
