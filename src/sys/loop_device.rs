@@ -63,10 +63,35 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
+    /// The device that `backing` is attached to already, or a new one.
+    ///
+    /// A filesystem that is not mounted here may be mounted all the same, in another mount namespace or at a path that was
+    /// detached while busy. Mounted from a second device, btrfs takes it for another filesystem, and both write to one
+    /// file; XFS refuses. From the same device, both are one.
+    pub fn of(backing: &Path, direct_io: bool) -> Result<Self, PathError> {
+        match Self::attached(backing)? {
+            Some(device) => Ok(device),
+            None => Self::attach(backing, direct_io),
+        }
+    }
+
+    /// The device that is attached to `backing`, kept from being cleared. Its direct I/O stays as it is.
+    fn attached(backing: &Path) -> Result<Option<Self>, PathError> {
+        let Some(Attached { node, .. }) = of_file(backing)? else { return Ok(None) };
+        let device = match open(&node) {
+            // It is being cleared: with its last user, the filesystem is gone.
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+            opened => opened?,
+        };
+        // Until it was open, it may have been cleared, and attached to something else.
+        let is_still = of_file(backing)?.is_some_and(|attached| attached.node == node);
+        Ok(is_still.then_some(LoopDevice { _device: device, path: node }))
+    }
+
     /// Attaches `backing`, with direct I/O on request.
     ///
     /// Direct I/O that the backing filesystem cannot do is left off by the kernel without an error.
-    pub fn attach(backing: &Path, direct_io: bool) -> Result<Self, PathError> {
+    fn attach(backing: &Path, direct_io: bool) -> Result<Self, PathError> {
         let file = open(backing)?;
         match open(Path::new(CONTROL)) {
             Ok(control) => Self::attach_free(&control, &file, backing, direct_io),

@@ -28,6 +28,7 @@ mod json_documents;
 mod lean_machines;
 mod list;
 mod mappings;
+mod mounted_elsewhere;
 mod no_leaks;
 mod not_mounted;
 mod operations;

@@ -60,7 +60,7 @@ impl BackingFilesystem for Btrfs {
     }
 
     fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), driver::Error> {
-        let device = LoopDevice::attach(backing, request.with_direct_io)?;
+        let device = LoopDevice::of(backing, request.with_direct_io)?;
         let mounted = BTRFS.mount(&device, layout.root(), Some(USERS_REMOVE));
         Ok(mounted.map_err(|errno| BTRFS.mount_error(backing, layout.root(), errno))?)
     }

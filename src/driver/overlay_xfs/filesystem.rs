@@ -78,7 +78,7 @@ impl BackingFilesystem for OverlayXfs {
     }
 
     fn mount_backing(&self, layout: &Layout, backing: &Path, request: FilesystemRequest) -> Result<(), driver::Error> {
-        let device = LoopDevice::attach(backing, request.with_direct_io)?;
+        let device = LoopDevice::of(backing, request.with_direct_io)?;
         let root = layout.root();
         if request.without_quota {
             return Ok(XFS.mount(&device, root, None).map_err(|errno| XFS.mount_error(backing, root, errno))?);
