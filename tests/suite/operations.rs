@@ -1,43 +1,245 @@
-//! Every command of the runbook in `docs/operations.md`, on a store in the state that its section is about.
+//! Every command of the runbook in `docs/operations.md`, on a store in the state that its section is about; on overlay-xfs,
+//! which the runbook shows, it prints what stands there, but for numbers.
+//!
+//! `UPDATE=1` writes into the runbook what the commands have printed. Lines that differ between machines are to be replaced
+//! by one of `...` there.
 
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use crate::support::{DRIVER, Driver, TempStore, detach_loops, run, small_image, unmount_below};
+use crate::support::{DRIVER, Driver, MIB, TempStore, detach_loops, layers, run, small_image, unmount_below};
 
-const PROMPT: &str = "# grootfs --store /var/lib/grootfs/xfs ";
+const STORE: &str = "/var/lib/grootfs/xfs";
+const IMAGE: &str = "oci:///srv/images/app:latest";
+const PROMPT: &str = "# ";
+/// The code that the command before has ended with is printed as shells do it. Without this, it is 0.
+const EXIT_CODE: &str = "# echo $?";
+/// Stands for any number of lines, or before a space for the beginning of one.
+const ANYTHING: &str = "...";
 
-/// The sections that have commands: their headings, and the words of each command.
-fn sections() -> Vec<(String, Vec<Vec<String>>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
-    let text = fs::read_to_string(path).unwrap();
-    let sections = text.split("\n## ").skip(1).map(|section| {
-        let heading = section.lines().next().unwrap().to_owned();
-        let commands = section.lines().filter_map(|line| line.strip_prefix(PROMPT));
-        (heading, commands.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
-    });
-    sections.filter(|(_, commands): &(String, Vec<_>)| !commands.is_empty()).collect()
+/// A command of the runbook.
+struct Step {
+    /// Its line without the prompt.
+    command: String,
+    /// What it prints, line by line.
+    output: Vec<String>,
+    code: i32,
 }
 
-#[test]
-fn the_commands_of_the_runbook_work() {
-    let sections = sections();
-    assert_eq!(sections.len(), 7, "{sections:?}");
-    for (heading, commands) in sections {
-        let store = TempStore::new();
-        store.create(&small_image(&store.beside("image")), "my-image");
-        store.ok(["flush-volumes"]);
-        if heading.starts_with("After") {
+const BLOCK: &str = "```console\n";
+
+/// The text of the console block of a section that has one.
+fn console(section: &str) -> Option<&str> {
+    let mut blocks = section.split(BLOCK).skip(1).map(|rest| rest.split("```").next().unwrap());
+    let first = blocks.next();
+    assert!(blocks.next().is_none(), "one block a section: {section}");
+    first
+}
+
+/// The commands in a console block.
+fn steps(block: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut lines = block.lines();
+    while let Some(line) = lines.next() {
+        if line == EXIT_CODE {
+            steps.last_mut().unwrap().code = lines.next().unwrap().parse().unwrap();
+        } else if let Some(command) = line.strip_prefix(PROMPT) {
+            steps.push(Step { command: command.to_owned(), output: Vec::new(), code: 0 });
+        } else {
+            steps.last_mut().unwrap().output.push(line.to_owned());
+        }
+    }
+    steps
+}
+
+/// The console block of these commands.
+fn block(steps: &[Step]) -> String {
+    let text = |Step { command, output, code }: &Step| {
+        let output: String = output.iter().map(|line| format!("{line}\n")).collect();
+        let code = if *code == 0 { String::new() } else { format!("{EXIT_CODE}\n{code}\n") };
+        format!("{PROMPT}{command}\n{output}{code}")
+    };
+    steps.iter().map(text).collect()
+}
+
+fn runbook() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
+}
+
+/// A process that a section is about, ended however the test ends.
+struct Background(Child);
+
+impl Background {
+    /// Runs a script, which says when it is ready.
+    fn run(script: &str) -> Self {
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Background(child)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A store with an image, with the source of another one, and with what the section is about.
+fn store_of(heading: &str) -> (TempStore, String, Option<Background>) {
+    let store = TempStore::with_size(400 * MIB);
+    store.create(&layers(&store, "image", 2).0, "my-image");
+    store.create(&small_image(&store.beside("unused")), "unused");
+    store.ok(["delete", "unused"]);
+    store.ok(["flush-volumes"]);
+    let url = small_image(&store.beside("app"));
+    let mut background = None;
+    match heading {
+        "The disk is full" => {
+            fill(&store.rootfs("my-image").join("large"));
+        }
+        "The store is damaged" => {
+            let volumes = store.volumes();
+            fs::remove_file(store.path().join(format!("meta/volume-{}", volumes[0]))).unwrap();
+            fs::create_dir(store.path().join("tmp/create.dead")).unwrap();
+            fs::write(store.path().join("images/notes.txt"), "").unwrap();
+        }
+        "After a power cut" | "After a reboot" => {
             unmount_below(store.path());
             detach_loops(store.path().parent().unwrap());
         }
-        for mut command in commands {
-            // This kernel may have no quotas of XFS.
-            if command[0] == "init-store" && *DRIVER == Driver::OverlayXfs {
-                command.push("--without-quota".to_owned());
-            }
-            let outcome = run(&mut store.command(&command));
-            assert_eq!(outcome.code, Some(0), "{heading}: {command:?}: {outcome:?}");
+        "A create is slow" => {
+            // The shell opens it, and with flock(1) locks it.
+            let lock = store.path().join("locks/global-groot-lock.lock");
+            let script =
+                format!("exec 9<>{} && flock --exclusive 9 && echo ready && exec sleep infinity", lock.display());
+            background = Some(Background::run(&script));
+        }
+        "A delete does not finish" => {
+            store.create(&url, "gone");
+            let script = format!("cd {} && echo ready && exec sleep infinity", store.rootfs("gone").display());
+            background = Some(Background::run(&script));
+            store.ok(["delete", "gone"]);
+        }
+        _ => {}
+    }
+    (store, url, background)
+}
+
+/// Writes a file until there is no room for more.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    while file.write_all(&[7; 256 * 1024]).is_ok() {}
+    while file.write_all(&[7; 512]).is_ok() {}
+    let _ = file.sync_all();
+}
+
+/// A command of the runbook on the test's store.
+fn arguments(step: &Step, url: &str) -> Vec<String> {
+    let line = step.command.strip_prefix(&format!("grootfs --store {STORE} "));
+    let line = line.unwrap_or_else(|| panic!("no command on the store of the runbook: {}", step.command));
+    let mut arguments: Vec<String> = line.split_whitespace().map(|word| word.replace(IMAGE, url)).collect();
+    // This kernel may have no quotas of XFS.
+    if arguments[0] == "init-store" && DRIVER == Driver::OverlayXfs {
+        arguments.push("--without-quota".to_owned());
+    }
+    arguments
+}
+
+/// A line in which numbers, sizes, times and names of layers are told from nothing else.
+fn masked(line: &str) -> String {
+    const UNITS: [&str; 8] = ["B", "KiB", "MiB", "GiB", "s", "min", "h", "d"];
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split_whitespace() {
+        let after_number = words.last().is_some_and(|last| last.ends_with('#'));
+        let (unit, rest) = word.split_at(word.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(word.len()));
+        match after_number && UNITS.contains(&unit) {
+            true => words.last_mut().unwrap().push_str(rest),
+            false => words.push(masked_word(word)),
         }
     }
+    words.join(" ")
+}
+
+fn masked_word(word: &str) -> String {
+    let mut masked = String::new();
+    for piece in word.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '.') {
+        let end = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let is_number = !end.is_empty() && end.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let is_name_of_layer = end.len() >= 12 && end.chars().all(|c| c.is_ascii_hexdigit());
+        let is_masked = is_number || is_name_of_layer;
+        masked.push_str(if is_masked { "#" } else { end });
+        masked.push_str(&piece[end.len()..]);
+    }
+    masked
+}
+
+fn fits_line(expected: &str, actual: &str) -> bool {
+    match expected.strip_prefix("... ") {
+        Some(end) => masked(actual).ends_with(&masked(end)),
+        None => masked(actual) == masked(expected),
+    }
+}
+
+/// Whether the lines are those expected.
+fn fits(expected: &[String], actual: &[String]) -> bool {
+    match expected.split_first() {
+        None => actual.is_empty(),
+        Some((first, rest)) if first == ANYTHING => (0..=actual.len()).any(|skipped| fits(rest, &actual[skipped..])),
+        Some((first, rest)) => actual.first().is_some_and(|line| fits_line(first, line)) && fits(rest, &actual[1..]),
+    }
+}
+
+#[test]
+fn the_commands_of_the_runbook_print_what_it_shows() {
+    let is_update = std::env::var_os("UPDATE").is_some() && DRIVER == Driver::OverlayXfs;
+    let mut text = fs::read_to_string(runbook()).unwrap();
+    let mut sections = 0;
+    for section in text.clone().split("\n## ").skip(1) {
+        let Some(shown) = console(section) else { continue };
+        sections += 1;
+        let heading = section.lines().next().unwrap();
+        let (store, url, _background) = store_of(heading);
+        let mut steps = steps(shown);
+        for step in &mut steps {
+            let outcome = run(&mut store.command(arguments(step, &url)));
+            let context = format!("{heading}: {}: {outcome:?}", step.command);
+            let output = outcome.stdout.replace(store.path().to_str().unwrap(), STORE).replace(&url, IMAGE);
+            let output: Vec<String> = output.lines().map(|line| line.trim_end().to_owned()).collect();
+            if DRIVER == Driver::Btrfs {
+                assert!(matches!(outcome.code, Some(0 | 1 | 4)), "{context}");
+            } else if is_update {
+                step.code = outcome.code.unwrap();
+                if !fits(&step.output, &output) {
+                    step.output = output;
+                }
+            } else {
+                assert_eq!(outcome.code, Some(step.code), "{context}");
+                assert!(fits(&step.output, &output), "{context}: expected {:#?}, printed {output:#?}", step.output);
+            }
+        }
+        text = text.replacen(shown, &block(&steps), 1);
+    }
+    assert_eq!(sections, 7);
+    if is_update {
+        fs::write(runbook(), text).unwrap();
+    }
+}
+
+#[test]
+fn what_differs_by_more_than_numbers_is_another_output() {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(fits(&lines("used    1.5 GiB"), &lines("used 39.4 MiB")));
+    assert!(fits(&lines("(6 B), in 0 s"), &lines("(6.1 KiB), in 12 min")));
+    assert!(fits(&lines("a\n...\nd"), &lines("a\nb\nc\nd")));
+    assert!(fits(&lines("/volumes/0123456789ab: 5"), &lines("/volumes/cdefcdefcdefcdef: 4")));
+    assert!(fits(&lines("... no space left"), &lines("mkdir /x: no space left")));
+    assert!(!fits(&lines("used 5"), &lines("free 5")));
+    assert!(!fits(&lines("a"), &lines("a\nb")));
+    assert!(!fits(&lines("a\n...\nd"), &lines("a\nb")));
+    assert!(!fits(&lines("image-5 is gone"), &lines("image-x is gone")));
 }
