@@ -36,6 +36,7 @@ mod panics;
 mod promise_01_drop_in;
 mod promise_02_each_system_call;
 mod promise_02_kill_nine;
+mod promise_02_many_processes;
 mod promise_03_never_formats;
 mod promise_04_no_lock_across_the_source;
 mod promise_06_confinement;

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, TempStore, mount_points_below, run, succeed, wait_for, with_fault,
+    Archive, DRIVER, Driver, Image, Layer, TempStore, detach_loops, mount_points_below, run, succeed, unmount_below,
+    wait_for, with_fault,
 };
 
 /// System calls that change something, or take it in hand. Each architecture has some of them.
@@ -265,9 +266,55 @@ fn promise_02_a_repair_killed_at_any_change() {
     assert!(strikes > 20, "only {strikes} strikes");
 }
 
+/// Another error than that of a full disk; then other commands are struck, too. `hack/torture` has all of them.
+const ERROR: &str = "GROOTFS_TORTURE_ERROR";
+
 #[test]
-fn promise_02_a_create_whose_system_calls_fail() {
-    strike(&CREATE, "error=ENOSPC", nothing);
+fn promise_02_commands_whose_system_calls_fail() {
+    let error = std::env::var(ERROR).ok();
+    let fault = format!("error={}", error.as_deref().unwrap_or("ENOSPC"));
+    strike(&CREATE, &fault, nothing);
+    if error.is_some() {
+        strike(&CREATE, &fault, its_layers);
+        strike(&["delete", "x"], &fault, an_image);
+        strike(&["clean"], &fault, its_layers);
+    }
+}
+
+/// After a reboot, `init-store` mounts the store, and its images with it; on overlay-xfs, `mount` mounts one.
+#[test]
+fn promise_02_mounting_killed_at_any_change() {
+    let init: &[&str] = match DRIVER.filesystem() {
+        "xfs" => &["init-store", "--mount-images", "--without-quota"],
+        _ => &["init-store", "--mount-images"],
+    };
+    let mount: &[&str] = &["mount", "x"];
+    for arguments in [init, mount] {
+        let store = TempStore::new();
+        let url = image(&store);
+        let mut strikes = 0;
+        for call in CHANGES {
+            for nth in 1.. {
+                let context = format!("{arguments:?} with {call}:signal=KILL:when={nth}");
+                store.ok(with_url(&CREATE, &url));
+                unmount_below(
+                    if arguments == mount { store.path().join("images") } else { store.path().to_owned() }.as_path(),
+                );
+                detach_loops(store.path().parent().unwrap());
+                let fault = format!("{call}:signal=KILL:when={nth}");
+                let (outcome, is_struck) = with_fault(&store.command(arguments), &fault);
+                assert!(matches!(outcome.code, None | Some(0)), "{context}: {outcome:?}");
+                store.ok(arguments);
+                assert_sound(&store, &url, &context);
+                if !is_struck {
+                    break;
+                }
+                strikes += 1;
+            }
+        }
+        let least = if arguments == mount && DRIVER.filesystem() == "btrfs" { 0 } else { 3 };
+        assert!(strikes >= least, "{arguments:?}: only {strikes} strikes");
+    }
 }
 
 #[test]
