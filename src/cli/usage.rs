@@ -92,6 +92,7 @@ struct Layer<'a> {
     chain_id: &'a str,
     bytes: u64,
     unpacked: u64,
+    last_used: Option<u64>,
     used_by: &'a [String],
     used_by_other_stores: bool,
     reclaimable: bool,
@@ -203,6 +204,7 @@ impl<'a> Layer<'a> {
             chain_id: &layer.chain_id,
             bytes: layer.bytes,
             unpacked: layer.unpacked,
+            last_used: layer.last_used,
             used_by: &layer.images,
             used_by_other_stores: layer.is_registered,
             reclaimable: layer.is_reclaimable(),
@@ -268,7 +270,7 @@ pub(super) fn images(mut images: Vec<ImageReport>) -> String {
 fn layers(layers: &[LayerReport]) -> String {
     const SHOWN: usize = 16;
     let is_measured = layers.iter().any(|layer| layer.on_disk.is_some());
-    let headings = ["LAYER", "SIZE", "AGE", "USED BY"];
+    let headings = ["LAYER", "SIZE", "AGE", "LAST USED", "USED BY"];
     let mut table = Table::new(&[&headings, measured_headings(is_measured)].concat());
     let mut sorted: Vec<&LayerReport> = layers.iter().collect();
     sorted.sort_by_key(|layer| !layer.is_reclaimable());
@@ -280,7 +282,8 @@ fn layers(layers: &[LayerReport]) -> String {
             (count, _) => format!("{count} images"),
         };
         let short: String = layer.chain_id.chars().take(SHOWN).collect();
-        let cells = [short, human_bytes(layer.bytes), human_age(layer.unpacked), users];
+        let last_used = layer.last_used.map_or_else(|| "in use".to_owned(), |time| format!("{} ago", human_age(time)));
+        let cells = [short, human_bytes(layer.bytes), human_age(layer.unpacked), last_used, users];
         table.row(cells.into_iter().chain(measured(is_measured, layer.on_disk)));
     }
     table.text()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::{Options, settings};
 use super::setting::Setting;
-use super::sources::{DEFAULT_PATH, Named, default_file, named};
+use super::sources::{DEFAULT_PATH, Named, Sources, default_file, named};
 use super::yaml::{self, Document};
 use super::{Error, Flags, UnknownKey, check, environment};
 
@@ -28,7 +28,7 @@ impl Finding {
 /// # Errors
 /// When the file cannot be read.
 pub fn findings(flags: Flags) -> Result<(Option<PathBuf>, Vec<Finding>), Error> {
-    let (path, content) = match named(flags.config) {
+    let (path, content) = match named(flags.config.clone()) {
         Named::Path(path) => (Some(path.clone()), yaml::read(&path)?),
         Named::Nothing => (None, Vec::new()),
         Named::Default => match default_file(Path::new(DEFAULT_PATH))? {
@@ -40,7 +40,20 @@ pub fn findings(flags: Flags) -> Result<(Option<PathBuf>, Vec<Finding>), Error> 
     if let Err(error) = environment::read() {
         findings.push(Finding { at: None, problem: error.to_string() });
     }
+    // What each source may say by itself may be wrong together.
+    if findings.is_empty()
+        && let Err(error) = Sources::read(flags)?.config()
+    {
+        findings.push(Finding { at: place_together(&content), problem: error.to_string() });
+    }
     Ok((path, findings))
+}
+
+/// Where the file says one of the settings that are checked together.
+fn place_together(content: &[u8]) -> Option<(usize, usize)> {
+    let document = Document::parse(content).ok()?;
+    let keys = ["low_watermark_percent", "high_watermark_percent"];
+    keys.iter().find_map(|key| document.locate(&["clean".to_owned(), (*key).to_owned()]))
 }
 
 fn of_content(content: &[u8]) -> Vec<Finding> {

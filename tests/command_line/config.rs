@@ -218,6 +218,13 @@ fn check_tells_everything_that_is_wrong_with_its_place() {
     let variable = [("GROOTFS_CREATE_OFFLINE", "maybe")];
     let message = "invalid value of the environment variable GROOTFS_CREATE_OFFLINE: must be true or false\n";
     assert_eq!(with_environment(&["config", "check"], &variable), (4, message.to_owned()));
+    // By itself, each could be.
+    let message = "clean.high_watermark_percent (70) and clean.low_watermark_percent (80) must both be from 1 to 100";
+    let (code, text) = check("clean:\n  high_watermark_percent: 70\n  low_watermark_percent: 80\n");
+    assert!(code == 4 && text.starts_with(&format!("{file}:3:3: ")) && text.contains(message), "{text}");
+    let variables = [("GROOTFS_CLEAN_HIGH_WATERMARK_PERCENT", "70"), ("GROOTFS_CLEAN_LOW_WATERMARK_PERCENT", "80")];
+    let (code, text) = with_environment(&["config", "check"], &variables);
+    assert!(code == 4 && text.contains(message), "{text}");
     assert_eq!(grootfs(&["--config", "/no/such", "config", "check"]).0, 1);
 }
 

@@ -36,6 +36,7 @@ fn one_call_tells_who_uses_what_and_what_can_be_freed() {
     };
     assert_eq!(layer(&chain[0])["used_by"], serde_json::json!(["x", "y"]));
     assert_eq!(layer(&chain[0])["reclaimable"], false);
+    assert_eq!(layer(&chain[0])["last_used"], Value::Null);
     assert_eq!(report["totals"]["reclaimable_bytes"], 3 * MIB);
     assert_eq!(report["totals"]["layers"], 4);
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{report}"));
@@ -49,7 +50,9 @@ fn one_call_tells_who_uses_what_and_what_can_be_freed() {
     assert_eq!(filesystem["used_inodes"].is_u64(), *DRIVER == Driver::OverlayXfs);
 
     let table = store.ok(["usage"]);
-    for text in ["reclaimable (clean)", "3.0 MiB", "nobody: clean removes it", "2 images", "callers"] {
+    for text in
+        ["reclaimable (clean)", "3.0 MiB", "nobody: clean removes it", "LAST USED", "in use", "2 images", "callers"]
+    {
         assert!(table.contains(text), "no {text} in {table}");
     }
     let list = store.ok(["list", "--long"]);
@@ -99,4 +102,25 @@ fn exact_usage_is_what_du_counts() {
     assert!(usage(&store)["images"][0].get("on_disk").is_none());
     assert!(store.ok(["usage", "--exact"]).contains("ON DISK"));
     assert!(!store.ok(["usage"]).contains("ON DISK"));
+}
+
+#[test]
+fn a_layer_was_last_used_when_the_last_image_that_needed_it_was_deleted() {
+    let store = TempStore::new();
+    let (url, chain) = layers(&store, "image", 1);
+    for id in ["x", "y"] {
+        store.create(&url, id);
+    }
+    // As if it had been unpacked long ago: 2001-09-09.
+    let record = store.path().join(format!("meta/volume-{}", chain[0]));
+    succeed("touch", ["--date=@1000000000", record.to_str().unwrap()]);
+    let last_used = || usage(&store)["layers"][0]["last_used"].clone();
+    store.ok(["delete", "x"]);
+    assert_eq!(last_used(), Value::Null);
+    succeed("touch", ["--date=@1000000000", record.to_str().unwrap()]);
+    store.ok(["delete", "y"]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(last_used().as_u64().is_some_and(|time| time > 1_000_000_000 && time <= now), "{}", last_used());
+    succeed("touch", ["--date=@1000000000", record.to_str().unwrap()]);
+    assert_eq!(last_used(), 1_000_000_000);
 }

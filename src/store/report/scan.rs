@@ -13,7 +13,7 @@ use crate::driver::{RootfsState, Usage};
 use crate::entries::{self, Place};
 use crate::store::image::dependencies;
 use crate::store::layer::sizes;
-use crate::store::layer::volumes::Entry;
+use crate::store::layer::volumes::{self, Entry};
 use crate::store::{ImageId, OnDisk, Store, StoreError};
 use crate::sys::files;
 use crate::sys::path_error::{OnPath, PathError};
@@ -47,6 +47,8 @@ pub struct LayerReport {
     pub bytes: u64,
     /// When it was unpacked, in seconds since 1970.
     pub unpacked: u64,
+    /// When an image needed it last, or when it was unpacked, in seconds since 1970; `None` while one needs it.
+    pub last_used: Option<u64>,
     /// Images that need it.
     pub images: Vec<String>,
     /// Whether images of other stores need it.
@@ -187,11 +189,15 @@ impl Store {
         let mut layers = Vec::new();
         for (name, bytes) in sizes::of_all(&self.layout)? {
             let Entry::Layer(chain_id) = Entry::of_name(&name) else { continue };
+            let images = users.remove(chain_id.as_str()).unwrap_or_default();
+            let is_registered = registered.contains(&chain_id);
+            let is_in_use = is_registered || !images.is_empty();
             layers.push(LayerReport {
                 bytes,
                 unpacked: created(&self.layout.volume_size(&chain_id)).unwrap_or_default(),
-                images: users.remove(chain_id.as_str()).unwrap_or_default(),
-                is_registered: registered.contains(&chain_id),
+                last_used: (!is_in_use).then(|| seconds(volumes::last_use(&self.layout, &chain_id))),
+                images,
+                is_registered,
                 on_disk: None,
                 chain_id,
             });
