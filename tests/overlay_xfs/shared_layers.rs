@@ -313,6 +313,31 @@ fn the_store_that_is_full_is_the_one_that_keeps_the_layers() {
     assert_eq!((layer_store.volumes(), layer_store.leftovers(), registered_images(&layer_store)), (vec![], vec![], 0));
 }
 
+/// The filesystem with the layers is the one that counts, and a delete in a client store is a use of theirs.
+#[test]
+fn watermarks_are_those_of_the_store_that_keeps_the_layers() {
+    let layer_store = TempStore::new();
+    let store = client_store(&layer_store, &USER);
+    for id in ["first", "second"] {
+        let layer = Layer::new(Archive::new().file(id, 0o644, &vec![7; 64 << 20]).bytes());
+        store.create(&Image::new().layer(layer).write(&store.beside(id), "latest"), id);
+    }
+    store.ok(["delete", "second"]);
+    let needed_last = |volume: &String| layer_store.path().join("volumes").join(volume).join("first").exists();
+    store.ok(["delete", "first"]);
+    succeed("sync", ["--file-system", layer_store.path().to_str().unwrap()]);
+    let status = rustix::fs::statvfs(layer_store.path()).unwrap();
+    let percent = |bytes: u64| (bytes * 100 / (status.f_blocks * status.f_frsize)).to_string();
+    let used = used_bytes(&layer_store);
+    let clean = |high: String, low: String| {
+        store.ok(["clean", "--high-watermark-percent", &high, "--low-watermark-percent", &low]);
+        layer_store.volumes()
+    };
+    assert_eq!(clean(percent(used + 32 * MIB), percent(used - 32 * MIB)).len(), 2);
+    let left = clean(percent(used), percent(used - 32 * MIB));
+    assert!(left.len() == 1 && needed_last(&left[0]), "{left:?}");
+}
+
 #[test]
 fn what_is_left_of_one_that_never_became_a_client_store_goes_when_it_is_old() {
     let layer_store = TempStore::new();

@@ -439,8 +439,8 @@ fn incompressible_image(store: &TempStore, name: &str) -> (String, String) {
     (image.write(&store.beside(name), "latest"), chain_id)
 }
 
-#[test]
-fn above_the_high_watermark_the_least_recently_used_layers_go_until_the_low_one() {
+/// A store with three unused layers of 64 MiB; the third was in use the longest ago, then the first. Returns their chain ids.
+fn three_unused() -> (TempStore, [String; 3]) {
     let store = TempStore::new();
     let images = ["first", "second", "third"].map(|name| (name, incompressible_image(&store, name)));
     for (id, (url, _)) in &images {
@@ -450,35 +450,63 @@ fn above_the_high_watermark_the_least_recently_used_layers_go_until_the_low_one(
     for id in ["third", "first", "second"] {
         store.ok(["delete", id]);
     }
+    (store, images.map(|(_, (_, chain_id))| chain_id))
+}
+
+/// Bytes of the store's filesystem, and how many of them are in use.
+fn size_and_used(store: &TempStore) -> (u64, u64) {
     succeed("sync", ["--file-system", store.path().to_str().unwrap()]);
     let usage: Value = serde_json::from_str(&store.ok(["usage", "--json"])).unwrap();
     let number = |key: &str| usage["filesystem"][key].as_u64().unwrap();
-    let (size, used) = (number("size_bytes"), number("size_bytes") - number("available_bytes"));
+    (number("size_bytes"), number("size_bytes") - number("available_bytes"))
+}
+
+fn watermarks(high: u64, low: u64) -> [String; 4] {
+    ["--high-watermark-percent".to_owned(), high.to_string(), "--low-watermark-percent".to_owned(), low.to_string()]
+}
+
+#[test]
+fn above_the_high_watermark_the_least_recently_used_layers_go_until_the_low_one() {
+    let (store, chain_ids) = three_unused();
+    let (size, used) = size_and_used(&store);
     let percent = used * 100 / size;
-    let flags = |high: u64, low: u64| {
-        ["--high-watermark-percent".to_owned(), high.to_string(), "--low-watermark-percent".to_owned(), low.to_string()]
-    };
-    let below = flags(percent + 2, 1);
+    let below = watermarks(percent + 2, 1);
     let below: Vec<&str> = below.iter().map(String::as_str).collect();
     assert_eq!(document(&store, &below)["outcome"], "below-threshold");
     assert_eq!(store.volumes().len(), 3);
 
     // So that more than one layer has to go, and less than two.
     let low = (used - (96 << 20)) * 100 / size;
-    let above = flags(percent, low);
+    let above = watermarks(percent, low);
     let above: Vec<&str> = above.iter().map(String::as_str).collect();
     let expected = |ids: [usize; 2]| {
-        let mut chain_ids = ids.map(|id| images[id].1.1.as_str());
-        chain_ids.sort_unstable();
-        chain_ids
+        let mut expected = ids.map(|id| chain_ids[id].as_str());
+        expected.sort_unstable();
+        expected
     };
     let planned = document(&store, &[&["--dry-run"][..], &above].concat());
     assert_eq!(layers_of(&planned), expected([2, 0]), "{used} of {size} are in use, low {low}: {planned}");
     assert_eq!(layers_of(&document(&store, &above)), expected([2, 0]));
-    assert_eq!(store.volumes(), [images[1].1.1.clone()]);
+    assert_eq!(store.volumes(), [chain_ids[1].clone()]);
     // A threshold that is reached cleans, too.
     let both = [&above[..], &["--threshold-bytes", "1"]].concat();
     assert_eq!(document(&store, &both)["outcome"], "completed");
     assert!(store.volumes().is_empty());
     assert!(store.fails(["clean", "--high-watermark-percent", "80"]).contains("low_watermark_percent (0)"));
+}
+
+#[test]
+fn a_create_that_cleans_goes_by_the_watermarks_too() {
+    let (store, chain_ids) = three_unused();
+    let (size, used) = size_and_used(&store);
+    let url = small_image(&store.beside("small"));
+    let create = |id: &str, [high, high_percent, low, low_percent]: [String; 4]| {
+        store.ok(["create", "--with-clean", &high, &high_percent, &low, &low_percent, &url, id]);
+    };
+    create("below", watermarks(used * 100 / size + 2, 1));
+    assert_eq!(store.volumes().len(), 4);
+    // One layer is enough.
+    create("above", watermarks(used * 100 / size, (used - (32 << 20)) * 100 / size));
+    let left = store.volumes();
+    assert!(left.len() == 3 && !left.contains(&chain_ids[2]), "{left:?} of {chain_ids:?}");
 }

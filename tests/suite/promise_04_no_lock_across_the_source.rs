@@ -3,7 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -147,6 +151,88 @@ fn promise_04_a_layer_is_taken_over_from_who_is_slow() {
         assert_eq!(store.leftovers(), [""; 0]);
         assert_eq!(fs::read(store.rootfs("fast").join("noise")).unwrap(), noise(3_000_000, 1));
     }
+}
+
+/// Lets a server answer, however the test ends.
+struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
+/// A registry that does not answer for a layer until its gate is open.
+fn stalled_registry(layout: &Path, layer: &Layer) -> (ScriptedRegistry, Gate) {
+    let (digest, gate) = (layer.digest.clone(), Arc::new(AtomicBool::new(false)));
+    let is_open = Arc::clone(&gate);
+    let server = ScriptedRegistry::start(layout, move |asked: &Asked| {
+        while asked.path.ends_with(&digest) && !is_open.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        Answer::Serve
+    });
+    (server, Gate(gate))
+}
+
+/// One create pulls from a registry that has stalled, and another takes its layer over, from `fast`. The first one's registry
+/// recovers: it finds its layer published, and uses that.
+fn overtake(store: &TempStore, fast: &[&str]) {
+    let layout = store.beside("layout");
+    let (server, gate) = stalled_registry(&layout, &large_layer());
+    // Its own time-out is out of the way.
+    let (host, url) = (server.host(), server.url());
+    let pull = ["--stall-timeout-seconds", "0", "--insecure-registry", &host, &url, "slow"];
+    let log = store.beside("log");
+    let mut slow = store.command([&["--log-level", "info", "create"], &pull[..]].concat());
+    let slow = slow.stdout(Stdio::null()).stderr(File::create(store.beside("slow.log")).unwrap()).spawn().unwrap();
+    let mut slow = Stalled(slow);
+    // It has the layer's lock by then.
+    wait_for("the pull", || server.asked().iter().any(|asked| asked.path.ends_with(&large_layer().digest)));
+
+    let flags = ["--log-level", "info", "--log-file", log.to_str().unwrap(), "create"];
+    store.ok([&flags[..], fast, &["fast"]].concat());
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(log.contains("taking-over-layer"), "{log}");
+    assert!(slow.0.try_wait().unwrap().is_none(), "the first one is still at it");
+    let volumes = store.volumes();
+    let published = fs::metadata(store.path().join("volumes").join(large_layer_volume())).unwrap().ino();
+
+    gate.open();
+    let status = slow.0.wait().unwrap();
+    assert!(status.success(), "{}", fs::read_to_string(store.beside("slow.log")).unwrap());
+    for id in ["slow", "fast"] {
+        assert_eq!(fs::read(store.rootfs(id).join("noise")).unwrap(), noise(3_000_000, 1), "{id}");
+    }
+    let kept = fs::metadata(store.path().join("volumes").join(large_layer_volume())).unwrap().ino();
+    assert_eq!(kept, published, "the volume that may be mounted stays");
+    assert_eq!((store.volumes().len(), store.leftovers()), (1, vec![]), "of {volumes:?}");
+}
+
+fn large_layer_volume() -> String {
+    Image::new().layer(large_layer()).chain_ids().remove(0)
+}
+
+#[test]
+fn promise_04_who_is_overtaken_by_a_local_source_uses_the_layer_of_the_other() {
+    let store = TempStore::new();
+    let url = Image::new().layer(large_layer()).write(&store.beside("layout"), "latest");
+    overtake(&store, &[&url]);
+}
+
+#[test]
+fn promise_04_who_is_overtaken_by_another_registry_uses_the_layer_of_the_other() {
+    let store = TempStore::new();
+    let layout = store.beside("layout");
+    Image::new().layer(large_layer()).write(&layout, "latest");
+    let healthy = ScriptedRegistry::start(&layout, |_: &Asked| Answer::Serve);
+    overtake(&store, &["--insecure-registry", &healthy.host(), &healthy.url()]);
 }
 
 #[test]
