@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use arbitrary::Arbitrary;
 use grootfs::idmap::IdMappings;
 use grootfs::limits::{Limits, Usage};
-use grootfs::unpacker::{Expected, Layer, LeftOut, Privileged, WhiteoutFormat, unpack};
+use grootfs::unpacker::{Expected, Layer, LeftOut, OwnMemory, Privileged, WhiteoutFormat, unpack};
 use tar::{EntryType, Header};
 
 /// Parts that names are made of.
@@ -60,6 +60,7 @@ pub fn extract(stack: &Stack) {
         privileged: Privileged::All,
         budget: None,
         room: None,
+        decoder_memory: &OwnMemory,
         usage: &usage,
         inode_budget: None,
         is_unnamed: false,

@@ -6,8 +6,10 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+use super::zstd_frames::ZstdFrames;
+
 const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Bytes 2 to 4 of a zstd frame that decoders skip; the first is 0x50 to 0x5f (RFC 8878, 3.1.2).
 const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
@@ -16,29 +18,50 @@ const BZIP2: &[u8] = b"BZh";
 const MAGIC: u64 = 6;
 /// Memory that an xz stream may ask for, in KiB: what `xz -9` asks for, and some (xz(1), "Preset", DecMem).
 const XZ_MEMORY: u32 = 68 << 10;
-/// The window that a zstd frame may ask for, as a power of two: 32 MiB. Encoders of container tools ask for 4 to 32 MiB
-/// (github.com/klauspost/compress, its fastest level to its best), zstd(1) for up to 8 MiB without `--ultra` and `--long`.
-const ZSTD_WINDOW_LOG: u32 = 25;
-const ZSTD_WINDOW_TOO_LARGE: &str =
-    "a zstd frame asks for a window of more than 32 MiB: compress it without --long, and without levels above 20";
-/// What the library says of it (`ZSTD_error_frameParameter_windowTooLarge`).
-const FRAME_TOO_LARGE: &str = "Frame requires too much memory for decoding";
+/// The same of a bzip2 stream (bzip2(1), "Memory management").
+const BZIP2_MEMORY: u64 = 4 << 20;
+
+/// Where decoders that keep much of what they have decoded get memory for it.
+pub trait DecoderMemory: Sync {
+    /// Waits until a decoder may have so many bytes in all.
+    ///
+    /// # Errors
+    /// When it is no longer wanted.
+    fn grow_to(&self, bytes: u64) -> io::Result<()>;
+}
+
+/// Memory of streams that are read one at a time.
+#[derive(Debug)]
+pub struct OwnMemory;
+
+impl DecoderMemory for OwnMemory {
+    fn grow_to(&self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// The first bytes of the stream, then the rest of it.
 type Source<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
 
 /// The uncompressed bytes of a stream: all members or frames of it.
-pub(crate) enum Decoder<R: BufRead> {
+pub(crate) enum Decoder<'m, R: BufRead> {
     Plain(Source<R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
-    Zstd(Box<zstd::Decoder<'static, Source<R>>>),
+    Zstd(Box<ZstdFrames<'m, Source<R>>>),
     Xz(Box<XzReader<Source<R>>>),
     Bzip2(Box<MultiBzDecoder<Source<R>>>),
 }
 
-impl<R: BufRead> Decoder<R> {
+impl<R: BufRead> Decoder<'static, R> {
+    /// Looks at the first bytes of `stream`, beside which no other is read.
+    pub(crate) fn new(stream: R) -> io::Result<Self> {
+        Self::with_memory(stream, &OwnMemory)
+    }
+}
+
+impl<'m, R: BufRead> Decoder<'m, R> {
     /// Looks at the first bytes of `stream`.
-    pub(crate) fn new(mut stream: R) -> io::Result<Self> {
+    pub(crate) fn with_memory(mut stream: R, memory: &'m dyn DecoderMemory) -> io::Result<Self> {
         let mut magic = Vec::with_capacity(MAGIC as usize);
         stream.by_ref().take(MAGIC).read_to_end(&mut magic)?;
         let is_zstd = |magic: &[u8]| {
@@ -48,11 +71,15 @@ impl<R: BufRead> Decoder<R> {
         let source = |magic| io::Cursor::new(magic).chain(stream);
         Ok(match &*magic {
             bytes if bytes.starts_with(GZIP) => Self::Gzip(Box::new(MultiGzDecoder::new(source(magic)))),
-            bytes if is_zstd(bytes) => Self::Zstd(Box::new(zstd_decoder(source(magic))?)),
+            bytes if is_zstd(bytes) => Self::Zstd(Box::new(ZstdFrames::new(source(magic), memory)?)),
             bytes if bytes.starts_with(XZ) => {
+                memory.grow_to(u64::from(XZ_MEMORY) << 10)?;
                 Self::Xz(Box::new(XzReader::new_mem_limit(source(magic), true, XZ_MEMORY)))
             }
-            bytes if is_bzip2(bytes) => Self::Bzip2(Box::new(MultiBzDecoder::new(source(magic)))),
+            bytes if is_bzip2(bytes) => {
+                memory.grow_to(BZIP2_MEMORY)?;
+                Self::Bzip2(Box::new(MultiBzDecoder::new(source(magic))))
+            }
             _ => Self::Plain(source(magic)),
         })
     }
@@ -60,6 +87,11 @@ impl<R: BufRead> Decoder<R> {
     /// Whether the bytes are handed on as they are.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
+    }
+
+    /// Whether it keeps much of what was decoded.
+    pub(crate) fn keeps_much(&self) -> bool {
+        matches!(self, Self::Zstd(_) | Self::Xz(_) | Self::Bzip2(_))
     }
 
     /// What the media type of such a layer ends with (OCI image specification, `layer.md`); `None` if there is none.
@@ -87,13 +119,7 @@ impl<R: BufRead> Decoder<R> {
     }
 }
 
-fn zstd_decoder<R: BufRead>(source: R) -> io::Result<zstd::Decoder<'static, R>> {
-    let mut decoder = zstd::Decoder::with_buffer(source)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-    Ok(decoder)
-}
-
-impl<R: BufRead> Read for Decoder<R> {
+impl<R: BufRead> Read for Decoder<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = match self {
             Self::Plain(source) => source.read(buffer),
@@ -104,7 +130,6 @@ impl<R: BufRead> Read for Decoder<R> {
         };
         result.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "unexpected EOF"),
-            _ if error.to_string() == FRAME_TOO_LARGE => io::Error::other(ZSTD_WINDOW_TOO_LARGE),
             _ => error,
         })
     }

@@ -7,6 +7,7 @@
 //! header      one header block, in every dialect
 //! pax         extended headers
 //! sparse      maps of sparse files
+//! zstd_frames frames of zstd, each with the memory that it asks for
 //! ```
 //!
 //! Nothing here touches a file: what an entry becomes is decided by the unpacker.
@@ -21,8 +22,10 @@ mod reader;
 mod sparse;
 #[cfg(test)]
 mod tests;
+mod zstd_frames;
 
 pub(crate) use decompress::Decoder;
+pub use decompress::{DecoderMemory, OwnMemory};
 pub use foreign::Foreign;
 pub(crate) use pax::Xattr;
 pub use reader::ArchiveError;

@@ -72,6 +72,11 @@ impl DockerArchive {
         Ok(image)
     }
 
+    /// See [`ImageArchive::takes_much_memory`].
+    pub(super) fn takes_much_memory(&self) -> bool {
+        self.archive.takes_much_memory()
+    }
+
     pub(super) fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {
         self.archive.open_member(&layer.blob_id).map_err(|error| Error::Blob(layer.blob_id.clone(), error))
     }

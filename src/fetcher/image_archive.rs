@@ -27,6 +27,7 @@ pub(super) struct ImageArchive {
     path: PathBuf,
     file: Arc<File>,
     is_compressed: bool,
+    takes_much_memory: bool,
     members: HashMap<PathBuf, Member>,
 }
 
@@ -85,8 +86,13 @@ impl ImageArchive {
         let file = Arc::new(file);
         let decoder = Decoder::new(BufReader::new(&*file)).map_err(ArchiveError::Stream)?;
         let is_compressed = !decoder.is_plain();
-        let mut archive =
-            ImageArchive { path: path.to_owned(), file: Arc::clone(&file), is_compressed, members: HashMap::new() };
+        let mut archive = ImageArchive {
+            path: path.to_owned(),
+            file: Arc::clone(&file),
+            is_compressed,
+            takes_much_memory: decoder.keeps_much(),
+            members: HashMap::new(),
+        };
         let is_image = if is_compressed {
             archive.collect(strangers, Counted::new(BufReader::new(decoder)), |_| Ok(()))?
         } else {
@@ -135,6 +141,11 @@ impl ImageArchive {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether each member that is open keeps much of the archive in memory.
+    pub(super) fn takes_much_memory(&self) -> bool {
+        self.takes_much_memory
     }
 
     /// Where a member is, and its size.

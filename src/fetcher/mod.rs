@@ -292,6 +292,15 @@ impl Fetcher {
         matches!(&self.source, Source::Docker(_)) || !layer.urls.is_empty()
     }
 
+    /// Whether layers are to be opened one after the other, because each that is open takes much memory.
+    pub fn opens_one_at_a_time(&self) -> bool {
+        match &self.source {
+            Source::Oci(layout) => layout.takes_much_memory(),
+            Source::DockerArchive(archive) => archive.takes_much_memory(),
+            Source::Tar(_) | Source::Docker(_) => false,
+        }
+    }
+
     /// Shows that a layer is waited for, until what is returned is dropped; `None` where nobody looks.
     pub fn waiting(&self, layer: &Layer, holder: &str) -> Option<Box<dyn Progress>> {
         self.observer.as_ref().map(|observer| observer.waiting(layer, holder))

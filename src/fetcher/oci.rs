@@ -119,6 +119,11 @@ impl OciLayout {
         Ok(Image { manifest_digest: Some(digest), ..metadata::image(&config, layers)? })
     }
 
+    /// See [`ImageArchive::takes_much_memory`].
+    pub(super) fn takes_much_memory(&self) -> bool {
+        matches!(&self.files, Files::Archive(archive) if archive.takes_much_memory())
+    }
+
     /// Opens a layer: at the URLs that its descriptor names, if there are any, else its blob in the layout. Reading from
     /// a URL ends with an error soon after `cancel` is set.
     pub(super) fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {

@@ -40,7 +40,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-pub use crate::archive::ArchiveError;
+pub use crate::archive::{ArchiveError, DecoderMemory, OwnMemory};
 pub use changes::{Change, ChangeKind, OverlayAttributes, changes_of_copy, changes_of_upper};
 pub use digest::{Budget, Expected};
 pub use error::Error;
@@ -81,6 +81,8 @@ pub struct Layer<'a> {
     pub room: Option<&'a Budget>,
     /// Limit on the inodes, shared with other layers.
     pub inode_budget: Option<&'a Budget>,
+    /// Where its decoder gets memory, which layers share.
+    pub decoder_memory: &'a dyn DecoderMemory,
     /// The limits of the image, and what its layers have taken of them.
     pub usage: &'a Usage,
     /// Set to stop. It is looked at for each buffer of the blob, so a source that blocks delays it.

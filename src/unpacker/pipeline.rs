@@ -124,7 +124,8 @@ fn feed_layer(blob: &mut Blob<'_, impl Read>, feed: Feed, layer: &Layer<'_>) -> 
 
 fn send_decompressed(blob: &mut Blob<'_, impl Read>, feed: &Feed, layer: &Layer<'_>) -> Result<(), Stop> {
     let packed = blob.counter();
-    let mut decoder = Decoder::new(BufReader::with_capacity(READ, blob)).map_err(Error::Decompress)?;
+    let stream = BufReader::with_capacity(READ, blob);
+    let mut decoder = Decoder::with_memory(stream, layer.decoder_memory).map_err(Error::Decompress)?;
     let mut unpacked = 0_u64;
     loop {
         let mut buffer = feed.buffer();

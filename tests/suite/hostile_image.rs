@@ -7,8 +7,8 @@ use nix::mount::{MntFlags, umount2};
 use rustix::fs::{XattrFlags, setxattr};
 
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, Node, TempStore, layers, mount, peak_memory_of, run, small_image, wait_for,
-    wrapped, write_archive, zstd,
+    Archive, DRIVER, Driver, Image, Layer, Node, TempStore, ZSTD_LAYER, layers, mount, peak_memory, peak_memory_of,
+    run, small_image, succeed, wait_for, wrapped, write_archive, zstd,
 };
 
 fn image(store: &TempStore, name: &str, archives: impl IntoIterator<Item = Archive>) -> String {
@@ -280,6 +280,41 @@ fn a_zstd_window_is_as_large_as_container_tools_make_it_and_no_larger() {
     let message = store.fails(["create", with_window(26).to_str().unwrap(), "y"]);
     assert!(message.contains("asks for a window of more than 32 MiB: compress it without --long"), "{message}");
     assert!(store.leftovers().is_empty());
+}
+
+/// Decoders that keep much of what they have decoded wait for each other.
+#[test]
+fn decoders_of_layers_share_their_memory() {
+    let store = TempStore::new();
+    // Much that is soon read, and then what takes time to write.
+    let archive = |layer: usize| {
+        let archive = Archive::new().file(".wh.nothing", 0o644, &vec![b'x'; 36 << 20]);
+        (0..4000).fold(archive, |archive, n| archive.file(&format!("{layer}/{n}"), 0o644, b"")).bytes()
+    };
+    let with_large_window = |archive: &[u8]| {
+        let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(25).unwrap();
+        std::io::Write::write_all(&mut encoder, archive).unwrap();
+        encoder.finish().unwrap()
+    };
+    let xz = |archive: &[u8]| {
+        let path = write_archive(store.path().parent().unwrap(), "layer", archive);
+        succeed("xz", ["--force", "--threads=1", "--lzma2=preset=0,dict=64MiB", path.to_str().unwrap()]);
+        fs::read(path.with_extension("xz")).unwrap()
+    };
+    let zstd_layer = |n| Layer::packed(&archive(n), with_large_window(&archive(n)), ZSTD_LAYER);
+    let xz_layer = |n| Layer::packed(&archive(n), xz(&archive(n)), "application/vnd.oci.image.layer.v1.tar");
+    let image = |name: &str, count: usize, layer: &dyn Fn(usize) -> Layer| {
+        (0..count).map(layer).fold(Image::new(), Image::layer).write(&store.beside(name), "latest")
+    };
+    // The lowest layer has the largest window that is allowed, all others together as much as five with usual windows.
+    for (url, most) in [(image("zstd", 6, &zstd_layer), 64 + 32 + 40), (image("xz", 4, &xz_layer), 64 + 68)] {
+        let create = ["create", "--concurrent-downloads", "6", &url, "x"];
+        let peak = peak_memory(&mut store.command(create));
+        assert!(peak < most * 1024, "{url}: peak of {peak} KiB");
+        store.ok(["delete", "x"]);
+        store.ok(["clean"]);
+    }
 }
 
 #[test]

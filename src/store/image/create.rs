@@ -417,7 +417,10 @@ impl ImageCreation<'_> {
             verify: !request.source.skip_validation || self.source.fetcher.registry_image().is_some(),
             budget: request.limit.filter(|limit| !limit.is_exclusive && limit.bytes > 0).map(|limit| limit.bytes),
             inode_budget: including_layers(request.limit),
-            readers: request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+            readers: match self.source.fetcher.opens_one_at_a_time() {
+                true => 1,
+                false => request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+            },
             limits: request.limits,
             digests: request.layer_digests,
             format: &self.format_of_layers,

@@ -5,9 +5,10 @@
 //! stops the layers above it; those below are finished and kept.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -28,7 +29,7 @@ use crate::sys::files;
 use crate::sys::path_error::PathError;
 use crate::sys::space::space_of;
 use crate::sys::spawning;
-use crate::unpacker::{self, Budget, Expected, UnpackFailure};
+use crate::unpacker::{self, Budget, DecoderMemory, Expected, UnpackFailure};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
 const WORKERS: usize = 32;
@@ -36,6 +37,10 @@ const WORKERS: usize = 32;
 const READ_AHEAD: usize = 8 << 20;
 /// The same of all layers together.
 const READ_AHEAD_OF_ALL: usize = 24 << 20;
+
+/// Bytes that decoders may keep for each layer that is read beside the lowest: the window of zstd(1) as most use it, and of
+/// most builders. The lowest layer may have more, as much as a decoder takes.
+const WINDOW: u64 = 8 << 20;
 
 /// How layers are to be pulled.
 #[derive(Debug)]
@@ -126,8 +131,17 @@ struct Progress {
     next: usize,
     /// How many layers are being read.
     reading: usize,
+    /// Bytes that decoders of layers beside the lowest may keep.
+    decoders: u64,
     published: Vec<bool>,
     failure: Option<(usize, LayerError)>,
+}
+
+impl Progress {
+    /// Whether all layers below are there.
+    fn is_lowest(&self, index: usize) -> bool {
+        self.published[..index].iter().all(|published| *published)
+    }
 }
 
 impl<'a> Pull<'a> {
@@ -150,7 +164,7 @@ impl<'a> Pull<'a> {
             room: room(store, options.limits),
             readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
-            progress: Mutex::new(Progress { next: 0, reading: 0, published, failure: None }),
+            progress: Mutex::new(Progress { next: 0, reading: 0, decoders: 0, published, failure: None }),
             changed: Condvar::new(),
             format: options.format,
         }
@@ -239,9 +253,11 @@ impl<'a> Pull<'a> {
         let downloading = tracing::info_span!("downloading-layer");
         let source =
             downloading.in_scope(|| self.fetcher.open(layer, &self.cancel[index])).map_err(LayerError::Read)?;
+        let memory = LayerMemory { pull: self, index, taken: AtomicU64::new(0) };
         let unpacked = tracing::info_span!("unpacking-layer")
-            .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index)));
+            .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index, &memory)));
         drop(downloading);
+        drop(memory);
         let unpacked = unpacked.map_err(|failure| match failure {
             UnpackFailure::Volume(error) => error,
             UnpackFailure::Layer(error) => LayerError::unpack(&layer.blob_id, error),
@@ -285,7 +301,7 @@ impl<'a> Pull<'a> {
         Ok(files::open_directory(path)?)
     }
 
-    fn job(&self, index: usize) -> unpacker::Layer<'_> {
+    fn job<'j>(&'j self, index: usize, decoder_memory: &'j dyn DecoderMemory) -> unpacker::Layer<'j> {
         let layer = &self.layers[index];
         let expected = Expected {
             blob_digest: (self.verify && layer.has_blob_digest).then(|| digest_hex(&layer.blob_id).to_owned()),
@@ -307,6 +323,7 @@ impl<'a> Pull<'a> {
             privileged: self.format.privileged,
             budget: self.budget.as_ref(),
             inode_budget: self.inode_budget.as_ref(),
+            decoder_memory,
             usage: &self.usage,
             room: self.room.as_ref(),
             cancel: &self.cancel[index],
@@ -319,7 +336,7 @@ impl<'a> Pull<'a> {
             if self.is_cancelled(index) {
                 return Err(LayerError::Cancelled);
             }
-            if progress.published[..index].iter().all(|published| *published) {
+            if progress.is_lowest(index) {
                 return Ok(());
             }
             progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
@@ -396,6 +413,45 @@ impl Drop for ReadPermit<'_, '_> {
     fn drop(&mut self) {
         self.0.progress().reading -= 1;
         self.0.changed.notify_all();
+    }
+}
+
+/// The memory that a layer's decoder has, until it is dropped. Layers share what [`WINDOW`] allows, but the lowest waits for
+/// none of it: those above may wait for it while they keep theirs.
+struct LayerMemory<'p, 'a> {
+    pull: &'p Pull<'a>,
+    index: usize,
+    /// What it has of the shared part.
+    taken: AtomicU64,
+}
+
+impl DecoderMemory for LayerMemory<'_, '_> {
+    fn grow_to(&self, bytes: u64) -> io::Result<()> {
+        let shared = WINDOW * (self.pull.readers as u64 - 1);
+        let mut progress = self.pull.progress();
+        loop {
+            if self.pull.is_cancelled(self.index) {
+                return Err(io::Error::other(unpacker::Error::Cancelled));
+            }
+            let taken = self.taken.load(Ordering::Relaxed);
+            if bytes <= taken || progress.is_lowest(self.index) {
+                return Ok(());
+            }
+            let sum = progress.decoders - taken + bytes;
+            if sum <= shared {
+                progress.decoders = sum;
+                self.taken.store(bytes, Ordering::Relaxed);
+                return Ok(());
+            }
+            progress = self.pull.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for LayerMemory<'_, '_> {
+    fn drop(&mut self) {
+        self.pull.progress().decoders -= self.taken.load(Ordering::Relaxed);
+        self.pull.changed.notify_all();
     }
 }
 

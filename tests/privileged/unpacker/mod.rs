@@ -25,7 +25,9 @@ use tempfile::TempDir;
 
 use grootfs::idmap::IdMappings;
 use grootfs::limits::{Limits, Usage};
-use grootfs::unpacker::{Error, Expected, Layer, LeftOut, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack};
+use grootfs::unpacker::{
+    Error, Expected, Layer, LeftOut, OwnMemory, Privileged, UnpackFailure, Unpacked, WhiteoutFormat, unpack,
+};
 
 /// Modification time of all entries that do not ask for another, in seconds.
 const MTIME: i64 = 1_500_000_000;
@@ -263,6 +265,7 @@ pub(crate) fn layer() -> Layer<'static> {
         room: None,
         cancel: &NOT_CANCELLED,
         inode_budget: None,
+        decoder_memory: &OwnMemory,
     }
 }
 

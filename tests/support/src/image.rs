@@ -10,6 +10,8 @@ use crate::archive::{gzip, zstd};
 
 /// Media type of a gzip layer.
 pub const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// Media type of a zstd layer.
+pub const ZSTD_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const BASE_DIRECTORY: &str = "org.cloudfoundry.experimental.image.base-directory";
@@ -41,7 +43,7 @@ impl Layer {
 
     /// A zstd layer.
     pub fn zstd(archive: Vec<u8>) -> Self {
-        Layer::packed(&archive, zstd(&archive), "application/vnd.oci.image.layer.v1.tar+zstd")
+        Layer::packed(&archive, zstd(&archive), ZSTD_LAYER)
     }
 
     /// A layer that is not compressed.
@@ -49,7 +51,8 @@ impl Layer {
         Layer::packed(&archive, archive.clone(), "application/vnd.oci.image.layer.v1.tar")
     }
 
-    fn packed(archive: &[u8], blob: Vec<u8>, media_type: &str) -> Self {
+    /// A layer of an archive that is packed somehow.
+    pub fn packed(archive: &[u8], blob: Vec<u8>, media_type: &str) -> Self {
         Layer {
             digest: format!("sha256:{}", sha256_hex(&blob)),
             diff_id: format!("sha256:{}", sha256_hex(archive)),

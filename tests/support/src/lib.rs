@@ -34,7 +34,7 @@ pub use canary::{CANARY_CONTENT, Canary};
 pub use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
 pub use container::{Bundle, Runtime, run_bundle, run_users_bundle};
 pub use guardian::{Guardian, Rootfs};
-pub use image::{GZIP_LAYER, Image, Layer, chain_ids, sha256_hex, write_document};
+pub use image::{GZIP_LAYER, Image, Layer, ZSTD_LAYER, chain_ids, sha256_hex, write_document};
 pub use limits::{five_mebibytes, is_full, make_empty_files, number, write};
 pub use metron::{Metron, Received};
 pub use oracle::{buildah, shifted, test_images, umoci};
