@@ -138,6 +138,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-mount
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-clean -d 'Do not remove unused layers, whatever the configuration says [default]'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l with-mount -d 'Mount the root filesystem, whatever the configuration says [default]'
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l terminal -d 'Give the bundle\'s process a terminal of its own (process.terminal), as for an interactive shell; the runtime must be started on one'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r

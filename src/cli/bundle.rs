@@ -29,6 +29,11 @@ pub(crate) struct BundleArgs {
     /// Write an OCI runtime bundle into this directory, which must be new or empty: `runc run -b DIR NAME` starts it
     #[arg(long, value_name = "DIR", value_parser = path(), help_heading = "Mounting")]
     pub(super) bundle: Option<PathBuf>,
+
+    /// Give the bundle's process a terminal of its own (process.terminal), as for an interactive shell; the runtime must be
+    /// started on one
+    #[arg(long, help_heading = "Mounting")]
+    pub(super) terminal: bool,
 }
 
 /// A bundle that is being made. What was made of it goes again, unless it is kept.
@@ -103,6 +108,8 @@ pub(super) struct Container<'a> {
     /// Those of the store.
     pub(super) mappings: &'a IdMappings,
     pub(super) caller: Caller,
+    /// Whether the process gets a terminal of its own.
+    pub(super) has_terminal: bool,
 }
 
 impl Container<'_> {
@@ -117,7 +124,7 @@ impl Container<'_> {
         let mut configuration = json!({
             "ociVersion": "1.0.2",
             "process": {
-                "terminal": false,
+                "terminal": self.has_terminal,
                 "user": { "uid": user.uid, "gid": user.gid },
                 "args": arguments(&details.entrypoint, &details.cmd),
                 "env": environment(&details.env),

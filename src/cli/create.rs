@@ -32,6 +32,9 @@ fn create(
     store: &Store,
     metrics: &Metrics,
 ) -> Result<(), Failure> {
+    if args.bundle.terminal && args.bundle.bundle.is_none() {
+        return Err(Failure::from("--terminal is for the process of a bundle: add --bundle DIR".to_owned()));
+    }
     let bundle = args.bundle.bundle.as_deref().map(Bundle::prepare).transpose()?;
     let created = store.create(&CreateRequest {
         image,
@@ -49,7 +52,8 @@ fn create(
     })?;
     let unreported = UnreportedImage { store, id };
     let mounts = mounts(&created, config.create.mount_destination);
-    let bundle = bundle.map(|bundle| write_bundle(bundle, store, id, &created, &mounts)).transpose()?;
+    let bundle =
+        bundle.map(|bundle| write_bundle(bundle, args.bundle.terminal, store, id, &created, &mounts)).transpose()?;
     output::line(&specification(&created, &mounts)?)?;
     unreported.keep();
     if let Some(bundle) = bundle {
@@ -135,13 +139,14 @@ struct Root<'a> {
 
 fn write_bundle(
     mut bundle: Bundle,
+    has_terminal: bool,
     store: &Store,
     id: &str,
     created: &Created,
     mounts: &[Mount],
 ) -> Result<Bundle, Failure> {
     let mappings = store.mappings()?;
-    bundle.write(&Container { id, created, mounts, mappings: &mappings, caller: store.caller() })?;
+    bundle.write(&Container { id, created, mounts, mappings: &mappings, caller: store.caller(), has_terminal })?;
     Ok(bundle)
 }
 

@@ -54,8 +54,8 @@ impl OverlayAttributes {
         }
     }
 
-    fn get(self, directory: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
-        xattr::get(directory, OsStr::new(&format!("{}{name}", self.prefix())))
+    pub(super) fn get(self, file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
+        xattr::get(file, OsStr::new(&format!("{}{name}", self.prefix())))
     }
 
     /// Whether an attribute is one of an overlay's own.

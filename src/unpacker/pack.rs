@@ -26,6 +26,9 @@ const LARGEST_ID: u64 = 0o7_777_777;
 /// Largest size that its field of eleven octal digits holds.
 const LARGEST_SIZE: u64 = 0o77_777_777_777;
 const BLOCK: usize = 512;
+/// Why a file cannot be packed that an overlay with `metacopy` has.
+const METACOPY: &str = "its content is in a layer below (metacopy of the overlay), which is not followed: open it for \
+                        writing in the container first";
 
 /// What a layer is made of.
 pub struct LayerSource<'a> {
@@ -143,6 +146,9 @@ impl<W: Write> Packer<'_, W> {
     ) -> Result<(), PathError> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let file = File::from(self.open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)?);
+        if self.source.attributes.get(&file, "metacopy").on("read attribute of", path)?.is_some() {
+            return Err(PathError::new("pack", path, io::Error::other(METACOPY)));
+        }
         self.entry(header, path, (uid, gid, size), None, extended)?;
         let copied = io::copy(&mut file.take(size), self.writer).on("read", path)?;
         if copied != size {

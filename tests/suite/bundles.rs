@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, Outcome, Runtime, TempStore, busybox_layer, names, run_bundle, succeed,
+    Archive, DRIVER, Driver, Image, Layer, Outcome, Runtime, TempStore, busybox_layer, names, run_bundle,
+    run_bundle_on_a_terminal, succeed,
 };
 
 /// Shows ids, working directory, environment, a file of the image's volume, and that the root can be written to.
@@ -126,6 +127,20 @@ fn what_the_image_does_not_say_is_as_runc_has_it() {
     assert_eq!(own, theirs);
     let outcome = run_bundle(Runtime::Runc, &bundle);
     assert_eq!(outcome.code, Some(0), "a shell that reads nothing: {outcome:?}");
+}
+
+#[test]
+fn a_bundle_with_a_terminal_has_one_of_its_own() {
+    let store = TempStore::new();
+    let edit = |config: &mut Value| config["config"]["Cmd"] = json!(["/bin/busybox", "tty"]);
+    let url = Image::new().layer(busybox_layer()).edit_config(edit).write(&store.beside("image"), "latest");
+    for (id, flags, expected) in [("x", &[][..], "not a tty"), ("y", &["--terminal"], "/dev/pts/0")] {
+        let bundle = store.beside(id);
+        store.ok([&["create", "--bundle", bundle.to_str().unwrap()], flags, &[&url, id]].concat());
+        let outcome = run_bundle_on_a_terminal(&bundle);
+        assert!(outcome.stdout.contains(expected), "{outcome:?}");
+    }
+    assert!(store.fails(["create", "--terminal", &url, "z"]).contains("--bundle"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::command::{Outcome, program, run, succeed};
 use crate::user::User;
 
 /// Has nothing but cgroup2 mounted, whichever hierarchies the machine mounts: crun refuses those that mount both versions.
-pub(crate) const CGROUP2_ALONE: &str =
+pub const CGROUP2_ALONE: &str =
     "{ [ $(stat -fc %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup; }";
 
 static CONTAINERS: AtomicU32 = AtomicU32::new(0);
@@ -111,6 +111,17 @@ pub fn run_bundle(runtime: Runtime, directory: &Path) -> Outcome {
         format!("{CGROUP2_ALONE} && {runtime} {} run --bundle '{}' {id}", flags.join(" "), directory.display());
     let outcome = run(program("unshare").args(["-m", "sh", "-c", &script]));
     let _ = program(runtime).args(["delete", "--force", &id]).output();
+    outcome
+}
+
+/// The same under runc, started on a terminal, which takes what is written.
+#[track_caller]
+pub fn run_bundle_on_a_terminal(directory: &Path) -> Outcome {
+    let id = next_id();
+    let runc = format!("runc run --bundle '{}' {id}", directory.display());
+    let script = format!("{CGROUP2_ALONE} && script -qec \"{runc}\" /dev/null");
+    let outcome = run(program("unshare").args(["-m", "sh", "-c", &script]));
+    let _ = program("runc").args(["delete", "--force", &id]).output();
     outcome
 }
 

@@ -32,7 +32,7 @@ pub use archive::{Archive, gzip, zstd};
 pub use bosh::{Cell, Stores};
 pub use canary::{CANARY_CONTENT, Canary};
 pub use command::{Outcome, grootfs, peak_memory, peak_memory_of, program, run, succeed, wrapped};
-pub use container::{Bundle, Runtime, run_bundle, run_users_bundle};
+pub use container::{Bundle, CGROUP2_ALONE, Runtime, run_bundle, run_bundle_on_a_terminal, run_users_bundle};
 pub use guardian::{Guardian, Rootfs};
 pub use image::{GZIP_LAYER, Image, Layer, ZSTD_LAYER, chain_ids, sha256_hex, write_document};
 pub use limits::{five_mebibytes, is_full, make_empty_files, number, write};
