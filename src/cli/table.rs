@@ -36,29 +36,48 @@ impl Table {
 
 /// Bytes as `1.5 MiB`.
 pub(super) fn human_bytes(bytes: u64) -> String {
+    match unit_of(bytes) {
+        (_, "B") => format!("{bytes} B"),
+        (size, unit) => format!("{:.1} {unit}", bytes as f64 / size),
+    }
+}
+
+/// How many bytes of how many, in the unit of the latter: `1.5 of 3.0 MiB`.
+pub(super) fn human_part(bytes: u64, of: u64) -> String {
+    match unit_of(of) {
+        (_, "B") => format!("{bytes} of {of} B"),
+        (size, unit) => format!("{:.1} of {:.1} {unit}", bytes as f64 / size, of as f64 / size),
+    }
+}
+
+/// The largest unit that there is at least one of, and its bytes.
+fn unit_of(bytes: u64) -> (f64, &'static str) {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
-        return format!("{bytes} B");
+        return (1.0, "B");
     }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
+    let (mut size, mut unit) = (1024.0, 0);
+    while bytes as f64 / size >= 1023.95 && unit + 1 < UNITS.len() {
+        size *= 1024.0;
         unit += 1;
     }
-    format!("{value:.1} {}", UNITS[unit])
+    (size, UNITS[unit])
+}
+
+/// A span of time in its largest unit: `3 h`.
+pub(super) fn human_time(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// How long ago a time is, in its largest unit: `3 h`.
 pub(super) fn human_age(since_1970: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let age = now.saturating_sub(since_1970);
-    match age {
-        0..60 => format!("{age} s"),
-        60..3600 => format!("{} min", age / 60),
-        3600..86_400 => format!("{} h", age / 3600),
-        _ => format!("{} d", age / 86_400),
-    }
+    human_time(now.saturating_sub(since_1970))
 }
 
 #[cfg(test)]

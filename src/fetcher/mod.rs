@@ -41,7 +41,7 @@ use docker_archive::DockerArchive;
 pub use http::{Patience, Reason};
 pub use local::transport_of_unpacked;
 use oci::OciLayout;
-pub use progress::{Progress, ProgressReporter};
+pub use progress::{Progress, ProgressReporter, Retry};
 pub use remote::{Failures, RemoteError};
 use tar_file::TarFile;
 
@@ -301,9 +301,9 @@ impl Fetcher {
         }
     }
 
-    /// Shows that a layer is waited for, until what is returned is dropped; `None` where nobody looks.
-    pub fn waiting(&self, layer: &Layer, holder: &str) -> Option<Box<dyn Progress>> {
-        self.observer.as_ref().map(|observer| observer.waiting(layer, holder))
+    /// Who is told how layers come along; `None` where nobody looks.
+    pub fn observer(&self) -> Option<&dyn ProgressReporter> {
+        self.observer.as_deref()
     }
 
     /// The registry's name of the image, where there is a registry.

@@ -104,7 +104,7 @@ impl OciLayout {
             verify: !options.skip_validation,
             offline: options.offline,
             document_limit: options.patience.manifest_bytes,
-            remote: RemoteLayers::new(options.certificates.as_deref(), options.patience),
+            remote: RemoteLayers::new(options.certificates.as_deref(), options),
         }
     }
 

@@ -16,6 +16,7 @@ use super::http::{
     ATTEMPTS, BlobSource, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, ParallelStream, Patience,
     RangeSource, Reach, Reason, Trust, successful, with_retries,
 };
+use super::{Options, ProgressReporter};
 use crate::image::Layer;
 
 /// The way to such layers. Comes into being when it is first needed.
@@ -23,6 +24,7 @@ use crate::image::Layer;
 pub(super) struct RemoteLayers {
     certificates: Option<std::path::PathBuf>,
     patience: Patience,
+    observer: Option<Arc<dyn ProgressReporter>>,
     client: Mutex<Option<Arc<Client>>>,
 }
 
@@ -61,8 +63,13 @@ pub(super) fn supported(layer: &Layer) -> Vec<Url> {
 
 impl RemoteLayers {
     /// `certificates` is a directory of further authorities and client certificates.
-    pub(super) fn new(certificates: Option<&Path>, patience: Patience) -> Self {
-        RemoteLayers { certificates: certificates.map(Path::to_owned), patience, client: Mutex::default() }
+    pub(super) fn new(certificates: Option<&Path>, options: &Options) -> Self {
+        RemoteLayers {
+            certificates: certificates.map(Path::to_owned),
+            patience: options.patience,
+            observer: options.observer.clone(),
+            client: Mutex::default(),
+        }
     }
 
     /// Opens a layer at the first of `urls` that has it. The image chose them, so whoever the image is from says how far
@@ -85,7 +92,8 @@ impl RemoteLayers {
         if let Some(client) = &*slot {
             return Ok(Arc::clone(client));
         }
-        let client = Client::new(self.certificates.as_deref(), self.patience)?;
+        let network = Network::start(self.observer.clone()).map_err(|error| Reason::Setup(error.to_string()))?;
+        let client = Client::new(self.certificates.as_deref(), self.patience, network)?;
         Ok(Arc::clone(slot.insert(Arc::new(client))))
     }
 }
@@ -98,11 +106,10 @@ struct Client {
 }
 
 impl Client {
-    fn new(certificates: Option<&Path>, patience: Patience) -> Result<Self, Reason> {
+    fn new(certificates: Option<&Path>, patience: Patience, network: Network) -> Result<Self, Reason> {
         let read = certificates.map_or_else(|| Ok(Certificates::default()), Certificates::read);
         let count = read.map_err(|error| Reason::Setup(error.to_string()))?.identities();
         let trust = |identity| Trust { certificates: certificates.map(Path::to_owned), identity, ..Trust::default() };
-        let network = Network::start().map_err(|error| Reason::Setup(error.to_string()))?;
         Ok(Client {
             network: Arc::new(network),
             identities: (0..count.max(1)).map(|identity| Http::new(trust(identity), patience)).collect(),

@@ -93,7 +93,7 @@ impl Registry {
             options: options.clone(),
             endpoints: Mutex::default(),
             // The client certificates are for what layouts keep elsewhere.
-            remote: RemoteLayers::new(None, options.patience),
+            remote: RemoteLayers::new(None, options),
         }
     }
 

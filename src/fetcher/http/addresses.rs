@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn names_are_checked_by_what_they_resolve_to() {
-        let network = super::super::Network::start().unwrap();
+        let network = super::super::Network::start(None).unwrap();
         let resolve = |reach, proxies: &[&str]| {
             let proxies = proxies.iter().map(|name| (*name).to_owned()).collect();
             let resolver = Resolver { reach, seen: SeenZones::default(), proxies };

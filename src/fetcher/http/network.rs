@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::failure::Reason;
+use crate::fetcher::{ProgressReporter, Retry};
 use crate::sys::spawning;
 
 /// How soon a thread that waits for the network notices that nobody wants the answer any more.
@@ -46,13 +47,15 @@ pub(in crate::fetcher) struct Network {
     parts: Arc<Semaphore>,
     /// Some were.
     had_parts: AtomicBool,
+    /// Is told of pauses.
+    observer: Option<Arc<dyn ProgressReporter>>,
     /// The thread ends when this is dropped.
     _running: oneshot::Sender<()>,
 }
 
 impl Network {
-    /// Starts the thread.
-    pub(in crate::fetcher) fn start() -> io::Result<Self> {
+    /// Starts the thread. `observer` is told of pauses.
+    pub(in crate::fetcher) fn start(observer: Option<Arc<dyn ProgressReporter>>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
@@ -63,7 +66,7 @@ impl Network {
             runtime.shutdown_background();
         })?;
         let parts = Arc::new(Semaphore::new(PARTS));
-        Ok(Network { handle, parts, had_parts: AtomicBool::new(false), _running: running })
+        Ok(Network { handle, parts, had_parts: AtomicBool::new(false), observer, _running: running })
     }
 
     /// Waits for `work` in the calling thread, or until `cancel` is set.
@@ -100,11 +103,17 @@ impl Network {
         self.had_parts.load(Ordering::Relaxed)
     }
 
-    /// Lets time pass.
+    /// Lets time pass before the next try.
     ///
     /// # Errors
     /// [`Reason::Cancelled`] and no other.
-    pub(in crate::fetcher) fn pause(&self, cancel: &AtomicBool, time: Duration) -> Result<(), Reason> {
+    pub(in crate::fetcher) fn pause(
+        &self,
+        cancel: &AtomicBool,
+        time: Duration,
+        next: &Retry<'_>,
+    ) -> Result<(), Reason> {
+        let _shown = self.observer.as_ref().map(|observer| observer.retrying(next));
         self.wait(cancel, async { tokio::time::sleep(time).await })
     }
 }
@@ -118,7 +127,7 @@ mod tests {
 
     #[test]
     fn several_threads_wait_at_once() {
-        let network = Network::start().unwrap();
+        let network = Network::start(None).unwrap();
         thread::scope(|scope| {
             let workers: Vec<_> = (0..4)
                 .map(|n| {
@@ -138,11 +147,12 @@ mod tests {
 
     #[test]
     fn waiting_ends_when_it_is_cancelled() {
-        let network = Network::start().unwrap();
+        let network = Network::start(None).unwrap();
         let cancel = AtomicBool::new(false);
+        let retry = Retry { url: "", reason: &Reason::NotVisible, attempt: 2, attempts: 5 };
         let begin = Instant::now();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| network.pause(&cancel, Duration::from_secs(600)));
+            let waiting = scope.spawn(|| network.pause(&cancel, Duration::from_secs(600), &retry));
             thread::sleep(Duration::from_millis(20));
             cancel.store(true, Ordering::Relaxed);
             assert!(matches!(waiting.join().unwrap(), Err(Reason::Cancelled)));

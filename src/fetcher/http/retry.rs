@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::failure::{Failure, Reason};
 use super::network::Network;
+use crate::fetcher::Retry;
 use crate::sys::random::random_number;
 
 /// Tries of one request, the first among them.
@@ -36,12 +37,14 @@ pub(in crate::fetcher) fn with_retries<T, F: Future<Output = Result<T, Failure>>
             Err(failure) => failure,
         };
         failures += 1;
+        let attempts = attempts.min(failure.reason.attempts());
         let pause = match pause(failures, &failure.reason) {
-            Some(pause) if failures < attempts.min(failure.reason.attempts()) => pause,
+            Some(pause) if failures < attempts => pause,
             _ => return Err(failure),
         };
         tracing::info!(url = failure.url, reason = %failure.reason, failures, "retrying");
-        network.pause(cancel, pause).map_err(cancelled)?;
+        let next = Retry { url: &failure.url, reason: &failure.reason, attempt: failures + 1, attempts };
+        network.pause(cancel, pause, &next).map_err(cancelled)?;
     }
 }
 

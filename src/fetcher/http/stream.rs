@@ -15,6 +15,7 @@ use super::is_unannounced_end;
 use super::network::Network;
 use super::pace::{Pace, Patience};
 use super::retry;
+use crate::fetcher::Retry;
 
 /// A connection that brought this much was worth making: the count of failures starts anew.
 const PROGRESS: u64 = 1024 * 1024;
@@ -167,10 +168,13 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
             self.failures = 0;
         }
         self.failures += 1;
-        tracing::info!(url = shown(&self.url), position = self.position, %reason, "resuming");
+        let url = shown(&self.url);
+        tracing::info!(url, position = self.position, %reason, "resuming");
         match retry::pause(self.failures, &reason) {
             Some(pause) if self.failures < reason.attempts() => {
-                self.network.pause(self.cancel, pause).map_err(|cancelled| self.error(cancelled))?;
+                let (attempt, attempts) = (self.failures + 1, reason.attempts());
+                let next = Retry { url: &url, reason: &reason, attempt, attempts };
+                self.network.pause(self.cancel, pause, &next).map_err(|cancelled| self.error(cancelled))?;
             }
             _ => self.disable(reason)?,
         }
@@ -288,7 +292,7 @@ mod tests {
 
     fn place(listener: &TcpListener) -> Place {
         let url = format!("http://{}/blob", listener.local_addr().unwrap());
-        let network = Arc::new(Network::start().unwrap());
+        let network = Arc::new(Network::start(None).unwrap());
         Place { network, http: Http::new(Trust::default(), PATIENCE), url: Url::parse(&url).unwrap() }
     }
 

@@ -171,7 +171,9 @@ impl<'a> Pull<'a> {
     }
 
     fn run(self) -> Result<(), LayerError> {
-        let missing = self.progress().published.iter().filter(|published| !**published).count();
+        let missing = self.missing();
+        let _shown = self.fetcher.observer().filter(|_| !missing.is_empty()).map(|observer| observer.image(&missing));
+        let missing = missing.len();
         let session = tracing::Span::current();
         thread::scope(|scope| {
             // More than read at once: one that has read its layer may have to wait for those below.
@@ -189,6 +191,12 @@ impl<'a> Pull<'a> {
         });
         let progress = self.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
         progress.failure.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn missing(&self) -> Vec<&'a Layer> {
+        let progress = self.progress();
+        let layers = self.layers.iter().zip(&progress.published);
+        layers.filter(|(_, published)| !**published).map(|(layer, _)| layer).collect()
     }
 
     /// Takes layers bottom first. All workers wait only for lower layers, of this process or another, so that the
@@ -346,6 +354,9 @@ impl<'a> Pull<'a> {
     fn publish(&self, index: usize) {
         self.progress().published[index] = true;
         self.changed.notify_all();
+        if let Some(observer) = self.fetcher.observer() {
+            observer.finished(&self.layers[index]);
+        }
     }
 
     /// Keeps the failure of the lowest layer: those above it were cancelled for its sake.
@@ -398,10 +409,10 @@ impl Waiter for LayerWaiter<'_, '_> {
     }
 
     fn waits_for(&self, holder: &str) {
-        let shown = self.pull.fetcher.waiting(&self.pull.layers[self.index], holder);
         // The one before goes first.
         self.progress.take();
-        *self.progress.borrow_mut() = shown;
+        let observer = self.pull.fetcher.observer();
+        *self.progress.borrow_mut() = observer.map(|observer| observer.waiting(&self.pull.layers[self.index], holder));
     }
 }
 

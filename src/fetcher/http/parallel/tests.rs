@@ -177,7 +177,7 @@ impl BlobSource for Place {
 }
 
 fn network() -> Arc<Network> {
-    Arc::new(Network::start().unwrap())
+    Arc::new(Network::start(None).unwrap())
 }
 
 /// Of a blob that is waited for, whatever this machine has to do meanwhile.

@@ -208,12 +208,18 @@ impl Base {
     /// Copies the blobs of the layers that the target does not have.
     fn write(&self, layout: &LayoutWriter, target: &Target) -> Result<Vec<WrittenLayer>, CommitError> {
         let layers = self.image.layers.iter().filter(|layer| layer.blob_id != EMPTY_ARCHIVE);
-        layers
-            .map(|layer| match self.layer_at_target(layer, target)? {
-                Some(there) => Ok(there),
-                None => Ok(self.write_layer(layer, layout)?),
-            })
-            .collect()
+        let layers: Vec<&Layer> = layers.collect();
+        let observer = self.fetcher.observer();
+        let _shown = observer.map(|observer| observer.image(&layers));
+        let write = |layer: &&Layer| {
+            let written = match self.layer_at_target(layer, target)? {
+                Some(there) => there,
+                None => self.write_layer(layer, layout)?,
+            };
+            observer.inspect(|observer| observer.finished(layer));
+            Ok(written)
+        };
+        layers.iter().map(write).collect()
     }
 
     /// The layer as the base's manifest has it, where the target has its blob.
