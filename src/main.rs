@@ -6,7 +6,7 @@ use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;
 use grootfs::observe;
 use grootfs::panics::{self, Panicked};
-use grootfs::sys::{argv, signals};
+use grootfs::sys::{argv, interrupt, signals};
 
 grootfs::run_as_program!(exit_code);
 
@@ -14,7 +14,11 @@ fn exit_code() -> i32 {
     panics::note_instead_of_printing();
     match panics::caught(run).unwrap_or_else(|panicked: Panicked| Err(panicked.into())) {
         Ok(()) => 0,
-        Err(failure) => failure.report(),
+        Err(failure) if interrupt::begin_to_end() => failure.report(),
+        // Another thread is about to end the process.
+        Err(_) => loop {
+            std::thread::park();
+        },
     }
 }
 

@@ -185,7 +185,7 @@ _grootfs() {
 
     case "${cmd}" in
         grootfs)
-            opts="-v -h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --version --help init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help"
+            opts="-v -h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --version --help init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -243,6 +243,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -251,7 +255,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__capacity)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -306,6 +310,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -317,7 +325,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__check)
-            opts="-h --repair --deep --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --repair --deep --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,6 +383,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -383,7 +395,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__clean)
-            opts="-h --threshold-bytes --high-watermark-percent --low-watermark-percent --dry-run --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --threshold-bytes --high-watermark-percent --low-watermark-percent --dry-run --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -453,6 +465,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -461,7 +477,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__commit)
-            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -571,6 +587,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -579,7 +599,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__config)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help show check help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help show check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -637,6 +657,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -645,7 +669,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__config__subcmd__check)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -700,6 +724,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -767,7 +795,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__config__subcmd__show)
-            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -825,6 +853,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -833,7 +865,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__create)
-            opts="-h --disk-limit-size-bytes --disk-limit-inodes --exclude-image-from-quota --with-clean --clean-log-file --without-mount --image-volumes --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --threshold-bytes --high-watermark-percent --low-watermark-percent --without-clean --with-mount --bundle --terminal --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --disk-limit-size-bytes --disk-limit-inodes --exclude-image-from-quota --with-clean --clean-log-file --without-mount --image-volumes --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --threshold-bytes --high-watermark-percent --low-watermark-percent --without-clean --with-mount --bundle --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -979,6 +1011,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -987,7 +1023,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__delete)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1042,6 +1078,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1053,7 +1093,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__delete__subcmd__store)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1108,6 +1148,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1119,7 +1163,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__diff)
-            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1174,6 +1218,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1185,7 +1233,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__doctor)
-            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1240,6 +1288,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1251,7 +1303,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__flush__subcmd__volumes)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1306,6 +1358,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1317,7 +1373,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__generate__subcmd__volume__subcmd__size__subcmd__metadata)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1372,6 +1428,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1747,7 +1807,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__init__subcmd__store)
-            opts="-h --uid-mapping --gid-mapping --rootless --store-size-bytes --with-direct-io --without-quota --mount-images --shared-layers --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --uid-mapping --gid-mapping --rootless --store-size-bytes --with-direct-io --without-quota --mount-images --shared-layers --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1825,6 +1885,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1833,7 +1897,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__inspect)
-            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1943,6 +2007,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1951,7 +2019,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__limit)
-            opts="-h --inodes --exclude-image --include-image --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --inodes --exclude-image --include-image --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2013,6 +2081,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2021,7 +2093,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__list)
-            opts="-l -h --long --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-l -h --long --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2076,6 +2148,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2087,7 +2163,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__mount)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2145,6 +2221,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2153,7 +2233,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__pull)
-            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --skip-layer-validation --insecure-registry --registry-mirror --concurrent-downloads --offline --without-layer-digests --stall-timeout-seconds --min-bytes-per-second --manifest-timeout-seconds --username --password --password-file --limit --no-progress --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2263,6 +2343,10 @@ _grootfs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2271,7 +2355,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__stats)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2326,6 +2410,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2337,7 +2425,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__umount)
-            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2392,6 +2480,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2403,7 +2495,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__usage)
-            opts="-h --json --exact --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --exact --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2458,6 +2550,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2469,7 +2565,7 @@ _grootfs() {
             return 0
             ;;
         grootfs__subcmd__version)
-            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --help"
+            opts="-h --json --config --store --driver --tardis-bin --drax-bin --btrfs-progs-path --newuidmap-bin --newgidmap-bin --metron-endpoint --metrics-file --log-level --log-file --log-timestamp-format --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2524,6 +2620,10 @@ _grootfs() {
                     return 0
                     ;;
                 --log-timestamp-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_grootfs_global_optspecs
-    string join \n config= store= driver= tardis-bin= drax-bin= btrfs-progs-path= newuidmap-bin= newgidmap-bin= metron-endpoint= metrics-file= log-level= log-file= log-timestamp-format= v/version h/help
+    string join \n config= store= driver= tardis-bin= drax-bin= btrfs-progs-path= newuidmap-bin= newgidmap-bin= metron-endpoint= metrics-file= log-level= log-file= log-timestamp-format= timeout= v/version h/help
 end
 
 function __fish_grootfs_needs_command
@@ -37,6 +37,7 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -l metrics-file -d 'File t
 complete -c grootfs -n "__fish_grootfs_needs_command" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -s v -l version -d 'Print the version'
 complete -c grootfs -n "__fish_grootfs_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "init-store" -d 'Initialize a Store Directory'
@@ -80,6 +81,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l metrics-f
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l with-direct-io -d 'Use direct I/O between the loop device of that filesystem and its backing file: no double caching'
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l without-quota -d 'Accept a filesystem without project quotas; creating with a limit then fails'
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l mount-images -d 'Mount the images whose root filesystems a reboot has unmounted (overlay-xfs only)'
@@ -97,6 +99,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l metrics
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l disk-limit-size-bytes -d 'Limit of the root filesystem in bytes, image included [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l disk-limit-inodes -d 'Limit of the root filesystem in inodes (files, directories, links), image included (overlay-xfs only)' -r
@@ -133,6 +136,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l metrics-file 
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l with-clean -d 'Remove unused layers first'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l without-mount -d 'Do not mount the root filesystem: print the mount for the caller to make'
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l no-progress -d 'Show no progress, not even on a terminal'
@@ -153,6 +157,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metrics-file 
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
@@ -167,6 +172,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
@@ -181,6 +187,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metrics-file -d
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s l -l long -d 'Print a table: size, limit, age and mount of each image'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -210,6 +217,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metrics-file
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -239,6 +247,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l metrics-file -d
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -256,6 +265,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l exclude-image -d 'Count only what the container writes [default: as it was created]'
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l include-image -d 'Count the image, too [default: as it was created]'
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -272,6 +282,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l metrics-file -d
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l skip-layer-validation -d 'Do not verify digests, diff ids and sizes of layers, nor the digests of manifests and configurations (oci:// images only)' -r
@@ -300,6 +311,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l metrics-file 
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -316,6 +328,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Heal what can be healed without losing what containers wrote'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l deep -d 'Read every file of every layer, and compare it with what was unpacked'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/json.md describes it'
@@ -333,6 +346,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metrics-file 
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
@@ -348,6 +362,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l exact -d 'Walk all files, and tell what each image and layer takes on the disk'
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -364,6 +379,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
@@ -378,6 +394,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l metrics-file 
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l high-watermark-percent -d 'Clean only if at least this part of the filesystem is in use, and then down to the low watermark [default: 0]' -r
@@ -395,6 +412,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metrics-file -
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l dry-run -d 'Tell what would be removed, and remove nothing'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -411,6 +429,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_s
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -f -a "show" -d 'Shows each setting with its value and where it comes from: a flag, the environment, the file or the default'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -f -a "check" -d 'Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read'
@@ -428,6 +447,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
@@ -443,6 +463,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows each setting with its value and where it comes from: a flag, the environment, the file or the default'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read'
@@ -460,6 +481,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metrics-fil
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
@@ -474,6 +496,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l metrics-file
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
@@ -489,6 +512,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-met
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
@@ -503,6 +527,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metric
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-level -d 'Log level: debug, info, error or fatal [default: fatal]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "init-store" -d 'Initialize a Store Directory'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "delete-store" -d 'Deletes the given store from the system'

@@ -89,7 +89,7 @@ pub(super) fn run(config: &Config, args: &CheckArgs) -> Result<(), Failure> {
         true => json(root, &repaired, &findings, compared)?,
         false => text(&repaired, &findings, compared),
     })?;
-    if findings.is_empty() { Ok(()) } else { Err(Failure { message: String::new(), exit_code: FINDINGS }) }
+    if findings.is_empty() { Ok(()) } else { Err(Failure::silent(FINDINGS)) }
 }
 
 fn json(

@@ -131,7 +131,7 @@ fn check(flags: Flags) -> Result<(), Failure> {
         output::line(&OneLine(&line).to_string())?;
     }
     match file {
-        _ if !findings.is_empty() => Err(Failure { message: String::new(), exit_code: FINDINGS }),
+        _ if !findings.is_empty() => Err(Failure::silent(FINDINGS)),
         Some(file) => output::line(&OneLine(&format!("{file}: no findings")).to_string()),
         None => output::line(&format!("no findings; no file is named, and {DEFAULT_PATH} is not there or not wanted")),
     }

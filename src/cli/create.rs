@@ -20,7 +20,10 @@ pub(super) fn run(config: &Config, args: &CreateArgs, metrics: &Metrics) -> Resu
     let created = create(config, args, operands, store, metrics);
     match &created {
         Ok(()) => measure::all(store, metrics),
-        Err(_) => measure::layers(store, metrics),
+        Err(_) => {
+            flush_volumes::spawn_after_failure(store);
+            measure::layers(store, metrics);
+        }
     }
     created
 }

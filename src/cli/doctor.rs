@@ -40,7 +40,7 @@ pub(super) fn run(config: &Config, args: &ReportArgs) -> Result<(), Failure> {
     let diagnoses = store.diagnose(&programs);
     output::line(&if args.json { json(&diagnoses)? } else { text(&diagnoses) })?;
     if diagnoses.iter().any(|diagnosis| diagnosis.status == Status::Fail) {
-        return Err(Failure { message: String::new(), exit_code: FAILS });
+        return Err(Failure::silent(FAILS));
     }
     Ok(())
 }

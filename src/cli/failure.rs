@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
+use std::io::{self, IsTerminal};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -9,6 +10,7 @@ use super::output;
 use crate::panics::Panicked;
 use crate::sys::caller::ProcMissing;
 use crate::sys::path_error::PathError;
+use crate::sys::signals;
 use crate::{config, driver, observe, redact, shorten, store};
 
 /// The end of a command that did not succeed. `Display` gives the message on one line.
@@ -16,31 +18,79 @@ use crate::{config, driver, observe, redact, shorten, store};
 pub struct Failure {
     /// For the user: what failed, on what, why. Nothing is printed if it is empty.
     pub message: String,
+    /// What may help, for people at a terminal; a remedy in the message is shown as one by itself.
+    pub hint: Option<String>,
     /// The status to exit with.
     pub exit_code: u8,
+    /// The signal that the command was interrupted by, of which it then dies.
+    pub signal: Option<i32>,
 }
+
+/// How remedies in messages begin. Where people read them they are a line of their own.
+const REMEDIES: [&str; 16] = [
+    "Mount it, as root, with '",
+    "Please run init-store.",
+    "To pull images from this registry, ",
+    "Use a kernel and a mount that have them, ",
+    "delete images with many files, ",
+    "get the whole file back",
+    "leave its volumes out with --image-volumes=ignore",
+    "leave out --disk-limit-inodes",
+    "leave out --disk-limit-size-bytes",
+    "make it anew with mkfs.xfs ",
+    "move it away to have a new store made",
+    "run 'btrfs quota rescan ",
+    "run 'grootfs clean'",
+    "run btrfs quota rescan ",
+    "try again when it has ended",
+    "use the grootfs that made it, ",
+];
 
 impl Failure {
     /// What is printed and returned for a command that does not exist.
     pub(super) fn unknown_command(name: Option<&OsStr>) -> Self {
         let name = name.unwrap_or_default().to_string_lossy();
-        Failure { message: format!("No help topic for '{name}'"), exit_code: 3 }
+        Failure { exit_code: 3, ..Failure::from(format!("No help topic for '{name}'")) }
     }
 
-    /// Prints the message and turns the rest into the program's status.
+    /// What has been told already.
+    pub(super) fn silent(exit_code: u8) -> Self {
+        Failure { exit_code, ..Failure::from(String::new()) }
+    }
+
+    /// Prints the message, and returns the program's status unless that is to die of a signal.
     pub fn report(&self) -> i32 {
         if !self.message.is_empty() {
-            // A failure to tell of the failure can be told nowhere.
-            let _ = output::line(&self.to_string());
+            self.print();
         }
-        i32::from(self.exit_code)
+        match self.signal {
+            Some(signal) => signals::end_by(signal),
+            None => i32::from(self.status()),
+        }
+    }
+
+    /// One line on standard output, which callers read. People, who have both on a terminal, get what helps as a second one.
+    fn print(&self) {
+        let message = self.to_string();
+        let (complaint, remedy) = split_remedy(&message);
+        let complaint = if io::stdout().is_terminal() && io::stderr().is_terminal() { complaint } else { &message };
+        // A failure to tell of the failure can be told nowhere.
+        let _ = output::line(complaint);
+        if let Some(hint) = self.hint.as_deref().or(remedy.filter(|_| complaint != message)) {
+            output::hint(hint);
+        }
+    }
+
+    /// The status, as shells know it.
+    pub(super) fn status(&self) -> u8 {
+        self.signal.and_then(|signal| u8::try_from(128 + signal).ok()).unwrap_or(self.exit_code)
     }
 }
 
 /// An ordinary failure, exit code 1.
 impl From<String> for Failure {
     fn from(message: String) -> Self {
-        Failure { message, exit_code: 1 }
+        Failure { message, hint: None, exit_code: 1, signal: None }
     }
 }
 
@@ -118,6 +168,16 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
     Ok(())
 }
 
+/// A message without its remedy, and that.
+fn split_remedy(message: &str) -> (&str, Option<&str>) {
+    let begins = REMEDIES.iter().filter_map(|remedy| message.find(remedy));
+    let split = begins.filter_map(|begin| {
+        let complaint = message[..begin].strip_suffix([' '])?.strip_suffix(['.', ':', ';', ','])?;
+        Some((complaint, Some(&message[begin..])))
+    });
+    split.min_by_key(|(complaint, _)| complaint.len()).unwrap_or((message, None))
+}
+
 /// clap's complaint as one line. `variable_of` knows the environment variable that a flag's value is from.
 pub(super) fn from_usage(error: &clap::Error, variable_of: impl Fn(&str) -> Option<String>) -> Failure {
     if error.kind() == ErrorKind::InvalidSubcommand {
@@ -152,6 +212,31 @@ fn summary(rendered: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remedies_are_those_of_messages() {
+        let messages = include_str!("../../docs/messages.md");
+        for remedy in REMEDIES {
+            let is_remedy = |line: &str| split_remedy(line).1.is_some_and(|found| found.contains(remedy));
+            assert!(messages.lines().any(is_remedy), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn a_remedy_is_told_from_what_is_wrong() {
+        for (message, complaint, remedy) in [
+            (
+                "it is full: delete images with many files, then run 'grootfs clean'",
+                "it is full",
+                "delete images with many files, then run 'grootfs clean'",
+            ),
+            ("Not initialized. Please run init-store. (/s)", "Not initialized", "Please run init-store. (/s)"),
+            ("delete images with many files, or not", "delete images with many files, or not", ""),
+            ("plain: and simple", "plain: and simple", ""),
+        ] {
+            assert_eq!(split_remedy(message), (complaint, Some(remedy).filter(|remedy| !remedy.is_empty())));
+        }
+    }
 
     #[test]
     fn a_message_is_one_line_without_control_characters() {

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use super::Failure;
 use crate::config::Config;
-use crate::store;
+use crate::store::{self, Store};
 use crate::sys::{descriptors, spawning};
 
 /// Writes new layers to disk, so that a power cut no longer costs them.
@@ -19,6 +19,13 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let store = super::store(config)?;
     store.check_initialised()?;
     store::flush(store.layout()).map_err(|e| Failure::from(e.to_string()))
+}
+
+/// Starts a flush of the layers that a create or pull has completed before it failed, if there are any.
+pub(super) fn spawn_after_failure(store: &Store) {
+    if let Some(store) = store.store_to_flush() {
+        spawn(&store);
+    }
 }
 
 /// Starts a flush of the store in a process of its own, which holds none of our descriptors and is in nobody's way.

@@ -12,7 +12,7 @@ use crate::idmap::{IdMap, IdMappings};
 use crate::sys::caller::Caller;
 use crate::sys::path_error::reason;
 use crate::sys::userns::{self, Ended, Outside, Side};
-use crate::sys::{program, spawning};
+use crate::sys::{program, signals, spawning};
 
 const NO_ROOT: &str = "the store's id mappings leave out root (id 0) of users or groups, without which only root can \
                        use them: make a store whose mappings have it, as init-store --rootless does";
@@ -45,8 +45,11 @@ pub fn enter_namespace(cli: &Cli, config: &Config) -> Result<(), Failure> {
                 outside.give_up().map_err(failed)?;
                 return Err(failure);
             }
+            // The child tells what it leaves. Without this it would be killed when this process dies.
+            signals::forward_ends(outside.child()).map_err(failed)?;
             match outside.serve(|request| helpers(config).answer(request)).map_err(failed)? {
                 Ended::Exited(code) => std::process::exit(code),
+                Ended::Killed(signal) if signals::is_end(signal) => signals::end_by(signal),
                 Ended::Killed(signal) => Err(Failure::from(format!("killed by signal {signal}"))),
             }
         }

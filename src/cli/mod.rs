@@ -24,6 +24,7 @@ mod generate_metadata;
 mod go_style;
 mod init_store;
 mod inspect;
+mod interrupted;
 mod limit;
 mod list;
 mod mapped_user;
@@ -115,10 +116,12 @@ pub fn run(cli: &Cli, config: &Config, metrics: &Metrics, entered: Result<(), Fa
     let session = session(command);
     let name = session.metadata().map_or("", Metadata::name);
     tracing::debug!(parent: &session, currentConfig = ?config, "{name}-config");
+    interrupted::prepare(command, config);
     session.in_scope(|| {
         // Here too, so that a panic is logged and counted as any failure.
         let dispatched = panics::caught(|| entered.and_then(|()| dispatch(cli, command, config, metrics)));
         let result = dispatched.unwrap_or_else(|panicked| Err(panicked.into()));
+        let result = result.map_err(|failure| interrupted::failure().unwrap_or(failure));
         if let Err(failure) = &result {
             tracing::error!(error = %failure, "failed");
         }
@@ -132,7 +135,7 @@ fn publish(metrics: &Metrics, result: &Result<Done, Failure>) {
         Ok(Done::All) => metrics.publish(End::Success),
         Ok(Done::Nothing) => metrics.publish(End::Nothing),
         Err(failure) => {
-            metrics.publish(End::Failure { message: &failure.to_string(), exit_code: failure.exit_code });
+            metrics.publish(End::Failure { message: &failure.to_string(), exit_code: failure.status() });
         }
     }
 }
@@ -163,8 +166,8 @@ fn dispatch(cli: &Cli, command: &Command, config: &Config, metrics: &Metrics) ->
         Command::FlushVolumes => flush_volumes::run(config),
         Command::Unknown(words) => {
             let name = words.first().map(OsString::as_os_str).unwrap_or_default();
-            output::tell("hint", similar_command(&name.to_string_lossy()).into_iter().collect());
-            Err(Failure::unknown_command(Some(name)))
+            let hint = similar_command(&name.to_string_lossy());
+            Err(Failure { hint, ..Failure::unknown_command(Some(name)) })
         }
     };
     done.map(|()| Done::All)

@@ -28,6 +28,14 @@ pub(super) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
     line(&json)
 }
 
+/// Tells people what may help: on standard error, if that is a terminal.
+pub(super) fn hint(hint: &str) {
+    if io::stderr().is_terminal() {
+        // Nobody has to read it.
+        let _ = writeln!(io::stderr(), "hint: {}", OneLine(hint));
+    }
+}
+
 /// Tells people what they may want to know: on standard error, if that is a terminal.
 pub(super) fn tell(kind: &str, lines: Vec<String>) {
     if lines.is_empty() || !io::stderr().is_terminal() {

@@ -75,7 +75,8 @@ pub(super) fn run(config: &Config, args: &PullArgs) -> Result<(), Failure> {
             concurrent_downloads: NonZeroUsize::new(config.create.concurrent_downloads),
             limits: &config.create.limits.image,
             layer_digests: !config.create.without_layer_digests,
-        })?;
+        });
+        let pulled = pulled.inspect_err(|_| flush_volumes::spawn_after_failure(store))?;
         if let Some(store) = &pulled.unflushed_layers_in {
             flush_volumes::spawn(store);
         }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::options::{CleanOptions, CreateOptions, InitOptions, LimitOptions, Options};
 use super::setting::Section;
-use super::value::{Count, FilePath, Level, Mirrors, Size, Switch, Text, Texts, Truth};
+use super::value::{Count, FilePath, Level, Mirrors, Size, Span, Switch, Text, Texts, Truth};
 use super::{
     CleanConfig, Config, CreateConfig, Error, ImageVolumes, InitConfig, Limits, LogConfig, LogLevel, MountDestination,
     TimestampFormat, Watermarks,
@@ -60,6 +61,7 @@ pub(super) fn check(options: Options) -> Result<Config, Error> {
         newgidmap_bin: program(options.newgidmap_bin),
         metron_endpoint: text(options.metron_endpoint),
         metrics_file: path(options.metrics_file),
+        timeout: time(options.timeout),
         clean: CleanConfig {
             threshold_bytes: bytes(options.clean.threshold_bytes),
             watermarks: watermarks(
@@ -210,6 +212,11 @@ fn count(count: Option<Count>) -> u64 {
     count.map_or(0, |Count(number)| unsigned(number))
 }
 
+fn time(span: Option<Span>) -> Option<Duration> {
+    let seconds = span.map_or(0, |Span(seconds)| unsigned(seconds));
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
 fn truth(truth: Option<Truth>) -> bool {
     truth == Some(Truth(true))
 }
@@ -294,7 +301,7 @@ mod tests {
         let config = from_file(
             "{store: /s, driver: btrfs, tardis_bin: /t, drax_bin: /d, btrfs_progs_path: /b, newuidmap_bin: /u, \
              newgidmap_bin: /g, metron_endpoint: 'h:1', metrics_file: /m, log_level: debug, log_file: /l, \
-             log_timestamp_format: unix-epoch, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
+             log_timestamp_format: unix-epoch, timeout: 2m, create: {exclude_image_from_quota: true, skip_layer_validation: true, \
              with_clean: true, without_mount: true, disk_limit_size_bytes: 1, disk_limit_inodes: 0, insecure_registries: [a, 'b:2'], \
              registry_mirrors: {h: [m, 'n:1'], i: k}, concurrent_downloads: 4, offline: true, without_layer_digests: true, \
              limits: {stall_timeout_seconds: 5, min_bytes_per_second: 6, manifest_timeout_seconds: 7}, \
@@ -313,6 +320,7 @@ mod tests {
             newgidmap_bin: "/g".into(),
             metron_endpoint: Some("h:1".into()),
             metrics_file: Some("/m".into()),
+            timeout: Some(Duration::from_secs(120)),
             log: LogConfig {
                 level: LogLevel::Debug,
                 unknown_level: None,

@@ -19,6 +19,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::limits::Limits as ImageLimits;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub metron_endpoint: Option<String>,
     /// File that metrics are kept in for Prometheus.
     pub metrics_file: Option<PathBuf>,
+    /// How long the command may take; `None` is as long as it takes.
+    pub timeout: Option<Duration>,
     /// What the file has that is no setting.
     pub unknown_keys: Vec<UnknownKey>,
     /// What is logged, and where.

@@ -24,6 +24,23 @@ pub fn parse_size(text: &str) -> Option<i64> {
     parse_int64(text).or_else(|| with_unit(text))
 }
 
+/// A span of time in seconds: a number as [`parse_int64`] reads it, or a decimal number with a unit, `90s`, `5m` or `2h`.
+/// `None` if it is none or too large.
+pub(super) fn parse_span(text: &str) -> Option<i64> {
+    let seconds = |text: &str| {
+        let unit = match text.as_bytes().last()? {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3600,
+            _ => return None,
+        };
+        let number = &text[..text.len() - 1];
+        let is_decimal = number.bytes().all(|b| b.is_ascii_digit());
+        if is_decimal { number.parse::<i64>().ok()?.checked_mul(unit) } else { None }
+    };
+    parse_int64(text).or_else(|| seconds(text))
+}
+
 /// A truth value as Go's `strconv.ParseBool` reads it.
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
@@ -68,6 +85,26 @@ fn radix_of(digits: &str) -> (u32, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_spans_of_time() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("90", Some(90)),
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("2h", Some(7200)),
+            ("-1", Some(-1)),
+            ("", None),
+            ("s", None),
+            ("-5m", None),
+            ("1.5h", None),
+            ("5ms", None),
+            ("9223372036854775807h", None),
+        ] {
+            assert_eq!(parse_span(text), seconds, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 
 use super::Error;
 use super::setting::{Flag, Section, Setting, Slot, accepts, combine, options};
-use super::value::{Count, FilePath, Level, Mirrors, Size, Switch, Text, Texts, Truth, Value};
+use super::value::{Count, FilePath, Level, Mirrors, Size, Span, Switch, Text, Texts, Truth, Value};
 
 const QUOTA: &str = "Quota";
 /// The heading of flags that all commands have which read an image.
@@ -75,6 +75,11 @@ options! {
 
         /// Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number)
         log_timestamp_format: Text = "rfc3339", Flag::of("FORMAT");
+
+        /// Give up after this time, as 90, 90s, 5m or 2h
+        ///
+        /// What the command leaves is what an interrupt leaves. 0: never.
+        timeout: Span = "0", Flag::of("DURATION");
 
         [create]: CreateOptions;
         [clean]: CleanOptions;

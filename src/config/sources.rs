@@ -167,7 +167,7 @@ mod tests {
             (_, "true or false") => ["true", "false", "true"],
             (_, "list for each registry") => ["{h: [a]}", "h=b", "h=c"],
             (_, "list") => ["[a]", "b", "c"],
-            (_, "size" | "number") => ["11", "12", "13"],
+            (_, "size" | "number" | "duration") => ["11", "12", "13"],
             _ => ["/a", "/b", "/c"],
         }
     }
@@ -177,7 +177,7 @@ mod tests {
         match setting.kind {
             "list for each registry" => json!({ "h": [text.trim_matches(|c| "{h: []}=".contains(c))] }),
             "list" => json!([text.trim_matches(['[', ']'])]),
-            "true or false" | "size" | "number" => serde_json::from_str(text).unwrap(),
+            "true or false" | "size" | "number" | "duration" => serde_json::from_str(text).unwrap(),
             _ => json!(text),
         }
     }

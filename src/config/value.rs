@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::number::{parse_bool, parse_int64, parse_size};
+use super::number::{parse_bool, parse_int64, parse_size, parse_span};
 
 /// Text; empty is as good as not given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,6 +33,11 @@ pub struct Size(pub i64);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Count(pub i64);
+
+/// A number of seconds, which may have a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Span(pub i64);
 
 /// Yes or no; a flag may say either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -157,6 +162,20 @@ impl Value for Count {
 
     fn parse(text: &OsStr) -> Result<Self, &'static str> {
         text.to_str().and_then(parse_int64).map(Count).ok_or("must be a number")
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(self.0)
+    }
+}
+
+impl Value for Span {
+    const FORM: Form = Form::Value;
+    const NONE: &'static str = "null";
+    const KIND: &'static str = "duration";
+
+    fn parse(text: &OsStr) -> Result<Self, &'static str> {
+        text.to_str().and_then(parse_span).map(Span).ok_or("must be a number of seconds, or as 90s, 5m or 2h")
     }
 
     fn number(&self) -> Option<i64> {

@@ -15,9 +15,9 @@ use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 use super::Error;
-use super::number::{parse_int64, parse_size};
+use super::number::{parse_int64, parse_size, parse_span};
 use super::options::Options;
-use super::value::{Count, FilePath, Level, Mirrors, Size, Switch, Text, Texts, Truth};
+use super::value::{Count, FilePath, Level, Mirrors, Size, Span, Switch, Text, Texts, Truth};
 use crate::sys::path_error::OnPath;
 
 /// A configuration is a few hundred bytes.
@@ -257,13 +257,19 @@ impl<'de> Deserialize<'de> for Switch {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Int64Visitor { is_size: true }).map(Size)
+        deserializer.deserialize_any(Int64Visitor { unit: Unit::Bytes }).map(Size)
     }
 }
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Int64Visitor { is_size: false }).map(Count)
+        deserializer.deserialize_any(Int64Visitor { unit: Unit::None }).map(Count)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Int64Visitor { unit: Unit::Time }).map(Span)
     }
 }
 
@@ -382,15 +388,26 @@ impl Visitor<'_> for TruthVisitor {
 }
 
 struct Int64Visitor {
-    /// Whether it is a number of bytes, which may have a unit.
-    is_size: bool,
+    unit: Unit,
+}
+
+/// What a number may have for a unit.
+#[derive(Clone, Copy)]
+enum Unit {
+    None,
+    Bytes,
+    Time,
 }
 
 impl Visitor<'_> for Int64Visitor {
     type Value = i64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_size { "a number of bytes, as 100M or 1.5GiB" } else { "a 64-bit integer" })
+        f.write_str(match self.unit {
+            Unit::None => "a 64-bit integer",
+            Unit::Bytes => "a number of bytes, as 100M or 1.5GiB",
+            Unit::Time => "a number of seconds, or as 90s, 5m or 2h",
+        })
     }
 
     fn visit_unit<E>(self) -> Result<i64, E> {
@@ -424,8 +441,13 @@ impl Visitor<'_> for Int64Visitor {
         {
             return Ok(number);
         }
-        let has_unit = self.is_size && value.ends_with(|c: char| c.is_ascii_alphabetic());
-        has_unit.then(|| parse_size(value)).flatten().ok_or_else(|| E::invalid_value(Unexpected::Str(value), &self))
+        let has_unit = value.ends_with(|c: char| c.is_ascii_alphabetic());
+        let with_unit = match self.unit {
+            Unit::None => None,
+            Unit::Bytes => parse_size(value),
+            Unit::Time => parse_span(value),
+        };
+        with_unit.filter(|_| has_unit).ok_or_else(|| E::invalid_value(Unexpected::Str(value), &self))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::store::layer::volumes::{self, Entry};
 use crate::store::totals;
 use crate::store::{ImageId, Store};
 use crate::sys::files;
+use crate::sys::interrupt;
 use crate::sys::lock;
 use crate::sys::path_error::{PathError, named};
 use crate::sys::remove_tree::remove_tree;
@@ -362,10 +363,10 @@ pub(in crate::store) fn staged_image(name: &str) -> Option<&str> {
     ["create.", "delete.", "record."].iter().find_map(|prefix| name.strip_prefix(prefix))
 }
 
-/// Does the same for all, also where it fails for some; the error is the first.
+/// Does the same for all, also where it fails for some, unless the program is to end; the error is the first.
 fn each<T, E>(all: impl IntoIterator<Item = T>, mut work: impl FnMut(T) -> Result<(), E>) -> Result<(), E> {
     let mut failed = FirstError::none();
-    for one in all {
+    for one in all.into_iter().take_while(|_| !interrupt::is_requested()) {
         failed.note(work(one));
     }
     failed.result()
@@ -377,6 +378,7 @@ fn remove_if_dead(store: &Store, id: &ImageId, removed: &mut Removed) -> Result<
         return Ok(());
     }
     let Some(_lock) = lock::try_own(&store.layout.lock_file(), &id.lock_name())? else { return Ok(()) };
+    interrupt::watch();
     removal::discard_staging(store, id)?;
     removed.leftovers.extend(leftovers);
     Ok(())
@@ -503,6 +505,7 @@ fn remove_incomplete(store: &Store, volumes: &[Volume], removed: &mut Removed) -
     each(volumes, |Volume { name, .. }| {
         let Entry::Incomplete(layer) = Entry::of_name(name) else { return Ok(()) };
         let Some(_lock) = lock::try_own(&store.layout.lock_file(), &layer)? else { return Ok(()) };
+        interrupt::watch();
         volumes::remove(store, &store.layout.volume(name))?;
         removed.leftovers.push(store.layout.volume_path(name));
         Ok(())
@@ -558,6 +561,7 @@ fn remove_retired(store: &Store) -> Result<(), driver::Error> {
         if !is_retired(&store.layout, &name) {
             return Ok(());
         }
+        interrupt::watch();
         if name.starts_with(DEAD) { store.driver.remove_volume(&path) } else { Ok(remove_tree(&path)?) }
     })
 }

@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use sha2::{Digest, Sha256};
 
+use super::interrupt;
 use super::path_error::{OnPath, PathError};
 
 /// How long after the first look a taken lock is looked at again; twice as long each time, up to the second.
@@ -129,7 +130,7 @@ fn within(limit: Duration) -> impl Fn() -> bool {
 fn poll<E>(keep_waiting: impl Fn() -> bool, mut attempt: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
     let mut pause = FIRST_POLL;
     while !attempt()? {
-        if !keep_waiting() {
+        if !keep_waiting() || interrupt::is_requested() {
             return Ok(false);
         }
         thread::sleep(pause);

@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod dirfd;
 pub mod files;
 pub mod idmapped_mount;
+pub mod interrupt;
 pub mod lock;
 pub mod lock_holders;
 pub mod loop_device;

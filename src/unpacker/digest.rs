@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::Error;
 use crate::limits;
+use crate::sys::interrupt;
 
 /// What the manifest says of a layer's bytes; `None` means not checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl<'a, R: Read> Blob<'a, R> {
 impl<R: Read> Read for Blob<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = loop {
-            if self.cancel.load(Ordering::Relaxed) {
+            if self.cancel.load(Ordering::Relaxed) || interrupt::is_requested() {
                 return Err(self.stop(Error::Cancelled));
             }
             match self.source.read(buffer) {

@@ -228,16 +228,32 @@ fn check_tells_everything_that_is_wrong_with_its_place() {
     assert_eq!(grootfs(&["--config", "/no/such", "config", "check"]).0, 1);
 }
 
+/// What a command line says to people, on a terminal for both standard output and standard error.
+fn at_terminal(line: &str) -> (Option<i32>, String) {
+    let line = format!("{} {line}", grootfs_binary());
+    let outcome = run(support::program("script").args(["--quiet", "--return", "--command", &line, "/dev/null"]));
+    (outcome.code, outcome.stdout.replace('\r', ""))
+}
+
 #[test]
 fn people_at_a_terminal_are_told_of_a_similar_command() {
-    let of = |word: &str| {
-        let line = format!("{} {word}", grootfs_binary());
-        let outcome = run(support::program("script").args(["--quiet", "--return", "--command", &line, "/dev/null"]));
-        (outcome.code, outcome.stdout.replace('\r', ""))
-    };
-    let hint = "grootfs: hint: did you mean `create`?\nNo help topic for 'craete'\n";
-    assert_eq!(of("craete"), (Some(3), hint.to_owned()));
-    assert_eq!(of("frobnicate"), (Some(3), "No help topic for 'frobnicate'\n".to_owned()));
+    let hint = "No help topic for 'craete'\nhint: did you mean `create`?\n";
+    assert_eq!(at_terminal("craete"), (Some(3), hint.to_owned()));
+    assert_eq!(at_terminal("frobnicate"), (Some(3), "No help topic for 'frobnicate'\n".to_owned()));
+}
+
+#[test]
+fn a_remedy_is_a_line_of_its_own_where_people_read_it_and_nowhere_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = directory.path().join("store");
+    fs::create_dir(&store).expect("made");
+    let line = format!("--store {} --driver overlay-xfs create oci:///image x", store.display());
+    let hint = "Store path is not initialized\nhint: Please run init-store.\n";
+    assert_eq!(at_terminal(&line), (Some(1), hint.to_owned()));
+    let whole = "Store path is not initialized. Please run init-store.\n".to_owned();
+    assert_eq!(at_terminal(&format!("{line} 2>/dev/null")), (Some(1), whole.clone()));
+    // What a caller reads is complete, whoever else looks on.
+    assert_eq!(at_terminal(&format!("{line} | cat; exit 1")), (Some(1), whole));
 }
 
 #[test]

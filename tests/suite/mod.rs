@@ -24,6 +24,7 @@ mod image_documents;
 mod image_volumes;
 mod init_store;
 mod inspect;
+mod interrupts;
 mod json_documents;
 mod lean_machines;
 mod list;

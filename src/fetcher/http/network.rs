@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::failure::Reason;
 use crate::fetcher::{ProgressReporter, Retry};
-use crate::sys::spawning;
+use crate::sys::{interrupt, spawning};
 
 /// How soon a thread that waits for the network notices that nobody wants the answer any more.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -56,6 +56,7 @@ pub(in crate::fetcher) struct Network {
 impl Network {
     /// Starts the thread. `observer` is told of pauses.
     pub(in crate::fetcher) fn start(observer: Option<Arc<dyn ProgressReporter>>) -> io::Result<Self> {
+        interrupt::watch();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
@@ -69,14 +70,14 @@ impl Network {
         Ok(Network { handle, parts, had_parts: AtomicBool::new(false), observer, _running: running })
     }
 
-    /// Waits for `work` in the calling thread, or until `cancel` is set.
+    /// Waits for `work` in the calling thread, or until `cancel` is set or the program is to end.
     ///
     /// # Errors
     /// [`Reason::Cancelled`] and no other.
     pub(in crate::fetcher) fn wait<T>(&self, cancel: &AtomicBool, work: impl Future<Output = T>) -> Result<T, Reason> {
         self.handle.block_on(async {
             let mut work = pin!(work);
-            while !cancel.load(Ordering::Relaxed) {
+            while !cancel.load(Ordering::Relaxed) && !interrupt::is_requested() {
                 if let Ok(done) = timeout(NOTICE, work.as_mut()).await {
                     return Ok(done);
                 }

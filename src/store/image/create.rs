@@ -29,6 +29,7 @@ use crate::store::image::image_volumes::{ImageVolumes, Place};
 use crate::store::image::origin::{self, Origin};
 use crate::store::image::removal;
 use crate::store::image::users;
+use crate::store::layer::durability;
 use crate::store::layer::error::LayerError;
 use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
@@ -194,6 +195,15 @@ impl Store {
             pulled
         });
         pulled.map_err(|error| error.of_store(self))
+    }
+
+    /// The store in which layers are to be flushed after a create or pull that failed: it may have completed some.
+    pub fn store_to_flush(&self) -> Option<PathBuf> {
+        let layer_store = self.layer_store().ok()?;
+        let layout = layer_store.as_ref().map_or(&self.layout, |layer_store| &layer_store.store.layout);
+        // Who cannot tell leaves it to the next create.
+        let is_pending = durability::is_pending(layout).unwrap_or_default();
+        is_pending.then(|| layout.root().to_owned())
     }
 
     /// Describes the image, then has `work` make it under its lock.

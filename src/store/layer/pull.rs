@@ -26,6 +26,7 @@ use crate::store::layer::turn::{OwnSource, Waiter};
 use crate::store::layer::volumes::{self, VolumeRecord};
 use crate::store::on_disk_format::OnDiskFormat;
 use crate::sys::files;
+use crate::sys::interrupt;
 use crate::sys::path_error::PathError;
 use crate::sys::space::space_of;
 use crate::sys::spawning;
@@ -174,6 +175,7 @@ impl<'a> Pull<'a> {
         let missing = self.missing();
         let _shown = self.fetcher.observer().filter(|_| !missing.is_empty()).map(|observer| observer.image(&missing));
         let missing = missing.len();
+        interrupt::watch();
         let session = tracing::Span::current();
         thread::scope(|scope| {
             // More than read at once: one that has read its layer may have to wait for those below.
@@ -378,7 +380,7 @@ impl<'a> Pull<'a> {
     }
 
     fn is_cancelled(&self, index: usize) -> bool {
-        self.cancel[index].load(Ordering::Relaxed)
+        self.cancel[index].load(Ordering::Relaxed) || interrupt::is_requested()
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

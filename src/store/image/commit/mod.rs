@@ -29,6 +29,7 @@ use crate::store::layer::volumes;
 use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::{CommitError, ImageError, ImageId, ImageSelector, Store, StoreError};
 use crate::sys::files;
+use crate::sys::interrupt::Interruptible;
 use crate::sys::path_error::OnPath;
 use crate::unpacker::{Change, LayerSource, MergedView, OverlayAttributes, changes_of_copy, changes_of_upper, pack};
 
@@ -130,7 +131,8 @@ impl Store {
         let source = LayerSource { root: root.as_fd(), attributes, ids: &ids };
         let blob = layout.blob()?;
         let path = blob.path().to_owned();
-        let mut writer = Hashing { inner: GzEncoder::new(blob, Compression::default()), digest: Sha256::new() };
+        let encoder = GzEncoder::new(blob, Compression::default());
+        let mut writer = Hashing { inner: Interruptible(encoder), digest: Sha256::new() };
         let latest = {
             let mut buffered = BufWriter::with_capacity(1 << 16, &mut writer);
             let latest = pack(&source, changes, &mut buffered)?;
@@ -138,7 +140,7 @@ impl Store {
             latest
         };
         let Hashing { inner, digest } = writer;
-        let blob = inner.finish().on("write", &path)?.finish()?;
+        let blob = inner.0.finish().on("write", &path)?.finish()?;
         Ok(Packed { blob, diff_id: hex_digest(&digest), latest, changes: changes.len() })
     }
 }
@@ -236,7 +238,8 @@ impl Base {
 
     fn write_layer(&self, layer: &Layer, layout: &LayoutWriter) -> Result<WrittenLayer, BaseError> {
         let not_cancelled = AtomicBool::new(false);
-        let mut source = self.fetcher.open(layer, &not_cancelled).map_err(BaseError::Read)?;
+        let source = self.fetcher.open(layer, &not_cancelled).map_err(BaseError::Read)?;
+        let mut source = Interruptible(source);
         let CopiedLayer { blob, suffix, diff_id } = layout.layer(&mut source)?;
         let expected = layer.has_blob_digest.then(|| layer.blob_id.clone());
         if let Some(expected) = expected.filter(|expected| is_sha256(expected) && *expected != blob.digest) {

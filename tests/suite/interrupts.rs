@@ -1,0 +1,111 @@
+//! Commands that are ended from outside, by a signal or a limit of time, say in a line what they leave, and leave no more.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+
+use crate::support::{
+    Answer, ScriptedRegistry, TempStore, assert_whole, large_layer, layout, names, succeed, wait_for,
+};
+
+const CREATE: &str = "interrupted: no image was made, and layers that were complete are kept for the next create";
+const PULL: &str = "interrupted: layers that were complete are kept in the store";
+const COMMIT: &str = "interrupted: no image was written; a layout keeps the blobs that were complete";
+/// Said by who did not notice in time, which on a busy machine may be anybody.
+const OVERDUE: &str = "; what it had begun is removed by the next clean";
+
+/// A registry that sends the start of the large layer and no more, to those who ask for it after so many have.
+fn hanging_registry(store: &TempStore, after: usize) -> ScriptedRegistry {
+    ScriptedRegistry::start(&layout(store), move |asked| match asked.path.ends_with(&large_layer().digest) {
+        true if asked.before >= after => Answer::StallAfter(1_000_000),
+        _ => Answer::Serve,
+    })
+}
+
+fn wait_for_layer(server: &ScriptedRegistry, times: usize) {
+    wait_for("the layer that hangs", || {
+        server.asked().iter().filter(|asked| asked.path.ends_with(&large_layer().digest)).count() == times
+    });
+}
+
+fn begin(store: &TempStore, arguments: &[&str]) -> Child {
+    store.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Interrupts the command, which is to die of that with this message, and checks that nothing is left of its work.
+#[track_caller]
+fn interrupt(store: &TempStore, command: Child, signal: i32, message: &str) {
+    succeed("kill", [format!("-{signal}"), command.id().to_string()]);
+    let output = command.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(signal), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.trim_end_matches('\n').replace(OVERDUE, ""), message);
+    if said.contains(OVERDUE) {
+        store.ok(["clean"]);
+    }
+    assert_eq!(store.leftovers(), [""; 0]);
+    // Layers that were complete are written to disk by a process of its own.
+    wait_for("nothing to be found", || store.run(["check"]).code == Some(0));
+}
+
+#[test]
+fn an_interrupted_create_or_pull_leaves_nothing_and_can_be_repeated() {
+    for (command, signal, message) in [("create", 2, CREATE), ("create", 15, CREATE), ("pull", 15, PULL)] {
+        let store = TempStore::new();
+        let server = hanging_registry(&store, 0);
+        let (url, host) = (server.url(), server.host());
+        let mut arguments = vec![command, "--insecure-registry", &host, &url];
+        arguments.extend((command == "create").then_some("x"));
+        let begun = begin(&store, &arguments);
+        wait_for_layer(&server, 1);
+        interrupt(&store, begun, signal, message);
+        assert_eq!(names(&store.path().join("images")), [""; 0]);
+        // From elsewhere: that server still hangs.
+        assert_whole(&store.create(&format!("oci://{}:latest", store.beside("layout").display()), "x"));
+    }
+}
+
+/// Nobody can look whether an end is requested while the kernel waits for a pipe.
+#[test]
+fn a_create_that_does_not_notice_is_ended_all_the_same() {
+    let store = TempStore::new();
+    let pipe = store.beside("pipe.tar");
+    succeed("mkfifo", [&pipe]);
+    let begun = begin(&store, &["create", pipe.to_str().unwrap(), "x"]);
+    // Both ends are there, and nothing is written.
+    let _writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    wait_for("the layer's directory", || !store.leftovers().is_empty());
+    interrupt(&store, begun, 2, CREATE);
+}
+
+#[test]
+fn an_interrupted_commit_leaves_nothing() {
+    let store = TempStore::new();
+    let server = hanging_registry(&store, 1);
+    let (url, host) = (server.url(), server.host());
+    store.ok(["create", "--insecure-registry", &host, &url, "x"]);
+    let directory = store.beside("committed");
+    fs::create_dir(&directory).unwrap();
+    let destination = format!("oci-archive:{}", directory.join("image.tar").display());
+    let begun = begin(&store, &["commit", "--insecure-registry", &host, "x", &destination]);
+    wait_for_layer(&server, 2);
+    interrupt(&store, begun, 2, COMMIT);
+    assert_eq!(names(&directory), [""; 0]);
+}
+
+#[test]
+fn a_command_gives_up_when_its_time_is_over() {
+    let store = TempStore::new();
+    let server = hanging_registry(&store, 0);
+    let create = ["create", "--insecure-registry", &server.host(), &server.url(), "x"];
+    let message = store.fails([&["--timeout", "1s"], &create[..]].concat());
+    let expected =
+        "given up after 1 s (--timeout): no image was made, and layers that were complete are kept for the next create";
+    assert_eq!(message.replace(OVERDUE, ""), expected);
+    if message.contains(OVERDUE) {
+        store.ok(["clean"]);
+    }
+    assert_eq!(store.leftovers(), [""; 0]);
+    let message = store.fails(["--timeout", "soon", "list"]);
+    assert!(message.contains("must be a number of seconds, or as 90s, 5m or 2h"), "{message}");
+}
