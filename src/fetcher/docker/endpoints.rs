@@ -28,7 +28,10 @@ pub(super) fn transport(options: &Options) -> io::Result<Transport> {
         certificates_by_host: CERTIFICATES.map(Into::into).to_vec(),
         ..Trust::default()
     };
-    Ok(Transport { network: Arc::new(Network::start(options.observer.clone())?), http: Http::new(trust, options.patience) })
+    Ok(Transport {
+        network: Arc::new(Network::start(options.observer.clone())?),
+        http: Http::new(trust, options.patience),
+    })
 }
 
 /// All the endpoints there are for one image. Any thread may ask.
