@@ -1,6 +1,6 @@
 //! The `grootfs` program.
 
-#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
 
 use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;

@@ -3,7 +3,7 @@
 use std::io;
 
 /// Makes a function without arguments, which returns the exit code, the program; the crate is one without `main`
-/// (`no_main`) where the C library is GNU's.
+/// (`no_main`) where the C library is GNU's, but for its unit tests, whose `main` is the harness.
 ///
 /// There the C library calls it without the standard library in between. That prepares for naming a stack overflow, for
 /// which it has the C library read `/proc/self/maps`: with the rest of it a fourteenth of the time of a short command.
@@ -13,7 +13,7 @@ macro_rules! run_as_program {
     ($run:path) => {
         // SAFETY: no library has a symbol of this name, and this is the signature that the C library calls it by: arguments
         // that are passed and not taken do no harm (C standard, 5.1.2.2.1).
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        #[cfg(all(target_os = "linux", target_env = "gnu", not(test)))]
         #[unsafe(no_mangle)]
         extern "C" fn main() -> i32 {
             match $crate::sys::start::prepare() {
@@ -23,7 +23,7 @@ macro_rules! run_as_program {
             }
         }
 
-        #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+        #[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
         fn main() {
             std::process::exit($run())
         }
