@@ -1,7 +1,7 @@
 //! Stands in front of a server and makes it far away: `slow-proxy SERVER MILLISECONDS BYTES_PER_SECOND`.
 //!
 //! Every answer begins so many milliseconds late, and no connection gets more bytes a second. Listens on a free port of
-//! 127.0.0.1, which is printed. For `hack/bench-registry.sh`.
+//! 127.0.0.1, which is printed. For `hack/lib/bench/registry.sh`.
 
 use std::env;
 use std::error::Error;
