@@ -1,4 +1,4 @@
-//! Why a command ended without success: one line for the user and an exit code.
+//! A failed command: one line for the user and an exit code.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};

@@ -1,6 +1,6 @@
 //! The setuid helpers, for callers who may not set limits themselves.
 //!
-//! Root never needs one. Which program it is, is the caller's to say; it needs the setuid bit, and is trusted with nothing
+//! Root never needs one. The caller chooses the program; it needs the setuid bit, and is trusted with nothing
 //! but the caller's own images (see the crate `drax`). In a user namespace the setuid bit does nothing, so there the process
 //! outside is asked to run it.
 

@@ -1,4 +1,4 @@
-//! Entries that no file is made of, devices above all, and what links to them.
+//! Entries that are not extracted, mainly devices, and the links to them.
 //!
 //! A second name of a device is left out like the device itself. The link may be in a layer further up, so a layer's
 //! list is kept as long as its volume.

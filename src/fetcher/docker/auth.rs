@@ -1,4 +1,4 @@
-//! How a registry wants to know who asks (RFC 7235, and the token protocol of the distribution project).
+//! Authentication challenges of registries (RFC 7235, and the token protocol of the distribution project).
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};

@@ -1,4 +1,4 @@
-//! Where an image is to be had: its mirrors, then its own registry.
+//! The endpoints of an image: its mirrors, then its own registry.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Certificates from a directory, as container engines keep them for a registry (`containers-certs.d(5)`): `*.crt` are
-//! further authorities, `X.cert` with `X.key` is who we are.
+//! additional certificate authorities, `X.cert` and `X.key` are the client certificate and its key.
 
 use std::fs;
 use std::io;

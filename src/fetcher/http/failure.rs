@@ -1,4 +1,4 @@
-//! What can come of a request.
+//! Failed requests: what failed, and whether and when to try again.
 
 use std::io;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How slow a server may be.
 //!
-//! A server that sends a byte now and then is never silent, and would never be left. So what arrives is counted against
+//! A server that sends a byte now and then never stalls, and would never be dropped. So what arrives is counted against
 //! the time that was spent waiting for it: a reader that has no time to read is not the server's fault.
 
 use std::time::{Duration, Instant};

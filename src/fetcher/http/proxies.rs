@@ -1,4 +1,4 @@
-//! What the environment says of proxies, as far as the HTTP client does not read it the way that Go programs do.
+//! Proxy settings from the environment, where the HTTP client reads them differently than Go programs do.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! Removing what is unfinished: images that were being made or removed when their process died.
+//! Removes unfinished images: those that were being created or deleted when their process died.
 
 use crate::driver;
 use crate::store::image::dependencies;

@@ -1,4 +1,4 @@
-//! Whose turn it is to unpack a layer that several processes want.
+//! Which process unpacks a layer that several processes need.
 //!
 //! One has the layer's lock, and the others wait for it: a layer is read once. But nobody's create hangs on another one's
 //! source. A waiter watches how much the holder unpacks, and where that is too little over a while, it unpacks the layer

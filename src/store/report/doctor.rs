@@ -1,4 +1,4 @@
-//! Whether this machine can do what a store needs, found out by trying rather than by version numbers.
+//! Checks whether this machine supports what a store needs, by trying it rather than by version numbers.
 
 use std::fs;
 use std::path::Path;
