@@ -45,6 +45,19 @@ pub struct DiskLimit {
 }
 
 impl DiskLimit {
+    /// The most bytes of the image and its layers together, if it limits those.
+    pub fn bytes_with_layers(self) -> Option<u64> {
+        (!self.is_exclusive && self.bytes > 0).then_some(self.bytes)
+    }
+
+    /// The same of inodes.
+    pub fn inodes_with_layers(self) -> Option<u64> {
+        match self.inodes {
+            InodeLimit::AtMost(inodes) if !self.is_exclusive => Some(inodes),
+            _ => None,
+        }
+    }
+
     /// What it leaves for the image's own data, above layers that take `layers` bytes.
     pub fn own(self, layers: u64) -> Result<u64, SmallerThanLayers> {
         self.own_of_at_least(MINIMUM_BYTES, layers)

@@ -82,8 +82,16 @@ pub(crate) enum Command {
     InitStore(InitStoreArgs),
     DeleteStore(DeleteStoreArgs),
     Create(Box<CreateArgs>),
-    Delete(DeleteArgs),
-    Stats(StatsArgs),
+    /// Deletes a container image
+    #[command(override_usage = "grootfs [global options] delete <id|image path>")]
+    Delete(ImageArgs),
+    /// Return filesystem stats
+    #[command(
+        override_usage = "grootfs [global options] stats <id|image path>",
+        after_long_help = "Prints one line of JSON; total_bytes_used counts the image's layers, exclusive_bytes_used what \
+                           the container wrote."
+    )]
+    Stats(ImageArgs),
     List(ListArgs),
     /// Shows an image of the store, or one to create from: source, digest, layers, configuration, limits
     Inspect(Box<InspectArgs>),
@@ -98,7 +106,7 @@ pub(crate) enum Command {
     /// Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked
     Check(CheckArgs),
     /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
-    Doctor(ReportArgs),
+    Doctor(OutputArgs),
     /// Shows who uses the store: images, layers, what can be freed
     Usage(UsageArgs),
     /// Mounts the root filesystem of an image again, after a reboot for one
@@ -166,21 +174,9 @@ pub(crate) struct CreateArgs {
     pub(crate) bundle: BundleArgs,
 }
 
-/// Deletes a container image
+/// How to print the answer.
 #[derive(Debug, Args)]
-#[command(override_usage = "grootfs [global options] delete <id|image path>")]
-pub(crate) struct DeleteArgs {
-    /// Id of the image, or its path <store>/images/<id>
-    #[arg(value_name = "id|image path")]
-    id: Option<String>,
-
-    #[arg(hide = true)]
-    extra: Vec<String>,
-}
-
-/// How to print a report.
-#[derive(Debug, Args)]
-pub(crate) struct ReportArgs {
+pub(crate) struct OutputArgs {
     /// Print one JSON document; docs/json.md describes it
     #[arg(long)]
     pub(crate) json: bool,
@@ -189,22 +185,6 @@ pub(crate) struct ReportArgs {
 /// An image, and nothing else.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// Id of the image, or its path <store>/images/<id>
-    #[arg(value_name = "id|image path")]
-    id: Option<String>,
-
-    #[arg(hide = true)]
-    extra: Vec<String>,
-}
-
-/// Return filesystem stats
-#[derive(Debug, Args)]
-#[command(
-    override_usage = "grootfs [global options] stats <id|image path>",
-    after_long_help = "Prints one line of JSON; total_bytes_used counts the image's layers, exclusive_bytes_used what \
-                       the container wrote."
-)]
-pub(crate) struct StatsArgs {
     /// Id of the image, or its path <store>/images/<id>
     #[arg(value_name = "id|image path")]
     id: Option<String>,
@@ -353,19 +333,6 @@ impl CreateArgs {
     }
 }
 
-impl DeleteArgs {
-    /// The id or image path.
-    ///
-    /// # Errors
-    /// When there is not exactly one operand.
-    pub(crate) fn id(&self) -> Result<&str, Failure> {
-        match (&self.id, self.extra.as_slice()) {
-            (Some(id), []) => Ok(id),
-            _ => Err(Failure::from("id was not specified".to_owned())),
-        }
-    }
-}
-
 impl ImageArgs {
     /// The id or image path.
     ///
@@ -375,19 +342,6 @@ impl ImageArgs {
         match (&self.id, self.extra.as_slice()) {
             (Some(id), []) => Ok(id),
             _ => Err(Failure::from("id was not specified".to_owned())),
-        }
-    }
-}
-
-impl StatsArgs {
-    /// The id or image path.
-    ///
-    /// # Errors
-    /// When there is not exactly one operand.
-    pub(crate) fn id(&self) -> Result<&str, Failure> {
-        match (&self.id, self.extra.as_slice()) {
-            (Some(id), []) => Ok(id),
-            _ => Err(invalid_arguments("stats [options] <id|image path>")),
         }
     }
 }

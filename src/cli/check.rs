@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::args::OutputArgs;
 use super::failure::OneLine;
 use super::{Failure, output, store};
 use crate::config::Config;
@@ -19,9 +20,8 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     deep: bool,
 
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// The version of the JSON. A key that is added does not change it.
@@ -85,7 +85,7 @@ pub(super) fn run(config: &Config, args: &CheckArgs) -> Result<(), Failure> {
     }
     let root = store.layout().root().display().to_string();
     let compared = compared.as_ref();
-    output::line(&match args.json {
+    output::line(&match args.output.json {
         true => json(root, &repaired, &findings, compared)?,
         false => text(&repaired, &findings, compared),
     })?;

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::Args;
 use serde::Serialize;
 
+use super::args::OutputArgs;
 use super::failure::OneLine;
 use super::table::human_bytes;
 use super::{Done, Failure, measure, output, store};
@@ -24,9 +25,8 @@ pub(crate) struct CleanArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[arg(hide = true)]
     ignored: Vec<OsString>,
@@ -60,13 +60,16 @@ pub(super) fn run(config: &Config, args: &CleanArgs, metrics: &Metrics) -> Resul
     let (when, ignored) = (when(config), &config.clean.ignore_images);
     if args.dry_run {
         let (cleaned, removed) = store.plan_clean(when, ignored)?;
-        output::line(&if args.json { json(store, true, cleaned, &removed)? } else { plan(cleaned, &removed) })?;
+        output::line(&if args.output.json { json(store, true, cleaned, &removed)? } else { plan(cleaned, &removed) })?;
         return Ok(Done::Nothing);
     }
     let (cleaned, removed) = store.clean(when, ignored)?;
-    output::line(&if args.json { json(store, false, cleaned, &removed)? } else { said(cleaned).to_owned() })?;
+    output::line(&if args.output.json { json(store, false, cleaned, &removed)? } else { said(cleaned).to_owned() })?;
     // Standard error is the log's where there is one.
-    if cleaned == Cleaned::Completed && !args.json && config.log.level == LogLevel::Fatal && io::stderr().is_terminal()
+    if cleaned == Cleaned::Completed
+        && !args.output.json
+        && config.log.level == LogLevel::Fatal
+        && io::stderr().is_terminal()
     {
         // The answer has been given.
         let _ = writeln!(io::stderr(), "{}", summary("freed", &removed));

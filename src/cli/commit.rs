@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::args::invalid_arguments;
+use super::args::{OutputArgs, invalid_arguments};
 use super::source::{self, SourceArgs};
 use super::table::human_bytes;
 use super::{Failure, output, store};
@@ -41,9 +41,8 @@ pub(crate) struct CommitArgs {
     #[arg(hide = true)]
     extra: Vec<String>,
 
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -67,7 +66,7 @@ pub(super) fn run(config: &Config, args: &CommitArgs) -> Result<(), Failure> {
     };
     let options = source::options(config, &args.source)?;
     let committed = store(config)?.commit(ImageSelector(id), destination, &options)?;
-    if args.json {
+    if args.output.json {
         return output::json(&Document {
             schema: SCHEMA,
             id: committed.id.as_str(),

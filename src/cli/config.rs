@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::args::{Cli, ReportArgs, invalid_arguments};
+use super::args::{Cli, OutputArgs, invalid_arguments};
 use super::failure::OneLine;
 use super::table::Table;
 use super::{Failure, output};
@@ -32,7 +32,7 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Shows each setting with its value and where it comes from: a flag, the environment, the file or the default
-    Show(ReportArgs),
+    Show(OutputArgs),
     /// Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read
     Check,
 }
@@ -108,7 +108,7 @@ fn redacted(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-fn show(flags: Flags, args: &ReportArgs) -> Result<(), Failure> {
+fn show(flags: Flags, args: &OutputArgs) -> Result<(), Failure> {
     let settings: Vec<_> = Sources::read(flags)?.effective().into_iter().map(Item::of).collect();
     if args.json {
         return output::json(&Document { schema: SCHEMA, settings });

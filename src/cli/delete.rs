@@ -1,6 +1,6 @@
 //! `grootfs delete`.
 
-use super::args::DeleteArgs;
+use super::args::ImageArgs;
 use super::failure::OneLine;
 use super::{Done, Failure, measure, output, store};
 use crate::config::Config;
@@ -8,7 +8,7 @@ use crate::observe::Metrics;
 use crate::store::{Deleted, ImageSelector};
 
 /// Deletes an image. One that does not exist is as good as deleted: callers repeat deletes until they succeed.
-pub(super) fn run(config: &Config, args: &DeleteArgs, metrics: &Metrics) -> Result<Done, Failure> {
+pub(super) fn run(config: &Config, args: &ImageArgs, metrics: &Metrics) -> Result<Done, Failure> {
     let argument = args.id()?;
     let store = store(config)?;
     match store.delete(ImageSelector(argument))? {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::Serialize;
 
+use super::args::OutputArgs;
 use super::{Failure, output, store};
 use crate::config::Config;
 use crate::store::{Change, ChangeKind, ImageSelector};
@@ -33,9 +34,8 @@ pub(crate) struct DiffArgs {
     #[arg(hide = true)]
     extra: Vec<String>,
 
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -59,7 +59,7 @@ pub(super) fn run(config: &Config, args: &DiffArgs) -> Result<(), Failure> {
         return Err(Failure::from("id was not specified".to_owned()));
     };
     let (id, changes) = store(config)?.diff(ImageSelector(id))?;
-    if args.json {
+    if args.output.json {
         let changes = changes.iter().map(Item::of).collect();
         return output::json(&Document { schema: SCHEMA, id: id.as_str(), changes });
     }

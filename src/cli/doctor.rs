@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::ReportArgs;
+use super::args::OutputArgs;
 use super::failure::OneLine;
 use super::table::Table;
 use super::{Failure, output, store_with};
@@ -30,7 +30,7 @@ struct Item<'a> {
 }
 
 /// Prints how everything stands, one line each. Ends with 4 where something fails.
-pub(super) fn run(config: &Config, args: &ReportArgs) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, args: &OutputArgs) -> Result<(), Failure> {
     // A store that is not mounted does not tell its driver.
     let found = driver::of_filesystem(&config.store);
     let name = config.driver.as_deref().or(found).unwrap_or(driver::DEFAULT);

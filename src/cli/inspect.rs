@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::invalid_arguments;
+use super::args::{OutputArgs, invalid_arguments};
 use super::failure::Escaped;
 use super::source::{self, SourceArgs};
 use super::table::{human_age, human_bytes};
@@ -41,9 +41,8 @@ pub(crate) struct InspectArgs {
     #[arg(hide = true)]
     extra: Vec<String>,
 
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -55,12 +54,12 @@ pub(super) fn run(config: &Config, args: &InspectArgs) -> Result<(), Failure> {
         return Err(invalid_arguments("inspect [options] <id|image path|image>"));
     };
     match inspect(config, image) {
-        Ok(inspected) => print(&Document::of_image(&inspected), args.json),
+        Ok(inspected) => print(&Document::of_image(&inspected), args.output.json),
         Err(Missing::Image(failure)) if !may_be_source(image) => Err(failure),
         Err(Missing::Image(_)) => {
             let options = source::options(config, &args.source)?;
             let described = unmounted_store(config)?.describe(image, &options)?;
-            print(&Document::of_source(&redact::address(image), &described), args.json)
+            print(&Document::of_source(&redact::address(image), &described), args.output.json)
         }
         Err(Missing::Other(failure)) => Err(failure),
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::invalid_arguments;
+use super::args::{OutputArgs, invalid_arguments};
 use super::source::{self, SourceArgs};
 use super::table::human_bytes;
 use super::{Failure, flush_volumes, output, store};
@@ -31,9 +31,8 @@ pub(crate) struct PullArgs {
     #[arg(value_name = "image")]
     images: Vec<String>,
 
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -80,12 +79,12 @@ pub(super) fn run(config: &Config, args: &PullArgs) -> Result<(), Failure> {
         if let Some(store) = &pulled.unflushed_layers_in {
             flush_volumes::spawn(store);
         }
-        if !args.json {
+        if !args.output.json {
             output::line(&text(&pulled))?;
         }
         all.push(pulled);
     }
-    if args.json {
+    if args.output.json {
         output::json(&Document { schema: SCHEMA, images: all.iter().map(Image::of).collect() })?;
     }
     Ok(())

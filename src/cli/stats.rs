@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::StatsArgs;
+use super::args::{ImageArgs, invalid_arguments};
 use super::{Failure, output, store};
 use crate::config::Config;
 use crate::store::{ImageError, ImageSelector, SelectError};
@@ -36,8 +36,8 @@ fn not_found(error: &ImageError) -> Failure {
 }
 
 /// Prints the disk usage of an image in bytes, as one JSON object.
-pub(crate) fn run(config: &Config, args: &StatsArgs) -> Result<(), Failure> {
-    let argument = args.id()?;
+pub(crate) fn run(config: &Config, args: &ImageArgs) -> Result<(), Failure> {
+    let argument = args.id().map_err(|_| invalid_arguments("stats [options] <id|image path>"))?;
     let store = store(config)?;
     let id = ImageSelector(argument).existing(store).map_err(|error| {
         tracing::error!(%error, id = argument, storePath = %config.store.display(), "find-id-failed");

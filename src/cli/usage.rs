@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::args::ReportArgs;
+use super::args::OutputArgs;
 use super::table::{Table, human_age, human_bytes};
 use super::{Failure, output, store};
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::store::{ImageReport, LayerReport, OnDisk, StoreReport};
 #[derive(Debug, Args)]
 pub(crate) struct UsageArgs {
     #[command(flatten)]
-    report: ReportArgs,
+    report: OutputArgs,
 
     /// Walk all files, and tell what each image and layer takes on the disk
     #[arg(long)]

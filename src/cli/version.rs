@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::args::OutputArgs;
 use super::{Failure, output};
 
 /// The version of the JSON. A key that is added does not change it.
@@ -12,9 +13,8 @@ const SCHEMA: u32 = 1;
 #[derive(Debug, Args)]
 #[command(override_usage = "grootfs version [--json]")]
 pub(crate) struct VersionArgs {
-    /// Print one JSON document; docs/json.md describes it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct Document {
 
 pub(super) fn run(args: &VersionArgs) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    if !args.json {
+    if !args.output.json {
         return output::line(&format!("grootfs version {version}"));
     }
     let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };

@@ -237,7 +237,7 @@ pub trait BackingFilesystem: Sync {
     /// What [`named`] knows it by.
     fn name(&self) -> &'static str;
     /// What a file that holds this driver's filesystem is called.
-    fn signature(&self) -> &'static str;
+    fn content_of_backing_file(&self) -> &'static str;
     /// The kernel's filesystems that the driver uses, as mount(8) has them.
     fn filesystems(&self) -> &'static [&'static str];
     /// The program that makes a filesystem in a file.

@@ -121,9 +121,9 @@ impl Store {
             return Ok((Cleaned::AlreadyRunning, Removed::default()));
         };
         match self.layer_store()? {
-            None => self.clean_locked(Threshold::of_layers(when), ignore_images, Freed::Awaited),
+            None => self.clean_locked(Threshold::of_layers(when), ignore_images, Reclaim::Awaited),
             Some(layer_store) => {
-                let (_, mut removed) = self.clean_locked(Threshold::NONE, ignore_images, Freed::Awaited)?;
+                let (_, mut removed) = self.clean_locked(Threshold::NONE, ignore_images, Reclaim::Awaited)?;
                 let (cleaned, of_layers) = layer_store.store.clean(when, ignore_images)?;
                 removed.add(of_layers);
                 Ok((cleaned, removed))
@@ -182,11 +182,11 @@ impl Store {
         &self,
         threshold: Threshold,
         ignore_images: &[String],
-        freed: Freed,
+        reclaim: Reclaim,
     ) -> Result<(Cleaned, Removed), CleanError> {
         let mut removed = Removed::default();
         let Some(goal) = self.goal(threshold)? else {
-            self.flush_unless(freed)?;
+            self.flush_if_awaited(reclaim)?;
             return Ok((Cleaned::BelowThreshold, removed));
         };
         name_strangers(&self.layout);
@@ -201,25 +201,25 @@ impl Store {
         failed.note(forget_missing_volumes(self));
         failed.note(release_unknown(self));
         failed.note(manifest_cache::forget_unneeded(&self.layout));
-        failed.note(self.flush_unless(freed));
-        failed.note(self.wait_for_space_freed(freed));
+        failed.note(self.flush_if_awaited(reclaim));
+        failed.note(self.wait_for_space(reclaim));
         // What quotas keep of layers and images can be given back when those are gone for good.
         failed.note(self.driver.remove_leftovers(&self.layout));
         failed.result().map(|()| (Cleaned::Completed, removed))
     }
 
     /// For layers whose flush was killed. A create that cleans does not wait for the disk: it starts a flush of its own.
-    fn flush_unless(&self, freed: Freed) -> Result<(), PathError> {
-        match freed {
-            Freed::Awaited => durability::flush(&self.layout),
-            Freed::Later => Ok(()),
+    fn flush_if_awaited(&self, reclaim: Reclaim) -> Result<(), PathError> {
+        match reclaim {
+            Reclaim::Awaited => durability::flush(&self.layout),
+            Reclaim::InBackground => Ok(()),
         }
     }
 
-    fn wait_for_space_freed(&self, freed: Freed) -> Result<(), driver::Error> {
-        match freed {
-            Freed::Awaited => self.driver.wait_for_free_space(&self.layout),
-            Freed::Later => Ok(()),
+    fn wait_for_space(&self, reclaim: Reclaim) -> Result<(), driver::Error> {
+        match reclaim {
+            Reclaim::Awaited => self.driver.wait_for_free_space(&self.layout),
+            Reclaim::InBackground => Ok(()),
         }
     }
 
@@ -254,9 +254,9 @@ const ALL: u64 = u64::MAX;
 
 /// Whether a clean ends before the kernel has freed what was deleted, by whomever.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Freed {
+enum Reclaim {
     Awaited,
-    Later,
+    InBackground,
 }
 
 /// What a store has to come to before it is cleaned.
@@ -331,7 +331,7 @@ fn clean_with_limits(store: &Store, threshold: Threshold, ignore_images: &[Strin
 
 fn clean_unless_busy(store: &Store, threshold: Threshold, ignore_images: &[String]) -> Result<(), CleanError> {
     match lock::try_own(&store.layout.lock_file(), LOCK)? {
-        Some(_lock) => store.clean_locked(threshold, ignore_images, Freed::Later).map(drop),
+        Some(_lock) => store.clean_locked(threshold, ignore_images, Reclaim::InBackground).map(drop),
         None => Ok(()),
     }
 }

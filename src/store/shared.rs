@@ -40,7 +40,7 @@ use crate::store::image::dependencies;
 use crate::store::image::needed;
 use crate::store::init::error::DeleteStoreError;
 use crate::store::init::seal;
-use crate::store::layer::pull::{self, Claimed};
+use crate::store::layer::pull::{self, UsableLayers};
 use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::{ImageId, Store};
 use crate::sys::caller::Caller;
@@ -332,7 +332,7 @@ impl LayerStore {
         id: &ImageId,
         image: &Image,
         layers: &[&ChainId],
-    ) -> Result<Claimed, SharedLayersError> {
+    ) -> Result<UsableLayers, SharedLayersError> {
         let layout = &self.store.layout;
         let _claims = claims::share(layout)?;
         // The store may be on its way out.
@@ -341,7 +341,7 @@ impl LayerStore {
         }
         self.register(client_store)?;
         dependencies::write_at(&self.record(id), &self.temporary(id), layers)?;
-        Ok(pull::claim(layout, image)?)
+        Ok(pull::usable_layers(layout, image)?)
     }
 
     /// Records the layers of an image that clean is to spare.

@@ -43,7 +43,7 @@ impl BackingFilesystem for Btrfs {
         super::NAME
     }
 
-    fn signature(&self) -> &'static str {
+    fn content_of_backing_file(&self) -> &'static str {
         "a btrfs filesystem"
     }
 

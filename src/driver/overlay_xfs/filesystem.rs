@@ -61,7 +61,7 @@ impl BackingFilesystem for OverlayXfs {
         super::NAME
     }
 
-    fn signature(&self) -> &'static str {
+    fn content_of_backing_file(&self) -> &'static str {
         "an XFS filesystem"
     }
 

@@ -33,7 +33,7 @@ use crate::store::layer::durability;
 use crate::store::layer::error::LayerError;
 use crate::store::layer::flatten;
 use crate::store::layer::manifest_cache;
-use crate::store::layer::pull::{self, Claimed, PullOptions};
+use crate::store::layer::pull::{self, PullOptions, UsableLayers};
 use crate::store::layer::volumes;
 use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::shared::LayersIn;
@@ -44,9 +44,12 @@ use crate::sys::files;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
+use crate::unpacker::Budget;
 
 /// Layers downloaded side by side, where the processors would do with fewer: a connection is often slower than they are.
-const DOWNLOADS: usize = 6;
+const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(6).unwrap();
+/// The same of layers that are on this machine.
+const READERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// A create of the same id is refused after this long; a delete of it takes no longer as a rule.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -350,7 +353,7 @@ impl ImageCreation<'_> {
             self.pull(claimed.present).map_err(|error| error.of_store(&self.layers_in))?;
         }
         self.keep_documents();
-        let volumes = pull::sizes(&self.layers_in, &self.image.layers)?;
+        let volumes = volumes::with_sizes(&self.layers_in, &self.image.layers)?;
         let layers = self.image.layers.iter().zip(volumes).zip(present);
         let layers = layers.map(|((layer, volume), was_cached)| PulledLayer {
             chain_id: volume.chain_id,
@@ -375,7 +378,7 @@ impl ImageCreation<'_> {
     }
 
     /// Cleans after the claim, so that the image's own layers stay; before it only where the store has no room for that.
-    fn claim_and_clean(&self, clean: Option<&CleanFirst>) -> Result<Claimed, CreateError> {
+    fn claim_and_clean(&self, clean: Option<&CleanFirst>) -> Result<UsableLayers, CreateError> {
         let claimed = self.claim();
         let Some(clean) = clean else { return claimed };
         self.clean(clean, clean.when, self.request.limit.map_or(0, |limit| limit.bytes));
@@ -389,7 +392,7 @@ impl ImageCreation<'_> {
     }
 
     /// Puts the image's layers in use, and tells which are there.
-    fn claim(&self) -> Result<Claimed, CreateError> {
+    fn claim(&self) -> Result<UsableLayers, CreateError> {
         let (layout, image, id) = (&self.store.layout, self.request.image, self.id.as_str());
         let _claims = tracing::debug_span!("acquiring-shared-lock").in_scope(|| claims::share(layout))?;
         // The store may be on its way out.
@@ -413,30 +416,30 @@ impl ImageCreation<'_> {
         }
         match self.layers_in.layer_store() {
             Some(layer_store) => Ok(layer_store.claim(layout, &self.id, &self.image, &chain_ids)?),
-            None => Ok(pull::claim(layout, &self.image)?),
+            None => Ok(pull::usable_layers(layout, &self.image)?),
         }
     }
 
     fn pull(&self, present: Vec<bool>) -> Result<(), CreateError> {
         let _session = tracing::info_span!("image-pulling").entered();
-        let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
+        let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let is_remote = self.source.fetcher.is_remote(&self.image);
-        let usual = if is_remote { processors.max(DOWNLOADS) } else { processors };
+        let usual = processors.max(if is_remote { DOWNLOADS } else { READERS });
         let request = self.request;
         let options = PullOptions {
             verify: !request.source.skip_validation || self.source.fetcher.registry_image().is_some(),
-            budget: request.limit.filter(|limit| !limit.is_exclusive && limit.bytes > 0).map(|limit| limit.bytes),
-            inode_budget: including_layers(request.limit),
+            budget: request.limit.and_then(DiskLimit::bytes_with_layers).map(Budget::new),
+            inode_budget: request.limit.and_then(DiskLimit::inodes_with_layers).map(Budget::new),
             readers: match self.source.fetcher.opens_one_at_a_time() {
-                true => 1,
-                false => request.concurrent_downloads.map_or(usual, NonZeroUsize::get),
+                true => NonZeroUsize::MIN,
+                false => request.concurrent_downloads.unwrap_or(usual),
             },
             limits: request.limits,
             digests: request.layer_digests,
             format: &self.format_of_layers,
         };
         let pulled = pull::pull(&self.layers_in, &self.source.fetcher, &self.image, &options, present);
-        pulled.map_err(|error| self.source.name_in(error))
+        pulled.map_err(|error| self.source.with_image_name(error))
     }
 
     fn user(&self) -> Result<ProcessUser, UserError> {
@@ -450,7 +453,7 @@ impl ImageCreation<'_> {
 
     fn fill(&self, directory: &Path, published: &Path) -> Result<Vec<Mount>, CreateError> {
         let (store, layers) = (self.store, &self.image.layers);
-        let mut volumes = pull::sizes(&self.layers_in, layers)?;
+        let mut volumes = volumes::with_sizes(&self.layers_in, layers)?;
         if !self.request.mount {
             let count = store.driver.layers_to_flatten(&store.layout, volumes.len())?;
             volumes = flatten::flatten(
@@ -468,8 +471,8 @@ impl ImageCreation<'_> {
             published,
             volumes: &volumes,
             shared: shared.as_ref(),
-            layer_inodes: match including_layers(self.request.limit) {
-                Some(_) => pull::inodes(&self.layers_in, layers)?,
+            layer_inodes: match self.request.limit.and_then(DiskLimit::inodes_with_layers) {
+                Some(_) => volumes::total_inodes(&self.layers_in, layers)?,
                 None => 0,
             },
             limit: self.request.limit,
@@ -541,7 +544,7 @@ struct Source {
 
 impl Source {
     /// Names the image in what went wrong with one of its layers.
-    fn name_in(&self, error: LayerError) -> CreateError {
+    fn with_image_name(&self, error: LayerError) -> CreateError {
         match self.fetcher.registry_image() {
             Some(image) if !error.to_string().contains(image) => {
                 CreateError::LayerOf { image: image.to_owned(), source: Box::new(error) }
@@ -554,19 +557,9 @@ impl Source {
 /// Blobs are compressed, so what exceeds the limit now will do so all the more when it is unpacked.
 fn check_blobs_fit(image: &Image, limit: Option<DiskLimit>) -> Result<(), CreateError> {
     let blobs = image.blob_bytes();
-    match limit {
-        Some(limit) if !limit.is_exclusive && limit.bytes > 0 && blobs > limit.bytes => {
-            Err(CreateError::BlobsExceedLimit { blobs, limit: limit.bytes })
-        }
+    match limit.and_then(DiskLimit::bytes_with_layers) {
+        Some(limit) if blobs > limit => Err(CreateError::BlobsExceedLimit { blobs, limit }),
         _ => Ok(()),
-    }
-}
-
-/// The limit on inodes where those of the layers count.
-fn including_layers(limit: Option<DiskLimit>) -> Option<u64> {
-    match limit? {
-        DiskLimit { is_exclusive: false, inodes: InodeLimit::AtMost(inodes), .. } => Some(inodes),
-        _ => None,
     }
 }
 

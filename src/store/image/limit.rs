@@ -28,7 +28,7 @@ impl Store {
         let limit = DiskLimit { bytes: request.bytes, is_exclusive, inodes: request.inodes };
         let limit = is_limited.then_some(limit);
         self.check_inode_limit(limit)?;
-        let includes_inodes = !is_exclusive && matches!(request.inodes, InodeLimit::AtMost(_));
+        let includes_inodes = limit.and_then(DiskLimit::inodes_with_layers).is_some();
         let layer_inodes = if includes_inodes { self.layer_inodes(&id)? } else { 0 };
         let path = self.layout.image(id.as_str());
         let changed = self.driver.change_limit(&self.layout, &path, limit, layer_inodes);

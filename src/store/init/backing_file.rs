@@ -59,7 +59,7 @@ pub(in crate::store) fn mount(store: &Store, wanted: Wanted, request: Filesystem
     let backing = store.layout.backing_file();
     match content(&backing)? {
         Content::Nothing => make_and_mount(store, &backing, wanted, request),
-        Content::Found(found) if found == store.driver.signature() => {
+        Content::Found(found) if found == store.driver.content_of_backing_file() => {
             check_is_root_s_own(&backing)?;
             wanted.check_against(&backing)?;
             mount_made(store, &backing, request)

@@ -6,13 +6,13 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::driver::{self, Volume};
 use crate::fetcher::{self, Fetcher, transport_of_unpacked};
 use crate::image::{Image, Layer, digest_hex};
 use crate::layout::Layout;
@@ -30,7 +30,7 @@ use crate::sys::interrupt;
 use crate::sys::path_error::PathError;
 use crate::sys::space::space_of;
 use crate::sys::spawning;
-use crate::unpacker::{self, Budget, DecoderMemory, Expected, UnpackFailure};
+use crate::unpacker::{self, Budget, DecoderMemory, Expected, UnpackFailure, Unpacked};
 
 /// The most threads that build layers; one more for each that is being read does the writing.
 const WORKERS: usize = 32;
@@ -49,11 +49,11 @@ pub(in crate::store) struct PullOptions<'a> {
     /// Whether digests and sizes must be what the manifest says.
     pub(in crate::store) verify: bool,
     /// Bytes all layers of this pull may unpack to.
-    pub(in crate::store) budget: Option<u64>,
+    pub(in crate::store) budget: Option<Budget>,
     /// Inodes all layers of this pull may have.
-    pub(in crate::store) inode_budget: Option<u64>,
+    pub(in crate::store) inode_budget: Option<Budget>,
     /// The most layers to read side by side.
-    pub(in crate::store) readers: usize,
+    pub(in crate::store) readers: NonZeroUsize,
     /// What the image may have.
     pub(in crate::store) limits: &'a Limits,
     /// Whether to record digests of the layers' files.
@@ -75,7 +75,7 @@ fn room(store: &Store, limits: &Limits) -> Option<Budget> {
 
 /// What was found of an image's layers.
 #[derive(Debug)]
-pub(in crate::store) struct Claimed {
+pub(in crate::store) struct UsableLayers {
     /// Which of them can be used as they are.
     pub(in crate::store) present: Vec<bool>,
     /// Whether layers of the store are to be flushed: a process that did so may have been killed.
@@ -85,14 +85,14 @@ pub(in crate::store) struct Claimed {
 /// Looks which of an image's layers can be used as they are.
 ///
 /// The caller has written the image's record and holds the claims lock: what is found here stays.
-pub(in crate::store) fn claim(layout: &Layout, image: &Image) -> Result<Claimed, PathError> {
+pub(in crate::store) fn usable_layers(layout: &Layout, image: &Image) -> Result<UsableLayers, PathError> {
     let unflushed = durability::UnflushedLayers::read(layout)?;
     let is_usable = |layer: &Layer| {
         let is_whole = !unflushed.contains(&layer.chain_id) && volumes::is_present(layout, &layer.chain_id)?;
         Ok(is_whole && volumes::is_of_source(layout, layer)?)
     };
     let present = image.layers.iter().map(is_usable).collect::<Result<_, PathError>>()?;
-    Ok(Claimed { present, has_unflushed: unflushed.has_fresh() })
+    Ok(UsableLayers { present, has_unflushed: unflushed.has_fresh() })
 }
 
 /// Gets those of an image's layers that are not yet `present` into the store.
@@ -111,20 +111,14 @@ struct Pull<'a> {
     store: &'a Store,
     fetcher: &'a Fetcher,
     layers: &'a [Layer],
-    verify: bool,
-    digests: bool,
-    budget: Option<Budget>,
-    inode_budget: Option<Budget>,
+    options: &'a PullOptions<'a>,
     usage: Usage,
     /// What the store has room for, where no limit says what the layers may unpack to.
     room: Option<Budget>,
-    /// The most layers to read side by side.
-    readers: usize,
     /// One flag a layer: stop unpacking it.
     cancel: Vec<AtomicBool>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    format: &'a OnDiskFormat,
 }
 
 struct Progress {
@@ -150,24 +144,19 @@ impl<'a> Pull<'a> {
         store: &'a Store,
         fetcher: &'a Fetcher,
         image: &'a Image,
-        options: &PullOptions<'a>,
+        options: &'a PullOptions<'a>,
         published: Vec<bool>,
     ) -> Self {
         Pull {
             store,
             fetcher,
             layers: &image.layers,
-            verify: options.verify,
-            digests: options.digests,
-            budget: options.budget.map(Budget::new),
-            inode_budget: options.inode_budget.map(Budget::new),
+            options,
             usage: Usage::new(options.limits),
             room: room(store, options.limits),
-            readers: options.readers.max(1),
             cancel: image.layers.iter().map(|_| AtomicBool::new(false)).collect(),
             progress: Mutex::new(Progress { next: 0, reading: 0, decoders: 0, published, failure: None }),
             changed: Condvar::new(),
-            format: options.format,
         }
     }
 
@@ -220,7 +209,7 @@ impl<'a> Pull<'a> {
             while *progress.published.get(progress.next)? {
                 progress.next += 1;
             }
-            if progress.reading < self.readers {
+            if progress.reading < self.options.readers.get() {
                 progress.reading += 1;
                 progress.next += 1;
                 return Some((progress.next - 1, ReadPermit(self)));
@@ -258,23 +247,30 @@ impl<'a> Pull<'a> {
 
     /// Unpacks a layer, then waits for its parents and settles what depends on them. Returns what is to be on record.
     fn unpack(&self, index: usize, path: &Path, permit: Option<ReadPermit<'_, '_>>) -> Result<Filled, LayerError> {
+        let unpacked = self.read(index, path)?;
+        drop(permit);
+        self.wait_for_parents(index)?;
+        self.finish(index, path, unpacked)
+    }
+
+    /// Reads a layer and unpacks it meanwhile, in sessions that overlap.
+    fn read(&self, index: usize, path: &Path) -> Result<Unpacked, LayerError> {
         let layer = &self.layers[index];
-        // Sessions that overlap: a layer is unpacked while it is downloaded.
         let downloading = tracing::info_span!("downloading-layer");
         let source =
             downloading.in_scope(|| self.fetcher.open(layer, &self.cancel[index])).map_err(LayerError::Read)?;
         let memory = LayerMemory { pull: self, index, taken: AtomicU64::new(0) };
         let unpacked = tracing::info_span!("unpacking-layer")
             .in_scope(|| unpacker::unpack(source, || self.make_volume(index, path), &self.job(index, &memory)));
-        drop(downloading);
-        drop(memory);
-        let unpacked = unpacked.map_err(|failure| match failure {
+        unpacked.map_err(|failure| match failure {
             UnpackFailure::Volume(error) => error,
             UnpackFailure::Layer(error) => LayerError::unpack(&layer.blob_id, error),
-        })?;
-        drop(permit);
-        self.wait_for_parents(index)?;
-        let volume = files::open_directory(path)?;
+        })
+    }
+
+    /// Settles what a layer leaves open until its parents are there.
+    fn finish(&self, index: usize, path: &Path, unpacked: Unpacked) -> Result<Filled, LayerError> {
+        let (layer, volume) = (&self.layers[index], files::open_directory(path)?);
         // Only a layer that leaves something open pays for looking at its parents.
         let below = if unpacked.needs_parents() { &self.layers[..index] } else { &[] };
         let left_out = volumes::left_out(&self.store.layout, if unpacked.links_to_parents() { below } else { &[] })?;
@@ -306,7 +302,7 @@ impl<'a> Pull<'a> {
         }
         self.store.driver.create_volume(path, parent.as_deref())?;
         if parent.is_none() {
-            self.format.owner.chown(path)?;
+            self.options.format.owner.chown(path)?;
         }
         Ok(files::open_directory(path)?)
     }
@@ -314,25 +310,25 @@ impl<'a> Pull<'a> {
     fn job<'j>(&'j self, index: usize, decoder_memory: &'j dyn DecoderMemory) -> unpacker::Layer<'j> {
         let layer = &self.layers[index];
         let expected = Expected {
-            blob_digest: (self.verify && layer.has_blob_digest).then(|| digest_hex(&layer.blob_id).to_owned()),
-            blob_size: layer.size.filter(|_| self.verify),
-            diff_id: layer.diff_id.clone().filter(|_| self.verify),
+            blob_digest: (self.options.verify && layer.has_blob_digest).then(|| digest_hex(&layer.blob_id).to_owned()),
+            blob_size: layer.size.filter(|_| self.options.verify),
+            diff_id: layer.diff_id.clone().filter(|_| self.options.verify),
         };
         unpacker::Layer {
             expected,
             is_unnamed: layer.diff_id.is_none(),
             base_directory: layer.base_directory.as_deref(),
-            whiteouts: self.format.whiteouts,
-            fingerprints: self.digests,
+            whiteouts: self.options.format.whiteouts,
+            fingerprints: self.options.digests,
             read_ahead: if self.store.driver.volumes_are_snapshots() {
-                READ_AHEAD.min(READ_AHEAD_OF_ALL / self.readers)
+                READ_AHEAD.min(READ_AHEAD_OF_ALL / self.options.readers)
             } else {
                 0
             },
-            ids: &self.format.ids,
-            privileged: self.format.privileged,
-            budget: self.budget.as_ref(),
-            inode_budget: self.inode_budget.as_ref(),
+            ids: &self.options.format.ids,
+            privileged: self.options.format.privileged,
+            budget: self.options.budget.as_ref(),
+            inode_budget: self.options.inode_budget.as_ref(),
             decoder_memory,
             usage: &self.usage,
             room: self.room.as_ref(),
@@ -403,7 +399,7 @@ impl Waiter for LayerWaiter<'_, '_> {
     fn own_source(&self) -> OwnSource {
         let layer = &self.pull.layers[self.index];
         match layer.diff_id {
-            Some(_) if !self.pull.verify || layer.source.is_some() => OwnSource::Doubtful,
+            Some(_) if !self.pull.options.verify || layer.source.is_some() => OwnSource::Doubtful,
             Some(_) if self.pull.fetcher.is_remote_layer(layer) => OwnSource::Remote,
             Some(_) => OwnSource::Local,
             None => OwnSource::Doubtful,
@@ -440,7 +436,7 @@ struct LayerMemory<'p, 'a> {
 
 impl DecoderMemory for LayerMemory<'_, '_> {
     fn grow_to(&self, bytes: u64) -> io::Result<()> {
-        let shared = WINDOW * (self.pull.readers as u64 - 1);
+        let shared = WINDOW * (self.pull.options.readers.get() as u64 - 1);
         let mut progress = self.pull.progress();
         loop {
             if self.pull.is_cancelled(self.index) {
@@ -493,15 +489,4 @@ pub(in crate::store) fn open_tree(store: &Store, image: &[Layer]) -> Result<Vec<
 pub(in crate::store) fn open_below(store: &Store, layers: &[Layer]) -> Result<Vec<OwnedFd>, PathError> {
     let topmost_first = layers.iter().rev();
     topmost_first.map(|layer| files::open_directory(&store.layout.volume(layer.chain_id.as_str()))).collect()
-}
-
-/// The volumes of an image's layers with their sizes, bottom first.
-pub(in crate::store) fn sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, driver::Error> {
-    let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
-    chain_ids.map(|chain_id| Ok(Volume { size: volumes::size(store, &chain_id)?, chain_id })).collect()
-}
-
-/// How many inodes an image's layers have together.
-pub(in crate::store) fn inodes(store: &Store, layers: &[Layer]) -> Result<u64, driver::Error> {
-    layers.iter().try_fold(0, |sum: u64, layer| Ok(sum.saturating_add(volumes::inodes(store, &layer.chain_id)?)))
 }

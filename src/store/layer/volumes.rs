@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FileType, OFlags, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
-use crate::driver;
+use crate::driver::{self, Volume};
 use crate::entries::{self, Place};
 use crate::image::{ChainId, FileIdentity, Layer};
 use crate::layout::Layout;
@@ -286,6 +286,17 @@ pub(in crate::store) fn inodes(store: &Store, chain_id: &ChainId) -> Result<u64,
     let inodes = count_inodes(&layout.volume(name))?;
     record(layout, name, &VolumeRecord { inodes: Some(inodes), ..known })?;
     Ok(inodes)
+}
+
+/// The volumes of an image's layers with their sizes, bottom first.
+pub(in crate::store) fn with_sizes(store: &Store, layers: &[Layer]) -> Result<Vec<Volume>, driver::Error> {
+    let chain_ids = layers.iter().map(|layer| layer.chain_id.clone());
+    chain_ids.map(|chain_id| Ok(Volume { size: size(store, &chain_id)?, chain_id })).collect()
+}
+
+/// How many inodes an image's layers have together.
+pub(in crate::store) fn total_inodes(store: &Store, layers: &[Layer]) -> Result<u64, driver::Error> {
+    layers.iter().try_fold(0, |sum: u64, layer| Ok(sum.saturating_add(inodes(store, &layer.chain_id)?)))
 }
 
 /// Writes the size of every layer that has none on record.

@@ -7,11 +7,11 @@ use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::geteuid;
 
 use crate::store::{Store, StoreError};
-use crate::sys::deleted_places::{self, Straggler};
 use crate::sys::lock_holders;
 use crate::sys::path_error::reason;
 use crate::sys::program;
 use crate::sys::sandbox;
+use crate::sys::stragglers::{self, Straggler};
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +170,7 @@ impl Store {
         /// Where an image's mount has what is written, which is like this for no one else.
         const UPPER: &str = "upperdir=diff";
         let option = self.driver.filesystems().contains(&"overlay").then_some(UPPER);
-        let found = match deleted_places::stragglers(self.layout.root(), option) {
+        let found = match stragglers::find(self.layout.root(), option) {
             Ok(found) => found,
             Err(error) => {
                 return diagnosis("deleted-images", Status::Fail, error.to_string(), "look at the kernel log");

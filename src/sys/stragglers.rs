@@ -52,7 +52,7 @@ const DELETED_ROOT: &str = "//deleted";
 ///
 /// An overlay is mounted no more if it is in nobody's mount table, or if it has `overlay_option` and is not in the one of
 /// this process: a copy of the mount in another mount namespace outlives it. Without an option, overlays are not looked at.
-pub fn stragglers(directory: &Path, overlay_option: Option<&str>) -> Result<Vec<Straggler>, PathError> {
+pub fn find(directory: &Path, overlay_option: Option<&str>) -> Result<Vec<Straggler>, PathError> {
     let directory = fs::canonicalize(directory).on("resolve", directory)?;
     let here = mounts(Path::new("/proc/self"));
     let around = here.iter().filter(|mount| directory.starts_with(&mount.point));
