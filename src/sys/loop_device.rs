@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use drax::ioctl::{Command, Request};
@@ -18,8 +19,11 @@ const LOOP_SET_CAPACITY: Command = unsafe { Command::new(GROUP, 7) };
 const LOOP_SET_DIRECT_IO: Command = unsafe { Command::new(GROUP, 8) };
 // SAFETY: it has no argument.
 const LOOP_CTL_GET_FREE: Command = unsafe { Command::new(GROUP, 0x82) };
+// SAFETY: the kernel fills one `struct loop_info64`, which `LoopInfo` mirrors and which is all numbers.
+const LOOP_GET_STATUS64: Request<LoopInfo> = unsafe { Request::unsized_number(0x4C05) };
 // SAFETY: the kernel reads one `struct loop_config`, which `LoopConfig` mirrors.
 const LOOP_CONFIGURE: Request<LoopConfig> = unsafe { Request::unsized_number(0x4C0A) };
+const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 
@@ -50,6 +54,26 @@ struct LoopConfig {
     block_size: u32,
     info: LoopInfo,
     reserved: [u64; 8],
+}
+
+impl LoopInfo {
+    fn new(flags: u32, file_name: [u8; 64]) -> Self {
+        LoopInfo {
+            device: 0,
+            inode: 0,
+            rdevice: 0,
+            offset: 0,
+            size_limit: 0,
+            number: 0,
+            encrypt_type: 0,
+            encrypt_key_size: 0,
+            flags,
+            file_name,
+            crypt_name: [0; 64],
+            encrypt_key: [0; 32],
+            init: [0; 2],
+        }
+    }
 }
 
 const _: () = assert!(size_of::<LoopInfo>() == 232 && size_of::<LoopConfig>() == 304);
@@ -164,21 +188,7 @@ fn configure(device: &File, backing: &File, name: &Path, direct_io: bool) -> io:
     let mut config = LoopConfig {
         fd: backing.as_raw_fd() as u32,
         block_size: 0,
-        info: LoopInfo {
-            device: 0,
-            inode: 0,
-            rdevice: 0,
-            offset: 0,
-            size_limit: 0,
-            number: 0,
-            encrypt_type: 0,
-            encrypt_key_size: 0,
-            flags: LO_FLAGS_AUTOCLEAR | if direct_io { LO_FLAGS_DIRECT_IO } else { 0 },
-            file_name,
-            crypt_name: [0; 64],
-            encrypt_key: [0; 32],
-            init: [0; 2],
-        },
+        info: LoopInfo::new(LO_FLAGS_AUTOCLEAR | if direct_io { LO_FLAGS_DIRECT_IO } else { 0 }, file_name),
         reserved: [0; 8],
     };
     LOOP_CONFIGURE.submit(device.as_fd(), &mut config).map(drop)
@@ -201,20 +211,48 @@ pub struct Attached {
     pub direct_io: bool,
 }
 
-/// The loop device that the file at `path` is attached to, as sysfs tells it
-/// (Documentation/ABI/testing/sysfs-block-loop). None for a file that was removed meanwhile.
+/// The loop device that all of the file at `path` is attached to, to be written as well. None for a file that was removed
+/// meanwhile.
+///
+/// The path that sysfs has (Documentation/ABI/testing/sysfs-block-loop) is that of the mount namespace the file was attached
+/// in, where it may have been another file, or this one under another name. So the file is known by device and inode, which
+/// the loop device tells whoever may open it; only to others the path has to do.
 pub fn of_file(path: &Path) -> Result<Option<Attached>, PathError> {
     const BLOCK_DEVICES: &str = "/sys/block";
     // The kernel shows the path without links on the way.
-    let Ok(file) = fs::canonicalize(path) else { return Ok(None) };
+    let (Ok(file), Ok(metadata)) = (fs::canonicalize(path), fs::metadata(path)) else { return Ok(None) };
     for name in files::names(Path::new(BLOCK_DEVICES))?.iter().filter(|name| name.starts_with("loop")) {
         let attribute = |attribute: &str| fs::read_to_string(format!("{BLOCK_DEVICES}/{name}/loop/{attribute}"));
-        if attribute("backing_file").is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == file) {
+        // Nothing is attached to a device without this attribute.
+        let Ok(shown) = attribute("backing_file") else { continue };
+        let node = Path::new("/dev").join(name);
+        let is_of_file = match status(&node) {
+            Ok(info) => info.is_all_of(&metadata),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Path::new(shown.trim_end_matches('\n')) == file
+            }
+            // It has no node here, or is being cleared.
+            Err(_) => false,
+        };
+        if is_of_file {
             let direct_io = attribute("dio").is_ok_and(|dio| dio.trim_end() == "1");
-            return Ok(Some(Attached { node: Path::new("/dev").join(name), direct_io }));
+            return Ok(Some(Attached { node, direct_io }));
         }
     }
     Ok(None)
+}
+
+fn status(node: &Path) -> io::Result<LoopInfo> {
+    let mut info = LoopInfo::new(0, [0; 64]);
+    LOOP_GET_STATUS64.submit(File::open(node)?.as_fd(), &mut info)?;
+    Ok(info)
+}
+
+impl LoopInfo {
+    fn is_all_of(&self, file: &fs::Metadata) -> bool {
+        let is_whole = self.offset == 0 && self.size_limit == 0 && self.flags & LO_FLAGS_READ_ONLY == 0;
+        is_whole && (self.device, self.inode) == (file.dev(), file.ino())
+    }
 }
 
 /// Switches direct I/O of an attached loop device on or off.
