@@ -12,13 +12,11 @@ grootfs::run_as_program!(exit_code);
 
 fn exit_code() -> i32 {
     panics::note_instead_of_printing();
-    match panics::caught(run).unwrap_or_else(|panicked: Panicked| Err(panicked.into())) {
+    let result = panics::caught(run).unwrap_or_else(|panicked: Panicked| Err(panicked.into()));
+    interrupt::settle();
+    match result {
         Ok(()) => 0,
-        Err(failure) if interrupt::begin_to_end() => failure.report(),
-        // Another thread is about to end the process.
-        Err(_) => loop {
-            std::thread::park();
-        },
+        Err(failure) => failure.report(),
     }
 }
 

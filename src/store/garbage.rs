@@ -22,7 +22,7 @@ use crate::store::{ImageId, Store};
 use crate::sys::files;
 use crate::sys::interrupt;
 use crate::sys::lock;
-use crate::sys::path_error::{PathError, named};
+use crate::sys::path_error::{OnPath, PathError, named};
 use crate::sys::remove_tree::remove_tree;
 
 /// Held by the one who cleans.
@@ -205,6 +205,7 @@ impl Store {
         failed.note(self.wait_for_space(reclaim));
         // What quotas keep of layers and images can be given back when those are gone for good.
         failed.note(self.driver.remove_leftovers(&self.layout));
+        failed.note(interrupt::check().on("clean", self.layout.root()));
         failed.result().map(|()| (Cleaned::Completed, removed))
     }
 

@@ -1,14 +1,14 @@
 //! An end that somebody asks for from outside: by a signal, or by a limit of time.
 //!
 //! Work of some length looks now and then whether it [`is_requested`], and then fails as if it could not go on, so that what
-//! it has begun is tidied up after. Who is not done within [`GRACE`] is ended all the same: by then one is at work, perhaps in
+//! it has begun is tidied up after. Who is not done within `GRACE` is ended all the same: by then one is at work, perhaps in
 //! the kernel, who does not look. The store is made for that.
 //!
 //! Nothing is done about signals before [`watch`], so that a command that has no such work makes no call for it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::sync::{Once, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,7 +34,11 @@ static REQUESTED: AtomicI32 = AtomicI32::new(0);
 const TIME_LIMIT: i32 = -1;
 /// What the handler of signals writes to.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// Who decides how the process ends: whoever is first.
+static OUTCOME: AtomicU8 = AtomicU8::new(OPEN);
+const OPEN: u8 = 0;
+const SETTLED: u8 = 1;
+const OVERDUE: u8 = 2;
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
 static WATCHED: Once = Once::new();
 
@@ -67,12 +71,15 @@ pub fn watch() {
 }
 
 fn start(prepared: &'static Prepared) -> io::Result<()> {
-    let wake = eventfd(0, EventfdFlags::CLOEXEC)?;
+    // Open to the end: the handler of signals writes to it, by its number.
+    let wake: &'static OwnedFd = Box::leak(Box::new(eventfd(0, EventfdFlags::CLOEXEC)?));
     WAKE.store(wake.as_raw_fd(), Ordering::Relaxed);
     spawning::thread("interrupt")?.spawn(move || {
-        if let Some(interrupt) = wait(&wake, prepared.deadline) {
+        if let Some(interrupt) = wait(wake, prepared.deadline) {
             thread::sleep(GRACE);
-            if begin_to_end() {
+            if decide(OVERDUE) {
+                // What is still to be said may be waited for. Another signal ends that.
+                signals::stop_handling_ends();
                 (prepared.overdue)(interrupt);
             }
         }
@@ -120,16 +127,29 @@ pub fn is_requested() -> bool {
     REQUESTED.load(Ordering::Relaxed) != 0
 }
 
-/// Whether the caller is the one who may tell of the end.
-pub fn begin_to_end() -> bool {
-    !IS_ENDING.swap(true, Ordering::Relaxed)
+/// Tells that what the command comes to is decided: no request changes it any more, and signals do what they do by default.
+/// Does not return where a request already ends the process.
+pub fn settle() {
+    while !decide(SETTLED) {
+        // Another thread is about to end the process.
+        thread::park();
+    }
+    if WAKE.load(Ordering::Relaxed) >= 0 {
+        signals::stop_handling_ends();
+    }
+}
+
+fn decide(outcome: u8) -> bool {
+    let decided = OUTCOME.compare_exchange(OPEN, outcome, Ordering::AcqRel, Ordering::Acquire);
+    decided.is_ok() || decided == Err(outcome)
 }
 
 /// A stream that fails once an end is requested.
 #[derive(Debug)]
 pub struct Interruptible<T>(pub T);
 
-fn check() -> io::Result<()> {
+/// Fails once an end is requested.
+pub fn check() -> io::Result<()> {
     if is_requested() { Err(io::Error::other("interrupted")) } else { Ok(()) }
 }
 

@@ -46,6 +46,14 @@ pub fn handle_ends(handler: extern "C" fn(i32)) -> io::Result<()> {
     Ok(())
 }
 
+/// Has signals that ask for an end do so.
+pub(super) fn stop_handling_ends() {
+    for signal in ENDS {
+        // SAFETY: what a signal does by default runs no code of this program.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Whoever waits for the eventfd `to` is woken. May be called by the handler of a signal.
 pub(super) fn wake(to: i32) {
     let one = 1_u64.to_ne_bytes();

@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 
 use crate::support::{
-    Answer, ScriptedRegistry, TempStore, assert_whole, large_layer, layout, names, succeed, wait_for,
+    Answer, Archive, Image, Layer, Outcome, ScriptedRegistry, TempStore, assert_whole, large_layer, layout, names, run,
+    succeed, wait_for, wrapped,
 };
 
 const CREATE: &str = "interrupted: no image was made, and layers that were complete are kept for the next create";
@@ -32,9 +33,10 @@ fn begin(store: &TempStore, arguments: &[&str]) -> Child {
     store.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Interrupts the command, which is to die of that with this message, and checks that nothing is left of its work.
+/// Interrupts the command, which is to die of that with this message, and checks that nothing is left of its work in the
+/// store. Returns whether it noticed in time.
 #[track_caller]
-fn interrupt(store: &TempStore, command: Child, signal: i32, message: &str) {
+fn interrupt(store: &TempStore, command: Child, signal: i32, message: &str) -> bool {
     succeed("kill", [format!("-{signal}"), command.id().to_string()]);
     let output = command.wait_with_output().unwrap();
     assert_eq!(output.status.signal(), Some(signal), "{output:?}");
@@ -46,6 +48,7 @@ fn interrupt(store: &TempStore, command: Child, signal: i32, message: &str) {
     assert_eq!(store.leftovers(), [""; 0]);
     // Layers that were complete are written to disk by a process of its own.
     wait_for("nothing to be found", || store.run(["check"]).code == Some(0));
+    !said.contains(OVERDUE)
 }
 
 #[test]
@@ -58,7 +61,7 @@ fn an_interrupted_create_or_pull_leaves_nothing_and_can_be_repeated() {
         arguments.extend((command == "create").then_some("x"));
         let begun = begin(&store, &arguments);
         wait_for_layer(&server, 1);
-        interrupt(&store, begun, signal, message);
+        let _ = interrupt(&store, begun, signal, message);
         assert_eq!(names(&store.path().join("images")), [""; 0]);
         // From elsewhere: that server still hangs.
         assert_whole(&store.create(&format!("oci://{}:latest", store.beside("layout").display()), "x"));
@@ -75,7 +78,7 @@ fn a_create_that_does_not_notice_is_ended_all_the_same() {
     // Both ends are there, and nothing is written.
     let _writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
     wait_for("the layer's directory", || !store.leftovers().is_empty());
-    interrupt(&store, begun, 2, CREATE);
+    let _ = interrupt(&store, begun, 2, CREATE);
 }
 
 #[test]
@@ -89,8 +92,26 @@ fn an_interrupted_commit_leaves_nothing() {
     let destination = format!("oci-archive:{}", directory.join("image.tar").display());
     let begun = begin(&store, &["commit", "--insecure-registry", &host, "x", &destination]);
     wait_for_layer(&server, 2);
-    interrupt(&store, begun, 2, COMMIT);
-    assert_eq!(names(&directory), [""; 0]);
+    let has_noticed = interrupt(&store, begun, 2, COMMIT);
+    assert!(!has_noticed || names(&directory).is_empty(), "{:?}", names(&directory));
+}
+
+/// What is removed takes its time, one after the other.
+#[test]
+fn an_interrupted_clean_says_so_and_the_next_one_removes_the_rest() {
+    let store = TempStore::new();
+    for n in 0..10 {
+        let layer = Layer::new(Archive::new().file("file", 0o644, &[n]).bytes());
+        store.create(&Image::new().layer(layer).write(&store.beside(&format!("image-{n}")), "latest"), "x");
+        store.ok(["delete", "x"]);
+    }
+    let slowly = ["strace", "-f", "-o", "/dev/null", "-e", "inject=unlinkat,unlink,rmdir,ioctl:delay_enter=30000"];
+    // On standard error strace talks to itself.
+    let Outcome { code, stdout: said, .. } = run(&mut wrapped(&slowly, &store.command(["--timeout", "1", "clean"])));
+    let expected = "given up after 1 s (--timeout): what it removed is gone, and the next clean removes the rest";
+    assert_eq!((code, said.trim_end().replace(OVERDUE, "").as_str()), (Some(1), expected));
+    store.ok(["clean"]);
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
 #[test]

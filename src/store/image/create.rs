@@ -41,6 +41,7 @@ use crate::store::totals;
 use crate::store::{CreateError, ImageId, Store, StoreError};
 use crate::sys::descriptors;
 use crate::sys::files;
+use crate::sys::interrupt;
 use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
@@ -329,7 +330,10 @@ impl ImageCreation<'_> {
         )?);
         // Not before it is finished: whom it is given to might change what it is made of.
         owner.chown_fd(&directory.open).on("chown", &making)?;
+        interrupt::check().on("publish", &making)?;
         totals::with_added(layout, self.id.as_str(), directory.path(), || publish(layout, &self.id))?;
+        // Nobody is to be told that no image was made.
+        interrupt::settle();
         Ok(Created {
             rootfs: published.join("rootfs"),
             env: self.image.env.clone(),
