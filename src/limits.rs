@@ -43,7 +43,7 @@ pub struct Limits {
     pub pax_bytes: u64,
     /// Bytes of a manifest, index or configuration.
     pub manifest_bytes: u64,
-    /// How many times its packed size a layer may have, if it is large.
+    /// How many times its packed size a layer, or an archive of an image, may have, if it is large.
     pub compression_ratio: u64,
     /// Bytes of memory for what waits to be finished.
     pub memory_bytes: u64,
@@ -142,20 +142,22 @@ impl Limits {
     /// # Errors
     /// When it is large and unpacks to too many times its size.
     pub fn check_ratio(&self, packed: u64, unpacked: u64) -> Result<(), Exceeded> {
-        if unpacked <= UNSUSPICIOUS {
+        self.check_ratio_of("has a layer that unpacks to too many times its size", packed, unpacked)
+    }
+
+    /// Checks how well an archive of an image is packed.
+    ///
+    /// # Errors
+    /// When it is large and unpacks to too many times its size.
+    pub fn check_archive_ratio(&self, packed: u64, unpacked: u64) -> Result<(), Exceeded> {
+        self.check_ratio_of("is an archive that unpacks to too many times its size", packed, unpacked)
+    }
+
+    fn check_ratio_of(&self, what: &'static str, packed: u64, unpacked: u64) -> Result<(), Exceeded> {
+        if unpacked <= UNSUSPICIOUS || unpacked <= packed.saturating_mul(self.compression_ratio) {
             return Ok(());
         }
-        let most = packed.saturating_mul(self.compression_ratio);
-        if unpacked <= most {
-            Ok(())
-        } else {
-            at_most(
-                self.compression_ratio,
-                u64::MAX,
-                "compression_ratio",
-                "has a layer that unpacks to too many times its size",
-            )
-        }
+        at_most(self.compression_ratio, u64::MAX, "compression_ratio", what)
     }
 }
 

@@ -75,6 +75,7 @@ pub(super) fn options(config: &Config, args: &SourceArgs) -> Result<Options, Fai
         offline: config.create.offline,
         certificates: config.create.remote_layer_client_certificates_path.clone(),
         patience: patience(&config.create.limits),
+        limits: config.create.limits.image.clone(),
         observer: progress::observer(&config.log, args.no_progress),
     })
 }

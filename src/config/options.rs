@@ -204,7 +204,7 @@ options! {
         /// Bytes of a manifest, index or configuration of an image
         manifest_bytes: Size = "8388608";
 
-        /// How many times its packed size a layer may unpack to, where that is more than 1 GiB
+        /// How many times its packed size a layer, or an archive of an image, may unpack to, where that is more than 1 GiB
         compression_ratio: Count = "250";
 
         /// Bytes of memory for what cannot be finished before the end of a layer: about 150,000 directories

@@ -56,8 +56,8 @@ impl ImageArchive {
     ///
     /// # Errors
     /// The file is no tar archive, or one without entries.
-    pub(super) fn recognise(path: &Path, file: File) -> Result<Content, ArchiveError> {
-        let (archive, is_whole) = Self::index(path, file, STRANGERS)?;
+    pub(super) fn recognise(path: &Path, file: File, limits: &Limits) -> Result<Content, ArchiveError> {
+        let (archive, is_whole) = Self::index(path, file, limits, STRANGERS)?;
         if !is_whole {
             return Ok(Content::Tar);
         }
@@ -71,18 +71,18 @@ impl ImageArchive {
     }
 
     /// Reads which members a file has that is said to be an image archive.
-    pub(super) fn open(path: &Path) -> Result<Self, PathError> {
+    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, PathError> {
         if !std::fs::metadata(path).on("stat", path)?.is_file() {
             let reason = "an image archive is read more than once, so it has to be a file";
             return Err(PathError::new("open", path, io::Error::other(reason)));
         }
         let file = File::open(path).on("open", path)?;
-        let (archive, _) = Self::index(path, file, usize::MAX).map_err(io::Error::other).on("read", path)?;
+        let (archive, _) = Self::index(path, file, limits, usize::MAX).map_err(io::Error::other).on("read", path)?;
         Ok(archive)
     }
 
     /// Also tells whether there were no more than so many members that an image has no use for.
-    fn index(path: &Path, file: File, strangers: usize) -> Result<(Self, bool), ArchiveError> {
+    fn index(path: &Path, file: File, limits: &Limits, strangers: usize) -> Result<(Self, bool), ArchiveError> {
         let file = Arc::new(file);
         let decoder = Decoder::new(BufReader::new(&*file)).map_err(ArchiveError::Stream)?;
         let is_compressed = !decoder.is_plain();
@@ -94,22 +94,24 @@ impl ImageArchive {
             members: HashMap::new(),
         };
         let is_image = if is_compressed {
-            archive.collect(strangers, Counted::new(BufReader::new(decoder)), |_| Ok(()))?
+            let packed = file.metadata().map_err(ArchiveError::Stream)?.len();
+            let stream = Counted::new(BufReader::new(Unpacked { decoder, packed, unpacked: 0, limits }));
+            archive.collect(Archive::new(stream, limits.clone()), strangers, |_| Ok(()))?
         } else {
             drop(decoder);
             (&*file).seek(SeekFrom::Start(0)).map_err(ArchiveError::Stream)?;
-            archive.collect(strangers, Counted::new(BufReader::new(&*file)), Archive::seek_past_body)?
+            let stream = Counted::new(BufReader::new(&*file));
+            archive.collect(Archive::new(stream, limits.clone()), strangers, Archive::seek_past_body)?
         };
         Ok((archive, is_image))
     }
 
     fn collect<R: BufRead>(
         &mut self,
+        mut archive: Archive<Counted<R>>,
         mut strangers: usize,
-        stream: Counted<R>,
         skip: impl Fn(&mut Archive<Counted<R>>) -> Result<(), ArchiveError>,
     ) -> Result<bool, ArchiveError> {
-        let mut archive = Archive::new(stream, Limits::default());
         while let Some(entry) = archive.next_entry()? {
             let name = clean(Path::new(std::ffi::OsStr::from_bytes(&entry.name)));
             let link = Path::new(std::ffi::OsStr::from_bytes(&entry.link));
@@ -232,6 +234,23 @@ impl Read for Section {
         let count = std::os::unix::fs::FileExt::read_at(&*self.file, &mut buffer[..wanted], self.offset)?;
         self.offset += count as u64;
         self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// What comes out of a compressed archive, as long as it is not suspiciously much for a file of `packed` bytes.
+struct Unpacked<'a, R> {
+    decoder: R,
+    packed: u64,
+    unpacked: u64,
+    limits: &'a Limits,
+}
+
+impl<R: Read> Read for Unpacked<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.decoder.read(buffer)?;
+        self.unpacked += count as u64;
+        self.limits.check_archive_ratio(self.packed, self.unpacked)?;
         Ok(count)
     }
 }

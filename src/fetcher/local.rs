@@ -31,7 +31,7 @@ pub(super) fn source(path: &Path, options: &Options) -> Result<Source, Error> {
     }
     let file = File::open(path).on("open", path);
     let file = file.map_err(|error| Error::Blob(path.display().to_string(), error))?;
-    match ImageArchive::recognise(path, file) {
+    match ImageArchive::recognise(path, file, &options.limits) {
         Ok(Content::Docker(archive)) => Ok(Source::DockerArchive(DockerArchive::new(archive, None, options))),
         Ok(Content::Oci(archive)) => Ok(oci(Files::Archive(archive), None, options)),
         Err(error @ (ArchiveError::Foreign(_) | ArchiveError::Empty)) => {
@@ -82,13 +82,13 @@ pub(super) fn directory(path: &Path, options: &Options) -> Source {
 
 /// The layout in an archive.
 pub(super) fn oci_archive(path: &Path, name: Option<&str>, options: &Options) -> Result<Source, Error> {
-    let archive = ImageArchive::open(path).map_err(Error::ManifestOrIndex)?;
+    let archive = ImageArchive::open(path, &options.limits).map_err(Error::ManifestOrIndex)?;
     Ok(oci(Files::Archive(archive), name, options))
 }
 
 /// The image in an archive of `docker save`.
 pub(super) fn docker_archive(path: &Path, name: Option<&str>, options: &Options) -> Result<Source, Error> {
-    let archive = ImageArchive::open(path).map_err(Error::ManifestOrIndex)?;
+    let archive = ImageArchive::open(path, &options.limits).map_err(Error::ManifestOrIndex)?;
     Ok(Source::DockerArchive(DockerArchive::new(archive, name, options)))
 }
 

@@ -47,6 +47,7 @@ use tar_file::TarFile;
 
 use crate::archive::ArchiveError;
 use crate::image::{EMPTY_ARCHIVE, Image, InvalidChainId, Layer, ParseError, Reference};
+use crate::limits::Limits;
 use crate::redact;
 use crate::sys::path_error::PathError;
 
@@ -67,6 +68,8 @@ pub struct Options {
     pub certificates: Option<PathBuf>,
     /// How slow servers may be.
     pub patience: Patience,
+    /// What archives of images are held to.
+    pub limits: Limits,
     /// Is told how layers come along.
     pub observer: Option<Arc<dyn ProgressReporter>>,
 }

@@ -266,6 +266,28 @@ fn a_layer_that_unpacks_to_many_times_its_size_is_refused() {
     assert!(store.volumes().is_empty() && store.leftovers().is_empty());
 }
 
+/// A compressed archive of an image is read to its end before anything is known of the image.
+#[test]
+fn an_archive_of_an_image_that_unpacks_to_many_times_its_size_is_refused() {
+    let store = TempStore::new();
+    let header = Archive::new().entry_of_size("blobs/sha256/zeros", 2 << 30);
+    let bomb = [zstd(&header), zstd(&vec![0; 1 << 20]).repeat(2048)].concat();
+    let path = write_archive(store.path().parent().unwrap(), "bomb", &bomb).display().to_string();
+    let is_refused = |arguments: &[&str]| {
+        let message = store.fails(arguments);
+        let knob = "raise create.limits.compression_ratio (now 250) if you trust it";
+        assert!(message.ends_with(knob), "{arguments:?}: {message}");
+    };
+    for image in [format!("oci-archive:{path}"), format!("docker-archive:{path}")] {
+        is_refused(&["inspect", &image]);
+        is_refused(&["pull", &image]);
+        is_refused(&["create", &image, "x"]);
+    }
+    // What turns out to be no image is unpacked.
+    is_refused(&["create", "--limit", "unpacked_bytes=0", &path, "x"]);
+    assert!(store.volumes().is_empty() && store.leftovers().is_empty());
+}
+
 #[test]
 fn a_zstd_window_is_as_large_as_container_tools_make_it_and_no_larger() {
     let store = TempStore::new();
