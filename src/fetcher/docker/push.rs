@@ -179,7 +179,9 @@ impl Push {
             StatusCode::CREATED => self.is_there(&format!("blobs/{}", blob.digest), blob).await,
             StatusCode::ACCEPTED => {
                 // An upload that nobody goes on with: a registry that cannot be told so forgets it in time.
-                if let Ok(url) = self.location(&response) {
+                if let Ok(url) = self.location(&response)
+                    && self.session.is_registry(&url)
+                {
                     let _ = self.session.ask(RegistryRequest::new(&Method::DELETE, Target::Url(&url))).await;
                 }
                 Ok(false)

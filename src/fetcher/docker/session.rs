@@ -452,8 +452,11 @@ impl Session {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or("https")
     }
 
-    fn is_registry(&self, url: &Url) -> bool {
-        self.url(url.scheme(), "").is_ok_and(|own| own.origin() == url.origin())
+    /// Whether this URL is one of the registry. One without TLS is not, where the registry has it: what is for the registry
+    /// would be sent for everybody to read.
+    pub(super) fn is_registry(&self, url: &Url) -> bool {
+        let leaves_tls = url.scheme() == "http" && self.scheme() == "https";
+        !leaves_tls && self.url(url.scheme(), "").is_ok_and(|own| own.origin() == url.origin())
     }
 
     fn authorization(&self) -> MutexGuard<'_, Option<Authorization>> {
