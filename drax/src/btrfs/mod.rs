@@ -30,7 +30,8 @@ mod subvolume;
 
 pub use image::{ImageUsage, LimitError, limit_image, minimum_limit, usage_of_image};
 pub use qgroup::{
-    Limit, QgroupId, Usage, remove_qgroup, set_limit, share_limit, stale_qgroups, subvolumes_outside, unlimit, usage,
+    Limit, QgroupId, Usage, remove_qgroup, remove_stale_qgroup, set_limit, share_limit, stale_qgroups,
+    subvolumes_outside, unlimit, usage,
 };
 pub use state::{QuotaMode, QuotaState, enable_quota, make_consistent, quota_state, simple_quota_epoch};
 pub use subvolume::{

@@ -2,7 +2,7 @@
 
 use super::{QUOTA_TREE, find, is, number};
 use crate::btrfs::state::{QuotaMode, quota_state};
-use crate::btrfs::subvolume::{all_ids, nested_subvolume_ids, subvolume_id};
+use crate::btrfs::subvolume::{all_ids, exists, nested_subvolume_ids, subvolume_id};
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, QgroupLimit, TreeKey};
 use std::collections::BTreeSet;
@@ -215,6 +215,15 @@ fn take_limit_off(fs: BorrowedFd<'_>, id: u64) -> Result<()> {
 /// One call for some hundreds of groups, and one for about thirty subvolumes. Needs `CAP_SYS_ADMIN`.
 pub fn stale_qgroups(fs: BorrowedFd<'_>, most: usize) -> Result<Vec<u64>> {
     stale(fs, most).map_err(Error::during(Operation::ListQgroups))
+}
+
+/// The same as [`remove_qgroup`], unless there is such a subvolume by now: where ids are used again, as after a remount, it may
+/// have come since the group was found stale, and have a limit.
+pub fn remove_stale_qgroup(fs: BorrowedFd<'_>, id: u64) -> Result<bool> {
+    if exists(fs, id).map_err(Error::during(Operation::ListSubvolumes))? {
+        return Ok(false);
+    }
+    remove_qgroup(fs, id)
 }
 
 fn stale(fs: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u64>> {

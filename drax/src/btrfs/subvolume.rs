@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// `BTRFS_ROOT_ITEM_KEY`. The offset of a snapshot's is the transaction it was made in.
+const ROOT_ITEM: u32 = 132;
 /// `BTRFS_ROOT_REF_KEY`: the object is the parent, the offset the child.
 const ROOT_REF: u32 = 156;
 
@@ -121,10 +123,14 @@ pub fn has_grandchildren(fs: BorrowedFd<'_>) -> Result<bool> {
     Ok(references.iter().any(|key| children.contains(&key.object)))
 }
 
+/// Whether there is a subvolume of this id; also true of one that is deleted but not yet dropped.
+pub(super) fn exists(fs: BorrowedFd<'_>, id: u64) -> io::Result<bool> {
+    let first = TreeKey { object: id, kind: ROOT_ITEM, offset: 0 };
+    Ok(!sys::search_tree(fs, ROOT_TREE, first, TreeKey { offset: u64::MAX, ..first }, 1)?.is_empty())
+}
+
 /// The ids of all subvolumes of the filesystem, with those that are deleted but not yet dropped. One call for about thirty.
 pub(super) fn all_ids(fs: BorrowedFd<'_>) -> io::Result<BTreeSet<u64>> {
-    /// `BTRFS_ROOT_ITEM_KEY`. The offset of a snapshot's is the transaction it was made in.
-    const ROOT_ITEM: u32 = 132;
     Ok(items_of_subvolumes(fs, ROOT_ITEM)?.into_iter().map(|key| key.object).collect())
 }
 

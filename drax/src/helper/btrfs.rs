@@ -102,7 +102,7 @@ pub(super) fn collect(caller: &Caller, path: &Path) -> Result<String, HelperErro
     let fs = store.directory.fd();
     let failed = |error| HelperError::Remove { path: store.directory.path.clone(), error };
     for id in btrfs::stale_qgroups(fs, MOST_STALE).map_err(failed)? {
-        btrfs::remove_qgroup(fs, id).map_err(failed)?;
+        btrfs::remove_stale_qgroup(fs, id).map_err(failed)?;
     }
     Ok(String::new())
 }

@@ -252,7 +252,7 @@ pub(super) fn reclaim(layout: &Layout, helpers: Option<&Helpers>) -> Result<(), 
     let filesystem = open_store(layout.root())?;
     tell_of_strays(layout, &filesystem)?;
     for id in quotas::stale_qgroups(filesystem.as_fd(), MOST_STALE).map_err(QuotaError::Collect)? {
-        quotas::remove_qgroup(filesystem.as_fd(), id).map_err(QuotaError::Collect)?;
+        quotas::remove_stale_qgroup(filesystem.as_fd(), id).map_err(QuotaError::Collect)?;
     }
     Ok(())
 }
