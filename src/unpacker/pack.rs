@@ -121,7 +121,7 @@ impl<W: Write> Packer<'_, W> {
             extended.push(&[b"SCHILY.xattr.", name.as_bytes()].concat(), &value);
         }
         match entry_type {
-            EntryType::Regular => self.regular(header, path, owner, &stat, extended),
+            EntryType::Regular => self.regular(header, path, owner, (&opened, &stat), extended),
             EntryType::Symlink => {
                 let target = dirfd::read_link(&opened, OsStr::new("")).on("readlink", path)?;
                 self.entry(header, path, (owner.0, owner.1, 0), Some(&target), extended)
@@ -141,11 +141,12 @@ impl<W: Write> Packer<'_, W> {
         header: Header,
         path: &Path,
         (uid, gid): (u32, u32),
-        stat: &Stat,
+        (opened, stat): (&OwnedFd, &Stat),
         extended: Extended,
     ) -> Result<(), PathError> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        let file = File::from(self.open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)?);
+        // Not by its path, where a container that runs may have put a device meanwhile.
+        let file = File::open(descriptors::name_of(opened)).on("open", path)?;
         if self.source.attributes.get(&file, "metacopy").on("read attribute of", path)?.is_some() {
             return Err(PathError::new("pack", path, io::Error::other(METACOPY)));
         }
