@@ -204,9 +204,6 @@ pub(crate) struct ListArgs {
     /// Print one JSON document; docs/json.md describes it
     #[arg(long, conflicts_with = "long")]
     pub(crate) json: bool,
-
-    #[arg(hide = true)]
-    ignored: Vec<OsString>,
 }
 
 /// Initialize a Store Directory
@@ -245,10 +242,7 @@ pub(crate) struct InitStoreArgs {
 /// Deletes the given store from the system
 #[derive(Debug, Args)]
 #[command(override_usage = "grootfs --store <path> delete-store")]
-pub(crate) struct DeleteStoreArgs {
-    #[arg(hide = true)]
-    ignored: Vec<OsString>,
-}
+pub(crate) struct DeleteStoreArgs {}
 
 /// Writes the size records that volumes made by old versions lack
 #[derive(Debug, Args)]
@@ -264,10 +258,7 @@ pub(crate) struct GenerateMetadataArgs {
     override_usage = "grootfs [global options] capacity",
     after_long_help = "Prints the configured init.store_size_bytes as one line of JSON; the store is not looked at."
 )]
-pub(crate) struct CapacityArgs {
-    #[arg(hide = true)]
-    ignored: Vec<OsString>,
-}
+pub(crate) struct CapacityArgs {}
 
 impl Cli {
     /// The command's name, if it is one of those that are measured.
@@ -325,9 +316,8 @@ impl CreateArgs {
         if self.without_clean && options.with_clean.replace(Switch(false)).is_some() {
             return Err(config::Error::CleanConflict.into());
         }
-        // Both mount flags are no conflict: the one that does less wins.
-        if self.with_mount {
-            options.without_mount.get_or_insert(Switch(false));
+        if self.with_mount && options.without_mount.replace(Switch(false)).is_some() {
+            return Err(config::Error::MountConflict.into());
         }
         Ok(options.with(self.source.settings()?))
     }

@@ -1,6 +1,5 @@
 //! `grootfs clean`.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
@@ -27,9 +26,6 @@ pub(crate) struct CleanArgs {
 
     #[command(flatten)]
     output: OutputArgs,
-
-    #[arg(hide = true)]
-    ignored: Vec<OsString>,
 }
 
 /// The version of the JSON. A key that is added does not change it.

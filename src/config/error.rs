@@ -56,4 +56,7 @@ pub enum Error {
     /// Both `--with-clean` and `--without-clean`.
     #[error("with-clean and without-clean cannot be used together")]
     CleanConflict,
+    /// Both `--with-mount` and `--without-mount`.
+    #[error("with-mount and without-mount cannot be used together")]
+    MountConflict,
 }

@@ -145,6 +145,10 @@ fn wrong_numbers_of_operands() {
     ] {
         assert_eq!(quiet(line), (1, message.to_owned()), "{line}");
     }
+    for command in ["list", "clean", "capacity", "delete-store", "usage", "check", "doctor", "version", "config show"] {
+        let (code, said) = quiet(&format!("{command} more"));
+        assert_eq!((code, said.contains("more"), said.lines().count()), (1, true, 1), "{command}: {said}");
+    }
 }
 
 #[test]

@@ -290,13 +290,6 @@ fn a_cleaned_layer_is_unpacked_again_when_needed() {
 }
 
 #[test]
-fn further_arguments_are_ignored() {
-    let (store, used) = half_used();
-    assert_eq!(store.ok(["clean", "what", "ever"]), "clean completed\n");
-    assert_eq!(store.volumes(), used);
-}
-
-#[test]
 fn a_missing_store_is_said_but_is_no_failure() {
     let outcome = crate::support::run(crate::support::grootfs().args(["--store", "/invalid-store", "clean"]));
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "no store found at /invalid-store\n"), "{outcome:?}");

@@ -140,12 +140,13 @@ fn the_answer_of_a_mounted_create_is_one_exact_line() {
 }
 
 #[test]
-fn without_mount_wins_over_with_mount_and_over_the_config() {
+fn flags_of_mounting_win_over_the_config_and_exclude_each_other() {
     let store = TempStore::new();
     let image = small_image(&store.beside("image"));
     let is_mounted = |id: &str| store.rootfs(id).join("hello").exists();
-    store.ok(["create", "--with-mount", "--without-mount", &image, "both"]);
-    assert!(!is_mounted("both"));
+    let refused = store.fails(["create", "--with-mount", "--without-mount", &image, "both"]);
+    assert_eq!(refused, "with-mount and without-mount cannot be used together");
+    assert!(!store.image("both").exists());
 
     let config = store.beside("config.yml");
     fs::write(&config, "create:\n  without_mount: true\n").unwrap();
