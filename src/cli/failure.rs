@@ -28,7 +28,7 @@ pub struct Failure {
 
 /// How remedies in messages begin. Where people read them they are a line of their own.
 const REMEDIES: [&str; 16] = [
-    "Mount it, as root, with '",
+    "Mount it, as root, with `",
     "Please run init-store.",
     "To pull images from this registry, ",
     "Use a kernel and a mount that have them, ",
@@ -39,8 +39,8 @@ const REMEDIES: [&str; 16] = [
     "leave out --disk-limit-size-bytes",
     "make it anew with mkfs.xfs ",
     "move it away to have a new store made",
-    "run 'btrfs quota rescan ",
-    "run 'grootfs clean'",
+    "run `btrfs quota rescan ",
+    "run `grootfs clean`",
     "run btrfs quota rescan ",
     "try again when it has ended",
     "use the grootfs that made it, ",
@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn remedies_are_those_of_messages() {
-        let messages = include_str!("../../docs/messages.md");
+        // The page has messages between backquotes, and others in place of those inside.
+        let messages = include_str!("../../docs/messages.md").replace('\'', "`");
         for remedy in REMEDIES {
             let is_remedy = |line: &str| split_remedy(line).1.is_some_and(|found| found.contains(remedy));
             assert!(messages.lines().any(is_remedy), "{remedy}");
@@ -226,9 +227,9 @@ mod tests {
     fn a_remedy_is_told_from_what_is_wrong() {
         for (message, complaint, remedy) in [
             (
-                "it is full: delete images with many files, then run 'grootfs clean'",
+                "it is full: delete images with many files, then run `grootfs clean`",
                 "it is full",
-                "delete images with many files, then run 'grootfs clean'",
+                "delete images with many files, then run `grootfs clean`",
             ),
             ("Not initialized. Please run init-store. (/s)", "Not initialized", "Please run init-store. (/s)"),
             ("delete images with many files, or not", "delete images with many files, or not", ""),

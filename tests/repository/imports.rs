@@ -1,4 +1,4 @@
-//! Which module knows which: the table of `docs/architecture.md` is the rule, and this reads it and the code.
+//! Which module imports which: the table of `docs/architecture.md` is the rule, and this reads it and the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::{files_below, root};
 
-/// What a module may know: other modules, or single items of them (`unpacker::WhiteoutFormat`).
+/// What a module may import: other modules, or single items of them (`unpacker::WhiteoutFormat`).
 pub(super) type Rules = BTreeMap<String, BTreeSet<String>>;
 
-/// Rows are `` | `src/<module>/` | what | knows | ``. What every module may know stands in the table's head.
+/// Rows are `` | `src/<module>/` | what | may import | ``. What every module may import stands in the table's head.
 pub(super) fn rules() -> Rules {
     let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
@@ -19,14 +19,14 @@ pub(super) fn rules() -> Rules {
     rows.map(|row| {
         let cells = cells(row);
         let module = cells[1].trim_matches('`').trim_start_matches("src/").trim_end_matches('/');
-        let knows = quoted(&cells[3]).into_iter().chain(everybody.clone()).collect();
-        (module.trim_end_matches(".rs").to_owned(), knows)
+        let imports = quoted(&cells[3]).into_iter().chain(everybody.clone()).collect();
+        (module.trim_end_matches(".rs").to_owned(), imports)
     })
     .collect()
 }
 
-/// What every module may know.
-pub(super) fn everybody_knows(rules: &Rules) -> BTreeSet<String> {
+/// What every module may import.
+pub(super) fn everybody_may_import(rules: &Rules) -> BTreeSet<String> {
     let mut sets = rules.values().cloned();
     let first = sets.next().unwrap_or_default();
     sets.fold(first, |common, names| common.intersection(&names).cloned().collect())
@@ -88,7 +88,7 @@ fn modules_know_what_the_table_says_and_no_more() {
     }
     assert!(wrong.is_empty(), "not in the table of docs/architecture.md:\n{}", wrong.join("\n"));
     assert!(rules.keys().eq(&modules), "the table has a row for a module that there is not");
-    let everybody = everybody_knows(&rules);
+    let everybody = everybody_may_import(&rules);
     unused.values_mut().for_each(|known| known.retain(|name| !everybody.contains(name)));
     unused.retain(|_, known| !known.is_empty());
     assert!(unused.is_empty(), "in the table of docs/architecture.md, but not so: {unused:?}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::imports::{Rules, everybody_knows, rules};
+use super::imports::{Rules, everybody_may_import, rules};
 
 /// What each module that is drawn is about. Those that everybody knows are one box at the bottom.
 const CAPTIONS: [(&str, &str); 11] = [
@@ -90,7 +90,7 @@ pub(super) fn picture() -> String {
     for (name, (x, y)) in &places {
         draw_box(&mut svg, (*x, *y), BOX, &format!("src/{name}"), captions[name]);
     }
-    let common = everybody_knows(&rules).into_iter().collect::<Vec<_>>().join(", ");
+    let common = everybody_may_import(&rules).into_iter().collect::<Vec<_>>().join(", ");
     draw_box(
         &mut svg,
         (WIDTH / 2, foundation),
