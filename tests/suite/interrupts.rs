@@ -29,8 +29,11 @@ fn wait_for_layer(server: &ScriptedRegistry, times: usize) {
     });
 }
 
+/// As from a terminal: what runs in the background of a script ignores SIGINT, and leaves that to what it starts.
 fn begin(store: &TempStore, arguments: &[&str]) -> Child {
-    store.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    let command = store.command(arguments);
+    let mut command = wrapped(&["env", "--default-signal=INT,TERM"], &command);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Interrupts the command, which is to die of that with this message, and checks that nothing is left of its work in the
