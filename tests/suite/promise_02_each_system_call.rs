@@ -128,7 +128,9 @@ fn strike(arguments: &[&str], fault: &str, prepare: impl Fn(&TempStore, &str)) {
     let url = image(&store);
     let arguments = with_url(arguments, &url);
     let mut strikes = 0;
-    for call in CALLS {
+    // The end of a process cannot fail: the C library would end one thread instead, and leave those that wait for events.
+    let calls = CALLS.into_iter().filter(|call| *call != "?exit_group" || !fault.starts_with("error="));
+    for call in calls {
         for nth in 1.. {
             prepare(&store, &url);
             let context = format!("{arguments:?} with {call}:{fault}:when={nth}");
