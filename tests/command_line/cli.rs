@@ -177,7 +177,6 @@ fn capacity_is_what_go_spellings_leave_of_it() {
     let expected = (0, "{\"capacity\":0}\n".to_owned());
     for line in [
         "capacity",
-        "capacity ignored",
         "-store /s capacity",
         "-store=/s capacity",
         "--store /s --store /t capacity",

@@ -9,7 +9,7 @@ rows=() passed_total=0 failed_total=0
 # Runs a command or function in a process group of its own and adds up the result lines of the test programs in its
 # output. A command that prints none counts as one test; one that fails without naming a failed test, as one failed.
 part() {
-    local where=$1 log=$scratch/log pipe=$scratch/pipe status=0 printer passed failed ignored
+    local where=$1 log=$scratch/log pipe=$scratch/pipe status=0 begun=$SECONDS printer passed failed ignored
     shift
     [[ $(type -t "$1") != function ]] || set -- bash -euo pipefail -c "$1"
     rm -f "$pipe" && mkfifo "$pipe"
@@ -30,11 +30,11 @@ part() {
     elif ! grep -q '^test result: ' "$log" && [[ $status -eq 0 ]]; then
         passed=1
     fi
-    count "$where" "$passed" "$failed" "$ignored"
+    count "$where" "$passed" "$failed" "$ignored" $((SECONDS - begun))
 }
 
 count() {
-    rows+=("$1	$2	$3	$4")
+    rows+=("$1	$2	$3	$4	$5")
     passed_total=$((passed_total + $2))
     failed_total=$((failed_total + $3))
 }
@@ -45,9 +45,9 @@ heading() { printf '\n== %s\n' "$*"; }
 table() {
     printf '%s\n' "${rows[@]}" | awk -F '\t' '
         !($1 in seen) { seen[$1] = 1; order[++n] = $1 }
-        { p[$1] += $2; f[$1] += $3; i[$1] += $4 }
+        { p[$1] += $2; f[$1] += $3; i[$1] += $4; s[$1] += $5 }
         END {
-            printf "%-36s %7s %7s %8s\n", "where", "passed", "failed", "ignored"
-            for (k = 1; k <= n; k++) { w = order[k]; printf "%-36s %7d %7d %8d\n", w, p[w], f[w], i[w] }
+            printf "%-36s %7s %7s %8s %8s\n", "where", "passed", "failed", "ignored", "seconds"
+            for (k = 1; k <= n; k++) { w = order[k]; printf "%-36s %7d %7d %8d %8d\n", w, p[w], f[w], i[w], s[w] }
         }'
 }

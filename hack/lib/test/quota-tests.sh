@@ -49,7 +49,7 @@ run_guest_tests() {
     fi
     heading "end to end, $where"
     if ! cargo test --workspace "${guest_programs[@]}" --no-run --message-format json >"$scratch/built"; then
-        count "$where" 0 1 0
+        count "$where" 0 1 0 0
         return
     fi
     mkdir "$scratch/quota"
@@ -64,7 +64,7 @@ run_guest_tests() {
     fi
     if ! (install_packages user-mode-linux); then
         say "this kernel has no XFS quotas, and there is no guest kernel to run those tests in: install user-mode-linux"
-        count "$where" 0 1 0
+        count "$where" 0 1 0 0
         return
     fi
     guest_memory=$(awk '/^MemAvailable/ { mib = int($2 / 4096); print mib < 4096 ? mib : 4096 }' /proc/meminfo)

@@ -10,7 +10,7 @@ run_unit_tests() {
     local as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --no-new-privs env -C /)
     mkdir -m 1777 "$unit"
     if ! cargo test --workspace --lib --bins --no-run --message-format json >"$scratch/built"; then
-        count "unit tests" 0 1 0
+        count "unit tests" 0 1 0 0
         return
     fi
     while IFS= read -r program; do
