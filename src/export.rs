@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::archive::Decoder;
+use crate::archive::{Decoder, WithinRatio};
+use crate::limits::Limits;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 
@@ -88,17 +89,28 @@ impl LayoutWriter {
         self.root.join(BLOBS).join(blob.digest.trim_start_matches("sha256:"))
     }
 
-    /// Copies a layer. What no media type of layers stands for, xz and bzip2, is written uncompressed.
+    /// Copies `most` bytes of a layer at most.
     ///
     /// # Errors
     /// Those of reading and writing it.
-    pub fn layer(&self, source: &mut dyn Read) -> Result<CopiedLayer, PathError> {
+    pub fn copy(&self, source: &mut dyn Read, most: u64) -> Result<BlobWriter, PathError> {
         let mut blob = self.blob()?;
+        io::copy(&mut source.take(most), &mut blob).on("copy", &blob.path)?;
+        Ok(blob)
+    }
+
+    /// Takes a copied layer. What no media type of layers stands for, xz and bzip2, is written uncompressed.
+    ///
+    /// # Errors
+    /// Those of reading and writing it; it is packed better than `limits` allow.
+    pub fn layer(&self, blob: BlobWriter, limits: &Limits) -> Result<CopiedLayer, PathError> {
         let path = blob.path.clone();
-        io::copy(source, &mut blob).on("copy", &path)?;
-        let mut content = Decoder::new(io::BufReader::new(File::open(&path).on("open", &path)?)).on("read", &path)?;
+        let decoder = Decoder::new(io::BufReader::new(File::open(&path).on("open", &path)?)).on("read", &path)?;
+        let suffix = decoder.media_suffix();
+        let packed = blob.size;
+        let mut content = WithinRatio::new(decoder, |unpacked| limits.check_ratio(packed, unpacked));
         let mut digest = Sha256::new();
-        if let Some(suffix) = content.media_suffix() {
+        if let Some(suffix) = suffix {
             io::copy(&mut content, &mut Hasher(&mut digest)).on("read", &path)?;
             return Ok(CopiedLayer { blob: blob.finish()?, suffix, diff_id: text(&digest) });
         }
@@ -195,11 +207,16 @@ impl BlobWriter {
     /// # Errors
     /// Those of rename(2).
     pub fn finish(mut self) -> Result<Blob, PathError> {
-        let digest = text(&self.digest);
-        let target = self.directory.join(digest.trim_start_matches("sha256:"));
+        let blob = self.written();
+        let target = self.directory.join(blob.digest.trim_start_matches("sha256:"));
         fs::rename(&self.path, &target).on("rename", &target)?;
         self.is_finished = true;
-        Ok(Blob { digest, size: self.size })
+        Ok(blob)
+    }
+
+    /// What has been written so far.
+    pub fn written(&self) -> Blob {
+        Blob { digest: text(&self.digest), size: self.size }
     }
 
     /// Where it is while it is written.

@@ -7,6 +7,7 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
 use super::zstd_frames::ZstdFrames;
+use crate::limits::Exceeded;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -132,5 +133,45 @@ impl<R: BufRead> Read for Decoder<'_, R> {
             io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "unexpected EOF"),
             _ => error,
         })
+    }
+}
+
+/// What comes out of a decoder, as long as it is not suspiciously much.
+pub(crate) struct WithinRatio<R, F> {
+    decoder: R,
+    unpacked: u64,
+    check: F,
+}
+
+impl<R, F: Fn(u64) -> Result<(), Exceeded>> WithinRatio<R, F> {
+    /// `check` is asked about the number of all bytes that have come.
+    pub(crate) fn new(decoder: R, check: F) -> Self {
+        WithinRatio { decoder, unpacked: 0, check }
+    }
+}
+
+impl<R: Read, F: Fn(u64) -> Result<(), Exceeded>> Read for WithinRatio<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.decoder.read(buffer)?;
+        self.unpacked += count as u64;
+        (self.check)(self.unpacked)?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn no_more_is_decoded_than_a_packed_size_explains() {
+        let limits = Limits::default();
+        let mut content = WithinRatio::new(io::repeat(0), |unpacked| limits.check_ratio(4 << 20, unpacked));
+        content.unpacked = (4 << 20) * limits.compression_ratio;
+        assert_eq!(content.read(&mut [0; 8]).unwrap(), 8, "below 1 GiB");
+        content.unpacked = 1 << 30;
+        let message = content.read(&mut [0; 8]).unwrap_err().to_string();
+        assert!(message.contains("create.limits.compression_ratio"), "{message}");
     }
 }

@@ -24,7 +24,7 @@ mod sparse;
 mod tests;
 mod zstd_frames;
 
-pub(crate) use decompress::Decoder;
+pub(crate) use decompress::{Decoder, WithinRatio};
 pub use decompress::{DecoderMemory, OwnMemory};
 pub use foreign::Foreign;
 pub(crate) use pax::Xattr;

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::docker_archive;
-use crate::archive::{Archive, ArchiveError, Decoder, EntryKind};
+use crate::archive::{Archive, ArchiveError, Decoder, EntryKind, WithinRatio};
 use crate::limits::{Limits, MANIFEST, check_manifest};
 use crate::sys::path_error::{OnPath, PathError};
 
@@ -95,7 +95,8 @@ impl ImageArchive {
         };
         let is_image = if is_compressed {
             let packed = file.metadata().map_err(ArchiveError::Stream)?.len();
-            let stream = Counted::new(BufReader::new(Unpacked { decoder, packed, unpacked: 0, limits }));
+            let unpacked = WithinRatio::new(decoder, |unpacked| limits.check_archive_ratio(packed, unpacked));
+            let stream = Counted::new(BufReader::new(unpacked));
             archive.collect(Archive::new(stream, limits.clone()), strangers, |_| Ok(()))?
         } else {
             drop(decoder);
@@ -234,23 +235,6 @@ impl Read for Section {
         let count = std::os::unix::fs::FileExt::read_at(&*self.file, &mut buffer[..wanted], self.offset)?;
         self.offset += count as u64;
         self.left -= count as u64;
-        Ok(count)
-    }
-}
-
-/// What comes out of a compressed archive, as long as it is not suspiciously much for a file of `packed` bytes.
-struct Unpacked<'a, R> {
-    decoder: R,
-    packed: u64,
-    unpacked: u64,
-    limits: &'a Limits,
-}
-
-impl<R: Read> Read for Unpacked<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.decoder.read(buffer)?;
-        self.unpacked += count as u64;
-        self.limits.check_archive_ratio(self.packed, self.unpacked)?;
         Ok(count)
     }
 }

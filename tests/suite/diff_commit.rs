@@ -223,6 +223,27 @@ fn a_base_that_cannot_be_had_is_named() {
     assert_eq!(store.ok(["diff", "x"]), "A /added\n", "needs no source");
 }
 
+/// Of a blob that is too long no more is copied than shows it.
+#[test]
+fn a_layer_of_the_base_of_another_size_is_not_copied() {
+    let store = TempStore::new();
+    let [lower, _] = layers(Layer::new);
+    let layout = store.beside("image");
+    store.create(&image().write(&layout, "latest"), "x");
+    let blob = layout.join("blobs").join(lower.digest.replace(':', "/"));
+    let content = fs::read(&blob).unwrap();
+    let size = content.len() as u64;
+    let target = store.beside("mine");
+    for (length, told) in [(size + (1 << 20), size + 1), (size - 1, size - 1)] {
+        fs::write(&blob, &content).unwrap();
+        fs::OpenOptions::new().write(true).open(&blob).unwrap().set_len(length).unwrap();
+        let message = store.fails(["commit", "x", &format!("oci://{}:1.0", target.display())]);
+        let expected = format!("expected: {size} bytes, actual: {told} or more");
+        assert_eq!(message, format!("a layer of the base is damaged at its source: {expected}"));
+        assert_eq!(names(&target.join("blobs/sha256")), [""; 0], "nothing is left");
+    }
+}
+
 #[test]
 fn a_container_without_mount_is_compared_too() {
     let store = TempStore::new();

@@ -219,6 +219,14 @@ pub enum BaseError {
         /// The digest that it has.
         actual: String,
     },
+    /// A blob is longer or shorter than the manifest says. Of a longer one no more is read than shows it to be so.
+    #[error("a layer of the base is damaged at its source: expected: {expected} bytes, actual: {actual} or more")]
+    WrongSize {
+        /// Bytes in the manifest.
+        expected: u64,
+        /// Bytes read.
+        actual: u64,
+    },
     /// The image cannot be compared with it.
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -22,6 +22,7 @@ use crate::fetcher::{Fetcher, Options, PushError};
 use crate::image::{
     BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256, layer_media_suffix,
 };
+use crate::limits::Limits;
 use crate::store::image::error::BaseError;
 use crate::store::image::origin::Origin;
 use crate::store::layer::manifest_cache::ManifestCache;
@@ -179,6 +180,7 @@ struct Base {
     reference: Reference,
     fetcher: Fetcher,
     image: Image,
+    limits: Limits,
 }
 
 impl Base {
@@ -197,7 +199,7 @@ impl Base {
         let layers_in = store.layers_in()?;
         let mut image = fetcher.image(&ManifestCache::new(&layers_in.layout))?;
         volumes::name_by_source(&layers_in.layout, &mut image.layers)?;
-        let base = Base { reference, fetcher, image };
+        let base = Base { reference, fetcher, image, limits: options.limits.clone() };
         if base.is_of(&store.recorded_volumes(id)?) { Ok(base) } else { Err(BaseError::Changed) }
     }
 
@@ -240,11 +242,17 @@ impl Base {
         let not_cancelled = AtomicBool::new(false);
         let source = self.fetcher.open(layer, &not_cancelled).map_err(BaseError::Read)?;
         let mut source = Interruptible(source);
-        let CopiedLayer { blob, suffix, diff_id } = layout.layer(&mut source)?;
-        let expected = layer.has_blob_digest.then(|| layer.blob_id.clone());
-        if let Some(expected) = expected.filter(|expected| is_sha256(expected) && *expected != blob.digest) {
-            return Err(BaseError::WrongBlob { expected, actual: blob.digest });
+        // One byte more shows a blob that is too long, whose rest is not worth the room.
+        let copied = layout.copy(&mut source, layer.size.map_or(u64::MAX, |size| size.saturating_add(1)))?;
+        let Blob { digest: actual, size } = copied.written();
+        if let Some(expected) = layer.size.filter(|expected| *expected != size) {
+            return Err(BaseError::WrongSize { expected, actual: size });
         }
+        let expected = layer.has_blob_digest.then(|| layer.blob_id.clone());
+        if let Some(expected) = expected.filter(|expected| is_sha256(expected) && *expected != actual) {
+            return Err(BaseError::WrongBlob { expected, actual });
+        }
+        let CopiedLayer { blob, suffix, diff_id } = layout.layer(copied, &self.limits)?;
         if let Some(expected) = layer.diff_id.as_ref().map(|hex| format!("sha256:{hex}")).filter(|id| *id != diff_id) {
             return Err(BaseError::WrongBlob { expected, actual: diff_id });
         }
