@@ -3,7 +3,7 @@
 //! One clean runs at a time. What it shares with creates is told at the head of the store module.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::driver;
@@ -486,18 +486,18 @@ fn retire_what_no_record_names(
     // Left by dead processes: this one has not taken anything away yet.
     let left = staged.iter().filter(|name| is_retired(layout, name));
     removed.leftovers.extend(left.map(|name| staging_path(layout, name)));
+    let retire = |path: &Path| {
+        interrupt::watch();
+        volumes::retire(store, path)
+    };
     let mut failed = FirstError::<CleanError>::none();
-    for layer in unused.layers {
-        failed.note(volumes::retire(store, &layout.volume(&layer)).map(|_| retired.push(layer)));
-    }
-    for name in unused.condemned {
-        let retired = volumes::retire(store, &layout.volume(&name));
-        failed.note(retired.map(|_| removed.leftovers.push(layout.volume_path(&name))));
-    }
-    for name in unused.kept {
-        let retired = volumes::retire(store, &layout.tmp().join(&name));
-        failed.note(retired.map(|_| removed.leftovers.push(staging_path(layout, &name))));
-    }
+    failed.note(each(unused.layers, |layer| retire(&layout.volume(&layer)).map(|_| retired.push(layer))));
+    failed.note(each(unused.condemned, |name| {
+        retire(&layout.volume(&name)).map(|_| removed.leftovers.push(layout.volume_path(&name)))
+    }));
+    failed.note(each(unused.kept, |name| {
+        retire(&layout.tmp().join(&name)).map(|_| removed.leftovers.push(staging_path(layout, &name)))
+    }));
     failed.result()
 }
 
@@ -573,7 +573,7 @@ fn is_retired(layout: &Layout, name: &str) -> bool {
 }
 
 /// Whether nobody can be at work on it any more: an original may be downloading for as long as the network takes.
-pub(in crate::store) fn is_old(path: &std::path::Path) -> bool {
+pub(in crate::store) fn is_old(path: &Path) -> bool {
     const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
     let modified = files::status(path).ok().and_then(|metadata| metadata.modified().ok());
     modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG_AGO)

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use crate::support::{
     Answer, Archive, Image, Layer, Outcome, ScriptedRegistry, TempStore, assert_whole, large_layer, layout, names, run,
@@ -12,6 +12,7 @@ use crate::support::{
 const CREATE: &str = "interrupted: no image was made, and layers that were complete are kept for the next create";
 const PULL: &str = "interrupted: layers that were complete are kept in the store";
 const COMMIT: &str = "interrupted: no image was written; a layout keeps the blobs that were complete";
+const CLEAN: &str = "interrupted: what it removed is gone, and the next clean removes the rest";
 /// Said by who did not notice in time, which on a busy machine may be anybody.
 const OVERDUE: &str = "; what it had begun is removed by the next clean";
 
@@ -115,6 +116,29 @@ fn an_interrupted_clean_says_so_and_the_next_one_removes_the_rest() {
     assert_eq!((code, said.trim_end().replace(OVERDUE, "").as_str()), (Some(1), expected));
     store.ok(["clean"]);
     assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+}
+
+/// Between two layers that it takes away, and before it removes what it has taken away.
+#[test]
+fn a_clean_stops_at_the_next_layer() {
+    let store = TempStore::new();
+    let create = |n: u8| {
+        let layer = Layer::new(Archive::new().file("file", 0o644, &[n]).bytes());
+        store.create(&Image::new().layer(layer).write(&store.beside(&format!("image-{n}")), "latest"), "x");
+        store.ok(["delete", "x"]);
+    };
+    // strace(1) sends a signal with the call of this number.
+    for (number, left) in [(1, 3), (4, 0)] {
+        (0..4).for_each(create);
+        let inject = format!("inject=rename,renameat,renameat2:signal=SIGTERM:when={number}");
+        let mut command = wrapped(&["strace", "-f", "-o", "/dev/null", "-e", &inject], &store.command(["clean"]));
+        let Output { status, stdout, .. } = command.output().unwrap();
+        let said = String::from_utf8(stdout).unwrap().replace(OVERDUE, "");
+        assert_eq!((status.signal(), said.trim_end()), (Some(15), CLEAN));
+        assert_eq!((store.volumes().len(), names(&store.path().join("tmp")).len()), (left, 4 - left), "{number}");
+        store.ok(["clean"]);
+        assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
+    }
 }
 
 #[test]
