@@ -79,8 +79,9 @@ const KNOWN: [(&str, Differs); 10] = [
     ("ustar headers count with any version, star headers as such, and GNU headers may have a prefix", |theirs| {
         theirs.is_dialect()
     }),
-    ("extension headers count in any dialect", |theirs| {
-        matches!(theirs.entry.entry_type, EntryType::GnuLongName | EntryType::GnuLongLink | EntryType::XHeader)
+    ("extension headers count in any dialect, and so do those of Solaris", |theirs| {
+        let kind = theirs.entry.entry_type;
+        matches!(kind, EntryType::GnuLongName | EntryType::GnuLongLink | EntryType::XHeader | EntryType::Other(b'X'))
     }),
     ("an entry that has only a header has no content, whatever its size", |theirs| {
         !matches!(theirs.flag(), b'0' | b'7') && theirs.is_header_only() && theirs.entry.size != 0

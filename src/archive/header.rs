@@ -58,12 +58,17 @@ fn prefix(header: &Header) -> &[u8] {
         Dialect::Ustar => text(&bytes[USTAR_PREFIX]),
         Dialect::Star => text(&bytes[STAR_PREFIX]),
         Dialect::Gnu => {
-            let is_time = |field: &[u8]| field[0] == 0 || numeric(field).is_some();
             let prefix = text(&bytes[USTAR_PREFIX]);
             let has_times = is_time(&bytes[GNU_ATIME]) && is_time(&bytes[GNU_CTIME]);
             if has_times || !prefix.is_ascii() { b"" } else { prefix }
         }
     }
+}
+
+/// Whether all of the field is a time, or it is empty. A prefix may begin with digits, too: `7 days/of`.
+fn is_time(field: &[u8]) -> bool {
+    let is_one_word = || text(field.trim_ascii()).iter().all(|byte| *byte != b' ');
+    field[0] == 0 || numeric(field).is_some() && (field[0] & 0x80 != 0 || is_one_word())
 }
 
 /// The target of a link.
@@ -206,6 +211,8 @@ mod tests {
             ("GNU with a prefix", &[(257, b"ustar  \0"), (345, b"some/where")], b"some/where/name"),
             ("GNU, prefix in both times", &[(257, b"ustar  \0"), (345, &long)], &[&long[..], b"/name"].concat()),
             ("GNU, prefix like an atime", &[(257, b"ustar  \0"), (345, b"000000000000/x")], b"000000000000/x/name"),
+            ("GNU, prefix of digits and words", &[(257, b"ustar  \0"), (345, b"7 days/of")], b"7 days/of/name"),
+            ("GNU with padded times", &[(257, b"ustar  \0"), (345, b" 2345670123  2345670123 ")], b"name"),
             ("GNU, no text", &[(257, b"ustar  \0"), (345, b"some\xff")], b"name"),
         ];
         for (case, fields, expected) in cases {

@@ -22,6 +22,9 @@ const BLOCK: u64 = 512;
 /// Type flag of a directory with a list of its content as body, from incremental archives of GNU tar.
 const GNU_DUMP_DIRECTORY: u8 = b'D';
 
+/// Type flag of an extended header from Solaris, older than PAX and the same inside.
+const SOLARIS_EXTENDED_HEADER: u8 = b'X';
+
 /// Why a stream is not a tar archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -145,6 +148,9 @@ impl<R: BufRead> Archive<R> {
                 EntryType::XGlobalHeader => {
                     self.begin_body(size_field(&header)?);
                     continue;
+                }
+                other if other.as_byte() == SOLARIS_EXTENDED_HEADER => {
+                    extensions.pax = Overrides::parse(&self.extension(&header)?)?;
                 }
                 _ => return self.entry(&header, extensions).map(Some),
             }
@@ -311,12 +317,14 @@ impl<R: BufRead> Archive<R> {
         if at_end(&mut self.stream)? {
             return Ok(None);
         }
-        read_exact(&mut self.stream, header.as_mut_bytes())?;
+        let read = read_exact(&mut self.stream, header.as_mut_bytes());
+        let foreign = if self.is_empty { foreign::recognise(header.as_bytes()) } else { None };
+        // Files of less than a block are recognised, too.
+        read.map_err(|error| foreign.map_or(error, ArchiveError::Foreign))?;
         if header.as_bytes().iter().any(|byte| *byte != 0) {
             if header::checksum_matches(&header) {
                 return Ok(Some(header));
             }
-            let foreign = if self.is_empty { foreign::recognise(header.as_bytes()) } else { None };
             return Err(foreign.map_or(ArchiveError::Header, ArchiveError::Foreign));
         }
         if !at_end(&mut self.stream)? {

@@ -139,6 +139,10 @@ fn of_two_extension_headers_of_a_kind_the_last_counts() {
     ]);
     assert_eq!((entry.name.as_slice(), entry.uid), (&b"two"[..], 1), "the last one alone");
 
+    let solaris = Block::pax(&[("path", "two")]).put(156, b"X");
+    let entry = first([Block::pax(&[("path", "one")]), solaris, Block::ustar(b"short", b'0')]);
+    assert_eq!(entry.name, b"two", "Solaris had them first");
+
     let entry = first([Block::pax(&[("path", "pax")]), long(b'L', b"gnu\0"), Block::ustar(b"short", b'0')]);
     assert_eq!(entry.name, b"gnu", "whichever stands first");
     let entry = first([long(b'L', b"gnu\0"), Block::pax(&[("path", "pax")]), Block::ustar(b"short", b'0')]);

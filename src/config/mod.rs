@@ -206,8 +206,12 @@ pub struct UnknownKey {
 
 impl UnknownKey {
     fn of(key: &str) -> Self {
-        let known = settings().into_iter().map(Setting::path);
-        UnknownKey { key: key.to_owned(), suggestion: most_alike(key, known) }
+        let known: Vec<String> = settings().into_iter().map(Setting::path).collect();
+        let name = |path: &str| path.rsplit('.').next().map(str::to_owned);
+        let elsewhere = known.iter().find(|path| name(path) == name(key)).cloned();
+        let sections = known.iter().filter_map(|path| path.rsplit_once('.')).map(|(section, _)| section.to_owned());
+        let suggestion = elsewhere.or_else(|| most_alike(key, known.iter().cloned().chain(sections)));
+        UnknownKey { key: key.to_owned(), suggestion }
     }
 }
 

@@ -18,8 +18,8 @@ pub fn parse_int64(text: &str) -> Option<i64> {
 }
 
 /// A size in bytes: a number as [`parse_int64`] reads it, or a decimal number with a unit, `100M` or `1.5GiB`. As in
-/// coreutils, `K`, `M`, `G`, `T`, `P` and `KiB` … `PiB` are powers of 1024, `KB` … `PB` powers of 1000, in either case.
-/// `None` if it is none or too large.
+/// coreutils, `K`, `M`, `G`, `T`, `P` and `KiB` … `PiB` are powers of 1024, `KB` … `PB` powers of 1000, in either case; so
+/// are the `Ki` … `Pi` of Kubernetes, and `B` is one byte. `None` if it is none or too large.
 pub fn parse_size(text: &str) -> Option<i64> {
     parse_int64(text).or_else(|| with_unit(text))
 }
@@ -52,13 +52,7 @@ pub fn parse_bool(text: &str) -> Option<bool> {
 
 fn with_unit(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
-    let unit = unit.to_ascii_lowercase();
-    let power = "kmgtp".find(unit.chars().next()?)? as u32 + 1;
-    let base: i128 = match &unit[1..] {
-        "" | "ib" => 1024,
-        "b" => 1000,
-        _ => return None,
-    };
+    let factor = unit_factor(&unit.to_ascii_lowercase())?;
     let (whole, fraction) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), "0"));
     let is_decimal = |digits: &str| (1..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let (sign, whole) = whole.strip_prefix('-').map_or((1, whole), |whole| (-1, whole));
@@ -67,7 +61,19 @@ fn with_unit(text: &str) -> Option<i64> {
     }
     let scale = 10_i128.pow(fraction.len() as u32);
     let scaled = whole.parse::<i128>().ok()? * scale + fraction.parse::<i128>().ok()?;
-    i64::try_from(sign * (scaled.checked_mul(base.pow(power))? / scale)).ok()
+    i64::try_from(sign * (scaled.checked_mul(factor)? / scale)).ok()
+}
+
+fn unit_factor(unit: &str) -> Option<i128> {
+    if unit == "b" {
+        return Some(1);
+    }
+    let power = "kmgtp".find(unit.chars().next()?)? as u32 + 1;
+    match &unit[1..] {
+        "" | "i" | "ib" => Some(1024_i128.pow(power)),
+        "b" => Some(1000_i128.pow(power)),
+        _ => None,
+    }
 }
 
 fn radix_of(digits: &str) -> (u32, &str) {
@@ -131,8 +137,13 @@ mod tests {
             ("M", None),
             ("1.M", None),
             (".5M", None),
-            ("10B", None),
-            ("10Mi", None),
+            ("10B", Some(10)),
+            ("10 b", Some(10)),
+            ("10Mi", Some(10 << 20)),
+            ("1.5gi", Some(3 << 29)),
+            ("B", None),
+            ("10iB", None),
+            ("10BB", None),
             ("10MBs", None),
             ("1 0M", None),
             ("0x1M", None),

@@ -558,5 +558,8 @@ mod tests {
         assert_eq!(meant("create.withclean").as_deref(), Some("create.with_clean"));
         assert_eq!(meant("create.limits.entrys").as_deref(), Some("create.limits.entries"));
         assert_eq!(meant("nonsense"), None);
+        assert_eq!(meant("creat").as_deref(), Some("create"));
+        assert_eq!(meant("create.limit").as_deref(), Some("create.limits"));
+        assert_eq!(meant("with_clean").as_deref(), Some("create.with_clean"), "at the wrong place");
     }
 }

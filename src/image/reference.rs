@@ -48,8 +48,8 @@ pub enum Reference {
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// A colon before the first slash, in something that is not a URL.
-    #[error("parse {0}: first path segment in URL cannot contain colon")]
-    ColonInFirstSegment(String),
+    #[error("parse {0}: first path segment in URL cannot contain colon, and no image of a registry has this name: {1}")]
+    ColonInFirstSegment(String, String),
     /// A scheme nobody serves.
     #[error("image `{0}` has an unknown scheme `{1}`: {remedy}", remedy = instead(.0, .1))]
     UnknownScheme(String, String),
@@ -64,10 +64,17 @@ pub enum ParseError {
 /// What to write in place of an address that nothing is read from.
 fn instead(text: &str, scheme: &str) -> String {
     let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    // With two slashes it would be a URL again.
+    let path = rest.find(|c| c != '/').map_or(rest, |start| &rest[start.saturating_sub(1)..]);
     match scheme {
+        "http" | "https" if !is_name_of_file(text) && DockerReference::parse(text, rest).is_ok() => {
+            format!("write docker://{rest} for an image in a registry, or download the file first and give its path")
+        }
         "http" | "https" | "ftp" => format!("download the file first (curl -fLo image.tar '{text}') and give its path"),
-        "file" => format!("write the path alone, {}", rest.trim_start_matches("//")),
-        "dir" | "docker-archive" | "oci-archive" => format!("write {scheme}:{}", rest.trim_start_matches("//")),
+        "file" | "tar" | "tarball" => format!("write the path alone, {path}"),
+        "dir" | "docker-archive" | "oci-archive" => format!("write {scheme}:{path}"),
+        "oci-layout" => format!("write oci:{path}"),
         "docker-daemon" => {
             "write the image to a file first (docker save -o image.tar NAME) and give its path".to_owned()
         }
@@ -81,16 +88,22 @@ fn instead(text: &str, scheme: &str) -> String {
 impl Reference {
     /// Reads an image argument.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        match text.split_once("://") {
+        // As in any URL the case of the scheme is of no meaning.
+        let scheme_and_rest = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+        match scheme_and_rest.as_ref().map(|(scheme, rest)| (scheme.as_str(), *rest)) {
             Some(("docker", rest)) if !rest.trim_start_matches('/').is_empty() => {
                 DockerReference::parse(text, rest).map(Reference::Docker)
             }
             Some(("oci", rest)) => parse_oci(text, rest),
             Some(("docker", _)) => Err(ParseError::Empty(shown(text))),
-            Some((scheme, _)) if is_scheme(scheme) => Err(ParseError::UnknownScheme(shown(text), scheme.to_owned())),
+            Some((scheme, _)) if is_scheme(scheme) => Err(unknown_scheme(text, scheme)),
             _ => parse_transport(text).unwrap_or_else(|| parse_path(text)),
         }
     }
+}
+
+fn unknown_scheme(text: &str, scheme: &str) -> ParseError {
+    ParseError::UnknownScheme(shown(text), scheme.to_owned())
 }
 
 /// The forms of skopeo and podman: `transport:path[:name]`.
@@ -103,8 +116,9 @@ fn parse_transport(text: &str) -> Option<Result<Reference, ParseError>> {
         "oci-archive" => Reference::OciArchive { path, name },
         "docker-archive" => Reference::DockerArchive { path, name },
         "dir" => Reference::Directory(PathBuf::from(rest)),
-        "docker-daemon" | "containers-storage" => {
-            return Some(Err(ParseError::UnknownScheme(shown(text), transport.to_owned())));
+        "docker-daemon" | "containers-storage" => return Some(Err(unknown_scheme(text, transport))),
+        "file" | "tar" | "tarball" | "oci-layout" if rest.starts_with(['/', '.']) || is_name_of_file(rest) => {
+            return Some(Err(unknown_scheme(text, transport)));
         }
         _ => return None,
     };
@@ -134,8 +148,9 @@ fn parse_path(text: &str) -> Result<Reference, ParseError> {
     }
     match DockerReference::parse(text, &format!("/{text}")) {
         Ok(docker) => Ok(Reference::Name { path, docker }),
-        Err(_) if text.split('/').next().is_some_and(|first| first.contains(':')) => {
-            Err(ParseError::ColonInFirstSegment(shown(text)))
+        Err(error) if text.contains("@sha256:") => Err(error),
+        Err(ParseError::Docker(shown, reason)) if text.split('/').next().is_some_and(|first| first.contains(':')) => {
+            Err(ParseError::ColonInFirstSegment(shown, reason))
         }
         Err(_) => Ok(Reference::Tar(path)),
     }
@@ -201,6 +216,7 @@ mod tests {
             ("-", Reference::Tar("-".into())),
             ("/dev/stdin", Reference::Tar("/dev/stdin".into())),
             ("images/base.TAR.GZ", Reference::Tar("images/base.TAR.GZ".into())),
+            ("OCI:///a/b:x", oci("/a/b", Some("x"))),
             ("./busybox", Reference::Tar("./busybox".into())),
             ("Not an image", Reference::Tar("Not an image".into())),
         ];
@@ -240,6 +256,13 @@ mod tests {
         let message = |text| Reference::parse(text).unwrap_err().to_string();
         assert!(message("https://host/x.tar").contains("curl -fLo image.tar 'https://host/x.tar'"));
         assert!(message("file:///a/b.tar").ends_with("write the path alone, /a/b.tar"));
+        assert!(message("file:b.tar").ends_with("write the path alone, b.tar"));
+        assert!(message("tarball:/a/b").ends_with("write the path alone, /a/b"));
+        assert!(message("oci-archive:////a/b.tar").ends_with("write oci-archive:/a/b.tar"));
+        assert!(message("oci-layout:///a/b:c").ends_with("write oci:/a/b:c"));
+        assert!(message("https://host.example/a/b:c").contains("write docker://host.example/a/b:c"));
+        assert!(message("busybox@sha256:abc").contains("`sha256:abc` is not a digest"));
+        assert!(message("Ubuntu:22.04").ends_with("repository name `Ubuntu` must be lower case"));
         assert!(message("docker-archive:///a.tar").ends_with("write docker-archive:/a.tar"));
         assert!(message("docker-daemon:busybox").contains("docker save"));
         assert!(message("containers-storage:busybox").contains("podman save"));
@@ -251,7 +274,9 @@ mod tests {
     #[test]
     fn refuses_what_means_nothing() {
         let message = |text| Reference::parse(text).unwrap_err().to_string();
-        assert_eq!(message("foo:bar baz"), "parse foo:bar baz: first path segment in URL cannot contain colon");
+        assert!(
+            message("foo:bar baz").starts_with("parse foo:bar baz: first path segment in URL cannot contain colon")
+        );
         assert!(message("http://host/x.tar").contains("unknown scheme `http`"));
         assert!(message("oci://").contains("names no path"));
         assert!(message("docker:///").contains("names no path"));

@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::support::{
     Answer, Asked, PASSWORD, Registry, ScriptedRegistry, Setup, TempStore, USER, assert_whole, forget, image,
-    large_layer, run, succeed,
+    large_layer, run, succeed, wrapped,
 };
 use serde_json::json;
 
@@ -325,6 +325,32 @@ fn no_proxy_knows_addresses_blocks_and_names() {
     for value in ["", "192.0.3.0/24", "other.example"] {
         let message = with("no_proxy", value).failure();
         assert!(message.contains(&url) && message.contains("cannot connect"), "{message}");
+    }
+}
+
+#[test]
+fn no_proxy_knows_domains() {
+    let scene = Scene::new();
+    let hosts = scene.store.beside("hosts");
+    fs::write(&hosts, "127.0.0.1 registry.some.example\n").unwrap();
+    let script = format!("mount --bind '{}' /etc/hosts && exec \"$@\"", hosts.display());
+    let host = format!("registry.some.example:{}", scene.origin.port());
+    let url = format!("docker://{host}/some/image");
+    let with = |variables: &[(&str, &str)]| {
+        let create = scene.store.command(["create", "--without-mount", "--insecure-registry", &host, &url, "x"]);
+        let mut command = wrapped(&["unshare", "--mount", "sh", "-c", &script, "sh"], &create);
+        // Nobody is there.
+        command.env("http_proxy", "http://127.0.0.1:1").env("https_proxy", "http://127.0.0.1:1");
+        run(command.envs(variables.iter().copied()))
+    };
+    for value in ["*.some.example", "other.example, *.example", ".some.example", "example", "*.some.example:5000,*"] {
+        with(&[("NO_PROXY", value)]).success();
+        forget(&scene.store, "x");
+    }
+    with(&[("NO_PROXY", ""), ("no_proxy", "*.some.example")]).success();
+    forget(&scene.store, "x");
+    for value in ["*.other.example", "*.registry.some.example", "*.some.example:1"] {
+        with(&[("NO_PROXY", value)]).failure();
     }
 }
 

@@ -18,8 +18,10 @@ pub(super) fn names() -> Vec<String> {
     urls.filter_map(|proxy| Some(Url::parse(&proxy).ok()?.host_str()?.to_owned())).collect()
 }
 
+/// An empty variable is none.
 fn variable(name: &str) -> String {
-    env::var(name.to_ascii_uppercase()).or_else(|_| env::var(name)).unwrap_or_default()
+    let names = [name.to_ascii_uppercase(), name.to_owned()];
+    names.into_iter().filter_map(|name| env::var(name).ok()).find(|value| !value.is_empty()).unwrap_or_default()
 }
 
 fn is_listed(url: &Url, no_proxy: &str) -> bool {
