@@ -6,6 +6,7 @@
 
 mod helpers;
 mod inherited_projects;
+mod pages;
 mod quotas;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@
 mod btrfs;
 mod helpers;
 mod nesting;
+mod pages;
 mod quotas;
 mod rootless;
 mod suite;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod overlay_xfs;
+mod pages;
 mod suite;
 
 use grootfs_test_support as support;

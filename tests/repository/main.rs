@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod commands;
 mod compatibility;
 mod generated;
 mod imports;

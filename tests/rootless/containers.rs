@@ -5,8 +5,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::rootless::{USER, UsersStore};
-use crate::support::{Archive, Bundle, DRIVER, Driver, Image, Layer, Runtime, busybox_layer, run, run_users_bundle};
+use crate::rootless::{IDS, USER, UsersStore};
+use crate::support::pages::{Block, Step, blocks_below};
+use crate::support::{
+    Archive, Bundle, DRIVER, Driver, Image, Layer, Runtime, TempStore, User, busybox_layer, mounted_filesystem, run,
+    run_users_bundle,
+};
+
+/// The image of the pages.
+const IMAGE: &str = "docker:///library/busybox:latest";
 
 pub(crate) const SCRIPT: &str = "cat /greeting && /bin/busybox rm -r /data && /bin/busybox mkdir /data && echo mine >/data/file && \
                       ls /data && id -u";
@@ -29,27 +36,43 @@ fn mount_command(entry: &Value) -> String {
     format!("mount {kind} {} -o {options} {}", text("source"), text("destination"))
 }
 
+const PAGE: &str = "docs/rootless.md";
+/// The store of that page.
+const STORE: &str = "/mnt/xfs/alice";
+
+/// The commands of the section on mounts by hand: in each of its blocks.
+fn by_hand() -> Vec<Block> {
+    blocks_below(PAGE, "By hand")
+}
+
 #[test]
 fn mounted_in_the_user_s_own_namespace() {
-    let new_namespace = ["unshare", "--user", "--map-auto", "--map-root-user", "--mount"];
-    mounted_by_the_user(&new_namespace.map(str::to_owned));
+    let namespace = &by_hand()[0].steps()[1].command;
+    mounted_by_the_user(&namespace.split(' ').map(str::to_owned).collect::<Vec<_>>());
 }
 
 #[test]
 fn mounted_in_a_namespace_as_documented_for_older_systems() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rootless.md")).unwrap();
-    let script = page.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
-    mounted_by_the_user(&["sh", "-c", script, "sh"].map(str::to_owned));
+    mounted_by_the_user(&["sh", "-c", &by_hand()[1].text, "sh"].map(str::to_owned));
 }
 
 /// `namespace` is a command that runs another one as root of a user namespace.
 fn mounted_by_the_user(namespace: &[String]) {
     let store = UsersStore::mapped();
     let url = image().write(&store.images().join("image"), "latest");
-    let printed: Value = serde_json::from_str(&store.ok(&["create", "--without-mount", &url, "x"])).unwrap();
-    let rootfs = store.store.rootfs("x");
+    let here = |text: &str| text.replace(STORE, store.store.path().to_str().unwrap()).replace(IMAGE, &url);
+    let create = here(&by_hand()[0].steps()[0].command);
+    let create = create.replacen("grootfs", &format!("grootfs --driver {}", DRIVER.name()), 1);
+    let outcome = run(store.user.command("sh").args(["-c", &create])).success();
+    assert!(by_hand()[0].steps()[0].shows(&outcome));
+    let printed: Value = serde_json::from_str(&outcome).unwrap();
+    let rootfs = store.store.rootfs("my-image");
+    let mount = mount_command(&printed["mounts"][0]);
+    let [shown_mount, enter] = by_hand()[2].steps().try_into().unwrap();
+    let shown_mount = Step { output: Some(vec![here(&shown_mount.command)]), ..shown_mount };
+    assert!(*DRIVER == Driver::Btrfs || shown_mount.shows(&mount), "{shown_mount:?}: {mount}");
     let in_namespace = |script: &str| {
-        let script = format!("{} && cd {} && {script}", mount_command(&printed["mounts"][0]), rootfs.display());
+        let script = format!("{mount} && cd {} && {script}", rootfs.display());
         let mut command = store.user.command(&namespace[0]);
         run(command.args(&namespace[1..]).args(["sh", "-ec", &script])).success()
     };
@@ -57,10 +80,34 @@ fn mounted_by_the_user(namespace: &[String]) {
     let script = "cat greeting && rm -r data && mkdir data && echo mine >data/file && ls data && stat -c %u home";
     assert_eq!(in_namespace(script), "hello\nfile\n1000\n");
     // Another mount shows the same.
-    assert_eq!(in_namespace("ls data"), "file\n");
-    store.ok(&["delete", "x"]);
+    assert_eq!(in_namespace(&format!("{} -c 'cat /data/file'", here(&enter.command))), "mine\n");
+    store.ok(&["delete", "my-image"]);
     store.ok(&["clean"]);
     store.is_empty();
+}
+
+/// The lines on root, and on the user, at the beginning of the pages on stores of users.
+#[test]
+fn stores_of_users_are_made_as_documented() {
+    for (page, shown_store, shown_user) in
+        [(PAGE, STORE, "alice:alice"), ("docs/reference.md", "/mnt/xfs/groot", "groot:groot")]
+    {
+        let outer = TempStore::uninitialised();
+        let user = User::new(outer.path().parent().unwrap(), USER, &[IDS]);
+        // On a filesystem that is mounted already: what is mounted for the user's machine is not for others.
+        let store = TempStore::at(mounted_filesystem(&outer).join("store"));
+        let url = image().write(&user.home().join("image"), "latest");
+        for step in blocks_below(page, "Ordinary users").iter().flat_map(Block::steps) {
+            let line = step.command.replace(shown_store, store.path().to_str().unwrap()).replace(IMAGE, &url);
+            let line = line.replace(shown_user, &format!("{0}:{0}", User::NAME));
+            let mut shell = if step.is_of_root { user.as_root("sh") } else { user.command("sh") };
+            shell.env("PATH", format!("{}:{}", user.bin().display(), std::env::var("PATH").unwrap()));
+            shell.env("GROOTFS_DRIVER", DRIVER.name()).env("GROOTFS_INIT_WITHOUT_QUOTA", "true");
+            let outcome = run(shell.args(["-c", &line]));
+            assert_eq!(outcome.code, Some(0), "{line}: {outcome:?}");
+            assert!(step.shows(&outcome.stdout), "{line}: {outcome:?}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ static TEST_PROGRAM: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::current_exe().expect("the path of the test program"));
 
 /// Name of the test program, as in `Cargo.toml`. Cargo appends `-<hash>` to the file's.
-pub(crate) fn test_program() -> &'static str {
+pub fn test_program() -> &'static str {
     let name = TEST_PROGRAM.file_name().and_then(|name| name.to_str()).expect("a name of cargo's");
     name.rsplit_once('-').map_or(name, |(name, _hash)| name)
 }
