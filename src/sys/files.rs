@@ -1,14 +1,17 @@
 //! Small files and directories, with errors that name their path.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, FileType, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, fstat, lgetxattr, openat, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, fstat, lgetxattr, mkdirat, openat, unlinkat, utimensat,
+};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::owner::Owner;
 use super::path_error::{OnPath, PathError, named};
@@ -77,11 +80,7 @@ pub fn room_for_note(length: usize) -> usize {
 
 /// The note that a file was written with; `None` without one, and without a file. A link is not followed.
 pub fn read_note(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.on("open", path)?,
-    };
+    let Some(file) = open_if_there(path)? else { return Ok(None) };
     let value = xattr::get(&file, OsStr::new(COPY)).on("read", path)?.unwrap_or_default();
     let end = value.iter().position(|byte| *byte == END_OF_COPY);
     Ok(end.map(|end| value[end + 1..].to_vec()))
@@ -104,9 +103,7 @@ const END_OF_COPY: u8 = 0;
 const LARGEST_COPY: usize = 3000;
 
 fn open_emptied(path: &Path, mode: u32) -> Result<File, PathError> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let opened = File::options().write(true).create(true).truncate(false).mode(mode).custom_flags(flags).open(path);
-    let file = opened.on("open", path)?;
+    let file = open(path, OFlags::WRONLY | OFlags::CREATE, mode).on("open", path)?;
     let metadata = file.metadata().on("stat", path)?;
     if !metadata.is_file() || metadata.nlink() > 1 {
         return Err(PathError::new("write", path, io::Error::other(NOT_ITS_OWN)));
@@ -136,7 +133,8 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), PathError> {
 
 /// Makes a directory that everybody may search; the program's umask takes away no more than writing.
 pub fn create_directory(path: &Path) -> Result<(), PathError> {
-    fs::create_dir(path).on("mkdir", path)
+    let (directory, name) = descriptors::at(path);
+    mkdirat(directory, name, Mode::from_raw_mode(0o777)).on("mkdir", path)
 }
 
 /// The same, unless the new name is taken (`EEXIST`).
@@ -146,7 +144,8 @@ pub fn rename_to_new(from: &Path, to: &Path) -> Result<(), PathError> {
 
 /// Makes a directory that nobody else can look into.
 pub fn create_private_directory(path: &Path) -> Result<(), PathError> {
-    fs::DirBuilder::new().mode(0o700).create(path).on("making image path: mkdir", path)
+    let (directory, name) = descriptors::at(path);
+    mkdirat(directory, name, Mode::RWXU).on("making image path: mkdir", path)
 }
 
 /// Makes a symbolic link.
@@ -171,16 +170,14 @@ pub fn set_times(path: &Path, time: SystemTime) -> Result<(), PathError> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = Timespec { tv_sec: since.as_secs() as i64, tv_nsec: since.subsec_nanos().into() };
     let times = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).on("set the times of", path)
+    let (directory, name) = descriptors::at(path);
+    utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW).on("set the times of", path)
 }
 
 /// The status of what is at `path`, a link itself if it is one; of an open directory where that is its name.
 pub fn status(path: &Path) -> Result<Metadata, PathError> {
-    look(path).on("stat", path)
-}
-
-fn look(path: &Path) -> io::Result<Metadata> {
-    if descriptors::is_name(path) { fs::metadata(path) } else { fs::symlink_metadata(path) }
+    let looked = if descriptors::is_name(path) { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    looked.on("stat", path)
 }
 
 /// The same for a file that others hang on, which gets the mode `mode`: a power cut does not find its name on disk without
@@ -192,6 +189,20 @@ pub fn replace_flushed(path: &Path, temporary: &Path, content: &[u8], mode: u32)
     file.set_permissions(Permissions::from_mode(mode)).on("chmod", temporary)?;
     file.sync_all().on("fsync", temporary)?;
     rename(temporary, path)
+}
+
+/// Opens a file that may be in a stranger's directory: a link is not followed, what is no file is not waited for.
+fn open_if_there(path: &Path) -> Result<Option<File>, PathError> {
+    match open(path, OFlags::RDONLY, 0) {
+        Err(Errno::NOENT) => Ok(None),
+        opened => opened.map(Some).on("open", path),
+    }
+}
+
+fn open(path: &Path, flags: OFlags, mode: u32) -> Result<File, Errno> {
+    let (directory, name) = descriptors::at(path);
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    retry_on_intr(|| openat(directory, name, flags, Mode::from_raw_mode(mode))).map(File::from)
 }
 
 /// The most that [`read_small`] reads, in bytes.
@@ -206,11 +217,7 @@ pub fn read_small(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
 /// what is no file is not waited for. An empty file is what its copy says, if it has one ([`write_with_copy`]). `None` if
 /// there is nothing there.
 pub fn read_up_to(limit: u64, path: &Path) -> Result<Option<Vec<u8>>, PathError> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.on("open", path)?,
-    };
+    let Some(file) = open_if_there(path)? else { return Ok(None) };
     let metadata = file.metadata().on("stat", path)?;
     if !metadata.is_file() || metadata.len() > limit {
         return Err(PathError::new("read", path, io::Error::other("it is no small file")));
@@ -256,20 +263,20 @@ pub fn read_whole(mut source: impl Read, length: u64) -> io::Result<Vec<u8>> {
 
 /// Removes a file that may be gone already.
 pub fn remove_if_there(path: &Path) -> Result<(), PathError> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(PathError::new("remove", path, e)),
-        _ => Ok(()),
+    let (directory, name) = descriptors::at(path);
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed.on("remove", path),
     }
 }
 
 /// What there is at `path` itself; `None` if nothing.
 pub fn file_type(path: &Path) -> Result<Option<FileType>, PathError> {
-    // An error has the name of a descriptor looked up, which is not needed for an answer.
-    match look(path) {
-        Ok(metadata) => Ok(Some(metadata.file_type())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(PathError::new("stat", path, e)),
+    if descriptors::is_name(path) {
+        return Ok(Some(FileType::from_raw_mode(status(path)?.mode())));
     }
+    let (directory, name) = descriptors::at(path);
+    dirfd::stat_name(directory, name.as_os_str()).map(|stat| stat.map(|stat| dirfd::file_type(&stat))).on("stat", path)
 }
 
 /// Whether there is a directory at `path` itself: a link to one is none.
@@ -295,7 +302,7 @@ pub fn entry_names(directory: &Path) -> Result<Vec<OsString>, PathError> {
 }
 
 /// The same with their types, as the directory has them.
-pub fn entries(directory: &Path) -> Result<Vec<(OsString, rustix::fs::FileType)>, PathError> {
+pub fn entries(directory: &Path) -> Result<Vec<(OsString, FileType)>, PathError> {
     dirfd::entries(open_directory(directory)?).on("read", directory)
 }
 

@@ -7,19 +7,19 @@
 //!
 //! This is the only module that sees `fs2`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use rustix::fs::{Mode, OFlags, openat};
 use sha2::{Digest, Sha256};
 
-use super::interrupt;
 use super::path_error::{OnPath, PathError};
+use super::{descriptors, interrupt};
 
 /// How long after the first look a taken lock is looked at again; twice as long each time, up to the second.
 const FIRST_POLL: Duration = Duration::from_micros(250);
@@ -117,9 +117,9 @@ pub(super) fn lock_offset(name: &str) -> i64 {
 
 fn open(file: &Path) -> Result<File, PathError> {
     // A link in its place is not followed: it may be somebody else's.
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    options.open(file).on("open", file)
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let (directory, name) = descriptors::at(file);
+    openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map(File::from).on("open", file)
 }
 
 fn within(limit: Duration) -> impl Fn() -> bool {

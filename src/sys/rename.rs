@@ -4,14 +4,14 @@
 //! nothing by rename(2) that is in another project: `EXDEV`, as between filesystems. Stores below such a directory, of
 //! which they inherit the flag, have images with projects of their own. They move all the same, in one of two ways.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use drax::xfs;
-use rustix::fs::{CWD, RenameFlags, lstat, renameat_with};
+use rustix::fs::{RenameFlags, lstat, renameat, renameat_with};
 use rustix::io::Errno;
 
 use super::descriptors;
@@ -22,9 +22,13 @@ use super::descriptors;
 /// # Errors
 /// Those of rename(2).
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if is_across_projects(&error) && join_project_around(to, from) => fs::rename(from, to),
-        renamed => renamed,
+    let rename = || {
+        let ((from_directory, from), (to_directory, to)) = (descriptors::at(from), descriptors::at(to));
+        renameat(from_directory, from, to_directory, to)
+    };
+    match rename() {
+        Err(Errno::XDEV) if join_project_around(to, from) => Ok(rename()?),
+        renamed => Ok(renamed?),
     }
 }
 
@@ -42,7 +46,8 @@ pub fn rename_with_project(from: &Path, to: &Path) -> Result<(), Errno> {
 }
 
 fn rename_to_nothing(from: &Path, to: &Path) -> Result<(), Errno> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    let ((from_directory, old), (to_directory, new)) = (descriptors::at(from), descriptors::at(to));
+    match renameat_with(from_directory, old, to_directory, new, RenameFlags::NOREPLACE) {
         // Kernels before 3.15, and filters of system calls that do not know it. The name is locked, so that nobody
         // takes it meanwhile.
         Err(Errno::NOSYS | Errno::PERM) => match lstat(to) {
@@ -52,10 +57,6 @@ fn rename_to_nothing(from: &Path, to: &Path) -> Result<(), Errno> {
         },
         renamed => renamed,
     }
-}
-
-fn is_across_projects(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EXDEV)
 }
 
 fn join_project_around(to: &Path, file: &Path) -> bool {
