@@ -93,6 +93,10 @@ impl Removed {
         Ok(())
     }
 
+    fn is_empty(&self) -> bool {
+        self.layers.is_empty() && self.leftovers.is_empty()
+    }
+
     fn add(&mut self, other: Removed) {
         self.layers.extend(other.layers);
         self.leftovers.extend(other.leftovers);
@@ -202,7 +206,9 @@ impl Store {
         failed.note(release_unknown(self));
         failed.note(manifest_cache::forget_unneeded(&self.layout));
         failed.note(self.flush_if_awaited(reclaim));
-        failed.note(self.wait_for_space(reclaim));
+        if !removed.is_empty() {
+            failed.note(self.wait_for_space(reclaim));
+        }
         // What quotas keep of layers and images can be given back when those are gone for good.
         failed.note(self.driver.remove_leftovers(&self.layout));
         failed.note(interrupt::check().on("clean", self.layout.root()));
