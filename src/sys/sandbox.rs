@@ -15,9 +15,7 @@ use landlock::{
     RulesetError, RulesetStatus,
 };
 use rustix::fs::{Mode, OFlags};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
+use seccompiler::{BpfProgram, sock_filter};
 
 use super::spawning;
 
@@ -73,7 +71,10 @@ pub fn probe() -> io::Result<Walls> {
 /// kernel can do that.
 pub fn restrict_system_calls() -> bool {
     static PROGRAM: OnceLock<Option<BpfProgram>> = OnceLock::new();
-    let Some(program) = PROGRAM.get_or_init(program) else { return false };
+    let Some(program) = PROGRAM.get_or_init(program) else {
+        tracing::debug!(error = "the system calls of this processor are not known", "unpacking-without-seccomp");
+        return false;
+    };
     match seccompiler::apply_filter(program) {
         Ok(()) => true,
         Err(error) => {
@@ -83,27 +84,93 @@ pub fn restrict_system_calls() -> bool {
     }
 }
 
+/// Allows [`ALLOWED`], and ioctl(2) where it shares the blocks of a file. `None` on processors whose calls are unknown here.
+///
+/// The kernel translates a filter for each thread that attaches it, and runs it once for each call there is, to know those
+/// that are always allowed. So it is short, and searches for the number of a call instead of comparing it with all.
 fn program() -> Option<BpfProgram> {
-    let filter = || -> Result<BpfProgram, seccompiler::BackendError> {
-        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-        // Of all that devices and filesystems do for who asks, sharing the blocks of a file.
-        let clones = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, FICLONE)?;
-        rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![clones])?]);
-        let architecture = std::env::consts::ARCH.try_into()?;
-        let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-        SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture)?.try_into()
-    };
-    match filter() {
-        Ok(program) => Some(program),
-        Err(error) => {
-            tracing::debug!(%error, "unpacking-without-seccomp");
-            None
-        }
-    }
+    let architecture = AUDIT_ARCHITECTURE?;
+    let step = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
+    let load = |offset| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
+    let answer = |action| step(libc::BPF_RET | libc::BPF_K, 0, 0, action);
+    let is_equal = |k, jt, jf| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
+    let mut steps =
+        vec![load(ARCHITECTURE), is_equal(architecture, 1, 0), answer(libc::SECCOMP_RET_KILL_PROCESS), load(NUMBER)];
+    let ranges = ranges();
+    let end = steps.len() + ranges.len() - 1;
+    search(&ranges, end, &mut steps)?;
+    // In the order of `Verdict`.
+    steps.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs()));
+    steps.push(answer(libc::SECCOMP_RET_ALLOW));
+    // Of all that devices and filesystems do for who asks, sharing the blocks of a file.
+    steps.extend([load(SECOND_ARGUMENT), is_equal(FICLONE, 0, 1)]);
+    steps.push(answer(libc::SECCOMP_RET_ALLOW));
+    steps.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs()));
+    Some(steps)
 }
 
+/// What becomes of a call: how many steps behind the search it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Refused = 0,
+    Allowed = 1,
+    Ioctl = 2,
+}
+
+/// From which number of a call on there is which verdict. The first begins with zero.
+fn ranges() -> Vec<(u32, Verdict)> {
+    let allowed = ALLOWED.iter().map(|call| (*call as u32, Verdict::Allowed));
+    let verdicts: BTreeMap<u32, Verdict> = allowed.chain([(libc::SYS_ioctl as u32, Verdict::Ioctl)]).collect();
+    let mut ranges = vec![(0, Verdict::Refused)];
+    for (number, verdict) in verdicts {
+        for (from, verdict) in [(number, verdict), (number + 1, Verdict::Refused)] {
+            if ranges.last().is_some_and(|last| last.0 == from) {
+                ranges.pop();
+            }
+            if ranges.last().is_none_or(|last| last.1 != verdict) {
+                ranges.push((from, verdict));
+            }
+        }
+    }
+    ranges
+}
+
+/// Adds the steps that find which of `ranges` the loaded number is in; they lead to what begins at the step `end`. `None` if
+/// that is too far for a jump.
+fn search(ranges: &[(u32, Verdict)], end: usize, steps: &mut BpfProgram) -> Option<()> {
+    let (lower, upper) = ranges.split_at(ranges.len() / 2);
+    let ([_, ..], [(from, _), ..]) = (lower, upper) else { return Some(()) };
+    let here = steps.len();
+    let code = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    steps.push(sock_filter { code, jt: 0, jf: 0, k: *from });
+    let mut jumps = [0; 2];
+    for (jump, half) in jumps.iter_mut().zip([lower, upper]) {
+        let target = if let [(_, verdict)] = half { end + *verdict as usize } else { steps.len() };
+        *jump = u8::try_from(target - here - 1).ok()?;
+        search(half, end, steps)?;
+    }
+    [steps[here].jf, steps[here].jt] = jumps;
+    Some(())
+}
+
+/// Offsets in `struct seccomp_data`; processors with the higher half of an argument first are none of those below.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const SECOND_ARGUMENT: u32 = 24;
+
+/// <linux/audit.h>: what tells calls of this program from those of another kind that the kernel takes as well.
+const AUDIT_ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
+    Some(0xc000_003e)
+} else if cfg!(target_arch = "aarch64") {
+    Some(0xc000_00b7)
+} else if cfg!(target_arch = "riscv64") {
+    Some(0xc000_00f3)
+} else {
+    None
+};
+
 /// <linux/fs.h>: `_IOW(0x94, 9, int)`.
-const FICLONE: u64 = 0x4004_9409;
+const FICLONE: u32 = 0x4004_9409;
 
 /// What extraction does, and what every thread does that uses memory, waits for others, logs and ends.
 const ALLOWED: &[i64] = &[
@@ -224,6 +291,47 @@ mod tests {
             is_refused(fs::create_dir(outside.join("d")));
         });
         assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "x", "other threads are as before");
+    }
+
+    /// What a filter answers to a call, and how many steps that takes.
+    fn answer(program: &[sock_filter], call: [u32; 16]) -> (u32, usize) {
+        let (mut at, mut loaded, mut steps) = (0, 0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            (at, steps) = (at + 1, steps + 1);
+            let is_so = match u32::from(code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    loaded = call[k as usize / 4];
+                    continue;
+                }
+                code if code == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K => loaded == k,
+                code if code == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K => loaded >= k,
+                code if code == libc::BPF_RET | libc::BPF_K => return (k, steps),
+                code => panic!("{code:#x}"),
+            };
+            at += usize::from(if is_so { jt } else { jf });
+        }
+    }
+
+    #[test]
+    fn the_filter_allows_what_is_listed_in_few_steps() {
+        const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let (program, architecture) = (program().unwrap(), AUDIT_ARCHITECTURE.unwrap());
+        let call = |number, architecture, second_argument| {
+            let mut call = [0; 16];
+            (call[0], call[1], call[6]) = (number, architecture, second_argument);
+            answer(&program, call)
+        };
+        // Those of x32 too, which have a bit of their own (seccomp(2)).
+        for number in (0..2000).chain(0x4000_0000..0x4000_2000).chain([u32::MAX]) {
+            let (answer, steps) = call(number, architecture, 0);
+            let expected = if ALLOWED.contains(&i64::from(number)) { libc::SECCOMP_RET_ALLOW } else { REFUSED };
+            assert_eq!(answer, expected, "{number}");
+            assert!(steps <= 14, "{steps} for {number}");
+            assert_eq!(call(number, architecture ^ 0x8000_0000, 0).0, libc::SECCOMP_RET_KILL_PROCESS);
+        }
+        assert_eq!(call(libc::SYS_ioctl as u32, architecture, FICLONE).0, libc::SECCOMP_RET_ALLOW);
+        assert!(program.len() < 128, "{}", program.len());
     }
 
     #[test]
