@@ -10,11 +10,13 @@ use sha2::{Digest, Sha256};
 use crate::archive::{Decoder, WithinRatio};
 use crate::limits::Limits;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::sys::random::random_number;
+use crate::sys::scratch::Scratch;
 
 /// Annotation of an index entry with the name of the image.
 const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
 const BLOBS: &str = "blobs/sha256";
+/// What the names of files begin with that are being written.
+const SCRATCH: &str = ".new-";
 const INDEX: &str = "index.json";
 const MARKER: &str = "oci-layout";
 /// Bytes of the largest index that is read.
@@ -69,9 +71,8 @@ impl LayoutWriter {
     /// Those of open(2).
     pub fn blob(&self) -> Result<BlobWriter, PathError> {
         let directory = self.root.join(BLOBS);
-        let path = directory.join(format!(".new-{:016x}", random_number()?));
-        let file = File::options().write(true).create_new(true).open(&path).on("open", &path)?;
-        Ok(BlobWriter { file, path, directory, digest: Sha256::new(), size: 0, is_finished: false })
+        let (scratch, file) = Scratch::file(&directory, SCRATCH)?;
+        Ok(BlobWriter { file, scratch, directory, digest: Sha256::new(), size: 0 })
     }
 
     /// Writes a document as a blob.
@@ -80,7 +81,7 @@ impl LayoutWriter {
     /// Those of writing it.
     pub fn document(&self, document: &Value) -> Result<Blob, PathError> {
         let mut blob = self.blob()?;
-        blob.write_all(document.to_string().as_bytes()).on("write", &blob.path)?;
+        blob.write_all(document.to_string().as_bytes()).on("write", blob.path())?;
         blob.finish()
     }
 
@@ -95,7 +96,7 @@ impl LayoutWriter {
     /// Those of reading and writing it.
     pub fn copy(&self, source: &mut dyn Read, most: u64) -> Result<BlobWriter, PathError> {
         let mut blob = self.blob()?;
-        io::copy(&mut source.take(most), &mut blob).on("copy", &blob.path)?;
+        io::copy(&mut source.take(most), &mut blob).on("copy", blob.path())?;
         Ok(blob)
     }
 
@@ -104,7 +105,7 @@ impl LayoutWriter {
     /// # Errors
     /// Those of reading and writing it; it is packed better than `limits` allow.
     pub fn layer(&self, blob: BlobWriter, limits: &Limits) -> Result<CopiedLayer, PathError> {
-        let path = blob.path.clone();
+        let path = blob.path().to_owned();
         let decoder = Decoder::new(io::BufReader::new(File::open(&path).on("open", &path)?)).on("read", &path)?;
         let suffix = decoder.media_suffix();
         let packed = blob.size;
@@ -137,9 +138,9 @@ impl LayoutWriter {
         }
         let marker = self.root.join(MARKER);
         fs::write(&marker, r#"{"imageLayoutVersion":"1.0.0"}"#).on("write", &marker)?;
-        let new = self.root.join(format!(".{INDEX}-{:016x}", random_number()?));
-        fs::write(&new, index.to_string()).on("write", &new)?;
-        fs::rename(&new, &path).on("rename", &path)
+        let (new, mut file) = Scratch::file(&self.root, SCRATCH)?;
+        file.write_all(index.to_string().as_bytes()).on("write", new.path())?;
+        new.rename(&path)
     }
 
     /// Writes the layout as an archive to `path`, whatever is there. The same layout gives the same bytes.
@@ -147,16 +148,12 @@ impl LayoutWriter {
     /// # Errors
     /// Those of the system calls.
     pub fn archive(&self, path: &Path) -> Result<(), PathError> {
-        let new = path.with_file_name(format!(".new-{:016x}", random_number()?));
-        let written = self.write_archive(&new).and_then(|()| fs::rename(&new, path).on("rename", path));
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        written
+        let (new, file) = Scratch::file(path.parent().unwrap_or(Path::new("/")), SCRATCH)?;
+        self.write_archive(new.path(), file)?;
+        new.rename(path)
     }
 
-    fn write_archive(&self, path: &Path) -> Result<(), PathError> {
-        let file = File::options().write(true).create_new(true).open(path).on("open", path)?;
+    fn write_archive(&self, path: &Path, file: File) -> Result<(), PathError> {
         let mut builder = tar::Builder::new(io::BufWriter::new(file));
         let mut names: Vec<String> = Vec::new();
         let blobs = self.root.join(BLOBS);
@@ -194,11 +191,10 @@ fn read_index(path: &Path) -> Result<Value, PathError> {
 #[derive(Debug)]
 pub struct BlobWriter {
     file: File,
-    path: PathBuf,
+    scratch: Scratch,
     directory: PathBuf,
     digest: Sha256,
     size: u64,
-    is_finished: bool,
 }
 
 impl BlobWriter {
@@ -206,11 +202,10 @@ impl BlobWriter {
     ///
     /// # Errors
     /// Those of rename(2).
-    pub fn finish(mut self) -> Result<Blob, PathError> {
+    pub fn finish(self) -> Result<Blob, PathError> {
         let blob = self.written();
         let target = self.directory.join(blob.digest.trim_start_matches("sha256:"));
-        fs::rename(&self.path, &target).on("rename", &target)?;
-        self.is_finished = true;
+        self.scratch.rename(&target)?;
         Ok(blob)
     }
 
@@ -221,7 +216,7 @@ impl BlobWriter {
 
     /// Where it is while it is written.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.scratch.path()
     }
 }
 
@@ -235,14 +230,6 @@ impl Write for BlobWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-impl Drop for BlobWriter {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::args::Command;
 use super::table::human_time;
 use crate::config::Config;
 use crate::sys::interrupt::{self, Interrupt};
+use crate::sys::scratch;
 
 /// What there is to say of an end, from outside the command.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +24,15 @@ static RUNNING: OnceLock<Running> = OnceLock::new();
 
 struct Running {
     leaves: &'static str,
+    /// What is said beside that where it is ended at work.
+    rest: &'static str,
     limit: Option<Duration>,
 }
 
 /// Has the command be ended when its time is over, and where its work is long, tidy up when it is interrupted.
 pub(super) fn prepare(command: &Command, config: &Config) {
     // There is one command.
-    let _ = RUNNING.set(Running { leaves: leaves(command), limit: config.timeout });
+    let _ = RUNNING.set(Running { leaves: leaves(command), rest: rest(command), limit: config.timeout });
     interrupt::prepare(config.timeout, overdue);
     // Others watch when they find that there is something to pull or to remove.
     if matches!(command, Command::Commit(_)) {
@@ -44,11 +47,13 @@ pub(super) fn failure() -> Option<Failure> {
 
 /// Ends the process of a command that is at work and does not notice.
 fn overdue(interrupt: Interrupt) {
-    std::process::exit(of(interrupt, "; what it had begun is removed by the next clean").report());
+    scratch::remove_all();
+    let rest = RUNNING.get().map_or("", |running| running.rest);
+    std::process::exit(of(interrupt, rest).report());
 }
 
 fn of(interrupt: Interrupt, more: &str) -> Failure {
-    let Some(Running { leaves, limit }) = RUNNING.get() else { return Failure::from(String::new()) };
+    let Some(Running { leaves, limit, .. }) = RUNNING.get() else { return Failure::from(String::new()) };
     let leaves = format!("{leaves}{more}");
     match interrupt {
         Interrupt::Signal(signal) => {
@@ -59,6 +64,15 @@ fn of(interrupt: Interrupt, more: &str) -> Failure {
             let limit = human_time(limit.unwrap_or_default().as_secs());
             Failure::from(Error::TimedOut(limit, leaves).to_string())
         }
+    }
+}
+
+/// What a command leaves in the store that is ended at work.
+fn rest(command: &Command) -> &'static str {
+    match command {
+        // It writes elsewhere, and that is removed.
+        Command::Commit(_) => "",
+        _ => "; what it had begun is removed by the next clean",
     }
 }
 

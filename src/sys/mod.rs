@@ -22,6 +22,7 @@ pub mod random;
 pub mod remove_tree;
 pub mod rename;
 pub mod sandbox;
+pub mod scratch;
 pub mod signals;
 pub mod space;
 pub mod spawning;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Output, Stdio};
 
 use crate::support::{
@@ -96,8 +97,55 @@ fn an_interrupted_commit_leaves_nothing() {
     let destination = format!("oci-archive:{}", directory.join("image.tar").display());
     let begun = begin(&store, &["commit", "--insecure-registry", &host, "x", &destination]);
     wait_for_layer(&server, 2);
-    let has_noticed = interrupt(&store, begun, 2, COMMIT);
-    assert!(!has_noticed || names(&directory).is_empty(), "{:?}", names(&directory));
+    let _ = interrupt(&store, begun, 2, COMMIT);
+    assert_eq!(names(&directory), [""; 0]);
+}
+
+/// Nobody can look whether an end is requested while the kernel waits for a pipe, which a layer of the base is.
+#[test]
+fn a_commit_that_does_not_notice_leaves_nothing_and_one_that_was_killed_is_tidied_up_after() {
+    let store = TempStore::new();
+    let image = Image::new().layer(Layer::new(Archive::new().file("file", 0o644, b"").bytes()));
+    let url = image.write(&store.beside("image"), "latest");
+    store.create(&url, "x");
+    let blobs = store.beside("image/blobs/sha256");
+    let layer =
+        blobs.join(Layer::new(Archive::new().file("file", 0o644, b"").bytes()).digest.trim_start_matches("sha256:"));
+    let away = store.beside("layer");
+    fs::rename(&layer, &away).unwrap();
+    succeed("mkfifo", [&layer]);
+    let directory = store.beside("committed");
+    fs::create_dir(&directory).unwrap();
+    let layout = format!("oci:{}", directory.join("layout").display());
+    let archive = format!("oci-archive:{}", directory.join("image.tar").display());
+    let is_at_work = || {
+        let begun = |directory: &Path| names(directory).iter().any(|name| name.starts_with('.'));
+        begun(&directory) || begun(&directory.join("layout/blobs/sha256"))
+    };
+    let begun = |destination: &str| {
+        let child = begin(&store, &["commit", "x", destination]);
+        // Both ends are there, and nothing is written.
+        let writer = fs::OpenOptions::new().write(true).open(&layer).unwrap();
+        wait_for("the beginning of a commit", is_at_work);
+        (child, writer)
+    };
+    for destination in [&archive, &layout] {
+        let (child, _writer) = begun(destination);
+        let _ = interrupt(&store, child, 15, COMMIT);
+        assert!(!is_at_work(), "{destination}: {:?}", names(&directory));
+    }
+    for destination in [&archive, &layout] {
+        let (mut killed, _writer) = begun(destination);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+    }
+    assert!(is_at_work());
+    fs::rename(&away, &layer).unwrap();
+    for destination in [&archive, &layout] {
+        store.ok(["commit", "x", destination]);
+    }
+    assert!(!is_at_work(), "{:?}", names(&directory));
+    assert_eq!(names(&directory), ["image.tar", "layout"]);
 }
 
 /// What is removed takes its time, one after the other.

@@ -1,8 +1,6 @@
 //! Where a commit writes its image: a layout, an archive of one, or a registry.
 
 use std::env;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -13,13 +11,15 @@ use crate::fetcher::{Options, Push, PushError, Sent};
 use crate::image::{DockerReference, Reference};
 use crate::redact;
 use crate::store::CommitError;
-use crate::sys::path_error::{OnPath, PathError};
-use crate::sys::random::random_number;
+use crate::sys::path_error::OnPath;
+use crate::sys::scratch::Scratch;
 
 /// The name of an image in a layout, where none is given.
 const LATEST: &str = "latest";
 /// Where what is sent is written first, if `TMPDIR` does not say: on many machines `/tmp` is memory.
 const TEMPORARY: &str = "/var/tmp";
+/// What the names of such directories begin with.
+const SCRATCH: &str = ".layout-";
 
 /// Where an image is written to.
 pub(super) enum Target {
@@ -88,8 +88,9 @@ impl Target {
                 Ok((written, with))
             }
             Target::Archive { path, name } => {
-                let scratch = Scratch::beside(path)?;
-                let layout = LayoutWriter::open(&scratch.0)?;
+                let directory = path.parent().unwrap_or(Path::new("/"));
+                let scratch = Scratch::directory(directory, SCRATCH)?;
+                let layout = LayoutWriter::open(scratch.path())?;
                 let (written, with) = work(&layout)?;
                 layout.name(name, written.manifest.descriptor(MANIFEST))?;
                 layout.archive(path)?;
@@ -97,8 +98,8 @@ impl Target {
             }
             Target::Registry { push, .. } => {
                 let directory = env::var_os("TMPDIR").filter(|path| !path.is_empty()).unwrap_or(TEMPORARY.into());
-                let scratch = Scratch::beside(&Path::new(&directory).join(LATEST))?;
-                let layout = LayoutWriter::open(&scratch.0)?;
+                let scratch = Scratch::directory(Path::new(&directory), SCRATCH)?;
+                let layout = LayoutWriter::open(scratch.path())?;
                 let (written, with) = work(&layout)?;
                 send(push, &layout, &written)?;
                 Ok((written, with))
@@ -128,23 +129,4 @@ fn docker(reference: &Reference) -> Option<&DockerReference> {
 
 fn is_same_registry(reference: &DockerReference, other: &Reference) -> bool {
     docker(other).is_some_and(|other| other.server().eq_ignore_ascii_case(reference.server()))
-}
-
-/// A directory that goes again. Others may not look into it: the files of a container are written there.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn beside(path: &Path) -> Result<Self, PathError> {
-        let path = path.with_file_name(format!(".layout-{:016x}", random_number()?));
-        DirBuilder::new().mode(0o700).create(&path).on("mkdir", &path)?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::error!(%error, path = %self.0.display(), "removing-scratch-failed");
-        }
-    }
 }
