@@ -80,7 +80,9 @@ pub(crate) struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     InitStore(InitStoreArgs),
-    DeleteStore(DeleteStoreArgs),
+    /// Deletes the given store from the system
+    #[command(override_usage = "grootfs --store <path> delete-store")]
+    DeleteStore,
     Create(Box<CreateArgs>),
     /// Deletes a container image
     #[command(override_usage = "grootfs [global options] delete <id|image path>")]
@@ -116,7 +118,12 @@ pub(crate) enum Command {
     Clean(CleanArgs),
     /// Shows the settings, or checks the configuration
     Config(ConfigArgs),
-    Capacity(CapacityArgs),
+    /// Return filesystem capacity
+    #[command(
+        override_usage = "grootfs [global options] capacity",
+        after_long_help = "Prints the configured init.store_size_bytes as one line of JSON; the store is not looked at."
+    )]
+    Capacity,
     Version(VersionArgs),
     #[command(hide = true)]
     GenerateVolumeSizeMetadata(GenerateMetadataArgs),
@@ -239,11 +246,6 @@ pub(crate) struct InitStoreArgs {
     extra: Vec<OsString>,
 }
 
-/// Deletes the given store from the system
-#[derive(Debug, Args)]
-#[command(override_usage = "grootfs --store <path> delete-store")]
-pub(crate) struct DeleteStoreArgs {}
-
 /// Writes the size records that volumes made by old versions lack
 #[derive(Debug, Args)]
 #[command(override_usage = "grootfs [global options] generate-volume-size-metadata")]
@@ -251,14 +253,6 @@ pub(crate) struct GenerateMetadataArgs {
     #[arg(hide = true)]
     extra: Vec<OsString>,
 }
-
-/// Return filesystem capacity
-#[derive(Debug, Args)]
-#[command(
-    override_usage = "grootfs [global options] capacity",
-    after_long_help = "Prints the configured init.store_size_bytes as one line of JSON; the store is not looked at."
-)]
-pub(crate) struct CapacityArgs {}
 
 impl Cli {
     /// The command's name, if it is one of those that are measured.

@@ -121,6 +121,7 @@ from_errors!(
     store::InitError,
     store::LimitError,
     store::MountError,
+    store::PullError,
     store::StoreError,
 );
 

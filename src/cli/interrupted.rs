@@ -84,7 +84,7 @@ fn leaves(command: &Command) -> &'static str {
         Command::Clean(_) => "what it removed is gone, and the next clean removes the rest",
         Command::Commit(_) => "no image was written; a layout keeps the blobs that were complete",
         Command::Delete(_)
-        | Command::DeleteStore(_)
+        | Command::DeleteStore
         | Command::InitStore(_)
         | Command::Mount(_)
         | Command::Umount(_)
@@ -98,7 +98,7 @@ fn leaves(command: &Command) -> &'static str {
         | Command::Doctor(_)
         | Command::Usage(_)
         | Command::Config(_)
-        | Command::Capacity(_)
+        | Command::Capacity
         | Command::Version(_)
         | Command::FlushVolumes
         | Command::Unknown(_) => "nothing was changed",

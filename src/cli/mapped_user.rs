@@ -66,7 +66,7 @@ fn changes_files(command: &Command) -> bool {
         | Command::Commit(_)
         | Command::Delete(_)
         | Command::Clean(_)
-        | Command::DeleteStore(_)
+        | Command::DeleteStore
         | Command::Mount(_)
         | Command::Umount(_)
         | Command::Check(_)
@@ -78,7 +78,7 @@ fn changes_files(command: &Command) -> bool {
         | Command::Usage(_)
         | Command::Doctor(_)
         | Command::Config(_)
-        | Command::Capacity(_)
+        | Command::Capacity
         | Command::FlushVolumes
         | Command::Unknown(_)
         | Command::Version(_) => false,

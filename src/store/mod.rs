@@ -64,7 +64,7 @@ pub use image::create::{CleanFirst, CreateRequest, Created, PullRequest, Pulled,
 pub use image::delete::Deleted;
 pub use image::error::{
     BaseError, CommitError, CreateError, DeleteError, IdError, ImageBusy, ImageError, LimitError, MountError,
-    NoInodeLimits, SelectError, UserError, VolumeError,
+    NoInodeLimits, PullError, SelectError, UserError, VolumeError,
 };
 pub use image::id::{ImageId, ImageSelector};
 pub use image::limit::LimitRequest;

@@ -28,8 +28,12 @@ fn without_proc_every_command_says_so_and_does_nothing() {
     let url = small_image(&store.beside("image"));
     store.create(&url, "x");
     let before = fs::read_dir(store.path()).unwrap().count();
-    for command in [
-        &["create", &url, "y"][..],
+    let commands: [&[&str]; 18] = [
+        &["create", &url, "y"],
+        &["pull", &url],
+        &["inspect", "x"],
+        &["limit", "x", "1G"],
+        &["diff", "x"],
         &["delete", "x"],
         &["stats", "x"],
         &["list"],
@@ -43,10 +47,13 @@ fn without_proc_every_command_says_so_and_does_nothing() {
         &["generate-volume-size-metadata"],
         &["init-store"],
         &["delete-store"],
-    ] {
-        let message = run_after("umount -l /proc", &store.command(command)).failure();
-        assert!(message.contains("/proc is not mounted"), "{command:?}: {message}");
-        assert!(message.ends_with("mount -t proc proc /proc"), "{command:?}: {message}");
+    ];
+    for script in ["umount -l /proc", "mount -t tmpfs tmpfs /proc"] {
+        for command in commands {
+            let message = run_after(script, &store.command(command)).failure();
+            assert!(message.contains("/proc is not mounted"), "{command:?}: {message}");
+            assert!(message.ends_with("mount -t proc proc /proc"), "{command:?}: {message}");
+        }
     }
     let other = TempStore::uninitialised();
     let init = other.command(["init-store", "--store-size-bytes", "1073741824"]);

@@ -38,11 +38,11 @@ use crate::store::layer::volumes;
 use crate::store::on_disk_format::OnDiskFormat;
 use crate::store::shared::LayersIn;
 use crate::store::totals;
-use crate::store::{CreateError, ImageId, Store, StoreError};
+use crate::store::{CreateError, ImageId, PullError, Store, StoreError};
 use crate::sys::descriptors;
 use crate::sys::files;
 use crate::sys::interrupt;
-use crate::sys::lock;
+use crate::sys::lock::{self, Lock};
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::random::random_number;
 use crate::unpacker::Budget;
@@ -153,7 +153,7 @@ impl Store {
         self.check_initialised()?;
         let shown = &*redact::address(request.image);
         let _session = tracing::info_span!("groot-creating", imageID = request.id, baseImage = shown).entered();
-        let created = self.with_creation(&reference, request, |creation| {
+        let created = self.begin(&reference, request).and_then(|creation| {
             let mut created = creation.run(request.clean.as_ref());
             if let Err(error) = &created
                 && error.is_full()
@@ -172,13 +172,14 @@ impl Store {
 
     /// Gets the layers of an image into the store, and makes no image of them: the next create finds them. Clean takes them
     /// for unused, as they are.
-    pub fn pull(&self, request: &PullRequest<'_>) -> Result<Pulled, CreateError> {
-        let reference = Reference::parse(request.image).map_err(crate::fetcher::Error::from)?;
-        self.check_initialised()?;
+    pub fn pull(&self, request: &PullRequest<'_>) -> Result<Pulled, PullError> {
+        let reference =
+            Reference::parse(request.image).map_err(crate::fetcher::Error::from).map_err(CreateError::from)?;
+        self.check_initialised().map_err(CreateError::from)?;
         let shown = &*redact::address(request.image);
         let _session = tracing::info_span!("groot-pulling", baseImage = shown).entered();
         // Under the record of an image that never comes to be, clean spares the layers until all are there.
-        let id = format!("pull-{:016x}", random_number()?);
+        let id = format!("pull-{:016x}", random_number().map_err(CreateError::from)?);
         let creation = CreateRequest {
             image: request.image,
             id: &id,
@@ -193,12 +194,8 @@ impl Store {
             clean: None,
             ignore_images: &[],
         };
-        let pulled = self.with_creation(&reference, &creation, |creation| {
-            let pulled = creation.pull_alone();
-            creation.clean_up(pulled.as_ref().is_err_and(CreateError::is_full));
-            pulled
-        });
-        pulled.map_err(|error| error.of_store(self))
+        let begun = self.begin(&reference, &creation).map_err(PullError::from);
+        begun.and_then(|creation| creation.pull_alone()).map_err(|error| error.of_store(self))
     }
 
     /// The store in which layers are to be flushed after a create or pull that failed: it may have completed some.
@@ -210,13 +207,12 @@ impl Store {
         is_pending.then(|| layout.root().to_owned())
     }
 
-    /// Describes the image, then has `work` make it under its lock.
-    fn with_creation<T>(
-        &self,
+    /// Describes the image, and locks its id.
+    fn begin<'a>(
+        &'a self,
         reference: &Reference,
-        request: &CreateRequest<'_>,
-        work: impl FnOnce(&ImageCreation<'_>) -> Result<T, CreateError>,
-    ) -> Result<T, CreateError> {
+        request: &'a CreateRequest<'a>,
+    ) -> Result<ImageCreation<'a>, CreateError> {
         let mappings = self.mappings()?;
         let layers_in = self.layers_in()?;
         let id = ImageId::new(request.id)?;
@@ -237,7 +233,7 @@ impl Store {
         self.check_image(&image, request)?;
         let volumes = ImageVolumes::of(if request.ignore_volumes { &[] } else { &image.volumes })?;
 
-        let Some(_lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
+        let Some(lock) = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)? else {
             return Err(ImageBusy { id: request.id.to_owned() }.into());
         };
         self.check_is_new(&id)?;
@@ -245,7 +241,7 @@ impl Store {
         let origin = Origin::now(request.image, &image, is_exclusive);
         let format = OnDiskFormat::new(self, &mappings);
         let format_of_layers = layers_in.format(&mappings);
-        work(&ImageCreation {
+        Ok(ImageCreation {
             store: self,
             request,
             id,
@@ -257,6 +253,7 @@ impl Store {
             layers_in,
             format,
             format_of_layers,
+            _lock: lock,
         })
     }
 
@@ -302,6 +299,7 @@ struct ImageCreation<'a> {
     layers_in: LayersIn<'a>,
     /// How its layers are written.
     format_of_layers: OnDiskFormat,
+    _lock: Lock,
 }
 
 impl ImageCreation<'_> {
@@ -346,10 +344,16 @@ impl ImageCreation<'_> {
     }
 
     /// The same without an image.
-    fn pull_alone(&self) -> Result<Pulled, CreateError> {
+    fn pull_alone(&self) -> Result<Pulled, PullError> {
         if !self.source.fetcher.is_repeatable() {
-            return Err(CreateError::ReadOnce { reference: redact::address(self.request.image).into_owned() });
+            return Err(PullError::ReadOnce { reference: redact::address(self.request.image).into_owned() });
         }
+        let pulled = self.pull_claimed();
+        self.clean_up(pulled.as_ref().is_err_and(CreateError::is_full));
+        Ok(pulled?)
+    }
+
+    fn pull_claimed(&self) -> Result<Pulled, CreateError> {
         let claimed = self.claim()?;
         let present = claimed.present.clone();
         let has_new_layers = !present.iter().all(|present| *present);

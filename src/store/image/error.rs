@@ -282,7 +282,7 @@ pub enum UserError {
     Store(#[from] StoreError),
 }
 
-/// Why an image was not made, or its layers not pulled.
+/// Why an image was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The id cannot be one of an image.
@@ -300,12 +300,6 @@ pub enum CreateError {
     /// The source does not describe the image.
     #[error(transparent)]
     Fetch(#[from] fetcher::Error),
-    /// A pull of what can be read once, and could not be found again.
-    #[error("`{reference}` can be read only once, so that no create would find its layer: create an image from it")]
-    ReadOnce {
-        /// The image argument.
-        reference: String,
-    },
     /// The image has more of something than it may.
     #[error(transparent)]
     Limit(#[from] Exceeded),
@@ -369,6 +363,20 @@ pub enum CreateError {
     Store(#[from] StoreError),
 }
 
+/// Why the layers of an image were not pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// What can be read once, and could not be found again.
+    #[error("`{reference}` can be read only once, so that no create would find its layer: create an image from it")]
+    ReadOnce {
+        /// The image argument.
+        reference: String,
+    },
+    /// What a create of the image would fail of, too.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+}
+
 from_store_errors!(
     ImageError,
     DeleteError,
@@ -416,6 +424,16 @@ impl CreateError {
             CreateError::Layer(error) => error.is_of_source(),
             CreateError::LayerOf { source, .. } => source.is_of_source(),
             _ => false,
+        }
+    }
+}
+
+impl PullError {
+    /// Names `store`, if it is its having no room that this is about.
+    pub(in crate::store) fn of_store(self, store: &Store) -> Self {
+        match self {
+            PullError::Create(error) => error.of_store(store).into(),
+            error => error,
         }
     }
 }

@@ -69,43 +69,25 @@ impl Cell {
 
     /// Writes both configuration files as the job's templates do.
     pub fn render(&self) {
-        for store in self.stores() {
-            let [bin, certs, log] = ["bin", "certs", "log"].map(|name| self.path(name).display().to_string());
-            let text = format!(
-                "store: {store}\n\
-                 tardis_bin: {bin}/tardis\n\
-                 newuidmap_bin: /var/vcap/packages/garden-idmapper/bin/newuidmap\n\
-                 newgidmap_bin: /var/vcap/packages/garden-idmapper/bin/newgidmap\n\
-                 log_level: info\n\
-                 metron_endpoint: 127.0.0.1:3457\n\
-                 log_timestamp_format: unix-epoch\n\
-                 create:\n  \
+        self.write_configs(|log, certs| {
+            format!(
+                "create:\n  \
                    without_mount: false\n  \
                    insecure_registries: [\"127.0.0.1:1\"]\n  \
                    skip_layer_validation: true\n  \
                    clean_log_file: \"{log}/groot.clean.log\"\n  \
                    remote_layer_client_certificates_path: {certs}\n\
                  init:\n  \
-                   with_direct_io: true\n",
-                store = store.display(),
-            );
-            self.write_config(&store, &text);
-        }
+                   with_direct_io: true\n"
+            )
+        });
     }
 
     /// Rewrites both as the thresholder does before Garden starts: every key that it knows with a value, the others gone.
     pub fn rewrite(&self, store_size: u64, threshold: u64) {
-        for store in self.stores() {
-            let [bin, certs, log] = ["bin", "certs", "log"].map(|name| self.path(name).display().to_string());
-            let text = format!(
-                "store: {store}\n\
-                 tardis_bin: {bin}/tardis\n\
-                 newuidmap_bin: /var/vcap/packages/garden-idmapper/bin/newuidmap\n\
-                 newgidmap_bin: /var/vcap/packages/garden-idmapper/bin/newgidmap\n\
-                 metron_endpoint: 127.0.0.1:3457\n\
-                 log_level: info\n\
-                 log_file: \"\"\n\
-                 log_timestamp_format: unix-epoch\n\
+        self.write_configs(|log, certs| {
+            format!(
+                "log_file: \"\"\n\
                  create:\n  \
                    exclude_image_from_quota: false\n  \
                    skip_layer_validation: true\n  \
@@ -121,10 +103,26 @@ impl Cell {
                    store_size_bytes: {store_size}\n  \
                    owneruser: \"\"\n  \
                    ownergroup: \"\"\n  \
-                   with_direct_io: true\n",
+                   with_direct_io: true\n"
+            )
+        });
+    }
+
+    /// Both files, each with its sections after what they have in common.
+    fn write_configs(&self, sections: impl Fn(&str, &str) -> String) {
+        let [bin, certs, log] = ["bin", "certs", "log"].map(|name| self.path(name).display().to_string());
+        for store in self.stores() {
+            let settings = format!(
+                "store: {store}\n\
+                 tardis_bin: {bin}/tardis\n\
+                 newuidmap_bin: /var/vcap/packages/garden-idmapper/bin/newuidmap\n\
+                 newgidmap_bin: /var/vcap/packages/garden-idmapper/bin/newgidmap\n\
+                 log_level: info\n\
+                 metron_endpoint: 127.0.0.1:3457\n\
+                 log_timestamp_format: unix-epoch\n",
                 store = store.display(),
             );
-            self.write_config(&store, &text);
+            self.write_config(&store, &(settings + &sections(&log, &certs)));
         }
     }
 
