@@ -33,7 +33,7 @@ pub enum Place {
     /// Records of other stores that use the layers of this one.
     ClientStores,
     /// What registries said.
-    Documents,
+    ManifestCache,
     /// Everything unfinished.
     Staging,
     /// The lock file, and those of other versions.
@@ -54,7 +54,7 @@ impl Place {
         Place::Dependencies,
         Place::Unflushed,
         Place::ClientStores,
-        Place::Documents,
+        Place::ManifestCache,
         Place::Staging,
         Place::Locks,
         Place::ProjectIds,
@@ -70,7 +70,7 @@ impl Place {
             Place::Dependencies => layout.dependencies(),
             Place::Unflushed => layout.unflushed(),
             Place::ClientStores => layout.client_stores(),
-            Place::Documents => layout.documents(),
+            Place::ManifestCache => layout.manifest_cache(),
             Place::Staging => layout.tmp(),
             Place::Locks => layout.locks(),
             Place::ProjectIds => layout.project_ids(),
@@ -94,7 +94,7 @@ impl Place {
             Place::Dependencies => !is_directory && begins(&["image:", "baseimage:"]) && name.ends_with(".json"),
             Place::Unflushed => kind == FileType::Symlink && (name.contains('~') || is_volume(layout, name)),
             Place::ClientStores => is_directory && (name.parse::<u64>().is_ok() || begins(&["new."])),
-            Place::Documents => {
+            Place::ManifestCache => {
                 kind == FileType::RegularFile
                     && (begins(&["new-"]) || is_hex(name.strip_prefix("tag-").unwrap_or(name).as_bytes()))
             }

@@ -14,8 +14,8 @@ pub const DIRECTORIES: [&str; 6] = ["images", "volumes", "meta", "locks", "tmp",
 pub const UNFLUSHED: &str = "meta/unflushed";
 /// See [`Layout::client_stores`].
 pub const CLIENT_STORES: &str = "meta/lent";
-/// See [`Layout::documents`].
-pub const DOCUMENTS: &str = "meta/documents";
+/// See [`Layout::manifest_cache`].
+pub const MANIFEST_CACHE: &str = "meta/documents";
 /// See [`Layout::links`].
 pub const LINKS: &str = "l";
 /// See [`Layout::project_ids`].
@@ -158,8 +158,8 @@ impl Layout {
     }
 
     /// What registries said of images.
-    pub fn documents(&self) -> PathBuf {
-        self.directories.path(DOCUMENTS)
+    pub fn manifest_cache(&self) -> PathBuf {
+        self.directories.path(MANIFEST_CACHE)
     }
 
     /// Marks of layers that a power cut could still tear.

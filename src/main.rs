@@ -13,7 +13,7 @@ grootfs::run_as_program!(exit_code);
 fn exit_code() -> i32 {
     panics::note_instead_of_printing();
     let result = panics::caught(run).unwrap_or_else(|panicked: Panicked| Err(panicked.into()));
-    interrupt::settle();
+    interrupt::disarm();
     match result {
         Ok(()) => 0,
         Err(failure) => failure.report(),

@@ -63,8 +63,8 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "version" -d 'Print 
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "generate-volume-size-metadata" -d 'Writes the size records that volumes made by old versions lack'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "flush-volumes" -d 'Writes new layers to disk; started by create'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l uid-mapping -d 'User ids of the store\'s images: <namespace id>:<host id>:<size>; may be given again' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l gid-mapping -d 'Group ids of the store\'s images: <namespace id>:<host id>:<size>; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l uid-mapping -d 'User ids of the store\'s images: <namespace id>:<host id>:<size>; repeatable' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l gid-mapping -d 'Group ids of the store\'s images: <namespace id>:<host id>:<size>; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l rootless -d 'Take the mappings of this user and group from /etc/subuid and /etc/subgid' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store-size-bytes -d 'Size of the filesystem that init-store makes in <store>.backing-store, or makes larger [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l shared-layers -d 'Use the layers of the store at this path, which has no id mappings, with the ids of this one (overlay-xfs only)' -r
@@ -118,7 +118,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l manifest-time
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l high-watermark-percent -d 'Clean only if at least this part of the filesystem is in use, and then down to the low watermark [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l low-watermark-percent -d 'Part of the filesystem in use at which a clean above the high watermark ends [default: 0]' -r
@@ -203,7 +203,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l manifest-tim
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
@@ -233,7 +233,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l manifest-timeou
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
@@ -297,7 +297,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l manifest-time
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
-complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; may be given again' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r

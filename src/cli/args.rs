@@ -227,11 +227,11 @@ Examples:
           --gid-mapping 0:1000:1 --gid-mapping 1:100000:65000"
 )]
 pub(crate) struct InitStoreArgs {
-    /// User ids of the store's images: <namespace id>:<host id>:<size>; may be given again
+    /// User ids of the store's images: <namespace id>:<host id>:<size>; repeatable
     #[arg(long, value_name = "MAPPING", value_delimiter = ',', value_parser = trimmed)]
     pub(crate) uid_mapping: Vec<String>,
 
-    /// Group ids of the store's images: <namespace id>:<host id>:<size>; may be given again
+    /// Group ids of the store's images: <namespace id>:<host id>:<size>; repeatable
     #[arg(long, value_name = "MAPPING", value_delimiter = ',', value_parser = trimmed)]
     pub(crate) gid_mapping: Vec<String>,
 

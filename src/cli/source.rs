@@ -10,7 +10,7 @@ use clap::Args;
 use super::args::path;
 use super::{Failure, credentials, progress};
 use crate::config::{Config, CreateOptions, Limits, Size, SourceOptions, parse_size};
-use crate::fetcher::{Options, Patience};
+use crate::fetcher::{Options, TransferLimits};
 
 /// The flag whose value others must not see.
 pub const PASSWORD: &str = "password";
@@ -33,7 +33,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, help_heading = "Image source", value_name = "PATH", value_parser = path(), conflicts_with = PASSWORD)]
     password_file: Option<PathBuf>,
 
-    /// Limit on what an image may have, as in the section create.limits of the configuration; may be given again
+    /// Limit on what an image may have, as in the section create.limits of the configuration; repeatable
     #[arg(long, help_heading = "Image source", value_name = "NAME=NUMBER", value_delimiter = ',', value_parser = limit)]
     limit: Vec<(String, Size)>,
 
@@ -74,15 +74,15 @@ pub(super) fn options(config: &Config, args: &SourceArgs) -> Result<Options, Fai
         mirrors: config.create.registry_mirrors.clone(),
         offline: config.create.offline,
         certificates: config.create.remote_layer_client_certificates_path.clone(),
-        patience: patience(&config.create.limits),
+        transfer_limits: transfer_limits(&config.create.limits),
         limits: config.create.limits.image.clone(),
         observer: progress::observer(&config.log, args.no_progress),
     })
 }
 
-fn patience(limits: &Limits) -> Patience {
+fn transfer_limits(limits: &Limits) -> TransferLimits {
     let time = |seconds| (seconds > 0).then_some(Duration::from_secs(seconds));
-    Patience {
+    TransferLimits {
         stall_timeout: time(limits.stall_timeout_seconds),
         min_rate: limits.min_bytes_per_second,
         manifest_timeout: time(limits.manifest_timeout_seconds),

@@ -46,7 +46,7 @@ pub(super) fn configs(json: &[u8]) -> Vec<String> {
 
 impl DockerArchive {
     pub(super) fn new(archive: ImageArchive, reference: Option<&str>, options: &Options) -> Self {
-        let document_limit = options.patience.manifest_bytes;
+        let document_limit = options.transfer_limits.manifest_bytes;
         DockerArchive { archive, reference: reference.map(str::to_owned), document_limit }
     }
 

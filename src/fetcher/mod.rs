@@ -38,7 +38,7 @@ use std::sync::atomic::AtomicBool;
 use docker::Registry;
 pub use docker::{Credentials, Push, PushError, RegistryError, Sent};
 use docker_archive::DockerArchive;
-pub use http::{Patience, Reason};
+pub use http::{Reason, TransferLimits};
 pub use local::transport_of_unpacked;
 use oci::OciLayout;
 pub use progress::{Progress, ProgressReporter, Retry};
@@ -67,7 +67,7 @@ pub struct Options {
     /// Directory of certificates for layers that a layout keeps elsewhere.
     pub certificates: Option<PathBuf>,
     /// How slow servers may be.
-    pub patience: Patience,
+    pub transfer_limits: TransferLimits,
     /// What archives of images are held to.
     pub limits: Limits,
     /// Is told how layers come along.
@@ -180,7 +180,7 @@ pub enum Error {
         /// What the manifest calls it.
         media_type: String,
     },
-    /// A layer was to be had only elsewhere, and not there either.
+    /// A layer is only on other servers, and could not be fetched there.
     #[error("streaming blob `{0}`: {1}")]
     RemoteLayer(String, RemoteError),
     /// A diff id that cannot name a volume.

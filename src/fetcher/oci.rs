@@ -103,7 +103,7 @@ impl OciLayout {
             name: name.map(str::to_owned),
             verify: !options.skip_validation,
             offline: options.offline,
-            document_limit: options.patience.manifest_bytes,
+            document_limit: options.transfer_limits.manifest_bytes,
             remote: RemoteLayers::new(options.certificates.as_deref(), options),
         }
     }

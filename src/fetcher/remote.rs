@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::{Response, StatusCode, Url};
 
 use super::http::{
-    ATTEMPTS, BlobSource, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, ParallelStream, Patience,
-    RangeSource, Reach, Reason, Trust, successful, with_retries,
+    ATTEMPTS, BlobSource, Certificates, FEW_ATTEMPTS, Failure, Http, HttpRequest, Network, ParallelStream, RangeSource,
+    Reach, Reason, TransferLimits, Trust, successful, with_retries,
 };
 use super::{Options, ProgressReporter};
 use crate::image::Layer;
@@ -23,7 +23,7 @@ use crate::image::Layer;
 #[derive(Debug, Default)]
 pub(super) struct RemoteLayers {
     certificates: Option<std::path::PathBuf>,
-    patience: Patience,
+    transfer_limits: TransferLimits,
     observer: Option<Arc<dyn ProgressReporter>>,
     client: Mutex<Option<Arc<Client>>>,
 }
@@ -66,7 +66,7 @@ impl RemoteLayers {
     pub(super) fn new(certificates: Option<&Path>, options: &Options) -> Self {
         RemoteLayers {
             certificates: certificates.map(Path::to_owned),
-            patience: options.patience,
+            transfer_limits: options.transfer_limits,
             observer: options.observer.clone(),
             client: Mutex::default(),
         }
@@ -84,7 +84,7 @@ impl RemoteLayers {
         let client = self.client().map_err(RemoteError::NoRequest)?;
         let network = Arc::clone(&client.network);
         let source = LayerUrls { client, urls, reach, position: 0, failures: Failures::default(), cancel };
-        Ok(Box::new(ParallelStream::open(source, network, layer.size, self.patience, cancel)?))
+        Ok(Box::new(ParallelStream::open(source, network, layer.size, self.transfer_limits, cancel)?))
     }
 
     fn client(&self) -> Result<Arc<Client>, Reason> {
@@ -93,7 +93,7 @@ impl RemoteLayers {
             return Ok(Arc::clone(client));
         }
         let network = Network::start(self.observer.clone()).map_err(|error| Reason::Setup(error.to_string()))?;
-        let client = Client::new(self.certificates.as_deref(), self.patience, network)?;
+        let client = Client::new(self.certificates.as_deref(), self.transfer_limits, network)?;
         Ok(Arc::clone(slot.insert(Arc::new(client))))
     }
 }
@@ -106,13 +106,13 @@ struct Client {
 }
 
 impl Client {
-    fn new(certificates: Option<&Path>, patience: Patience, network: Network) -> Result<Self, Reason> {
+    fn new(certificates: Option<&Path>, transfer_limits: TransferLimits, network: Network) -> Result<Self, Reason> {
         let read = certificates.map_or_else(|| Ok(Certificates::default()), Certificates::read);
         let count = read.map_err(|error| Reason::Setup(error.to_string()))?.identities();
         let trust = |identity| Trust { certificates: certificates.map(Path::to_owned), identity, ..Trust::default() };
         Ok(Client {
             network: Arc::new(network),
-            identities: (0..count.max(1)).map(|identity| Http::new(trust(identity), patience)).collect(),
+            identities: (0..count.max(1)).map(|identity| Http::new(trust(identity), transfer_limits)).collect(),
         })
     }
 }

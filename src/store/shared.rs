@@ -303,9 +303,9 @@ impl LayerStore {
             Some(_) => return self.refuse("it lends them to another store under this one's name"),
             None => self.check_ids()?,
         }
-        let lent = self.store.layout.directories().ensure(layout::CLIENT_STORES)?;
-        let records = lent.join(self.name.to_string());
-        let making = lent.join(format!("{STAGING}{}", self.name));
+        let clients = self.store.layout.directories().ensure(layout::CLIENT_STORES)?;
+        let records = clients.join(self.name.to_string());
+        let making = clients.join(format!("{STAGING}{}", self.name));
         remove_tree(&making)?;
         files::create_directory(&making)?;
         let content = path.as_os_str().as_encoded_bytes();
@@ -355,7 +355,7 @@ impl LayerStore {
         entries::remove_record(&self.record(id))
     }
 
-    /// Gives back what is lent to images that `client_store` knows nothing of.
+    /// Releases the layers registered for images that `client_store` knows nothing of.
     pub(in crate::store) fn release_unknown(&self, client_store: &Store) -> Result<(), PathError> {
         for record in images_of(&self.records())? {
             let Some(Ok(id)) = record.file_stem().and_then(|id| id.to_str()).map(ImageId::new) else { continue };

@@ -79,7 +79,7 @@ impl Anchors {
     ///
     /// # Errors
     /// Those of openat2(2), mkdirat(2), fchown(2) and fchmod(2).
-    pub fn settle(&self, below: &str, mode: u32, owner: Owner) -> Result<(), PathError> {
+    pub fn ensure_owned(&self, below: &str, mode: u32, owner: Owner) -> Result<(), PathError> {
         let path = self.ensure(below)?;
         let shown = self.root.join(below);
         let directory = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());

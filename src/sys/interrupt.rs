@@ -37,7 +37,7 @@ static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// Who decides how the process ends: whoever is first.
 static OUTCOME: AtomicU8 = AtomicU8::new(OPEN);
 const OPEN: u8 = 0;
-const SETTLED: u8 = 1;
+const DISARMED: u8 = 1;
 const OVERDUE: u8 = 2;
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
 static WATCHED: Once = Once::new();
@@ -129,8 +129,8 @@ pub fn is_requested() -> bool {
 
 /// Tells that what the command comes to is decided: no request changes it any more, and signals do what they do by default.
 /// Does not return where a request already ends the process.
-pub fn settle() {
-    while !decide(SETTLED) {
+pub fn disarm() {
+    while !decide(DISARMED) {
         // Another thread is about to end the process.
         thread::park();
     }

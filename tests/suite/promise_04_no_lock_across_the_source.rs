@@ -119,7 +119,7 @@ fn promise_04_a_layer_that_stalls_does_not_hold_up_layers_of_others() {
 }
 
 /// A registry that drips, below the rate at which it would be dropped or above it, costs a create of the same layers from a
-/// healthy source no more than its patience.
+/// healthy source no more than its timeout.
 #[test]
 fn promise_04_a_layer_is_taken_over_from_who_is_slow() {
     for (bytes, pause) in [(1, Duration::from_millis(200)), (1000, Duration::from_millis(200))] {

@@ -133,7 +133,7 @@ impl BackingFilesystem for OverlayXfs {
     fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), driver::Error> {
         settle_whiteout_device(&layout.whiteout_device(), owner).map_err(Error::from)?;
         for directory in [layout::LINKS, layout::PROJECT_IDS] {
-            layout.directories().settle(directory, 0o755, owner)?;
+            layout.directories().ensure_owned(directory, 0o755, owner)?;
         }
         Ok(filesystem::set_direct_io(layout, request.with_direct_io)?)
     }

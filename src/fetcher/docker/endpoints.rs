@@ -30,7 +30,7 @@ pub(super) fn transport(options: &Options) -> io::Result<Transport> {
     };
     Ok(Transport {
         network: Arc::new(Network::start(options.observer.clone())?),
-        http: Http::new(trust, options.patience),
+        http: Http::new(trust, options.transfer_limits),
     })
 }
 

@@ -123,9 +123,9 @@ impl Registry {
             return self.open_elsewhere(urls, layer, cancel);
         }
         let opened = self.endpoints(&layer.blob_id).and_then(|endpoints| {
-            let (network, patience) = (endpoints.network(), self.options.patience);
+            let (network, transfer_limits) = (endpoints.network(), self.options.transfer_limits);
             let blob = endpoints::Blob::new(endpoints, &layer.blob_id, cancel);
-            ParallelStream::open(blob, network, layer.size, patience, cancel)
+            ParallelStream::open(blob, network, layer.size, transfer_limits, cancel)
         });
         match opened {
             Ok(stream) => Ok(Box::new(stream)),

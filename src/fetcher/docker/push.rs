@@ -157,9 +157,9 @@ impl Push {
     pub fn manifest(&self, manifest: Sent<'_>, media_type: &'static str, bytes: Vec<u8>) -> Result<(), PushError> {
         let content = Content::Document(media_type, Bytes::from(bytes));
         let path = format!("manifests/{}", self.tag);
-        let patience = self.session.transport().http.patience();
+        let transfer_limits = self.session.transport().http.transfer_limits();
         let sent = self.with_retries(|| {
-            in_time(&path, patience, async {
+            in_time(&path, transfer_limits, async {
                 let request = RegistryRequest::new(&Method::PUT, Target::Path(&path));
                 let response = self.ask(RegistryRequest { content: Some(&content), ..request }).await?;
                 check(&response, manifest, None)?;

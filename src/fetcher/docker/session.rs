@@ -164,9 +164,9 @@ impl Session {
         if_none_match: &[String],
     ) -> Result<Option<FetchedManifest>, Failure> {
         let request = RegistryRequest { accept, if_none_match, ..RegistryRequest::get(path) };
-        let patience = self.transport.http.patience();
+        let transfer_limits = self.transport.http.transfer_limits();
         self.with_retries(&NOT_CANCELLED, || {
-            in_time(path, patience, async {
+            in_time(path, transfer_limits, async {
                 let response = self.ask(request).await?;
                 match response.status() {
                     StatusCode::NOT_MODIFIED if !if_none_match.is_empty() => Ok(None),
@@ -174,7 +174,7 @@ impl Session {
                         let response = successful(response)?;
                         let (url, tag) = (response.url().clone(), response.headers().get(ETAG).cloned());
                         let tag = tag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
-                        Ok(Some(FetchedManifest { bytes: document(response, patience).await?, tag, url }))
+                        Ok(Some(FetchedManifest { bytes: document(response, transfer_limits).await?, tag, url }))
                     }
                 }
             })
@@ -347,8 +347,9 @@ impl Session {
             (Some(Challenge::Bearer { realm, service, scope }), credentials) => {
                 let scope = self.scope(&scope.unwrap_or_default());
                 let realm = Realm { url: realm, service: service.unwrap_or_default(), scope };
-                let patience = self.transport.http.patience();
-                in_time(response.url().as_str(), patience, self.token(response.url(), &realm, credentials)).await?
+                let transfer_limits = self.transport.http.transfer_limits();
+                in_time(response.url().as_str(), transfer_limits, self.token(response.url(), &realm, credentials))
+                    .await?
             }
             (Some(Challenge::Basic), Some(Credentials { secret: Secret::Password { username, password }, .. })) => {
                 Some(Authorization::Basic { username, password })
@@ -393,7 +394,7 @@ impl Session {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None) => Ok(None),
             _ => {
                 let url = response.url().clone();
-                let token = parse_token(&document(successful(response)?, http.patience()).await?);
+                let token = parse_token(&document(successful(response)?, http.transfer_limits()).await?);
                 let token = token.ok_or_else(|| Failure::new(&url, Reason::Token("no token".into())))?;
                 Ok(Some(Authorization::Bearer(token)))
             }
@@ -464,7 +465,7 @@ impl Session {
     }
 }
 
-/// Where a token is to be had, and what for.
+/// Where to request a token, and for what.
 struct Realm {
     url: String,
     service: String,

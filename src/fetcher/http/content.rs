@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use reqwest::Body;
 
 use super::failure::Reason;
-use super::pace::{Pace, Patience};
+use super::pace::{Pace, TransferLimits};
 
 /// Bytes of a file that are in memory at a time.
 const CHUNK: usize = 128 * 1024;
@@ -44,13 +44,13 @@ impl Content {
     ///
     /// # Errors
     /// Those of opening the file.
-    pub(super) fn body(&self, patience: Patience) -> Result<(Body, Option<Watch>), Reason> {
+    pub(super) fn body(&self, transfer_limits: TransferLimits) -> Result<(Body, Option<Watch>), Reason> {
         match self {
             Content::Document(_, bytes) => Ok((Body::from(bytes.clone()), None)),
             Content::File(path, size) => {
                 let failed = |error| Reason::Setup(format!("reading {}: {error}", path.display()));
                 let file = File::open(path).map_err(failed)?;
-                let watch = Watch::new(*size, patience);
+                let watch = Watch::new(*size, transfer_limits);
                 Ok((Body::wrap(FileBody { file, left: *size, watch: watch.clone() }), Some(watch)))
             }
         }
@@ -101,7 +101,7 @@ impl http_body::Body for FileBody {
 /// Watches how a server takes a file.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
-    patience: Patience,
+    transfer_limits: TransferLimits,
     /// How long the answer may take, once the file is sent; `None` for ever.
     answer_timeout: Option<Duration>,
     state: Arc<Mutex<State>>,
@@ -117,11 +117,12 @@ struct State {
 }
 
 impl Watch {
-    fn new(size: u64, patience: Patience) -> Self {
+    fn new(size: u64, transfer_limits: TransferLimits) -> Self {
         let verifying = Duration::from_secs(size / VERIFIED);
-        let state = State { pace: Pace::new(patience), last: (0, Instant::now()), is_sent: size == 0, failure: None };
-        let answer_timeout = patience.manifest_timeout.map(|timeout| timeout.saturating_add(verifying));
-        Watch { patience, answer_timeout, state: Arc::new(Mutex::new(state)) }
+        let state =
+            State { pace: Pace::new(transfer_limits), last: (0, Instant::now()), is_sent: size == 0, failure: None };
+        let answer_timeout = transfer_limits.manifest_timeout.map(|timeout| timeout.saturating_add(verifying));
+        Watch { transfer_limits, answer_timeout, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Waits for an answer, as long as the server takes the file and answers in time.
@@ -159,7 +160,7 @@ impl Watch {
         if let Some(reason) = state.failure.take() {
             return Err(reason);
         }
-        let limit = if state.is_sent { self.answer_timeout } else { self.patience.stall_timeout };
+        let limit = if state.is_sent { self.answer_timeout } else { self.transfer_limits.stall_timeout };
         match limit.filter(|limit| state.last.1.elapsed() >= *limit) {
             Some(limit) if state.is_sent => Err(Reason::TooLong(limit.as_secs())),
             Some(limit) => Err(Reason::Transport(format!("the server takes nothing for {} s", limit.as_secs()))),
@@ -173,8 +174,9 @@ mod tests {
     use super::*;
 
     fn watch(stall: Duration, answer: Duration) -> Watch {
-        let patience = Patience { stall_timeout: Some(stall), manifest_timeout: Some(answer), ..Patience::default() };
-        Watch::new(1, patience)
+        let transfer_limits =
+            TransferLimits { stall_timeout: Some(stall), manifest_timeout: Some(answer), ..TransferLimits::default() };
+        Watch::new(1, transfer_limits)
     }
 
     #[test]
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_larger_the_file_the_later_the_answer() {
-        let timeout = |size| Watch::new(size, Patience::default()).answer_timeout.unwrap().as_secs();
+        let timeout = |size| Watch::new(size, TransferLimits::default()).answer_timeout.unwrap().as_secs();
         assert_eq!((timeout(0), timeout(10_000_000_000)), (60, 1060));
     }
 }

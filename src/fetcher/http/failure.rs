@@ -186,7 +186,7 @@ fn says(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(" ({detail})") }
 }
 
-/// Told only where the server asks for more patience than there is.
+/// Told only where the server asks to wait longer than allowed.
 fn when(retry_after: &Option<Duration>) -> String {
     let too_long = retry_after.filter(|pause| *pause > super::retry::LONGEST_PAUSE);
     too_long.map_or_else(String::new, |pause| format!(" and asks to be left alone for {} s", pause.as_secs()))

@@ -57,7 +57,7 @@ pub(super) use content::Content;
 pub(super) use failure::Failure;
 pub use failure::Reason;
 pub(super) use network::{NOT_CANCELLED, Network};
-pub use pace::Patience;
+pub use pace::TransferLimits;
 pub(super) use parallel::ParallelStream;
 pub(super) use retry::{ATTEMPTS, FEW_ATTEMPTS, with_retries};
 pub(super) use stream::{BlobSource, RangeSource};
@@ -176,17 +176,17 @@ struct ClientKind {
 #[derive(Debug)]
 pub(super) struct Http {
     trust: Trust,
-    patience: Patience,
+    transfer_limits: TransferLimits,
     seen: SeenZones,
     clients: Mutex<HashMap<ClientKind, Client>>,
 }
 
 impl Http {
     /// Builds nothing yet.
-    pub(super) fn new(trust: Trust, patience: Patience) -> Self {
+    pub(super) fn new(trust: Trust, transfer_limits: TransferLimits) -> Self {
         // An error means that there is a provider already.
         let _ = curves::provider().install_default();
-        Http { trust, patience, seen: SeenZones::default(), clients: Mutex::default() }
+        Http { trust, transfer_limits, seen: SeenZones::default(), clients: Mutex::default() }
     }
 
     /// Whether the user named this very host and port. A name without a port means the scheme's own.
@@ -196,8 +196,8 @@ impl Http {
     }
 
     /// How slow servers may be.
-    pub(super) fn patience(&self) -> Patience {
-        self.patience
+    pub(super) fn transfer_limits(&self) -> TransferLimits {
+        self.transfer_limits
     }
 
     /// How far a server may send its clients, by a redirect, a challenge or a manifest.
@@ -253,7 +253,7 @@ impl Http {
         let Some(content) = &request.content else {
             return builder.send().await.map_err(|error| failed(Reason::of(&error)));
         };
-        let (body, watch) = content.body(self.patience).map_err(failed)?;
+        let (body, watch) = content.body(self.transfer_limits).map_err(failed)?;
         let answer = builder.body(body).send();
         let answer = match watch {
             Some(watch) => watch.over(answer).await.map_err(failed)?,
@@ -321,7 +321,7 @@ impl Http {
             .dns_resolver(Arc::new(resolver))
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_max_headers(HEADERS);
-        if let Some(timeout) = self.patience.stall_timeout.filter(|_| !kind.sends_file) {
+        if let Some(timeout) = self.transfer_limits.stall_timeout.filter(|_| !kind.sends_file) {
             builder = builder.read_timeout(timeout);
         }
         if kind.is_direct {
@@ -387,10 +387,10 @@ pub(super) fn refusal(response: &Response, detail: String) -> Failure {
 }
 
 /// The whole body of an answer that is a document. Some gateways compress it unasked; no document begins like that.
-pub(super) async fn document(mut response: Response, patience: Patience) -> Result<Vec<u8>, Failure> {
+pub(super) async fn document(mut response: Response, transfer_limits: TransferLimits) -> Result<Vec<u8>, Failure> {
     let url = response.url().clone();
     let failed = |reason| Failure::new(&url, reason);
-    let (mut body, mut pace) = (Vec::new(), Pace::new(patience));
+    let (mut body, mut pace) = (Vec::new(), Pace::new(transfer_limits));
     loop {
         let begin = Instant::now();
         let chunk = match response.chunk().await {
@@ -401,11 +401,11 @@ pub(super) async fn document(mut response: Response, patience: Patience) -> Resu
         };
         pace.add(chunk.len(), begin).map_err(failed)?;
         let bytes = (body.len() + chunk.len()) as u64;
-        limits::check_manifest(patience.manifest_bytes, bytes)
+        limits::check_manifest(transfer_limits.manifest_bytes, bytes)
             .map_err(|exceeded| failed(Reason::TooLarge(Box::new(exceeded))))?;
         body.extend_from_slice(&chunk);
     }
-    if body.starts_with(&GZIP) { inflated(&body, patience.manifest_bytes).map_err(failed) } else { Ok(body) }
+    if body.starts_with(&GZIP) { inflated(&body, transfer_limits.manifest_bytes).map_err(failed) } else { Ok(body) }
 }
 
 fn inflated(body: &[u8], limit: u64) -> Result<Vec<u8>, Reason> {
@@ -427,10 +427,10 @@ fn is_unannounced_end(response: &Response, error: &reqwest::Error) -> bool {
 /// Has a document, headers, redirects and all, come in time. `url` is what is asked for.
 pub(super) async fn in_time<T>(
     url: &str,
-    patience: Patience,
+    transfer_limits: TransferLimits,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let Some(limit) = patience.manifest_timeout else { return work.await };
+    let Some(limit) = transfer_limits.manifest_timeout else { return work.await };
     let too_long = |_| Failure { url: url.to_owned(), reason: Reason::TooLong(limit.as_secs()) };
     tokio::time::timeout(limit, work).await.map_err(too_long)?
 }
@@ -441,7 +441,7 @@ mod tests {
 
     fn http(insecure: &[&str]) -> Http {
         let insecure_hosts = insecure.iter().map(|host| (*host).to_owned()).collect();
-        Http::new(Trust { insecure_hosts, ..Trust::default() }, Patience::default())
+        Http::new(Trust { insecure_hosts, ..Trust::default() }, TransferLimits::default())
     }
 
     #[test]
@@ -487,7 +487,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("a.example:5000")).unwrap();
         let certificates_by_host = vec!["/no/such/directory".into(), directory.path().to_owned()];
-        let http = Http::new(Trust { certificates_by_host, ..Trust::default() }, Patience::default());
+        let http = Http::new(Trust { certificates_by_host, ..Trust::default() }, TransferLimits::default());
         let certificates = |url: &str| http.certificates_for(&Url::parse(url).unwrap());
         assert_eq!(certificates("https://a.example:5000/"), Some(directory.path().join("a.example:5000")));
         assert_eq!(certificates("https://a.example/"), None);

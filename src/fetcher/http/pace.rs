@@ -10,7 +10,7 @@ use crate::limits::MANIFEST;
 
 /// What is asked of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct TransferLimits {
     /// How long a server may be silent, and how long a rate is measured; `None` for ever.
     pub stall_timeout: Option<Duration>,
     /// Bytes a second that it must send at least; 0 for any.
@@ -21,9 +21,9 @@ pub struct Patience {
     pub manifest_bytes: u64,
 }
 
-impl Default for Patience {
+impl Default for TransferLimits {
     fn default() -> Self {
-        Patience {
+        TransferLimits {
             stall_timeout: Some(Duration::from_secs(30)),
             min_rate: 1024,
             manifest_timeout: Some(Duration::from_secs(60)),
@@ -35,15 +35,15 @@ impl Default for Patience {
 /// What one connection brings.
 #[derive(Debug)]
 pub(super) struct Pace {
-    patience: Patience,
+    transfer_limits: TransferLimits,
     waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
     /// Counts from now on.
-    pub(super) fn new(patience: Patience) -> Self {
-        Pace { patience, waited: Duration::ZERO, bytes: 0 }
+    pub(super) fn new(transfer_limits: TransferLimits) -> Self {
+        Pace { transfer_limits, waited: Duration::ZERO, bytes: 0 }
     }
 
     /// Counts bytes that were waited for since `begin`.
@@ -57,7 +57,7 @@ impl Pace {
     fn count(&mut self, bytes: u64, waited: Duration) -> Result<(), Reason> {
         self.bytes += bytes;
         self.waited += waited;
-        let Patience { stall_timeout, min_rate, .. } = self.patience;
+        let TransferLimits { stall_timeout, min_rate, .. } = self.transfer_limits;
         if stall_timeout.is_none_or(|timeout| self.waited < timeout) {
             return Ok(());
         }
@@ -75,7 +75,7 @@ mod tests {
 
     fn pace(min_rate: u64) -> Pace {
         let stall_timeout = Some(Duration::from_secs(30));
-        Pace::new(Patience { stall_timeout, min_rate, ..Patience::default() })
+        Pace::new(TransferLimits { stall_timeout, min_rate, ..TransferLimits::default() })
     }
 
     /// For how long a server is borne that sends so many bytes each time after such a pause.

@@ -5,7 +5,7 @@
 //! bounded for all blobs together ([`Network::parts`]), and with it the memory.
 //!
 //! Nothing depends on parts. The first connection is kept until the first part has answered as it should. A part that
-//! breaks, falls silent or drips is left, and a single connection, with all its patience, takes over where it stopped.
+//! breaks, falls silent or drips is left, and a single connection, with all its retries, takes over where it stopped.
 //! A server that does not heed ranges, answers with others, has something else by now or refuses is asked for no more
 //! parts of this blob.
 
@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::failure::{Failure, Reason, shown};
 use super::network::{Network, Task};
-use super::pace::{Pace, Patience};
+use super::pace::{Pace, TransferLimits};
 use super::stream::{BlobSource, BlobStream, RangeSource};
 
 /// Bytes of a part. With a round trip of 50 ms and 20 MB/s, a connection brings such parts at three fifths of its rate.
@@ -41,7 +41,7 @@ pub(in crate::fetcher) struct ParallelStream<'a, S: BlobSource> {
     single: BlobStream<'a, S>,
     network: Arc<Network>,
     cancel: &'a AtomicBool,
-    patience: Patience,
+    transfer_limits: TransferLimits,
     /// Size as the manifest states it; 0 if it does not.
     size: u64,
     /// What has been read.
@@ -82,16 +82,16 @@ impl<'a, S: BlobSource> ParallelStream<'a, S> {
         source: S,
         network: Arc<Network>,
         size: Option<u64>,
-        patience: Patience,
+        transfer_limits: TransferLimits,
         cancel: &'a AtomicBool,
     ) -> Result<Self, S::Error> {
-        let single = BlobStream::open(source, Arc::clone(&network), size, patience, cancel)?;
+        let single = BlobStream::open(source, Arc::clone(&network), size, transfer_limits, cancel)?;
         Ok(ParallelStream {
             tag: single.response().and_then(entity_tag),
             single,
             network,
             cancel,
-            patience,
+            transfer_limits,
             size: size.unwrap_or_default(),
             position: 0,
             waits: Waits::new(Instant::now()),
@@ -134,7 +134,12 @@ impl<'a, S: BlobSource> ParallelStream<'a, S> {
         let Some(source) = self.single.source().ranges().filter(|_| !range.is_empty()) else { return false };
         let (sender, arriving) = unbounded_channel();
         self.next = range.end;
-        let wanted = Wanted { range: range.clone(), size: self.size, tag: self.tag.clone(), patience: self.patience };
+        let wanted = Wanted {
+            range: range.clone(),
+            size: self.size,
+            tag: self.tag.clone(),
+            transfer_limits: self.transfer_limits,
+        };
         let task = self.network.spawn(wanted.bring_or_tell(source, sender));
         self.parts.push_back(Part { range, arriving, arrived: Bytes::new(), permit, _task: task });
         true
@@ -230,7 +235,7 @@ struct Wanted {
     range: Range<u64>,
     size: u64,
     tag: Option<HeaderValue>,
-    patience: Patience,
+    transfer_limits: TransferLimits,
 }
 
 impl Wanted {
@@ -251,7 +256,7 @@ impl Wanted {
         let failed = |reason| Failure::new(&url, reason);
         self.check(&response).map_err(failed)?;
         let mut missing = self.range.end - self.range.start;
-        let mut pace = Pace::new(self.patience);
+        let mut pace = Pace::new(self.transfer_limits);
         while missing > 0 {
             let begin = Instant::now();
             let bytes = response.chunk().await.map_err(|error| failed(Reason::of(&error)))?;

@@ -13,14 +13,14 @@ use reqwest::{Response, StatusCode, Url};
 use super::failure::{Failure, Reason, shown};
 use super::is_unannounced_end;
 use super::network::Network;
-use super::pace::{Pace, Patience};
+use super::pace::{Pace, TransferLimits};
 use super::retry;
 use crate::fetcher::Retry;
 
 /// A connection that brought this much was worth making: the count of failures starts anew.
 const PROGRESS: u64 = 1024 * 1024;
 
-/// Where a blob is to be had.
+/// Where a blob can be fetched.
 pub(in crate::fetcher) trait BlobSource: Send {
     /// What the user is told of a failure.
     type Error: std::error::Error + Send + Sync + 'static;
@@ -67,7 +67,7 @@ pub(super) struct BlobStream<'a, S> {
     /// Where the current connection began.
     resumed_at: u64,
     failures: u32,
-    patience: Patience,
+    transfer_limits: TransferLimits,
     /// Of the current connection.
     pace: Pace,
 }
@@ -78,12 +78,12 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         mut source: S,
         network: Arc<Network>,
         size: Option<u64>,
-        patience: Patience,
+        transfer_limits: TransferLimits,
         cancel: &'a AtomicBool,
     ) -> Result<Self, S::Error> {
         let response = source.ask(0)?;
         let (chunk, position, skip, resumed_at, failures) = (Bytes::new(), 0, 0, 0, 0);
-        let pace = Pace::new(patience);
+        let pace = Pace::new(transfer_limits);
         let url = response.url().clone();
         Ok(BlobStream {
             source,
@@ -97,7 +97,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
             skip,
             resumed_at,
             failures,
-            patience,
+            transfer_limits,
             pace,
         })
     }
@@ -112,7 +112,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
         &self.url
     }
 
-    /// Where the blob is to be had.
+    /// Where the blob can be fetched.
     pub(super) fn source(&self) -> &S {
         &self.source
     }
@@ -186,7 +186,7 @@ impl<'a, S: BlobSource> BlobStream<'a, S> {
             let response = self.source.ask(self.position)?;
             self.url = response.url().clone();
             self.resumed_at = self.position;
-            self.pace = Pace::new(self.patience);
+            self.pace = Pace::new(self.transfer_limits);
             match skip(&response, self.position) {
                 Ok(skip) => {
                     self.skip = skip;
@@ -220,7 +220,7 @@ impl<S: BlobSource> Read for BlobStream<'_, S> {
     }
 }
 
-/// How much of the answer is known already: nothing if the registry heeded the range, else all up to there.
+/// How much of the response has been read before: nothing if the registry honored the range, else all up to there.
 fn skip(response: &Response, position: u64) -> Result<u64, Reason> {
     if response.status() != StatusCode::PARTIAL_CONTENT {
         return Ok(position);
@@ -244,7 +244,7 @@ mod tests {
 
     const LENGTH: usize = 1000;
     /// Less than the drips take together, and far more than each.
-    const PATIENCE: Patience = Patience {
+    const LIMITS: TransferLimits = TransferLimits {
         stall_timeout: Some(Duration::from_secs(2)),
         min_rate: 100,
         manifest_timeout: None,
@@ -293,7 +293,7 @@ mod tests {
     fn place(listener: &TcpListener) -> Place {
         let url = format!("http://{}/blob", listener.local_addr().unwrap());
         let network = Arc::new(Network::start(None).unwrap());
-        Place { network, http: Http::new(Trust::default(), PATIENCE), url: Url::parse(&url).unwrap() }
+        Place { network, http: Http::new(Trust::default(), LIMITS), url: Url::parse(&url).unwrap() }
     }
 
     fn head(stream: &mut TcpStream) -> String {
@@ -329,7 +329,7 @@ mod tests {
         let server = thread::spawn(move || serve(&listener));
         let network = Arc::clone(&place.network);
         let mut bytes = Vec::new();
-        let stream = BlobStream::open(place, network, Some(LENGTH as u64), PATIENCE, &NOT_CANCELLED);
+        let stream = BlobStream::open(place, network, Some(LENGTH as u64), LIMITS, &NOT_CANCELLED);
         stream.unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, [[1; LENGTH / 2], [2; LENGTH / 2]].concat());
         server.join().unwrap();

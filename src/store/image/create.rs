@@ -310,7 +310,7 @@ impl ImageCreation<'_> {
         if has_new_layers {
             self.pull(claimed.present).map_err(|error| error.of_store(&self.layers_in))?;
         }
-        self.keep_documents();
+        self.keep_manifests();
         let user = self.request.with_user.then(|| self.user()).transpose()?;
         let _session = tracing::info_span!("making-image").entered();
         let (layout, owner) = (&self.store.layout, self.format.owner);
@@ -331,7 +331,7 @@ impl ImageCreation<'_> {
         interrupt::check().on("publish", &making)?;
         totals::with_added(layout, self.id.as_str(), directory.path(), || publish(layout, &self.id))?;
         // Nobody is to be told that no image was made.
-        interrupt::settle();
+        interrupt::disarm();
         Ok(Created {
             rootfs: published.join("rootfs"),
             env: self.image.env.clone(),
@@ -360,7 +360,7 @@ impl ImageCreation<'_> {
         if has_new_layers {
             self.pull(claimed.present).map_err(|error| error.of_store(&self.layers_in))?;
         }
-        self.keep_documents();
+        self.keep_manifests();
         let volumes = volumes::with_sizes(&self.layers_in, &self.image.layers)?;
         let layers = self.image.layers.iter().zip(volumes).zip(present);
         let layers = layers.map(|((layer, volume), was_cached)| PulledLayer {
@@ -378,7 +378,7 @@ impl ImageCreation<'_> {
     }
 
     /// Keeps manifest and configuration. The layers are there.
-    fn keep_documents(&self) {
+    fn keep_manifests(&self) {
         if let Err(error) = self.source.cache.keep(self.format_of_layers.owner) {
             // They can be fetched again.
             tracing::info!(%error, "keeping-documents-failed");
@@ -502,7 +502,7 @@ impl ImageCreation<'_> {
         }
     }
 
-    /// Cleans whatever the threshold, if the caller lets clean at all and there is something to be had by it.
+    /// Cleans whatever the threshold, if the caller allows a clean and there are unused layers.
     fn make_room(&self, error: &CreateError) -> bool {
         let Some(clean) = &self.request.clean else { return false };
         if self.store.has_unused_layers().is_ok_and(|has| !has) {

@@ -170,7 +170,7 @@ pub enum CommitError {
         destination: String,
     },
     /// The layers that it is to be on top of cannot be had.
-    #[error("the base of image `{id}` is read from {reference} again, and is not to be had: {source}")]
+    #[error("the base of image `{id}` is read from {reference} again, which failed: {source}")]
     Base {
         /// The image.
         id: String,

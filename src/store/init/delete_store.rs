@@ -87,7 +87,7 @@ impl Store {
                 renamed => renamed?,
             }
         }
-        // Some store may have been lent layers since that was looked at first.
+        // Some store may have registered layers since that was looked at first.
         let ended = self.wait_for_creates().and_then(|()| self.check_no_client_needs_layers());
         if ended.is_err() && is_initialised {
             files::rename(&aside, &namespace)?;

@@ -138,7 +138,7 @@ impl Store {
         owner.chown(root)?;
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("chmod", root)?;
         for directory in layout::DIRECTORIES.iter().chain([&layout::UNFLUSHED]) {
-            self.layout.directories().settle(directory, 0o755, owner)?;
+            self.layout.directories().ensure_owned(directory, 0o755, owner)?;
         }
         // Now, while there is room for it: a full store must not be one that cannot be locked.
         drop(claims::share(&self.layout)?);

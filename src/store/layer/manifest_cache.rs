@@ -30,7 +30,7 @@ use crate::sys::random::random_number;
 const LIMIT: usize = 1000;
 /// The most bytes that are kept.
 const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
-/// A document that is larger than this is fetched each time.
+/// A manifest or config that is larger than this is fetched each time.
 const LARGEST: u64 = 1024 * 1024;
 const TAG: &str = "tag-";
 /// A file before its rename. One that a dead process left goes with the next clean.
@@ -45,7 +45,7 @@ struct TagRecord {
     server: String,
 }
 
-/// The directory of a store's documents.
+/// The directory of a store's manifest cache.
 struct Directory {
     path: PathBuf,
 }
@@ -53,7 +53,7 @@ struct Directory {
 impl Directory {
     /// `None` where there is none.
     fn open(layout: &Layout) -> Result<Option<Self>, PathError> {
-        match layout.directories().open(layout::DOCUMENTS) {
+        match layout.directories().open(layout::MANIFEST_CACHE) {
             Ok(path) => Ok(Some(Directory { path })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -62,8 +62,8 @@ impl Directory {
 
     /// Makes it for the store's owner where there is none.
     fn make(layout: &Layout, owner: Owner) -> Result<Self, PathError> {
-        layout.directories().settle(layout::DOCUMENTS, 0o755, owner)?;
-        Ok(Directory { path: layout.documents() })
+        layout.directories().ensure_owned(layout::MANIFEST_CACHE, 0o755, owner)?;
+        Ok(Directory { path: layout.manifest_cache() })
     }
 
     /// A file that cannot be read is as good as none: what it held can be fetched again.
@@ -94,7 +94,7 @@ impl Directory {
     /// Keeps the directory within its limits.
     fn remove_oldest(&self, layout: &Layout) -> Result<(), PathError> {
         let mut entries: Vec<(SystemTime, u64, String)> = Vec::new();
-        for name in entries::names(layout, Place::Documents)? {
+        for name in entries::names(layout, Place::ManifestCache)? {
             // Another create may have made room at the same time.
             let Ok(metadata) = files::status(&self.path.join(&name)) else { continue };
             entries.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), name));
@@ -112,7 +112,7 @@ impl Directory {
     }
 }
 
-/// The documents of a store, as one create sees them.
+/// The manifests and configs of a store, as one create sees them.
 pub(in crate::store) struct ManifestCache {
     layout: Layout,
     directory: OnceCell<Option<Directory>>,
@@ -188,7 +188,7 @@ impl MetadataCache for ManifestCache {
 /// Removes what is about images whose topmost layer is not there.
 pub(in crate::store) fn forget_unneeded(layout: &Layout) -> Result<(), PathError> {
     let Some(directory) = Directory::open(layout)? else { return Ok(()) };
-    let names = entries::names(layout, Place::Documents)?;
+    let names = entries::names(layout, Place::ManifestCache)?;
     let (tags, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(TAG));
     let needed = needed(layout, &directory, &names)?;
     for name in names.iter().filter(|name| !needed.contains(name.as_str())) {
@@ -296,7 +296,7 @@ mod tests {
         let cache = ManifestCache::new(&layout);
         assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (Some(b"{}".to_vec()), Some(tag)));
         assert_eq!(cache.tag("docker.io/library/busybox:other"), None);
-        assert_eq!(files::names(&layout.documents()).unwrap().len(), 2);
+        assert_eq!(files::names(&layout.manifest_cache()).unwrap().len(), 2);
     }
 
     #[test]
@@ -307,8 +307,8 @@ mod tests {
             cache.set_tag(NAME, Tag::default());
         });
         for damage in ["", "{\"name\":\"", "{ }"] {
-            for name in files::names(&layout.documents()).unwrap() {
-                fs::write(layout.documents().join(name), damage).unwrap();
+            for name in files::names(&layout.manifest_cache()).unwrap() {
+                fs::write(layout.manifest_cache().join(name), damage).unwrap();
             }
             let cache = ManifestCache::new(&layout);
             assert_eq!((cache.get(&digest(b"{}")), cache.tag(NAME)), (None, None));
@@ -339,10 +339,10 @@ mod tests {
             cache.set_tag("there", Tag { digest: digest(&outer), ..Tag::default() });
             cache.set_tag("gone", Tag { digest: digest(&gone[2]), ..Tag::default() });
         });
-        assert_eq!(files::names(&layout.documents()).unwrap().len(), 10);
+        assert_eq!(files::names(&layout.manifest_cache()).unwrap().len(), 10);
         fs::create_dir(layout.volume("aa")).unwrap();
         forget_unneeded(&layout).unwrap();
-        let mut left = files::names(&layout.documents()).unwrap();
+        let mut left = files::names(&layout.manifest_cache()).unwrap();
         left.sort();
         let mut expected: Vec<String> = there.iter().chain([&outer]).map(|bytes| hex(bytes)).collect();
         expected.push(tag_file("there"));
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(left, expected);
         fs::remove_dir(layout.volume("aa")).unwrap();
         forget_unneeded(&layout).unwrap();
-        assert_eq!(files::names(&layout.documents()).unwrap(), [""; 0]);
+        assert_eq!(files::names(&layout.manifest_cache()).unwrap(), [""; 0]);
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
             cache.add(&digest(b"{}"), b"{}");
             cache
         };
-        let documents = layout.root().join(layout::DOCUMENTS);
+        let documents = layout.root().join(layout::MANIFEST_CACHE);
         symlink(elsewhere.path(), &documents).unwrap();
         assert!(learned().keep(Owner::default()).is_err());
         assert!(forget_unneeded(&layout).is_err());
@@ -383,7 +383,7 @@ mod tests {
     fn what_is_no_file_is_not_waited_for() {
         let (_directory, layout) = store();
         keep(&layout, |cache| cache.add(&digest(b"{}"), b"{}"));
-        let name = layout.root().join(layout::DOCUMENTS).join(hex(b"{}"));
+        let name = layout.root().join(layout::MANIFEST_CACHE).join(hex(b"{}"));
         fs::remove_file(&name).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&name).status().unwrap().success());
         assert_eq!(ManifestCache::new(&layout).get(&digest(b"{}")), None);
@@ -396,15 +396,15 @@ mod tests {
     #[test]
     fn the_oldest_make_room() {
         let (_directory, layout) = store();
-        layout.directories().ensure(layout::DOCUMENTS).unwrap();
+        layout.directories().ensure(layout::MANIFEST_CACHE).unwrap();
         let large = vec![b' '; LARGEST as usize];
         for n in 0..LIMIT + 5 {
-            let path = layout.documents().join(format!("{n:064}"));
+            let path = layout.manifest_cache().join(format!("{n:064}"));
             let file = fs::File::create(path).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64)).unwrap();
         }
         keep(&layout, |cache| cache.add(&digest(b"{}"), b"{}"));
-        let names = files::names(&layout.documents()).unwrap();
+        let names = files::names(&layout.manifest_cache()).unwrap();
         assert_eq!(names.len(), LIMIT);
         assert!(
             !names.contains(&format!("{:064}", 5))
@@ -418,8 +418,8 @@ mod tests {
                 cache.add(&digest(&bytes), &bytes);
             }
         });
-        assert!(files::names(&layout.documents()).unwrap().len() <= 16);
+        assert!(files::names(&layout.manifest_cache()).unwrap().len() <= 16);
         keep(&layout, |cache| cache.add(&digest(&[&large[..], b" "].concat()), &[&large[..], b" "].concat()));
-        assert!(files::names(&layout.documents()).unwrap().len() <= 16, "too large to be kept");
+        assert!(files::names(&layout.manifest_cache()).unwrap().len() <= 16, "too large to be kept");
     }
 }

@@ -1,7 +1,7 @@
 //! Getting an image's missing layers into the store.
 //!
 //! Layers are unpacked side by side, each under its own lock into a directory of its own, and published bottom first:
-//! a layer may need its parents to settle what its archive leaves open, and a volume's parents always exist. A failure
+//! a layer may need its parents to resolve what its archive leaves open, and a volume's parents always exist. A failure
 //! stops the layers above it; those below are finished and kept.
 
 use std::cell::RefCell;
@@ -169,7 +169,7 @@ impl<'a> Pull<'a> {
         thread::scope(|scope| {
             // More than read at once: one that has read its layer may have to wait for those below.
             for _ in 1..missing.min(WORKERS) {
-                // Where no more threads are to be had, those there are do all the work.
+                // Without more threads, those there are do all the work.
                 let worker = spawning::thread("pull");
                 let worker =
                     worker.and_then(|worker| worker.spawn_scoped(scope, || session.in_scope(|| self.run_worker())));

@@ -16,7 +16,7 @@ use crate::sys::lock_holders::{self, LockHolder};
 use crate::sys::path_error::PathError;
 
 /// How little a holder may unpack.
-struct Patience {
+struct StallLimit {
     /// Over how long.
     window: Duration,
     /// In bytes a second.
@@ -24,9 +24,9 @@ struct Patience {
 }
 
 /// Of a waiter that needs no network: from a disk it has the layer sooner.
-const LOCAL: Patience = Patience { window: Duration::from_secs(10), least_rate: 1 << 20 };
+const LOCAL: StallLimit = StallLimit { window: Duration::from_secs(10), least_rate: 1 << 20 };
 /// Of a waiter that would read the layer from a network, too: the holder is stalled.
-const REMOTE: Patience = Patience { window: Duration::from_secs(30), least_rate: 1024 };
+const REMOTE: StallLimit = StallLimit { window: Duration::from_secs(30), least_rate: 1024 };
 
 /// How often a waiter looks at more than the lock.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -150,13 +150,13 @@ impl Window {
     }
 
     /// Whether the window is over and too little came of it; begins another one if enough did.
-    fn is_too_little(&mut self, layout: &Layout, chain_id: &ChainId, patience: &Patience) -> Result<bool, PathError> {
+    fn is_too_little(&mut self, layout: &Layout, chain_id: &ChainId, limit: &StallLimit) -> Result<bool, PathError> {
         let elapsed = self.begin.elapsed();
-        if elapsed < patience.window {
+        if elapsed < limit.window {
             return Ok(false);
         }
         let now = Window::begin(layout, chain_id)?;
-        let is_too_little = now.bytes.saturating_sub(self.bytes) < patience.least_rate * elapsed.as_secs();
+        let is_too_little = now.bytes.saturating_sub(self.bytes) < limit.least_rate * elapsed.as_secs();
         // Another waiter may have the second lock for now; then the same holds at the next look.
         if !is_too_little {
             *self = now;

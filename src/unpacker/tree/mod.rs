@@ -138,7 +138,7 @@ impl Unfinished {
         self.targets.has_below(Path::new(""))
     }
 
-    /// Whether there is anything that only a look at lower layers can settle.
+    /// Whether there is anything that only a look at lower layers can decide.
     pub(super) fn needs_parents(&self, format: WhiteoutFormat) -> bool {
         let root = PathMap::<Open>::root();
         // An overlay sees the mark of an opaque directory, but not that of the root.

@@ -31,7 +31,7 @@ pub struct Credentials {
 pub(super) enum Secret {
     /// Name and password.
     Password { username: String, password: String },
-    /// What a token is to be had for (OAuth 2.0, `refresh_token`).
+    /// What is exchanged for a token (OAuth 2.0, `refresh_token`).
     IdentityToken(String),
 }
 

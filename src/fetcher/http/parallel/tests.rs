@@ -182,18 +182,18 @@ fn network() -> Arc<Network> {
 
 /// Of a blob that is waited for, whatever this machine has to do meanwhile.
 fn open<'a>(server: &Server, network: &Arc<Network>, cancel: &'a AtomicBool) -> ParallelStream<'a, Place> {
-    open_with(server, network, cancel, Patience::default())
+    open_with(server, network, cancel, TransferLimits::default())
 }
 
 fn open_with<'a>(
     server: &Server,
     network: &Arc<Network>,
     cancel: &'a AtomicBool,
-    patience: Patience,
+    transfer_limits: TransferLimits,
 ) -> ParallelStream<'a, Place> {
-    let http = Arc::new(Http::new(Trust::default(), patience));
+    let http = Arc::new(Http::new(Trust::default(), transfer_limits));
     let place = Place(Arc::clone(network), http, server.url.clone());
-    let mut stream = ParallelStream::open(place, Arc::clone(network), Some(LENGTH), patience, cancel).unwrap();
+    let mut stream = ParallelStream::open(place, Arc::clone(network), Some(LENGTH), transfer_limits, cancel).unwrap();
     stream.waits.is_network = true;
     stream
 }
@@ -277,8 +277,9 @@ fn more_than_was_asked_for_is_not_read() {
 fn a_part_that_breaks_or_falls_silent_is_made_up_for() {
     for answer in [Answer::Broken, Answer::Silent] {
         let server = Server::start(move |number| if number == 2 { answer } else { Answer::Right });
-        let patience = Patience { stall_timeout: Some(Duration::from_secs(2)), ..Patience::default() };
-        reads_to_end(open_with(&server, &network(), &NOT_CANCELLED, patience));
+        let transfer_limits =
+            TransferLimits { stall_timeout: Some(Duration::from_secs(2)), ..TransferLimits::default() };
+        reads_to_end(open_with(&server, &network(), &NOT_CANCELLED, transfer_limits));
         assert_eq!(server.singles().len(), 2, "{answer:?}: {:?}", server.singles());
         assert!(server.parts().len() > 7, "{answer:?}: {:?}", server.parts());
     }
