@@ -2,10 +2,12 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-/// Signals that ask for an end, from a terminal or a supervisor.
-const ENDS: [i32; 2] = [libc::SIGINT, libc::SIGTERM];
+/// Signals that ask for an end, from a terminal, also one that has gone away, or a supervisor.
+const ENDS: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+/// Those of them that are handled, a bit for each number.
+static HANDLED: AtomicU32 = AtomicU32::new(0);
 
 /// Has a write beyond `RLIMIT_FSIZE` fail with `EFBIG` (setrlimit(2)), which is told and tidied up after like any other
 /// failure, where the signal would end the process. Programs that this one starts inherit that.
@@ -42,13 +44,15 @@ pub fn handle_ends(handler: extern "C" fn(i32)) -> io::Result<()> {
         new.sa_flags = libc::SA_RESTART;
         // SAFETY: `handler` is a function for the life of the program, which takes a signal, as there is no `SA_SIGINFO`.
         check(unsafe { libc::sigaction(signal, &raw const new, std::ptr::null_mut()) })?;
+        HANDLED.fetch_or(1 << signal, Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// Has signals that ask for an end do so.
+/// Has signals that ask for an end, and were handled, do what they do by default.
 pub(super) fn stop_handling_ends() {
-    for signal in ENDS {
+    let handled = HANDLED.load(Ordering::Relaxed);
+    for signal in ENDS.into_iter().filter(|signal| handled & 1 << signal != 0) {
         // SAFETY: what a signal does by default runs no code of this program.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }

@@ -1,9 +1,11 @@
 //! Commands that are ended from outside, by a signal or a limit of time, say in a line what they leave, and leave no more.
 
 use std::fs;
+use std::io::{PipeWriter, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 
 use crate::support::{
     Answer, Archive, Image, Layer, Outcome, ScriptedRegistry, TempStore, assert_whole, large_layer, layout, names, run,
@@ -34,7 +36,7 @@ fn wait_for_layer(server: &ScriptedRegistry, times: usize) {
 /// As from a terminal: what runs in the background of a script ignores SIGINT, and leaves that to what it starts.
 fn begin(store: &TempStore, arguments: &[&str]) -> Child {
     let command = store.command(arguments);
-    let mut command = wrapped(&["env", "--default-signal=INT,TERM"], &command);
+    let mut command = wrapped(&["env", "--default-signal=HUP,INT,TERM"], &command);
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -58,7 +60,9 @@ fn interrupt(store: &TempStore, command: Child, signal: i32, message: &str) -> b
 
 #[test]
 fn an_interrupted_create_or_pull_leaves_nothing_and_can_be_repeated() {
-    for (command, signal, message) in [("create", 2, CREATE), ("create", 15, CREATE), ("pull", 15, PULL)] {
+    for (command, signal, message) in
+        [("create", 1, CREATE), ("create", 2, CREATE), ("create", 15, CREATE), ("pull", 15, PULL)]
+    {
         let store = TempStore::new();
         let server = hanging_registry(&store, 0);
         let (url, host) = (server.url(), server.host());
@@ -187,6 +191,40 @@ fn a_clean_stops_at_the_next_layer() {
         store.ok(["clean"]);
         assert!(store.volumes().is_empty() && store.leftovers().is_empty(), "{:?}", store.leftovers());
     }
+}
+
+/// Also while the answer is written, when nothing can be undone any more.
+#[test]
+fn a_signal_that_the_caller_has_ignored_changes_nothing() {
+    let store = TempStore::new();
+    let image = Image::new().layer(Layer::new(Archive::new().file("file", 0o644, b"x").bytes()));
+    let url = image.write(&store.beside("image"), "latest");
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let full = fill(&mut writer);
+    let mut command = wrapped(&["env", "--ignore-signal=INT"], &store.command(["create", &url, "x"]));
+    let mut create = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+    // The command has the other end.
+    drop(command);
+    wait_for("the image", || store.path().join("images/x").exists());
+    for _ in 0..50 {
+        succeed("kill", ["-INT".to_owned(), create.id().to_string()]);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).unwrap();
+    assert_eq!(create.wait().unwrap().code(), Some(0));
+    assert!(said[full..].starts_with(b"{\"ociVersion\""), "{}", said.len());
+}
+
+/// Writes until there is no room, and tells how many bytes that took.
+fn fill(pipe: &mut PipeWriter) -> usize {
+    rustix::io::ioctl_fionbio(&*pipe, true).unwrap();
+    let mut count = 0;
+    while let Ok(written) = pipe.write(&[b' '; 4096]) {
+        count += written;
+    }
+    rustix::io::ioctl_fionbio(&*pipe, false).unwrap();
+    count
 }
 
 #[test]
