@@ -3,13 +3,12 @@
 
 use std::io::Read;
 
-use serde::Deserialize;
-
 use super::image_archive::ImageArchive;
 use super::{Error, Options, metadata};
+use crate::image::json::Json;
 use crate::image::{Descriptor, DockerReference, Image, Layer, Reference};
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 /// Most names of images that a message lists.
 const NAMES: usize = 10;
 
@@ -23,25 +22,54 @@ pub(super) struct DockerArchive {
     document_limit: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Default)]
 struct Entry {
     config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Option<Vec<String>>,
+    repo_tags: Vec<String>,
+    layers: Vec<String>,
 }
 
-/// Whether a document is such a list of images.
+/// Whether a document is meant as such a list of images, be it a broken one: a web application has another `manifest.json`.
 pub(super) fn is_manifest(json: &[u8]) -> bool {
-    !configs(json).is_empty()
+    let text = String::from_utf8_lossy(json);
+    let elements = Json::parse(&text).ok().filter(|json| json.is_list()).and_then(|json| json.elements(MANIFEST).ok());
+    elements.is_some_and(|elements| !elements.is_empty() && elements.into_iter().all(is_entry))
+}
+
+fn is_entry(json: Json<'_>) -> bool {
+    let mut is_entry = !json.is_some();
+    let read = json.members(MANIFEST, |name, _| {
+        is_entry |= matches!(name, "config" | "repotags" | "layers");
+        Ok(())
+    });
+    read.is_ok() && is_entry
 }
 
 /// The configs that such a list names; none if it is something else.
 pub(super) fn configs(json: &[u8]) -> Vec<String> {
-    let entries: Vec<Entry> = serde_json::from_slice(json).unwrap_or_default();
-    entries.into_iter().map(|entry| entry.config).collect()
+    entries(json).unwrap_or_default().into_iter().map(|entry| entry.config).collect()
+}
+
+fn entries(json: &[u8]) -> Result<Vec<Entry>, String> {
+    let text = String::from_utf8_lossy(json);
+    let json = Json::parse(&text).map_err(|error| metadata::flat(&error.to_string()))?;
+    json.elements("the list of images")?.into_iter().map(Entry::decode).collect()
+}
+
+impl Entry {
+    fn decode(json: Json<'_>) -> Result<Self, String> {
+        let mut entry = Entry::default();
+        json.members("an image", |name, value| match name {
+            "config" => value.text_into(&mut entry.config, "Config"),
+            "repotags" => value.texts("RepoTags").map(|tags| entry.repo_tags = tags),
+            "layers" => value.texts("Layers").map(|layers| entry.layers = layers),
+            _ => Ok(()),
+        })?;
+        match entry.config.is_empty() {
+            true => Err("an image has no Config".to_owned()),
+            false => Ok(entry),
+        }
+    }
 }
 
 impl DockerArchive {
@@ -54,14 +82,12 @@ impl DockerArchive {
     pub(super) fn image(&self) -> Result<Image, Error> {
         let bad = |reason: String| Error::BadManifest(self.archive.path().join(MANIFEST).display().to_string(), reason);
         let manifest = self.archive.read_document(MANIFEST, self.document_limit).map_err(Error::ManifestOrIndex)?;
-        let entries: Vec<Entry> =
-            serde_json::from_slice(&manifest).map_err(|error| bad(metadata::flat(&error.to_string())))?;
-        let entry = self.choose(entries)?;
+        let entry = self.choose(entries(&manifest).map_err(bad)?)?;
         let config = self
             .archive
             .read_document(&entry.config, self.document_limit)
             .map_err(|error| Error::BadConfig(error.to_string()))?;
-        let files = entry.layers.unwrap_or_default();
+        let files = entry.layers;
         let descriptors = files.iter().map(|file| Descriptor { digest: file.clone(), ..Descriptor::default() });
         let mut image = metadata::image(&config, descriptors.collect())?;
         for (layer, file) in image.layers.iter_mut().zip(&files) {
@@ -82,7 +108,7 @@ impl DockerArchive {
     }
 
     fn choose(&self, mut entries: Vec<Entry>) -> Result<Entry, Error> {
-        let names = || entries.iter().flat_map(|entry| entry.repo_tags.iter().flatten()).cloned().collect::<Vec<_>>();
+        let names = || entries.iter().flat_map(|entry| &entry.repo_tags).cloned().collect::<Vec<_>>();
         let position = match &self.reference {
             None if entries.len() == 1 => Some(0),
             None => return Err(Error::Ambiguous { count: entries.len(), names: listed(&names()) }),
@@ -100,7 +126,7 @@ impl DockerArchive {
 
 fn has_name(entry: &Entry, reference: &str) -> bool {
     let wanted = full_name(reference);
-    entry.repo_tags.iter().flatten().any(|name| name == reference || wanted.is_some() && full_name(name) == wanted)
+    entry.repo_tags.iter().any(|name| name == reference || wanted.is_some() && full_name(name) == wanted)
 }
 
 /// `busybox` as `docker.io/library/busybox:latest`.
@@ -128,8 +154,8 @@ mod tests {
     fn names_are_compared_in_full() {
         let entry = |tags: &[&str]| Entry {
             config: String::new(),
-            repo_tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
-            layers: None,
+            repo_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            layers: Vec::new(),
         };
         for (tag, wanted, expected) in [
             ("busybox:latest", "busybox", true),
@@ -146,8 +172,32 @@ mod tests {
     #[test]
     fn a_web_application_has_another_manifest() {
         assert!(is_manifest(br#"[{"Config":"c.json","RepoTags":null,"Layers":[]}]"#));
-        for json in ["[]", "{}", r#"{"name":"app"}"#, r#"[{"name":"x"}]"#, ""] {
+        for json in
+            ["[]", "{}", r#"{"name":"app"}"#, r#"[{"name":"x"}]"#, "", "null", "[1]", r#"[{"config":"c"},{"x":1}]"#]
+        {
             assert!(!is_manifest(json.as_bytes()), "{json}");
+        }
+    }
+
+    #[test]
+    fn lists_are_read_as_docker_reads_them_and_broken_ones_are_told() {
+        for json in [
+            r#"[{"config":"c","layers":["l"]}]"#,
+            r#"[{"Config":"x","Config":"c","Layers":["l"]}]"#,
+            r#"[{"Config":"c","RepoTags":[null],"Layers":["l"],"Parent":7}]"#,
+        ] {
+            let read = entries(json.as_bytes()).unwrap();
+            assert!(is_manifest(json.as_bytes()), "{json}");
+            assert_eq!((read[0].config.as_str(), &read[0].layers[..]), ("c", &["l".to_owned()][..]), "{json}");
+        }
+        for (json, reason) in [
+            ("[null]", "an image has no Config"),
+            (r#"[{"Layers":[null]}]"#, "an image has no Config"),
+            (r#"[{"Config":7}]"#, "Config is not a string"),
+            (r#"[{"Config":"c","Layers":"l"}]"#, "Layers is not a list"),
+        ] {
+            assert!(is_manifest(json.as_bytes()), "{json}");
+            assert_eq!(entries(json.as_bytes()).unwrap_err(), reason, "{json}");
         }
     }
 

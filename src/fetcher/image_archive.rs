@@ -47,6 +47,8 @@ pub(super) enum Content {
     Docker(ImageArchive),
     /// An OCI layout.
     Oci(ImageArchive),
+    /// What Docker saved before 1.10: a directory a layer, and nothing that says which are on top of which.
+    OldDocker,
     /// A root filesystem, as far as the beginning tells.
     Tar,
 }
@@ -61,13 +63,19 @@ impl ImageArchive {
         if !is_whole {
             return Ok(Content::Tar);
         }
-        if let Ok(manifest) = archive.read_document("manifest.json", MANIFEST)
+        if let Ok(manifest) = archive.read_document(docker_archive::MANIFEST, MANIFEST)
             && docker_archive::is_manifest(&manifest)
         {
             return Ok(Content::Docker(archive));
         }
-        let is_layout = archive.find("index.json").is_some() && archive.find("oci-layout").is_some();
-        Ok(if is_layout { Content::Oci(archive) } else { Content::Tar })
+        let is_there = |name: &str| archive.find(name).is_some();
+        if is_there("index.json") && is_there("oci-layout") {
+            return Ok(Content::Oci(archive));
+        }
+        let is_old = is_there("repositories")
+            && !is_there(docker_archive::MANIFEST)
+            && archive.members.keys().any(|name| name.ends_with("layer.tar"));
+        Ok(if is_old { Content::OldDocker } else { Content::Tar })
     }
 
     /// Reads which members a file has that is said to be an image archive.

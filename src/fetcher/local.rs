@@ -33,6 +33,7 @@ pub(super) fn source(path: &Path, options: &Options) -> Result<Source, Error> {
     let file = file.map_err(|error| Error::Blob(path.display().to_string(), error))?;
     match ImageArchive::recognise(path, file, &options.limits) {
         Ok(Content::Docker(archive)) => Ok(Source::DockerArchive(DockerArchive::new(archive, None, options))),
+        Ok(Content::OldDocker) => Err(Error::SavedByOldDocker(path.to_owned())),
         Ok(Content::Oci(archive)) => Ok(oci(Files::Archive(archive), None, options)),
         Err(error @ (ArchiveError::Foreign(_) | ArchiveError::Empty)) => {
             Err(Error::NotAnArchive(path.to_owned(), error))

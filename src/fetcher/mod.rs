@@ -147,6 +147,9 @@ pub enum Error {
     /// A local file that holds no image.
     #[error("`{path}`: {1}", path = .0.display())]
     NotAnArchive(PathBuf, ArchiveError),
+    /// An image in a form that only Docker itself ever read.
+    #[error("`{path}`: it is an image saved by Docker before 1.10, without a manifest.json: load it into a newer Docker and save it again", path = .0.display())]
+    SavedByOldDocker(PathBuf),
     /// Neither a file nor an image in a registry.
     #[error("{0}; and there is no such file: stat {path}: no such file or directory", path = .1.display())]
     NeitherFileNorImage(Box<Error>, PathBuf),

@@ -142,6 +142,49 @@ fn an_image_that_comes_through_a_pipe_is_not_unpacked_as_a_root_filesystem() {
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
 }
 
+/// Docker decodes the list as Go does; a broken one is no root filesystem all the same.
+#[test]
+fn an_archive_with_an_odd_list_of_images_is_not_unpacked_as_a_root_filesystem() {
+    let store = TempStore::new();
+    let layer = Archive::new().file("a", 0o644, b"1").bytes();
+    let config = config(std::slice::from_ref(&layer));
+    let (id, name) = (sha256_hex(&layer), format!("{}.json", sha256_hex(&config)));
+    let path = store.beside("saved.tar");
+    let save = |list: &str| {
+        let list = list.replace("CONFIG", &name).replace("LAYER", &format!("{id}/layer.tar"));
+        let archive = Archive::new().directory(&id, 0o755).file(&format!("{id}/layer.tar"), 0o644, &layer);
+        let archive = archive.file(&name, 0o644, &config).file("manifest.json", 0o644, list.as_bytes());
+        fs::write(&path, archive.bytes()).unwrap();
+        [path.display().to_string(), format!("docker-archive:{}", path.display())]
+    };
+    for list in [
+        r#"[{"config":"CONFIG","layers":["LAYER"]}]"#,
+        r#"[{"Config":"x","Config":"CONFIG","Layers":["LAYER"]}]"#,
+        r#"[{"Config":"CONFIG","RepoTags":[null],"Layers":["LAYER"]}]"#,
+    ] {
+        for source in save(list) {
+            store.ok(["create", &source, "x"]);
+            assert_eq!(names(&store.rootfs("x")), ["a"], "{list}");
+            store.ok(["delete", "x"]);
+        }
+    }
+    for (list, reason) in [
+        ("[null]", "an image has no Config"),
+        (r#"[{"Config":"CONFIG","Layers":[null]}]"#, "layer `` is not in the archive"),
+        (r#"[{"Config":"CONFIG","Layers":"LAYER"}]"#, "Layers is not a list"),
+    ] {
+        for source in save(list) {
+            let message = store.fails(["create", &source, "x"]);
+            assert!(message.contains(reason) && message.lines().count() == 1, "{list}: {message}");
+        }
+    }
+    let old = Archive::new().directory(&id, 0o755).file(&format!("{id}/VERSION"), 0o644, b"1.0");
+    let old = old.file(&format!("{id}/json"), 0o644, b"{}").file(&format!("{id}/layer.tar"), 0o644, &layer);
+    fs::write(&path, old.file("repositories", 0o644, br#"{"busybox":{"latest":"1"}}"#).bytes()).unwrap();
+    let message = store.fails(["create", path.to_str().unwrap(), "x"]);
+    assert!(message.contains("saved by Docker before 1.10"), "{message}");
+}
+
 #[test]
 fn a_root_filesystem_may_hold_files_that_archives_of_images_have() {
     let store = TempStore::new();
