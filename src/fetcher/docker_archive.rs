@@ -2,6 +2,7 @@
 //! config and its layers, bottom first; layers are known by the digests in the config alone.
 
 use std::io::Read;
+use std::path::Path;
 
 use super::image_archive::ImageArchive;
 use super::{Error, Options, metadata};
@@ -101,6 +102,11 @@ impl DockerArchive {
     /// See [`ImageArchive::takes_much_memory`].
     pub(super) fn takes_much_memory(&self) -> bool {
         self.archive.takes_much_memory()
+    }
+
+    /// See [`ImageArchive::use_scratch`].
+    pub(super) fn use_scratch(&self, directory: &Path) {
+        self.archive.use_scratch(directory);
     }
 
     pub(super) fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, Error> {

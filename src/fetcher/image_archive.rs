@@ -1,19 +1,25 @@
 //! Tar archives that hold an image rather than a root filesystem: what docker save, podman save and skopeo copy write.
 //!
 //! The archive stays where it is. One pass notes where its members begin; they are read from there when they are wanted.
-//! A compressed archive is decompressed anew, up to the member, for each of them: nothing goes through a temporary file.
+//!
+//! Of a compressed archive, that pass keeps the small members, and the first layer that is wanted has all of it decompressed
+//! into a file without a name in the store. Where that would take much of the room that there is, or cannot be had, the
+//! archive is decompressed anew, up to the member, for each of them.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::docker_archive;
 use crate::archive::{Archive, ArchiveError, Decoder, EntryKind, WithinRatio};
 use crate::limits::{Limits, MANIFEST, check_manifest};
+use crate::sys::files;
+use crate::sys::interrupt::Interruptible;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::space::space_of;
 
 /// Most members of an image archive; images have at most a few hundred layers.
 const MEMBERS: usize = 1 << 16;
@@ -21,6 +27,12 @@ const MEMBERS: usize = 1 << 16;
 const STRANGERS: usize = 8;
 /// Most links from one member to the next.
 const LINKS: usize = 8;
+/// Bytes of members of a compressed archive that are kept in memory: of one, and of all.
+const SMALL: u64 = 64 << 10;
+const KEPT: u64 = 2 << 20;
+/// The part of the free space that a decompressed archive may take: its layers are to be unpacked beside it.
+const SCRATCH_PART: u64 = 8;
+
 /// The members of an archive, by their paths.
 #[derive(Debug)]
 pub(super) struct ImageArchive {
@@ -29,16 +41,29 @@ pub(super) struct ImageArchive {
     is_compressed: bool,
     takes_much_memory: bool,
     members: HashMap<PathBuf, Member>,
+    /// Where the last member ends in the uncompressed archive.
+    end: u64,
+    /// Most bytes to decompress it to.
+    most: u64,
+    /// Bytes of all members that are kept.
+    kept: u64,
+    scratch: OnceLock<PathBuf>,
+    unpacked: OnceLock<Option<Arc<File>>>,
 }
 
 #[derive(Debug)]
 enum Member {
-    File {
-        /// Where it begins in the uncompressed archive.
-        offset: u64,
-        size: u64,
-    },
+    File(FileMember),
     Link(PathBuf),
+}
+
+#[derive(Debug)]
+struct FileMember {
+    /// Where it begins in the uncompressed archive.
+    offset: u64,
+    size: u64,
+    /// Of one that is kept.
+    content: Option<Arc<[u8]>>,
 }
 
 /// What a local file is.
@@ -100,6 +125,11 @@ impl ImageArchive {
             is_compressed,
             takes_much_memory: decoder.keeps_much(),
             members: HashMap::new(),
+            end: 0,
+            most: limits.unpacked_bytes.unwrap_or(u64::MAX),
+            kept: 0,
+            scratch: OnceLock::new(),
+            unpacked: OnceLock::new(),
         };
         let is_image = if is_compressed {
             let packed = file.metadata().map_err(ArchiveError::Stream)?.len();
@@ -132,7 +162,11 @@ impl ImageArchive {
                 strangers -= 1;
             }
             let member = match entry.kind {
-                EntryKind::Regular => Some(Member::File { offset: archive.stream().position, size: entry.size }),
+                EntryKind::Regular => {
+                    let (offset, size) = (archive.stream().position, entry.size);
+                    self.end = self.end.max(offset.saturating_add(size));
+                    Some(Member::File(FileMember { offset, size, content: self.keep(size, &mut archive)? }))
+                }
                 EntryKind::HardLink => Some(Member::Link(clean(link))),
                 EntryKind::Symlink => Some(Member::Link(clean(&name.parent().unwrap_or(Path::new("")).join(link)))),
                 _ => None,
@@ -150,8 +184,31 @@ impl ImageArchive {
         Ok(true)
     }
 
+    /// Reads a member that is worth to be kept.
+    fn keep<R: BufRead>(
+        &mut self,
+        size: u64,
+        archive: &mut Archive<Counted<R>>,
+    ) -> Result<Option<Arc<[u8]>>, ArchiveError> {
+        if !self.is_compressed || size > SMALL || self.kept + size > KEPT {
+            return Ok(None);
+        }
+        self.kept += size;
+        let mut content = Vec::new();
+        archive.read_body(size, |piece| {
+            content.extend_from_slice(piece);
+            Ok::<_, ArchiveError>(())
+        })?;
+        Ok(Some(content.into()))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Has layers decompressed into a file in `directory`.
+    pub(super) fn use_scratch(&self, directory: &Path) {
+        let _ = self.scratch.set(directory.to_owned());
     }
 
     /// Whether each member that is open keeps much of the archive in memory.
@@ -159,12 +216,11 @@ impl ImageArchive {
         self.takes_much_memory
     }
 
-    /// Where a member is, and its size.
-    fn find(&self, name: impl AsRef<Path>) -> Option<(u64, u64)> {
+    fn find(&self, name: impl AsRef<Path>) -> Option<&FileMember> {
         let mut name = clean(name.as_ref());
         for _ in 0..LINKS {
             match self.members.get(&name)? {
-                Member::File { offset, size } => return Some((*offset, *size)),
+                Member::File(file) => return Some(file),
                 Member::Link(target) => name.clone_from(target),
             }
         }
@@ -173,7 +229,7 @@ impl ImageArchive {
 
     /// The size of a member.
     pub(super) fn size(&self, name: impl AsRef<Path>) -> Option<u64> {
-        self.find(name).map(|(_, size)| size)
+        self.find(name).map(|file| file.size)
     }
 
     /// Reads a manifest, index or configuration of so many bytes at most.
@@ -190,14 +246,47 @@ impl ImageArchive {
     pub(super) fn open_member(&self, name: impl AsRef<Path>) -> Result<Box<dyn Read + Send>, PathError> {
         let in_archive = self.path.join(name.as_ref());
         let missing = || PathError::new("open", &in_archive, io::Error::from_raw_os_error(libc::ENOENT));
-        let (offset, size) = self.find(name).ok_or_else(missing)?;
+        let FileMember { offset, size, ref content } = *self.find(name).ok_or_else(missing)?;
+        if let Some(content) = content {
+            return Ok(Box::new(io::Cursor::new(Arc::clone(content))));
+        }
         if !self.is_compressed {
             return Ok(Box::new(Section { file: Arc::clone(&self.file), offset, left: size }));
         }
-        let stream = BufReader::new(Section { file: Arc::clone(&self.file), offset: 0, left: u64::MAX });
-        let mut stream = Decoder::new(stream).on("read", &in_archive)?;
+        if let Some(file) = self.unpacked() {
+            return Ok(Box::new(Section { file: Arc::clone(file), offset, left: size }));
+        }
+        let mut stream = Interruptible(self.decoder().on("read", &in_archive)?);
         io::copy(&mut stream.by_ref().take(offset), &mut io::sink()).on("read", &in_archive)?;
         Ok(Box::new(stream.take(size)))
+    }
+
+    fn decoder(&self) -> io::Result<Decoder<'static, impl BufRead + use<>>> {
+        Decoder::new(BufReader::new(Section { file: Arc::clone(&self.file), offset: 0, left: u64::MAX }))
+    }
+
+    /// The decompressed archive, made by who asks first, while others wait.
+    fn unpacked(&self) -> Option<&Arc<File>> {
+        let unpacked = self.unpacked.get_or_init(|| {
+            let unpacked = self.scratch.get().map(|directory| self.unpack(directory)).transpose();
+            unpacked.map(Option::flatten).unwrap_or_else(|error| {
+                tracing::info!(%error, "archive-is-decompressed-for-each-layer");
+                None
+            })
+        });
+        unpacked.as_ref()
+    }
+
+    fn unpack(&self, directory: &Path) -> Result<Option<Arc<File>>, PathError> {
+        if self.end > self.most.min(space_of(directory)?.available / SCRATCH_PART) {
+            return Ok(None);
+        }
+        let mut file = files::create_nameless(directory)?;
+        let mut stream = Interruptible(self.decoder().on("read", &self.path)?).take(self.end);
+        if io::copy(&mut stream, &mut file).on("read", &self.path)? != self.end {
+            return Err(PathError::new("read", &self.path, io::Error::from(io::ErrorKind::UnexpectedEof)));
+        }
+        Ok(Some(Arc::new(file)))
     }
 }
 

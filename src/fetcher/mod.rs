@@ -31,7 +31,7 @@ mod tar_file;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -260,6 +260,15 @@ impl Fetcher {
             Some(path) => Error::NeitherFileNorImage(Box::new(error), path.clone()),
             None => error,
         })
+    }
+
+    /// Lets layers that are packed twice, as those of a compressed archive, take room in `directory` while they are read.
+    pub fn use_scratch(&self, directory: &Path) {
+        match &self.source {
+            Source::Oci(layout) => layout.use_scratch(directory),
+            Source::DockerArchive(archive) => archive.use_scratch(directory),
+            Source::Tar(_) | Source::Docker(_) => {}
+        }
     }
 
     /// Whether layers can be read a second time.

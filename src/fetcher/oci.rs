@@ -124,6 +124,13 @@ impl OciLayout {
         matches!(&self.files, Files::Archive(archive) if archive.takes_much_memory())
     }
 
+    /// See [`ImageArchive::use_scratch`].
+    pub(super) fn use_scratch(&self, directory: &Path) {
+        if let Files::Archive(archive) = &self.files {
+            archive.use_scratch(directory);
+        }
+    }
+
     /// Opens a layer: at the URLs that its descriptor names, if there are any, else its blob in the layout. Reading from
     /// a URL ends with an error soon after `cancel` is set.
     pub(super) fn open<'a>(&self, layer: &Layer, cancel: &'a AtomicBool) -> Result<Box<dyn Read + Send + 'a>, Error> {

@@ -289,6 +289,13 @@ pub fn exists(path: &Path) -> Result<bool, PathError> {
     Ok(file_type(path)?.is_some())
 }
 
+/// Opens a new file on the filesystem of `directory` that has no name, and goes when it is closed.
+pub fn create_nameless(directory: &Path) -> Result<File, PathError> {
+    let opened = open_directory(directory)?;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+    openat(opened, ".", flags, Mode::RUSR | Mode::WUSR).map(File::from).on("open", directory)
+}
+
 /// Opens a directory. A link to one is not followed.
 pub fn open_directory(path: &Path) -> Result<OwnedFd, PathError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,13 +1,16 @@
 //! Images in archives and directories of other tools, and files that are no archives at all.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Archive, Image, Layer, TempStore, gzip, names, run, sha256_hex, succeed, write_archive, zstd};
+use crate::support::{
+    Archive, Image, Layer, TempStore, gzip, names, run, sha256_hex, succeed, wrapped, write_archive, zstd,
+};
 
 fn layers() -> [Archive; 2] {
     [
@@ -83,6 +86,49 @@ fn an_archive_of_docker_save_is_read_as_the_image_that_it_is() {
     assert!(message.contains("\"nope\", there are: other:1, busybox:latest"), "{message}");
     let message = store.fails(["create", &format!("docker-archive:{path}:@7"), "x"]);
     assert!(message.contains("no descriptor found for reference \"@7\""), "{message}");
+}
+
+/// Bytes that a create of this archive, as `id`, reads of it.
+fn bytes_read(store: &TempStore, archive: &Path, id: &str) -> u64 {
+    let trace = store.beside(&format!("trace-{id}"));
+    let strace = ["strace", "-f", "-e", "trace=read,pread64", "-P"].map(OsStr::new);
+    let strace = [&strace[..], &[archive.as_os_str(), OsStr::new("-o"), trace.as_os_str()]].concat();
+    let image = format!("docker-archive:{}", archive.display());
+    let outcome = run(&mut wrapped(&strace, &store.command(["create", &image, id])));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let calls = fs::read_to_string(trace).unwrap();
+    calls.lines().filter_map(|call| call.rsplit_once(" = ")?.1.parse::<u64>().ok()).sum()
+}
+
+/// Twice: to find what it holds, and for all layers together.
+#[test]
+fn a_compressed_archive_is_not_read_anew_for_each_layer() {
+    let store = TempStore::new();
+    let mut noise = 1_u64;
+    let mut content = || -> Vec<u8> {
+        let next = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 56) as u8
+        });
+        next.take(100_000).collect()
+    };
+    let layers: Vec<Vec<u8>> =
+        (0..12).map(|n| Archive::new().file(&format!("f{n}"), 0o644, &content()).bytes()).collect();
+    let names_of_layers: Vec<String> = layers.iter().map(|layer| format!("{}.tar", sha256_hex(layer))).collect();
+    let saved = layers.iter().zip(&names_of_layers);
+    let saved = saved.fold(Archive::new(), |archive, (layer, name)| archive.file(name, 0o644, layer));
+    let manifest = json!([{ "Config": "config.json", "RepoTags": ["a:1"], "Layers": names_of_layers }]);
+    let saved = saved.file("config.json", 0o644, &config(&layers));
+    let saved = saved.file("manifest.json", 0o644, manifest.to_string().as_bytes()).bytes();
+    for (name, bytes) in [("gzip", gzip(&saved)), ("zstd", zstd(&saved))] {
+        let path = write_archive(store.path().parent().unwrap(), name, &bytes);
+        let (size, read) = (bytes.len() as u64, bytes_read(&store, &path, name));
+        assert!(read >= size && read < 5 * size / 2, "{name}: {read} of {size}");
+        assert_eq!(names(&store.rootfs(name)).len(), layers.len());
+        assert_eq!(store.leftovers(), [""; 0]);
+        store.ok(["delete", name]);
+        store.ok(["clean"]);
+    }
 }
 
 /// What one command of the tool has written.

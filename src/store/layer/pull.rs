@@ -103,6 +103,7 @@ pub(in crate::store) fn pull(
     options: &PullOptions<'_>,
     present: Vec<bool>,
 ) -> Result<(), LayerError> {
+    fetcher.use_scratch(&store.layout.tmp());
     Pull::new(store, fetcher, image, options, present).run()
 }
 

@@ -197,6 +197,7 @@ impl Base {
         let fetcher =
             Fetcher::for_reference(&reference, &origin.reference, &target.options_of_base(&reference, options))?;
         let layers_in = store.layers_in()?;
+        fetcher.use_scratch(&layers_in.layout.tmp());
         let mut image = fetcher.image(&ManifestCache::new(&layers_in.layout))?;
         volumes::name_by_source(&layers_in.layout, &mut image.layers)?;
         let base = Base { reference, fetcher, image, limits: options.limits.clone() };
