@@ -124,11 +124,14 @@ fn is_hex(digest: &[u8]) -> bool {
     digest.len() == 64 && digest.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Name of the volume that a short name stands for; `None` for what is no link into `volumes/`.
+/// Name of the volume that a short name stands for; `None` for what is no link into `volumes/`. Links are absolute: one that
+/// was made when the store was elsewhere, or was reached by another path, is the store's all the same.
 pub fn linked_volume(layout: &Layout, short: &str) -> Option<String> {
     let target = files::read_link(&layout.links().join(short)).ok()?;
     let volume = target.file_name()?.to_str()?;
-    (target == layout.volume_path(volume)).then(|| volume.to_owned())
+    let is_made_elsewhere = || target.is_absolute() && target.parent().is_some_and(|path| path.ends_with("volumes"));
+    let is_ours = target == layout.volume_path(volume) || is_made_elsewhere() && is_volume(layout, volume);
+    is_ours.then(|| volume.to_owned())
 }
 
 /// Names of what is the store's own in `place`; none where there is no such directory.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::sys::anchors::Anchors;
+use crate::sys::descriptors;
 use crate::sys::path_error::PathError;
 
 /// Directories that every store has, whatever its driver; a store without one of them is not initialised.
@@ -78,6 +79,15 @@ impl Layout {
     /// What a volume's short name leads to.
     pub fn volume_path(&self, name: &str) -> PathBuf {
         self.root().join("volumes").join(name)
+    }
+
+    /// A path in the store without the links by which the store may be reached.
+    pub fn real_path(&self, path: &Path) -> PathBuf {
+        let real = self.directories.open("").ok().and_then(|root| descriptors::resolve(&root).ok());
+        match (real, path.strip_prefix(self.root())) {
+            (Some(real), Ok(below)) if real.is_absolute() => real.join(below),
+            _ => path.to_owned(),
+        }
     }
 
     /// Where mount options find short names.

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::{
-    DRIVER, Driver, TempStore, detach_loops, layers, mount, names, program, run, small_image, succeed, unmount_below,
-    wait_for,
+    DRIVER, Driver, TempStore, detach_loops, grootfs_binary, layers, mount, names, program, run, small_image, succeed,
+    unmount_below, wait_for,
 };
 
 /// The exit code and the document of a check.
@@ -247,6 +247,29 @@ fn quota_groups_that_nothing_has_are_given_back() {
     assert_eq!(kinds(&check(&store, &["--repair"]).1["repaired"]), ["driver-leftover"]);
     let groups = succeed("btrfs", ["qgroup", "show", store.path().to_str().unwrap()]);
     assert!(!groups.contains("26482/9999"), "{groups}");
+}
+
+#[test]
+fn a_store_is_the_same_by_whatever_path_it_is_reached() {
+    let store = TempStore::new();
+    let image = small_image(&store.beside("image"));
+    store.create(&image, "x");
+    let link = store.beside("link");
+    symlink(store.path(), &link).unwrap();
+    let by_link = |arguments: &[&str]| run(program(grootfs_binary()).arg("--store").arg(&link).args(arguments));
+    flush(&store);
+    let checked = by_link(&["check"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), "no findings\n"));
+
+    let links = || if *DRIVER == Driver::OverlayXfs { names(&store.path().join("l")).len() } else { 0 };
+    let before = links();
+    for n in 0..3 {
+        store.create(&image, &format!("by-path-{n}"));
+        assert_eq!(by_link(&["create", &image, &format!("by-link-{n}")]).code, Some(0));
+    }
+    assert_eq!(links(), before);
+    let checked = store.ok(["check"]);
+    assert_eq!(checked, "no findings\n");
 }
 
 #[test]

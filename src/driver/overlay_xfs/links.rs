@@ -48,11 +48,13 @@ pub(super) fn ensure(layout: &Layout, chain_id: &ChainId) -> Result<String, Path
     // The original's are up to twenty characters long, of which few fit into a page.
     if let Some(short) = links.read(chain_id.as_str())?
         && short.len() <= LENGTH
-        && files::read_link(&links.path(&short)).is_ok_and(|found| found == target)
+        && let Ok(found) = files::read_link(&links.path(&short))
+        && (found == target || found == layout.real_path(&target))
     {
         return Ok(short);
     }
-    let short = make_link(&links, &target)?;
+    // The real one, so that all paths by which the store is reached agree on it.
+    let short = make_link(&links, &layout.real_path(&target))?;
     // In place: a file cut short counts as none.
     files::write(&links.path(chain_id.as_str()), short.as_bytes())?;
     Ok(short)
