@@ -166,6 +166,20 @@ fn groups_whose_subvolume_is_gone_are_found_and_can_be_removed() {
     assert_eq!(filesystem.count_groups(), before);
 }
 
+/// Where ids are used again, a subvolume may have come since its group was found to be without one.
+#[test]
+fn a_group_is_not_stale_once_there_is_a_subvolume_of_its_number() {
+    for mode in MODES {
+        let filesystem = Filesystem::with_quota("no-longer-stale", mode);
+        let image = filesystem.subvolume("image");
+        limit_to(&image, Limit { referenced: Some(8 * MIB), exclusive: None });
+        let limit = || btrfs::usage(open(&image).as_fd()).unwrap().unwrap().limit;
+        let (before, groups) = (limit(), filesystem.count_groups());
+        assert_eq!(btrfs::remove_stale_qgroup(filesystem.open().as_fd(), id(&image)), Ok(false));
+        assert_eq!((limit(), filesystem.count_groups()), (before, groups));
+    }
+}
+
 #[test]
 fn a_full_subvolume_can_be_given_more_through_another_one() {
     for mode in MODES {

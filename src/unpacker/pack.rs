@@ -273,3 +273,92 @@ fn put_name(field: &mut [u8; NAME_FIELD], name: &[u8], key: &[u8], extended: &mu
     let length = name.len().min(NAME_FIELD);
     field[..length].copy_from_slice(&name[..length]);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread;
+
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    use super::*;
+
+    /// Calls back when the first header is written, which is after the look at the file and before its content is read.
+    struct Interrupted<F> {
+        written: Vec<u8>,
+        meanwhile: F,
+    }
+
+    impl<F: Fn()> Write for Interrupted<F> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.written.is_empty() {
+                (self.meanwhile)();
+            }
+            self.written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What an archive of the file `f` of a directory says is in it.
+    fn packed(directory: &Path, meanwhile: impl Fn()) -> Result<Vec<u8>, PathError> {
+        let root = File::open(directory).unwrap();
+        let ids = IdMappings::default();
+        let source = LayerSource { root: root.as_fd(), attributes: OverlayAttributes::User, ids: &ids };
+        let changes = [Change { path: "f".into(), kind: ChangeKind::Added }];
+        let mut writer = Interrupted { written: Vec::new(), meanwhile };
+        pack(&source, &changes, &mut writer)?;
+        let mut content = Vec::new();
+        let mut archive = tar::Archive::new(&*writer.written);
+        let mut entries = archive.entries().unwrap();
+        entries.next().unwrap().unwrap().read_to_end(&mut content).unwrap();
+        assert!(entries.next().is_none());
+        Ok(content)
+    }
+
+    #[test]
+    fn a_file_that_changes_its_length_is_packed_with_the_first_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("f");
+        let becomes = |length| {
+            fs::write(&file, [7; 5000]).unwrap();
+            packed(directory.path(), || File::options().write(true).open(&file).unwrap().set_len(length).unwrap())
+        };
+        assert_eq!(becomes(10_000).unwrap(), [7; 5000]);
+        let shorter = becomes(4999).unwrap_err().to_string();
+        assert!(shorter.contains("it became shorter"), "{shorter}");
+    }
+
+    /// While a container exchanges a file for a link to one of the machine, over and over, either the file is packed or the
+    /// link.
+    #[test]
+    fn what_a_file_is_exchanged_for_is_not_read_in_its_place() {
+        let scene = tempfile::tempdir().unwrap();
+        let (root, secret) = (scene.path().join("root"), scene.path().join("secret"));
+        fs::create_dir(&root).unwrap();
+        fs::write(&secret, "secret").unwrap();
+        fs::write(root.join("f"), "inside").unwrap();
+        symlink(&secret, root.join("other")).unwrap();
+        let (is_over, exchanges) = (AtomicBool::new(false), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    renameat_with(CWD, root.join("f"), CWD, root.join("other"), RenameFlags::EXCHANGE).unwrap();
+                    exchanges.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let has_more = |number: usize| number < 2000 || exchanges.load(Ordering::Relaxed) < 2000;
+            let packed: Vec<_> = (0..).take_while(|number| has_more(*number)).map(|_| packed(&root, || ())).collect();
+            is_over.store(true, Ordering::Relaxed);
+            for content in packed {
+                let content = content.unwrap();
+                assert!(content == b"inside" || content.is_empty(), "{}", String::from_utf8_lossy(&content));
+            }
+        });
+    }
+}

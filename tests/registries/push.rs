@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -181,6 +181,61 @@ fn certificates_are_verified() {
     let plain = Registry::plain();
     let message = store.fails(["commit", "x", &plain.url("mine:1")]);
     assert!(message.contains("This registry is insecure"), "{message}");
+}
+
+/// Passes connections on to a port of this machine, and returns what clients send that is no TLS.
+fn plain_requests(listener: TcpListener, port: u16) -> Arc<Mutex<Vec<u8>>> {
+    let plain = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&plain);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, seen) = (client.unwrap(), Arc::clone(&seen));
+            let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)) else { return };
+            let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut answers, &mut back);
+                let _ = back.shutdown(Shutdown::Write);
+            });
+            thread::spawn(move || {
+                let (mut buffer, mut is_plain) = ([0; 4096], None);
+                while let Ok(count @ 1..) = client.read(&mut buffer) {
+                    /// A record of TLS that begins its handshake (RFC 8446, 5.1).
+                    const HANDSHAKE: u8 = 22;
+                    if *is_plain.get_or_insert(buffer[0] != HANDSHAKE) {
+                        seen.lock().unwrap().extend_from_slice(&buffer[..count]);
+                    }
+                    if server.write_all(&buffer[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = server.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    plain
+}
+
+/// A registry behind a proxy that ends TLS may take itself for one without.
+#[test]
+fn what_began_with_tls_does_not_go_on_without() {
+    let store = TempStore::new();
+    container(&store);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let calls_itself = Some(format!("http://{host}"));
+    let setup = Setup { tls_for: Some("localhost"), basic_auth: true, calls_itself, ..Setup::default() };
+    let registry = Registry::start(setup);
+    let port = registry.host().rsplit_once(':').unwrap().1.parse().unwrap();
+    let plain = plain_requests(listener, port);
+    let destination = format!("docker://{host}/mine:1");
+    let arguments = ["commit", "--username", USER, "--password", PASSWORD, "x", &destination];
+    let message = run(store.command(arguments).env("SSL_CERT_FILE", registry.authority())).failure();
+    assert!(message.contains(&format!("http://{host}/")), "{message}");
+    assert_eq!(String::from_utf8_lossy(&plain.lock().unwrap()), "");
+    // Who need not be who he says may be sent on, but is told nothing that is the registry's.
+    commit(&store, &host, &destination, &arguments[1..5]).failure();
+    let sent = String::from_utf8_lossy(&plain.lock().unwrap()).to_lowercase();
+    assert!(sent.contains("put /v2/mine/blobs/uploads/") && !sent.contains("authorization:"), "{sent:.1000}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::support::{
-    Archive, Image, Layer, TempStore, gzip, names, run, sha256_hex, succeed, wrapped, write_archive, zstd,
+    Archive, Image, Layer, TempStore, gzip, names, noise, run, sha256_hex, succeed, wrapped, write_archive, zstd,
 };
 
 fn layers() -> [Archive; 2] {
@@ -104,16 +104,8 @@ fn bytes_read(store: &TempStore, archive: &Path, id: &str) -> u64 {
 #[test]
 fn a_compressed_archive_is_not_read_anew_for_each_layer() {
     let store = TempStore::new();
-    let mut noise = 1_u64;
-    let mut content = || -> Vec<u8> {
-        let next = std::iter::repeat_with(|| {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (noise >> 56) as u8
-        });
-        next.take(100_000).collect()
-    };
     let layers: Vec<Vec<u8>> =
-        (0..12).map(|n| Archive::new().file(&format!("f{n}"), 0o644, &content()).bytes()).collect();
+        (0..12).map(|n| Archive::new().file(&format!("f{n}"), 0o644, &noise(100_000, n)).bytes()).collect();
     let names_of_layers: Vec<String> = layers.iter().map(|layer| format!("{}.tar", sha256_hex(layer))).collect();
     let saved = layers.iter().zip(&names_of_layers);
     let saved = saved.fold(Archive::new(), |archive, (layer, name)| archive.file(name, 0o644, layer));

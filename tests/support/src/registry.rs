@@ -19,6 +19,8 @@ const HTPASSWD: &str = "groot:$2b$05$9ZJXV3UeG6iFY5K7T14jXueZtiLzbTlMFByDQxfihAU
 pub struct Setup {
     /// Speaks TLS with a certificate of an authority of its own, for this host name.
     pub tls_for: Option<&'static str>,
+    /// What its answers say that it is to be had at, `scheme://host:port`.
+    pub calls_itself: Option<String>,
     /// That certificate was good until yesterday.
     pub is_expired: bool,
     /// Wants [`USER`] and [`PASSWORD`].
@@ -128,6 +130,9 @@ fn configuration(directory: &Path, setup: &Setup, port: u16) -> String {
         text += &format!("proxy: {{remoteurl: '{registry}'}}\n");
     }
     text += &format!("http:\n  addr: '127.0.0.1:{port}'\n");
+    if let Some(place) = &setup.calls_itself {
+        text += &format!("  host: '{place}'\n");
+    }
     if let Some(host) = setup.tls_for {
         make_certificates(directory, host, if setup.is_expired { -1 } else { 2 });
         text += &format!("  tls: {{certificate: '{here}/server.crt', key: '{here}/server.key'}}\n");
