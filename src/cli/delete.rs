@@ -1,5 +1,7 @@
 //! `grootfs delete`.
 
+use std::io::{self, IsTerminal};
+
 use super::args::ImageArgs;
 use super::failure::OneLine;
 use super::{Done, Failure, measure, output, store};
@@ -21,6 +23,10 @@ pub(super) fn run(config: &Config, args: &ImageArgs, metrics: &Metrics) -> Resul
             tracing::debug!(id = argument, storePath = %config.store.display(), errorMessage = reason,
                 "id-not-found-skipping");
             output::line(&OneLine(&reason).to_string())?;
+            // Callers count on success, and whoever keeps standard output from a terminal sees nothing of the line above.
+            if !io::stdout().is_terminal() {
+                output::tell("warning", vec![reason]);
+            }
             Ok(Done::Nothing)
         }
     }

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::output;
+use super::{output, remedy};
 use crate::panics::Panicked;
 use crate::sys::caller::ProcMissing;
 use crate::sys::path_error::PathError;
@@ -18,33 +18,15 @@ use crate::{config, driver, observe, redact, shorten, store};
 pub struct Failure {
     /// For the user: what failed, on what, why. Nothing is printed if it is empty.
     pub message: String,
-    /// What may help, for people at a terminal; a remedy in the message is shown as one by itself.
+    /// Where in the message begins what may help, which people at a terminal see as a line of its own.
+    pub remedy: Option<usize>,
+    /// The same where it is not in the message, and for people alone.
     pub hint: Option<String>,
     /// The status to exit with.
     pub exit_code: u8,
     /// The signal that the command was interrupted by, of which it then dies.
     pub signal: Option<i32>,
 }
-
-/// How remedies in messages begin. Where people read them they are a line of their own.
-const REMEDIES: [&str; 16] = [
-    "Mount it, as root, with `",
-    "Please run init-store.",
-    "To pull images from this registry, ",
-    "Use a kernel and a mount that have them, ",
-    "delete images with many files, ",
-    "get the whole file back",
-    "leave its volumes out with --image-volumes=ignore",
-    "leave out --disk-limit-inodes",
-    "leave out --disk-limit-size-bytes",
-    "make it anew with mkfs.xfs ",
-    "move it away to have a new store made",
-    "run `btrfs quota rescan ",
-    "run `grootfs clean`",
-    "run btrfs quota rescan ",
-    "try again when it has ended",
-    "use the grootfs that made it, ",
-];
 
 impl Failure {
     /// What is printed and returned for a command that does not exist.
@@ -71,14 +53,23 @@ impl Failure {
 
     /// One line on standard output, which callers read. People, who have both on a terminal, get what helps as a second one.
     fn print(&self) {
-        let message = self.to_string();
-        let (complaint, remedy) = split_remedy(&message);
-        let complaint = if io::stdout().is_terminal() && io::stderr().is_terminal() { complaint } else { &message };
+        let (complaint, remedy) = match self.split() {
+            Some((complaint, remedy)) if io::stdout().is_terminal() && io::stderr().is_terminal() => {
+                (complaint, Some(remedy))
+            }
+            _ => (self.message.as_str(), None),
+        };
         // A failure to tell of the failure can be told nowhere.
-        let _ = output::line(complaint);
-        if let Some(hint) = self.hint.as_deref().or(remedy.filter(|_| complaint != message)) {
+        let _ = output::line(&OneLine(complaint).to_string());
+        if let Some(hint) = self.hint.as_deref().or(remedy) {
             output::hint(hint);
         }
+    }
+
+    /// The message without its remedy, and that.
+    fn split(&self) -> Option<(&str, &str)> {
+        let (complaint, remedy) = self.message.split_at_checked(self.remedy?)?;
+        Some((complaint.strip_suffix(' ')?.strip_suffix(['.', ':', ';', ','])?, remedy))
     }
 
     /// The status, as shells know it.
@@ -90,7 +81,7 @@ impl Failure {
 /// An ordinary failure, exit code 1.
 impl From<String> for Failure {
     fn from(message: String) -> Self {
-        Failure { message, hint: None, exit_code: 1, signal: None }
+        Failure { message, remedy: None, hint: None, exit_code: 1, signal: None }
     }
 }
 
@@ -99,7 +90,8 @@ macro_rules! from_errors {
     ($($error:ty),+ $(,)?) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Failure::from(error.to_string())
+                let message = error.to_string();
+                Failure { remedy: remedy::begin(&error, &message), ..Failure::from(message) }
             }
         }
     )+};
@@ -169,16 +161,6 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
     Ok(())
 }
 
-/// A message without its remedy, and that.
-fn split_remedy(message: &str) -> (&str, Option<&str>) {
-    let begins = REMEDIES.iter().filter_map(|remedy| message.find(remedy));
-    let split = begins.filter_map(|begin| {
-        let complaint = message[..begin].strip_suffix([' '])?.strip_suffix(['.', ':', ';', ','])?;
-        Some((complaint, Some(&message[begin..])))
-    });
-    split.min_by_key(|(complaint, _)| complaint.len()).unwrap_or((message, None))
-}
-
 /// clap's complaint as one line. `variable_of` knows the environment variable that a flag's value is from.
 pub(super) fn from_usage(error: &clap::Error, variable_of: impl Fn(&str) -> Option<String>) -> Failure {
     if error.kind() == ErrorKind::InvalidSubcommand {
@@ -213,31 +195,43 @@ fn summary(rendered: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetcher;
 
     #[test]
-    fn remedies_are_those_of_messages() {
-        // The page has messages between backquotes, and others in place of those inside.
-        let messages = include_str!("../../docs/messages.md").replace('\'', "`");
-        for remedy in REMEDIES {
-            let is_remedy = |line: &str| split_remedy(line).1.is_some_and(|found| found.contains(remedy));
-            assert!(messages.lines().any(is_remedy), "{remedy}");
+    fn a_remedy_is_told_from_what_is_wrong() {
+        let full =
+            |source: store::CreateError| store::CreateError::Full { store: "/s".into(), source: Box::new(source) };
+        let pulled = fetcher::RegistryError::Insecure { server: "a: b".to_owned(), reason: "c".to_owned() };
+        for (failure, complaint, remedy) in [
+            (
+                Failure::from(full(store::CreateError::AlreadyExists { id: "x".to_owned() })),
+                "image for id `x` already exists: the store /s is full",
+                "delete images, then run `grootfs clean`",
+            ),
+            (
+                Failure::from(store::StoreError::NotInitialised),
+                "Store path is not initialized",
+                "Please run init-store.",
+            ),
+            (
+                Failure::from(store::CreateError::Fetch(fetcher::Error::Registry(pulled))),
+                "a: b: c. This registry is insecure",
+                "To pull images from this registry, please use the --insecure-registry option.",
+            ),
+        ] {
+            assert_eq!(failure.split(), Some((complaint, remedy)));
         }
     }
 
     #[test]
-    fn a_remedy_is_told_from_what_is_wrong() {
-        for (message, complaint, remedy) in [
-            (
-                "it is full: delete images with many files, then run `grootfs clean`",
-                "it is full",
-                "delete images with many files, then run `grootfs clean`",
-            ),
-            ("Not initialized. Please run init-store. (/s)", "Not initialized", "Please run init-store. (/s)"),
-            ("delete images with many files, or not", "delete images with many files, or not", ""),
-            ("plain: and simple", "plain: and simple", ""),
-        ] {
-            assert_eq!(split_remedy(message), (complaint, Some(remedy).filter(|remedy| !remedy.is_empty())));
-        }
+    fn what_others_wrote_chooses_no_remedy() {
+        let words = "x: delete images, then run `grootfs clean`";
+        let said = || fetcher::Error::BadManifest(words.to_owned(), words.to_owned());
+        assert_eq!(Failure::from(store::CreateError::Fetch(said())).split(), None);
+        assert_eq!(Failure::from(words.to_owned()).split(), None);
+        // Nor where the remedy begins.
+        let full = store::CreateError::Full { store: "/s".into(), source: Box::new(said().into()) };
+        assert_eq!(Failure::from(full).split().unwrap().1, "delete images, then run `grootfs clean`");
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod mount;
 pub mod output;
 mod progress;
 mod pull;
+mod remedy;
 mod source;
 mod stats;
 mod table;

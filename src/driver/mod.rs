@@ -226,6 +226,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// How the last part of the message begins, if that is what helps.
+    pub fn remedy(&self) -> Option<&'static str> {
+        const WITHOUT_LIMIT: &str = "leave out --disk-limit-size-bytes";
+        use {btrfs::QuotaError as BtrfsQuota, overlay_xfs::QuotaError as XfsQuota, overlay_xfs::XfsError};
+        match self {
+            Error::Filesystem(FilesystemError::CutShort { .. }) => Some("get the whole file back"),
+            Error::Filesystem(FilesystemError::NoQuota { .. }) => Some("Use a kernel and a mount that have them, "),
+            Error::OverlayXfs(overlay_xfs::Error::Xfs(XfsError::NoEntryTypes(_))) => {
+                Some("make it anew with mkfs.xfs ")
+            }
+            Error::OverlayXfs(overlay_xfs::Error::Quota(XfsQuota::NotEnforced(..))) => Some(WITHOUT_LIMIT),
+            Error::OverlayXfs(overlay_xfs::Error::Quota(XfsQuota::Busy)) => Some("try again when it has ended"),
+            Error::Btrfs(btrfs::Error::Quota(BtrfsQuota::Off(_))) => Some(WITHOUT_LIMIT),
+            Error::Btrfs(btrfs::Error::Quota(BtrfsQuota::Inconsistent(_))) => Some("run btrfs quota rescan "),
+            _ => None,
+        }
+    }
+
     /// Something is mounted at `below` in the image that users know as `image`.
     fn mounted_below(image: &Path, below: &Path) -> Self {
         Error::MountedBelow { image: image.display().to_string(), mount: image.join(below).display().to_string() }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{self, grootfs_binary, run, wrapped};
+use crate::support::{self, TempStore, grootfs_binary, run, small_image, wrapped};
 
 fn capacity(config: &Path) -> (i32, String) {
     grootfs(&["--config", config.to_str().expect("text"), "capacity"])
@@ -254,6 +254,31 @@ fn a_remedy_is_a_line_of_its_own_where_people_read_it_and_nowhere_else() {
     assert_eq!(at_terminal(&format!("{line} 2>/dev/null")), (Some(1), whole.clone()));
     // What a caller reads is complete, whoever else looks on.
     assert_eq!(at_terminal(&format!("{line} | cat; exit 1")), (Some(1), whole));
+}
+
+#[test]
+fn a_delete_of_what_is_not_there_is_told_once_to_whoever_looks_on() {
+    let store = TempStore::new();
+    let line = format!("--store {} delete no-such", store.path().display());
+    let said = "Image `no-such` not found. Skipping delete.";
+    assert_eq!(at_terminal(&line), (Some(0), format!("{said}\n")));
+    let warned = format!("grootfs: warning: {said}\n");
+    assert_eq!(at_terminal(&format!("{line} >/dev/null")), (Some(0), warned));
+    assert_eq!(at_terminal(&format!("{line} 2>&1 | cat")), (Some(0), format!("{said}\n")));
+}
+
+/// The names in a layout are in the message, and whoever wrote the layout chose them.
+#[test]
+fn what_an_image_says_is_no_remedy() {
+    let store = TempStore::new();
+    let url = small_image(&store.beside("image"));
+    let index = store.beside("image/index.json");
+    let hostile = "x: leave out --disk-limit-inodes";
+    let text = fs::read_to_string(&index).expect("an index").replace("\"latest\"", &format!("\"{hostile}\""));
+    fs::write(&index, text).expect("written");
+    let line = format!("--store {} create {} x", store.path().display(), url.replace(":latest", ":other"));
+    let (code, said) = at_terminal(&line);
+    assert!(code == Some(1) && said.contains(hostile) && said.lines().count() == 1, "{said}");
 }
 
 #[test]
