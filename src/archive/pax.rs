@@ -118,17 +118,19 @@ fn time(text: &[u8]) -> Result<Timespec, ArchiveError> {
     if !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
         return Err(ArchiveError::ExtendedHeader);
     }
-    let seconds: i64 = if whole.is_empty() { 0 } else { number(whole)? };
+    let seconds: u64 = if whole.is_empty() { 0 } else { number(whole)? };
     let nanoseconds = fraction
         .iter()
         .chain(std::iter::repeat(&b'0'))
         .take(9)
         .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    Ok(match (negative, nanoseconds) {
-        (false, _) => Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
-        (true, 0) => Timespec { tv_sec: -seconds, tv_nsec: 0 },
-        (true, _) => Timespec { tv_sec: -seconds - 1, tv_nsec: 1_000_000_000 - nanoseconds },
-    })
+    let (seconds, nanoseconds) = match (negative, nanoseconds) {
+        (false, _) => (i64::try_from(seconds).ok(), nanoseconds),
+        (true, 0) => (0_i64.checked_sub_unsigned(seconds), 0),
+        (true, _) => ((-1_i64).checked_sub_unsigned(seconds), 1_000_000_000 - nanoseconds),
+    };
+    let seconds = seconds.ok_or(ArchiveError::ExtendedHeader)?;
+    Ok(Timespec { tv_sec: seconds, tv_nsec: nanoseconds })
 }
 
 #[cfg(test)]
@@ -172,20 +174,24 @@ mod tests {
 
     #[test]
     fn times() {
-        let cases: [(&[u8], i64, i64); 8] = [
+        let cases: [(&[u8], i64, i64); 11] = [
             (b"0", 0, 0),
             (b"1700000000.123456789", 1_700_000_000, 123_456_789),
             (b"1.5", 1, 500_000_000),
             (b"1.1234567899", 1, 123_456_789),
             (b"-1", -1, 0),
             (b"-1.25", -2, 750_000_000),
+            (b"-0.5", -1, 500_000_000),
+            (b"-9223372036854775808", i64::MIN, 0),
+            (b"-9223372036854775807.5", i64::MIN, 500_000_000),
             (b"7.", 7, 0),
             (b"+7.5", 7, 500_000_000),
         ];
         for (text, seconds, nanoseconds) in cases {
             assert_eq!(time(text).unwrap(), Timespec { tv_sec: seconds, tv_nsec: nanoseconds });
         }
-        for text in [&b"x"[..], b"1.x", b"--1", b"1-", b"99999999999999999999"] {
+        let beyond = [b"9223372036854775808".as_slice(), b"-9223372036854775808.5", b"-9223372036854775809"];
+        for text in [b"x".as_slice(), b"1.x", b"--1", b"1-", b"99999999999999999999"].into_iter().chain(beyond) {
             assert!(time(text).is_err());
         }
     }

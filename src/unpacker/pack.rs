@@ -30,6 +30,10 @@ const BLOCK: usize = 512;
 const METACOPY: &str = "its content is in a layer below (metacopy of the overlay), which is not followed: open it for \
                         writing in the container first";
 
+/// Why a file cannot be packed whose name means something else in a layer.
+const WHITEOUT_NAME: &str = "in a layer a name that begins with `.wh.` deletes a file of the layers below: rename it in the \
+                             container first";
+
 /// What a layer is made of.
 pub struct LayerSource<'a> {
     /// The tree that has the files: an upper directory, or a root filesystem.
@@ -43,7 +47,7 @@ pub struct LayerSource<'a> {
 /// Writes `changes`, which are sorted, as an archive, and returns the time of the latest, in seconds since 1970.
 ///
 /// # Errors
-/// Those of the system calls, and of the writer.
+/// Those of the system calls, and of the writer; for a file that a layer cannot have as it is.
 pub fn pack(source: &LayerSource<'_>, changes: &[Change], writer: &mut impl Write) -> Result<u64, PathError> {
     let mut packer = Packer { source, writer, links: HashMap::new(), latest: 0 };
     for change in changes {
@@ -82,6 +86,27 @@ impl Extended {
         self.0.extend_from_slice(value);
         self.0.push(b'\n');
     }
+
+    /// The time of modification, where its field of eleven octal digits does not hold all of it.
+    fn push_time(&mut self, stat: &Stat) {
+        let is_held = stat.st_mtime_nsec == 0 && u64::try_from(stat.st_mtime).is_ok_and(|time| time <= LARGEST_SIZE);
+        if !is_held {
+            self.push(b"mtime", decimal_time(stat.st_mtime, stat.st_mtime_nsec).as_bytes());
+        }
+    }
+}
+
+/// Seconds since 1970 with their fraction. Nanoseconds count from the second on, before 1970 too.
+fn decimal_time(seconds: i64, nanoseconds: u64) -> String {
+    let (sign, whole, fraction) = match (seconds, nanoseconds) {
+        (0.., _) => ("", seconds.unsigned_abs(), nanoseconds),
+        (_, 0) => ("-", seconds.unsigned_abs(), 0),
+        (..0, _) => ("-", seconds.unsigned_abs() - 1, 1_000_000_000 - nanoseconds),
+    };
+    match fraction {
+        0 => format!("{sign}{whole}"),
+        _ => format!("{sign}{whole}.{fraction:09}"),
+    }
 }
 
 impl<W: Write> Packer<'_, W> {
@@ -94,6 +119,9 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn file(&mut self, path: &Path) -> Result<(), PathError> {
+        if path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".wh.")) {
+            return Err(PathError::new("pack", path, io::Error::other(WHITEOUT_NAME)));
+        }
         let opened = self.open(path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = fstat(&opened).on("stat", path)?;
         let mut header = Header::new_ustar();
@@ -114,10 +142,11 @@ impl<W: Write> Packer<'_, W> {
         let Some(entry_type) = entry_type(&stat) else { return Ok(()) };
         header.set_entry_type(entry_type);
         let mut extended = Extended::default();
-        if stat.st_mtime >= 0 && stat.st_mtime_nsec > 0 {
-            extended.push(b"mtime", format!("{}.{:09}", stat.st_mtime, stat.st_mtime_nsec).as_bytes());
-        }
+        extended.push_time(&stat);
         for Xattr { name, value } in self.attributes(&opened, &stat, path)? {
+            if name.as_bytes().contains(&b'=') {
+                return Err(PathError::new("pack", path, io::Error::other(unwritable(&name))));
+            }
             extended.push(&[b"SCHILY.xattr.", name.as_bytes()].concat(), &value);
         }
         match entry_type {
@@ -251,6 +280,14 @@ impl<W: Write> Packer<'_, W> {
     }
 }
 
+/// Why a file cannot be packed that has this attribute: the key of a record ends at its first `=`.
+fn unwritable(attribute: &OsStr) -> String {
+    let name = attribute.display();
+    format!(
+        "a layer cannot have its extended attribute `{name}`, whose name has a `=`: remove it in the container first"
+    )
+}
+
 /// Sockets are in no archive.
 fn entry_type(stat: &Stat) -> Option<EntryType> {
     use rustix::fs::FileType;
@@ -360,5 +397,23 @@ mod tests {
                 assert!(content == b"inside" || content.is_empty(), "{}", String::from_utf8_lossy(&content));
             }
         });
+    }
+
+    #[test]
+    fn times_before_1970_count_from_the_second_before() {
+        for (seconds, nanoseconds, expected) in [
+            (0, 0, "0"),
+            (1_700_000_000, 123_456_789, "1700000000.123456789"),
+            (9_000_000_000, 0, "9000000000"),
+            (0, 1, "0.000000001"),
+            (-1, 0, "-1"),
+            (-1, 999_999_999, "-0.000000001"),
+            (-2, 750_000_000, "-1.250000000"),
+            (-315_619_200, 0, "-315619200"),
+            (i64::MIN, 0, "-9223372036854775808"),
+            (i64::MIN, 1, "-9223372036854775807.999999999"),
+        ] {
+            assert_eq!(decimal_time(seconds, nanoseconds), expected);
+        }
     }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod bundles;
 mod check;
 mod clean;
+mod committed_files;
 mod concurrency;
 mod content_oracle;
 mod create_general;

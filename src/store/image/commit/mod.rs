@@ -37,6 +37,8 @@ use crate::unpacker::{Change, LayerSource, MergedView, OverlayAttributes, change
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// In seconds since 1970.
+const END_OF_YEAR_9999: u64 = 253_402_300_799;
 
 /// An image that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -332,8 +334,9 @@ fn hex_digest(digest: &Sha256) -> String {
 }
 
 /// A time in seconds since 1970 as RFC 3339 has it, in UTC (days from the civil calendar as in Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms").
+/// Low-Level Date Algorithms"). Its years have four digits.
 fn rfc3339(seconds: u64) -> String {
+    let seconds = seconds.min(END_OF_YEAR_9999);
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -357,6 +360,8 @@ mod tests {
             (951_782_400, "2000-02-29T00:00:00Z"),
             (1_709_251_199, "2024-02-29T23:59:59Z"),
             (4_102_444_800, "2100-01-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(rfc3339(seconds), expected);
         }
