@@ -2637,8 +2637,47 @@ _grootfs() {
     esac
 }
 
+# Ids of images in the store that the line names so far, where one is expected.
+_grootfs_or_ids() {
+    local -a options=()
+    local command="" operands=0 i=1 word value next line id
+    while ((i < COMP_CWORD)); do
+        word=${COMP_WORDS[i]}
+        i=$((i + 1))
+        case $word in
+            --exclude-image|--help|--include-image|--json|--no-progress|--version|-h|-v) ;;
+            -*)
+                # A `=` is a word of its own.
+                [[ ${COMP_WORDS[i]} == "=" ]] && i=$((i + 1))
+                ((i < COMP_CWORD)) || { _grootfs "$@"; return; }
+                value=${COMP_WORDS[i]}
+                i=$((i + 1))
+                case $word in
+                    --store | --config | --driver) options+=("$word" "${value/#\~\//$HOME/}") ;;
+                esac
+                ;;
+            *) if [[ -z $command ]]; then command=$word; else operands=$((operands + 1)); fi ;;
+        esac
+    done
+    next=${COMP_WORDS[COMP_CWORD]}
+    case $command in
+        delete|stats|inspect|limit|diff|commit|mount|umount) ;;
+        *) _grootfs "$@"; return ;;
+    esac
+    if ((operands > 0)) || [[ $next == -* ]]; then
+        _grootfs "$@"
+        return
+    fi
+    COMPREPLY=()
+    while IFS= read -r line; do
+        [[ $line == /*/images/* ]] || continue
+        id=${line##*/images/}
+        [[ $id == "$next"* ]] && COMPREPLY+=("$(printf %q "$id")")
+    done < <("$1" "${options[@]}" list 2>/dev/null)
+}
+
 if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _grootfs -o nosort -o bashdefault -o default grootfs
+    complete -F _grootfs_or_ids -o nosort -o bashdefault -o default grootfs
 else
-    complete -F _grootfs -o bashdefault -o default grootfs
+    complete -F _grootfs_or_ids -o bashdefault -o default grootfs
 fi

@@ -554,3 +554,20 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_see
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Shows each setting with its value and where it comes from: a flag, the environment, the file or the default'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Checks the configuration file and the environment; exit codes: 0 nothing to tell, 4 findings, 1 it could not be read'
+
+# Ids of images in the store that the line names so far.
+function __fish_grootfs_ids
+    set -l line (commandline -opc)
+    set -l options
+    for i in (seq 2 (count $line))
+        switch $line[$i]
+            case --store --config --driver
+                set -l next (math $i + 1)
+                set -a options $line[$i] $line[$next]
+            case '--store=*' '--config=*' '--driver=*'
+                set -a options $line[$i]
+        end
+    end
+    $line[1] $options list 2>/dev/null | string match -r '^/.*/images/\K[^/]+$'
+end
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete stats inspect limit diff commit mount umount" -f -a "(__fish_grootfs_ids)"

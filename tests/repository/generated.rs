@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap_complete::{Shell, generate};
+use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{root, settings};
+use super::{completion, root, settings};
 
 const HEADER: &str = ".\\\" Made by tests/repository/generated.rs; see there.\n";
 
@@ -21,9 +21,7 @@ fn generated() -> Vec<(PathBuf, Vec<u8>)> {
     files.push((PathBuf::from("docs/messages.md"), super::messages::page().into_bytes()));
     files.push((PathBuf::from("docs/architecture.svg"), super::picture::picture().into_bytes()));
     for (shell, name) in [(Shell::Bash, "grootfs.bash"), (Shell::Zsh, "_grootfs"), (Shell::Fish, "grootfs.fish")] {
-        let mut script = Vec::new();
-        generate(shell, &mut grootfs::cli::definition(), "grootfs", &mut script);
-        files.push((PathBuf::from("docs/completions").join(name), script));
+        files.push((PathBuf::from("docs/completions").join(name), completion::script(shell).into_bytes()));
     }
     files
 }

@@ -4,6 +4,7 @@
 
 mod commands;
 mod compatibility;
+mod completion;
 mod generated;
 mod imports;
 mod messages;
