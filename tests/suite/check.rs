@@ -1,7 +1,7 @@
 //! `check` and `doctor`.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use serde_json::Value;
@@ -288,6 +288,23 @@ fn a_store_that_cannot_be_checked_is_no_clean_one() {
     assert_eq!(kinds(&report["repaired"]), expected);
     assert!(store.rootfs("x").join("hello").exists());
     assert!(TempStore::uninitialised().fails(["check"]).contains("no store found"));
+
+    let path = store.path().to_str().unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(store.beside("."), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = store.beside("grootfs");
+    fs::copy(grootfs_binary(), &binary).unwrap();
+    let as_nobody = |command: &str| {
+        let mut setpriv = program("setpriv");
+        setpriv.args(["--reuid", "65534", "--clear-groups"]).arg(&binary).args(["--store", path, command]);
+        run(&mut setpriv)
+    };
+    let refused = format!("open {path}/images: permission denied");
+    let checked = as_nobody("check");
+    assert_eq!((checked.code, checked.stdout.trim()), (Some(1), refused.as_str()));
+    let advice = format!("{refused}; remedy: ask as root or as the user whose store it is");
+    let diagnosed = as_nobody("doctor").stdout;
+    assert!(diagnosed.contains(&advice), "{diagnosed}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! an image wrote is removed, and nothing that is not the store's own is touched.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
@@ -167,7 +168,14 @@ impl Check<'_> {
     /// Looks at the store's own directory, and tells whether all that every store has is in it.
     fn directories(&mut self) -> Result<bool, StoreError> {
         let root = self.layout.root();
-        let missing: Vec<&str> = layout::DIRECTORIES.into_iter().filter(|name| !root.join(name).is_dir()).collect();
+        let mut missing = Vec::new();
+        for name in layout::DIRECTORIES {
+            match self.layout.has_directory(name) {
+                Ok(true) => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error.into()),
+                Ok(false) | Err(_) => missing.push(name),
+            }
+        }
         if missing.len() == layout::DIRECTORIES.len() {
             return Err(StoreError::NotInitialised);
         }

@@ -1,6 +1,7 @@
 //! Checks whether this machine supports what a store needs, by trying it rather than by version numbers.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use rustix::mount::{FsOpenFlags, fsopen};
@@ -80,7 +81,13 @@ impl Store {
         let init = format!("run grootfs --driver {} --store {root} init-store", self.driver.name());
         let checked = self.check_exists().and_then(|()| self.check_mounted()).and_then(|()| self.check_initialised());
         checked.map_err(|error| {
-            let remedy = if matches!(error, StoreError::NotMounted { .. }) { String::new() } else { init };
+            let remedy = match &error {
+                StoreError::NotMounted { .. } => String::new(),
+                StoreError::Path(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    "ask as root or as the user whose store it is".to_owned()
+                }
+                _ => init,
+            };
             diagnosis("store", Status::Fail, error.to_string(), remedy)
         })
     }
