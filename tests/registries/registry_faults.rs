@@ -568,6 +568,20 @@ fn a_large_layer_comes_in_parts_from_far_away() {
     assert!(!ranges.iter().any(|range| range.ends_with('-')), "no part was made up for: {ranges:?}");
 }
 
+/// One that pulls through may ask its origin for the whole layer for each part.
+#[test]
+fn a_mirror_is_not_asked_for_parts() {
+    let (scene, mirror) = far_away(|_| Answer::Serve);
+    let origin = scene.behind(|_| Answer::Serve);
+    let mirrors = format!("{}=http://{}", origin.host(), mirror.host());
+    let create = ["create", "--insecure-registry", &origin.host(), "--registry-mirror", &mirrors, &origin.url(), "x"];
+    scene.store.ok(create);
+    let ranges: Vec<String> =
+        mirror.asked().iter().filter(|asked| asked.is_blob()).map(|asked| asked.header("range").to_owned()).collect();
+    assert_eq!(ranges, ["", ""], "configuration and layer");
+    assert_eq!(origin.asked().len(), 0);
+}
+
 #[test]
 fn parts_that_fail_are_made_up_for_by_one_connection() {
     let throttled = || status(429, "0");

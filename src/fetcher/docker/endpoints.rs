@@ -135,17 +135,15 @@ impl<'a> Blob<'a> {
     }
 }
 
-/// The same, of the place that answered last.
+/// The same, of the registry itself.
 pub(super) struct BlobRanges {
     endpoints: Arc<Endpoints>,
     digest: String,
-    mirror: Option<usize>,
 }
 
 impl RangeSource for BlobRanges {
     async fn ask(self, range: Range<u64>) -> Result<Response, Failure> {
-        let mirror = self.mirror.and_then(|mirror| self.endpoints.mirrors.get(mirror));
-        mirror.map_or(&self.endpoints.origin, |mirror| &mirror.session).part(&self.digest, range).await
+        self.endpoints.origin.part(&self.digest, range).await
     }
 }
 
@@ -153,9 +151,11 @@ impl BlobSource for Blob<'_> {
     type Error = Error;
     type Ranges = BlobRanges;
 
+    /// None of a mirror, which may be one that pulls through: docker-registry asks its origin for all of a blob that it does
+    /// not have yet, as often as it is asked for a part.
     fn ranges(&self) -> Option<BlobRanges> {
-        let (endpoints, digest) = (Arc::clone(&self.endpoints), self.digest.clone());
-        Some(BlobRanges { endpoints, digest, mirror: self.mirror })
+        let ranges = || BlobRanges { endpoints: Arc::clone(&self.endpoints), digest: self.digest.clone() };
+        self.mirror.is_none().then(ranges)
     }
 
     fn ask(&mut self, offset: u64) -> Result<Response, Error> {

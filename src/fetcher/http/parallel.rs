@@ -118,6 +118,10 @@ impl<'a, S: BlobSource> ParallelStream<'a, S> {
         if self.chances == 0 || !self.waits.is_network || self.size.saturating_sub(self.position) < LARGE {
             return;
         }
+        if self.single.source().ranges().is_none() {
+            self.chances = 0;
+            return;
+        }
         // One part alone is no faster than the single connection.
         let Some((first, second)) = self.network.parts(2).and_then(|mut both| Some((both.split(1)?, both))) else {
             return;
