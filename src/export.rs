@@ -1,16 +1,20 @@
 //! Writes OCI image layouts (OCI image specification, `image-layout.md`), in directories and in archives.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::archive::{Decoder, WithinRatio};
 use crate::limits::Limits;
+use crate::sys::lock;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::scratch::Scratch;
+use crate::sys::umask;
 
 /// Annotation of an index entry with the name of the image.
 const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
@@ -21,6 +25,8 @@ const INDEX: &str = "index.json";
 const MARKER: &str = "oci-layout";
 /// Bytes of the largest index that is read.
 const LARGEST_INDEX: u64 = 8 << 20;
+/// Another process may be naming an image.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A layout that images are added to. What it has already stays.
 #[derive(Debug)]
@@ -59,9 +65,11 @@ impl LayoutWriter {
     /// Opens a layout, or makes one where there is none.
     ///
     /// # Errors
-    /// Those of the system calls.
+    /// Those of the system calls; what is there has an index that is none.
     pub fn open(root: &Path) -> Result<Self, PathError> {
-        fs::create_dir_all(root.join(BLOBS)).on("mkdir", root.join(BLOBS))?;
+        read_index(&root.join(INDEX))?;
+        let mode = umask::allowed(0o777);
+        DirBuilder::new().recursive(true).mode(mode).create(root.join(BLOBS)).on("mkdir", root.join(BLOBS))?;
         Ok(LayoutWriter { root: root.to_owned() })
     }
 
@@ -128,22 +136,32 @@ impl LayoutWriter {
     pub fn name(&self, name: &str, mut descriptor: Value) -> Result<(), PathError> {
         descriptor["annotations"] = json!({ REFERENCE_NAME: name });
         let path = self.root.join(INDEX);
+        let _marker = self.lock()?;
         let mut index = read_index(&path)?;
-        match index["manifests"].as_array_mut() {
-            Some(entries) => {
-                entries.retain(|entry| entry["annotations"][REFERENCE_NAME] != name);
-                entries.push(descriptor);
-            }
-            None => return Err(PathError::new("read", &path, io::Error::other("it is not the index of a layout"))),
+        if let Some(entries) = index["manifests"].as_array_mut() {
+            entries.retain(|entry| entry["annotations"][REFERENCE_NAME] != name);
+            entries.push(descriptor);
         }
-        let marker = self.root.join(MARKER);
-        fs::write(&marker, r#"{"imageLayoutVersion":"1.0.0"}"#).on("write", &marker)?;
         let (new, mut file) = Scratch::file(&self.root, SCRATCH)?;
         file.write_all(index.to_string().as_bytes()).on("write", new.path())?;
         new.rename(&path)
     }
 
-    /// Writes the layout as an archive to `path`, whatever is there. The same layout gives the same bytes.
+    /// Writes the marker of a layout, which is locked while the index is changed, so that of two who name an image at once
+    /// neither takes the other's away. Filesystems without such locks do without.
+    fn lock(&self) -> Result<File, PathError> {
+        let path = self.root.join(MARKER);
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(umask::allowed(0o666));
+        let mut file = options.open(&path).on("open", &path)?;
+        if let Ok(false) = lock::own_file_within(&file, LOCK_TIMEOUT) {
+            return Err(PathError::new("lock", &path, io::Error::other("another process writes to the layout")));
+        }
+        file.set_len(0).and_then(|()| file.write_all(br#"{"imageLayoutVersion":"1.0.0"}"#)).on("write", &path)?;
+        Ok(file)
+    }
+
+    /// Writes the layout as an archive to `path`, in place of a file there. The same layout gives the same bytes.
     ///
     /// # Errors
     /// Those of the system calls.
@@ -151,6 +169,15 @@ impl LayoutWriter {
         let (new, file) = Scratch::file(path.parent().unwrap_or(Path::new("/")), SCRATCH)?;
         self.write_archive(new.path(), file)?;
         new.rename(path)
+    }
+
+    /// Writes the layout as an archive into what is at `path` and no file: a FIFO, a terminal, a pipe.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn stream(&self, path: &Path) -> Result<(), PathError> {
+        let file = File::options().write(true).open(path).on("open", path)?;
+        self.write_archive(path, file)
     }
 
     fn write_archive(&self, path: &Path, file: File) -> Result<(), PathError> {
@@ -184,7 +211,11 @@ fn read_index(path: &Path) -> Result<Value, PathError> {
     };
     let mut text = String::new();
     file.take(LARGEST_INDEX).read_to_string(&mut text).on("read", path)?;
-    serde_json::from_str(&text).map_err(|error| PathError::new("read", path, error))
+    let index: Value = serde_json::from_str(&text).on("read", path)?;
+    match index["manifests"].is_array() {
+        true => Ok(index),
+        false => Err(PathError::new("read", path, io::Error::other("it is not the index of a layout"))),
+    }
 }
 
 /// A blob that is being written under a name of its own.

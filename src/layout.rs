@@ -232,7 +232,7 @@ mod tests {
     /// Uses of `std::fs` that are left in the modules that work on stores, none of them for something in one: what they are
     /// for, and how many there are.
     const OTHERS: [(&str, usize, &str); 16] = [
-        ("store/image/commit/target.rs", 1, "the layout that an archive is made of, or that is sent to a registry"),
+        ("store/image/commit/target.rs", 2, "where an archive is written to, beside the store"),
         ("store/init/backing_file.rs", 9, "the backing file, beside the store"),
         ("store/report/check.rs", 3, "the store's own path; the backing file; sysfs"),
         ("store/init/delete_store.rs", 3, "the store's own path, which may be a link"),

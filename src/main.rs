@@ -6,7 +6,7 @@ use grootfs::cli::{self, Failure, Request};
 use grootfs::config::Config;
 use grootfs::observe;
 use grootfs::panics::{self, Panicked};
-use grootfs::sys::{argv, interrupt, signals};
+use grootfs::sys::{argv, interrupt, signals, umask};
 
 grootfs::run_as_program!(exit_code);
 
@@ -22,7 +22,7 @@ fn exit_code() -> i32 {
 
 fn run() -> Result<(), Failure> {
     // What is made in a store does not depend on whose shell it was made from.
-    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+    umask::set_for_stores();
     signals::ignore_file_size_limit();
     signals::reset_sigchld();
     let arguments: Vec<_> = std::env::args_os().collect();

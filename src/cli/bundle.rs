@@ -17,6 +17,7 @@ use crate::idmap::{IdMap, IdMappings, IdRange};
 use crate::store::Created;
 use crate::sys::caller::Caller;
 use crate::sys::path_error::{OnPath, PathError};
+use crate::sys::umask;
 
 const CONFIG: &str = "config.json";
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -51,7 +52,7 @@ impl Bundle {
     pub(super) fn prepare(directory: &Path) -> Result<Self, Failure> {
         // Mounting changes the working directory.
         let directory = std::path::absolute(directory).on("resolve", directory).map_err(failed)?;
-        let is_new = match DirBuilder::new().mode(0o755).create(&directory) {
+        let is_new = match DirBuilder::new().mode(umask::allowed(0o755)).create(&directory) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             made => made.on("mkdir", &directory).map(|()| true).map_err(failed)?,
         };
@@ -68,8 +69,13 @@ impl Bundle {
         let path = self.directory.join(CONFIG);
         let json = serde_json::to_string_pretty(&container.configuration())
             .map_err(|error| Failure::from(format!("encoding {CONFIG}: {error}")))?;
-        let mut file =
-            File::options().write(true).create_new(true).mode(0o644).open(&path).on("open", &path).map_err(failed)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(umask::allowed(0o644))
+            .open(&path)
+            .on("open", &path)
+            .map_err(failed)?;
         self.has_config = true;
         file.write_all(format!("{json}\n").as_bytes()).on("write", &path).map_err(failed)
     }

@@ -4,10 +4,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::args::{OutputArgs, invalid_arguments};
+use super::failure::OneLine;
 use super::source::{self, SourceArgs};
 use super::table::human_bytes;
 use super::{Failure, output, store};
 use crate::config::Config;
+use crate::redact;
 use crate::store::ImageSelector;
 
 /// The version of the JSON. A key that is added does not change it.
@@ -66,6 +68,7 @@ pub(super) fn run(config: &Config, args: &CommitArgs) -> Result<(), Failure> {
     };
     let options = source::options(config, &args.source)?;
     let committed = store(config)?.commit(ImageSelector(id), destination, &options)?;
+    let destination = &*redact::address(destination);
     if args.output.json {
         return output::json(&Document {
             schema: SCHEMA,
@@ -78,8 +81,9 @@ pub(super) fn run(config: &Config, args: &CommitArgs) -> Result<(), Failure> {
         });
     }
     let size = human_bytes(committed.layer.size);
-    output::line(&format!(
+    let text = format!(
         "Image {} committed to {destination}: {}, {} changes ({size})",
         committed.id, committed.digest, committed.changes
-    ))
+    );
+    output::line(&OneLine(&text).to_string())
 }

@@ -30,6 +30,7 @@ pub mod start;
 pub mod stdout;
 pub mod stragglers;
 pub mod subordinate_ids;
+pub mod umask;
 pub mod userns;
 pub mod working_directory;
 pub mod xattr;

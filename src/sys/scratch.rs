@@ -8,7 +8,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::path_error::{OnPath, PathError};
 use super::random::random_number;
+use super::umask;
 
 /// How often another name is tried, where somebody takes a new one for abandoned.
 const TRIES: usize = 8;
@@ -52,7 +53,10 @@ impl Scratch {
     /// # Errors
     /// Those of the system calls.
     pub fn file(parent: &Path, prefix: &str) -> Result<(Self, File), PathError> {
-        let make = |path: &Path| File::options().write(true).create_new(true).open(path).on("open", path);
+        let make = |path: &Path| {
+            let mode = umask::allowed(0o666);
+            File::options().write(true).create_new(true).mode(mode).open(path).on("open", path)
+        };
         Self::made(parent, prefix, make, |file| Ok(file.try_clone()?.into()))
     }
 

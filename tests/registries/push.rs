@@ -44,6 +44,40 @@ fn commit(store: &TempStore, host: &str, destination: &str, flags: &[&str]) -> c
     run(&mut store.command([&insecure[..], flags, &["x", destination]].concat()))
 }
 
+/// An answer to HEAD has no content, and some servers say so.
+#[test]
+fn a_length_of_zero_is_no_length() {
+    let (store, registry) = (TempStore::new(), Registry::plain());
+    let expected = container(&store);
+    let sent = Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    let seen = Arc::clone(&sent);
+    let front = ScriptedRegistry::in_front_of(&registry.host(), move |asked| {
+        let name = asked.path.rsplit(['/', '=']).next().unwrap_or_default().replace("%3A", ":");
+        if asked.method == "PUT" {
+            seen.lock().unwrap().insert(name);
+            return Answer::Serve;
+        }
+        let is_there = is_manifest(asked) || seen.lock().unwrap().contains(&name);
+        let empty = || vec![("content-length", "0".to_owned())];
+        if asked.method == "HEAD" && is_there { Answer::Status(200, empty(), String::new()) } else { Answer::Serve }
+    });
+    commit(&store, &front.host(), &front.image("mine/image:1.0"), &[]).success();
+    store.ok(["create", "--insecure-registry", &registry.host(), &registry.url("mine/image:1.0"), "y"]);
+    assert_eq!(differences(&expected, &whole_seconds(Node::read_tree(&store.rootfs("y"))), 5), [""; 0]);
+}
+
+#[test]
+fn passwords_of_the_destination_are_not_told() {
+    let (store, registry) = (TempStore::new(), Registry::plain());
+    container(&store);
+    let destination = format!("docker://{USER}:{PASSWORD}@{}/mine/image:1.0", registry.host());
+    for flags in [&[][..], &["--json"]] {
+        let told = commit(&store, &registry.host(), &destination, flags).success();
+        let shown = format!("docker://[redacted]@{}/mine/image:1.0", registry.host());
+        assert!(told.contains(&shown) && !told.contains(PASSWORD), "{told}");
+    }
+}
+
 /// Requests that change something, but for their queries.
 fn changes(asked: &[Asked]) -> Vec<String> {
     let changing = asked.iter().filter(|asked| !matches!(asked.method.as_str(), "GET" | "HEAD"));

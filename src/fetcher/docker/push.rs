@@ -251,13 +251,14 @@ impl Push {
     }
 }
 
-/// Compares what a registry says that it has with what was sent. What it does not say counts as right.
+/// Compares what a registry says that it has with what was sent. What it does not say counts as right: nor is a length of 0
+/// one in an answer that has no content, which is what some servers and proxies make of it.
 fn check(response: &Response, sent: Sent<'_>, size: Option<u64>) -> Result<(), Failure> {
     let text = |name: &HeaderName| header(response.headers(), name);
     if let Some(digest) = text(&CONTENT_DIGEST).filter(|digest| is_sha256(digest) && digest != sent.digest) {
         return Err(failed(response, &format!("the server has {digest} where {} was sent", sent.digest)));
     }
-    let stated = text(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let stated = text(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()).filter(|length| *length > 0);
     match (size, stated) {
         (Some(size), Some(stated)) if size != stated => {
             Err(failed(response, &format!("the server has {stated} bytes of {}, which has {size}", sent.digest)))

@@ -71,8 +71,10 @@ fn jittered(pause: Duration, random: u64) -> Duration {
 /// Reads a `Retry-After` header: seconds, or the time of day (RFC 9110, 10.2.3).
 pub(in crate::fetcher) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
-    let seconds = value.parse().map(Duration::from_secs);
-    seconds.ok().or_else(|| Some(httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default()))
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    Some(httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -101,11 +103,14 @@ mod tests {
         for (value, expected) in [
             (" 7 ", Some(7)),
             ("0", Some(0)),
+            ("99999999999999999999", Some(u64::MAX)),
             ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
             ("Sunday, 06-Nov-94 08:49:40 GMT", Some(3)),
             ("Fri, 31 Dec 1993 23:59:59 GMT", Some(0)),
             ("soon", None),
             ("-1", None),
+            ("+1", None),
+            ("", None),
         ] {
             assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value}");
         }
@@ -117,6 +122,7 @@ mod tests {
         assert_eq!(asked(7), Some(Duration::from_secs(7)));
         assert_eq!(asked(60), Some(Duration::from_secs(60)));
         assert_eq!(asked(61), None);
+        assert_eq!(asked(u64::MAX), None);
         assert!(busy(Some(Duration::from_secs(3600))).to_string().ends_with("left alone for 3600 s"));
         assert_eq!(busy(Some(Duration::from_secs(7))).to_string(), "the server answers 429 Too Many Requests");
         assert_eq!(pause(1, &Reason::NotVisible), None);

@@ -52,7 +52,9 @@ pub enum SelectError {
 
 /// Another process works on the image.
 #[derive(Debug, thiserror::Error)]
-#[error("image `{id}` is being created or deleted by another grootfs process: try again when it has ended")]
+#[error(
+    "image `{id}` is being created, deleted, changed or read by another grootfs process: try again when it has ended"
+)]
 pub struct ImageBusy {
     /// The image.
     pub id: String,
@@ -168,6 +170,15 @@ pub enum CommitError {
     NotATarget {
         /// The destination as it was given.
         destination: String,
+    },
+    /// The name is none for an image in a layout.
+    #[error(
+        "`{name}` cannot be the name of an image in a layout: it has letters and digits, and one of `-._:@+/` or `--` \
+         between them"
+    )]
+    NotAName {
+        /// The name as it was given.
+        name: String,
     },
     /// The layers that it is to be on top of cannot be had.
     #[error("the base of image `{id}` is read from {reference} again, which failed: {source}")]

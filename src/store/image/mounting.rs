@@ -8,7 +8,8 @@ use crate::store::image::error::ImageBusy;
 use crate::store::{ImageError, ImageId, ImageSelector, MountError, Store};
 use crate::sys::files;
 use crate::sys::lock::{self, Lock};
-use crate::sys::path_error::named;
+use crate::sys::path_error::{PathError, named};
+use std::path::Path;
 use std::time::Duration;
 
 /// A create or delete of the image may be at work.
@@ -78,9 +79,22 @@ impl Store {
     }
 
     pub(in crate::store) fn lock_existing(&self, image: ImageSelector<'_>) -> Result<(ImageId, Lock), ImageError> {
+        self.locked(image, lock::own_within)
+    }
+
+    /// Locks an image together with others who only read it.
+    pub(in crate::store) fn share_existing(&self, image: ImageSelector<'_>) -> Result<(ImageId, Lock), ImageError> {
+        self.locked(image, lock::share_within)
+    }
+
+    fn locked(
+        &self,
+        image: ImageSelector<'_>,
+        take: fn(&Path, &str, Duration) -> Result<Option<Lock>, PathError>,
+    ) -> Result<(ImageId, Lock), ImageError> {
         self.check_initialised()?;
         let id = image.existing(self)?;
-        let lock = lock::own_within(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)?;
+        let lock = take(&self.layout.lock_file(), &id.lock_name(), LOCK_TIMEOUT)?;
         let lock = lock.ok_or_else(|| ImageBusy { id: id.to_string() })?;
         let id = image.existing(self)?;
         Ok((id, lock))

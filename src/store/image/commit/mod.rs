@@ -92,7 +92,7 @@ impl Store {
 
     /// Writes the container's own layer, if the image is still the one that has this base.
     fn pack(&self, id: &ImageId, base: &Base, layout: &LayoutWriter) -> Result<Packed, CommitError> {
-        let (id, _lock) = self.lock_existing(ImageSelector(id.as_str()))?;
+        let (id, _lock) = self.share_existing(ImageSelector(id.as_str()))?;
         if !base.is_of(&self.recorded_volumes(&id)?) {
             return Err(CommitError::Replaced { id: id.to_string() });
         }
