@@ -417,6 +417,8 @@ fn places_to_send_to() {
         _ => Answer::Serve,
     });
     commit(&store, &front.host(), &front.image("e:f"), &login).failure();
+    let posts: Vec<Asked> = front.asked().into_iter().filter(|asked| asked.method == "POST").collect();
+    assert!(!posts.is_empty() && posts.iter().all(|post| post.header("content-length") == "0"), "{posts:?}");
     let put = front.asked().into_iter().find(|asked| asked.method == "PUT").unwrap();
     assert!(put.path.starts_with("/v2/e/blobs/uploads/1?state=x&digest=sha256%3A"), "{}", put.path);
 }

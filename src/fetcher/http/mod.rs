@@ -118,8 +118,11 @@ impl HttpRequest {
         for tag in self.if_none_match.iter().filter_map(|tag| HeaderValue::try_from(tag).ok()) {
             headers.append(IF_NONE_MATCH, tag);
         }
-        if let Some(content) = &self.content {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
+        match &self.content {
+            Some(content) => _ = headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.media_type())),
+            // Without it some servers answer 411 (RFC 9110, 8.6 and 15.5.12).
+            None if self.method == Method::POST => _ = headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0")),
+            None => {}
         }
         headers
     }
