@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{Archive, Cell, Guardian, MIB, Rootfs, Stores, loops_below, mount_points_below, names};
+use crate::support::{Archive, Cell, Guardian, MIB, Rootfs, Stores, assert_no_loops_below, mount_points_below, names};
 
 /// What the cells of these tests have for stores.
 pub(crate) const STORES: Stores = Stores::UnprivilegedAndPrivileged;
@@ -112,7 +112,8 @@ pub(crate) fn life_cycle(cell: &Cell, containers: usize) {
     // The machine is booted anew. Garden starts with what the stores still have, and replaces what it finds.
     let volumes = cell.stores().map(|store| names(&store.join("volumes")));
     cell.power_off();
-    assert!(mount_points_below(&directory).is_empty() && loops_below(&directory).is_empty());
+    assert!(mount_points_below(&directory).is_empty());
+    assert_no_loops_below(&directory);
     cell.start();
     assert_eq!(cell.stores().map(|store| names(&store.join("volumes"))), volumes);
     side_by_side(containers / 2, |number| {
@@ -135,7 +136,8 @@ pub(crate) fn life_cycle(cell: &Cell, containers: usize) {
         assert!(!store.exists());
         assert!(fs::metadata(store.with_extension("backing-store")).unwrap().len() == 900 * MIB);
     }
-    assert!(mount_points_below(&directory).is_empty() && loops_below(&directory).is_empty());
+    assert!(mount_points_below(&directory).is_empty());
+    assert_no_loops_below(&directory);
     let log = guardian.log();
     assert!(log.iter().all(|entry| entry.level == "info" || entry.level == "error"), "no more than was asked for");
     assert!(log.iter().any(|entry| entry.message == "grootfs.create.groot-creating.image-pulling.starting"));

@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{
-    DRIVER, Driver, MIB, TempStore, grootfs_binary, loops_below, mount, mount_points_below, mounted_filesystem, run,
-    small_image, succeed, system_calls,
+    DRIVER, Driver, MIB, TempStore, assert_no_loops_below, grootfs_binary, loops_below, mount, mount_points_below,
+    mounted_filesystem, run, small_image, succeed, system_calls,
 };
 
 const GIB: u64 = 1024 * MIB;
@@ -209,7 +209,7 @@ fn a_backing_file_that_lost_its_end_is_told_of() {
     let message = store.fails(["init-store", "--without-quota"]);
     assert!(message.contains(&format!("has {} bytes and the filesystem in it {GIB}", GIB / 2)), "{message}");
     assert!(message.ends_with("get the whole file back"), "{message}");
-    assert!(loops_below(store.path().parent().unwrap()).is_empty());
+    assert_no_loops_below(store.path().parent().unwrap());
     fs::rename(whole, backing).unwrap();
     store.ok(["init-store", "--without-quota"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{DRIVER, TempStore, loops_below, mount, mount_points_below, small_image};
+use crate::support::{DRIVER, TempStore, assert_no_loops_below, loops_below, mount, mount_points_below, small_image};
 
 #[test]
 fn a_dropped_store_leaves_nothing() {
@@ -15,6 +15,6 @@ fn a_dropped_store_leaves_nothing() {
 
     drop(store);
     assert!(mount_points_below(&directory).is_empty());
-    assert!(loops_below(&directory).is_empty());
+    assert_no_loops_below(&directory);
     assert!(!directory.exists());
 }

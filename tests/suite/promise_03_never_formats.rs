@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::support::{
-    DRIVER, Driver, MIB, TempStore, loops_below, mount, mount_points_below, names, succeed, with_fault,
+    DRIVER, Driver, MIB, TempStore, assert_no_loops_below, mount, mount_points_below, names, succeed, with_fault,
 };
 use rustix::fs::SeekFrom;
 use sha2::{Digest, Sha256};
@@ -43,7 +43,7 @@ fn is_left_alone(prepare: impl FnOnce(&Path)) {
         store.fails(["init-store", "--store-size-bytes", &size.to_string(), "--without-quota"]);
         assert!(fingerprint(&file) == before, "the file was changed");
         assert!(mount_points_below(store.path()).is_empty());
-        assert!(loops_below(store.path().parent().unwrap()).is_empty(), "a loop device is left");
+        assert_no_loops_below(store.path().parent().unwrap());
     }
 }
 

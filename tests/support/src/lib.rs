@@ -48,8 +48,8 @@ pub use registry::{PASSWORD, Registry, Setup, USER, make_certificates};
 pub use scripted_registry::document as scripted_document;
 pub use scripted_registry::{Answer, Asked, ScriptedRegistry};
 pub use store::{
-    DRIVER, Driver, IS_CLASSIC, TempStore, detach_loops, loops_below, mount, mount_points_below, mounted_filesystem,
-    unmount_below,
+    DRIVER, Driver, IS_CLASSIC, TempStore, assert_no_loops_below, detach_loops, loops_below, mount, mount_points_below,
+    mounted_filesystem, unmount_below,
 };
 pub use syscalls::{SystemCalls, system_calls, with_fault};
 pub use token_server::{IDENTITY_TOKEN, TokenServer};

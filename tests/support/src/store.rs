@@ -294,10 +294,30 @@ pub fn unmount_below(directory: &Path) {
     }
 }
 
-/// Frees loop devices whose file lies below a directory.
+/// Frees loop devices whose file lies below a directory, and waits until they are free.
 pub fn detach_loops(directory: &Path) {
     for (device, _) in loops_below(directory) {
         let _ = Command::new("losetup").args(["-d", &device]).output();
+    }
+    loops_left_below(directory);
+}
+
+/// Fails if a loop device keeps a file below a directory.
+#[track_caller]
+pub fn assert_no_loops_below(directory: &Path) {
+    assert_eq!(loops_left_below(directory), []);
+}
+
+/// Loop devices that are not freed within seconds. The kernel frees one when its last opener closes it, and whoever looks
+/// through the loop devices of the machine, as a store that is mounted beside does, opens each for a moment.
+fn loops_left_below(directory: &Path) -> Vec<(String, PathBuf)> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = loops_below(directory);
+        if left.is_empty() || Instant::now() > deadline {
+            return left;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
