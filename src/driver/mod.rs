@@ -352,6 +352,11 @@ pub trait Driver: BackingFilesystem {
     fn own_files(&self, path: &Path) -> Result<PathBuf, Error>;
     /// Whether the root filesystem of the image at `path` is there.
     fn rootfs_state(&self, path: &Path) -> Result<RootfsState, Error>;
+    /// Whether an overlay has its own attributes of the files of the image at `path` in `user.*` rather than `trusted.*`.
+    /// `is_for_root`: whether the image was made for root of the machine to mount.
+    fn has_user_attributes(&self, _path: &Path, _is_for_root: bool) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// Mounts the root filesystem of the finished image at `path`, of these layers, bottom first. May change the working
     /// directory of the process.
     fn mount_image(

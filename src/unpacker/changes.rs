@@ -9,11 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, Stat};
-
-use super::MergedView;
+use rustix::fs::{OFlags, Stat, fstat};
 
 use super::whiteout::is_whiteout;
+use super::{MergedView, attribute_ids};
+use crate::archive::Xattr;
+use crate::idmap::{IdError, IdMappings};
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::{dirfd, xattr};
 
@@ -57,14 +58,18 @@ impl OverlayAttributes {
     pub(super) fn get(self, file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
         xattr::get(file, OsStr::new(&format!("{}{name}", self.prefix())))
     }
-
-    /// Whether an attribute is one of an overlay's own.
-    pub(super) fn is_own(self, name: &OsStr) -> bool {
-        name.as_encoded_bytes().starts_with(self.prefix().as_bytes())
-    }
 }
 
-/// The changes in the upper directory of an overlay above `layers`, sorted by path.
+/// Whether an extended attribute belongs to a file, wherever it is: not to the machine's security modules, and not to an
+/// overlay, of which those in user namespaces, nested ones too, have theirs in `user.overlay.*`.
+fn is_of_file(name: &OsStr) -> bool {
+    let is_of_another = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+    !matches!(name.to_str(), Some("security.selinux" | "security.SMACK64" | "security.ima" | "security.evm"))
+        && !["trusted.", "user.overlay.", "btrfs."].into_iter().any(is_of_another)
+}
+
+/// The changes in the upper directory of an overlay above `layers`, sorted by path. `ids` are from those of the layers on
+/// disk to those of the upper directory.
 ///
 /// # Errors
 /// Those of the system calls, and for a directory that was renamed by a redirection, which only a mount can follow.
@@ -72,6 +77,7 @@ pub fn changes_of_upper(
     upper: BorrowedFd<'_>,
     layers: &mut MergedView<'_>,
     attributes: OverlayAttributes,
+    ids: &IdMappings,
 ) -> Result<Vec<Change>, PathError> {
     let mut found = Vec::new();
     let mut pending = vec![(PathBuf::new(), false)];
@@ -94,7 +100,13 @@ pub fn changes_of_upper(
                 (Some(_), true) => Some(ChangeKind::Deleted),
                 (None, true) => None,
                 (None, false) => Some(ChangeKind::Added),
-                (Some(below), false) => (!is_directory || differs(&stat, &below.stat)).then_some(ChangeKind::Changed),
+                (Some(below), false) if is_directory && dirfd::file_type(&below.stat).is_dir() => {
+                    let original = layers.open(below, OFlags::RDONLY | OFlags::DIRECTORY).on("open", &path)?;
+                    let own = open_directory(upper, &path)?;
+                    let differs = differ(&own, &original, ids).on("compare", &path)?;
+                    differs.then_some(ChangeKind::Changed)
+                }
+                (Some(_), false) => Some(ChangeKind::Changed),
             };
             found.extend(kind.map(|kind| Change { path: path.clone(), kind }));
             if is_directory {
@@ -139,7 +151,13 @@ pub fn changes_of_copy(rootfs: BorrowedFd<'_>, layer: BorrowedFd<'_>) -> Result<
             };
             let is_directory = |stat: &Stat| dirfd::file_type(stat).is_dir();
             let kind = match (&stat, &before) {
-                (Some(stat), Some(before)) => is_touched(stat, before).then_some(ChangeKind::Changed),
+                (Some(stat), Some(before)) if !is_touched(stat, before) => None,
+                (Some(stat), Some(before)) if is_directory(stat) && is_directory(before) => {
+                    let (own, original) = (open_directory(rootfs, &path)?, open_directory(layer, &path)?);
+                    let differs = differ(&own, &original, &IdMappings::identity()).on("compare", &path)?;
+                    differs.then_some(ChangeKind::Changed)
+                }
+                (Some(_), Some(_)) => Some(ChangeKind::Changed),
                 (Some(_), None) => Some(ChangeKind::Added),
                 (None, Some(_)) => Some(ChangeKind::Deleted),
                 (None, None) => None,
@@ -154,16 +172,41 @@ pub fn changes_of_copy(rootfs: BorrowedFd<'_>, layer: BorrowedFd<'_>) -> Result<
     Ok(found)
 }
 
-/// Whether a file of a copy was changed, or is another one. Only the kernel sets the time of the last change. A directory's
-/// is later too where only names in it came or went.
+/// Whether a file of a copy may have been changed, or is another one. Only the kernel sets the time of the last change.
 fn is_touched(own: &Stat, original: &Stat) -> bool {
     own.st_ino != original.st_ino || (own.st_ctime, own.st_ctime_nsec) != (original.st_ctime, original.st_ctime_nsec)
 }
 
-/// Whether a directory of the upper one is more than the way to something else.
-fn differs(own: &Stat, original: &Stat) -> bool {
-    let facts = |stat: &Stat| (stat.st_mode, stat.st_mtime, stat.st_mtime_nsec);
-    facts(own) != facts(original)
+/// Whether a layer says something else of two directories, the original's ids translated by `ids`. Otherwise one is but the
+/// way to what has changed below it. Names that came or went show in its time of modification.
+fn differ(own: &OwnedFd, original: &OwnedFd, ids: &IdMappings) -> io::Result<bool> {
+    let (own_stat, mut original_stat) = (fstat(own)?, fstat(original)?);
+    original_stat.st_uid = ids.uid(original_stat.st_uid).map_err(unmappable)?;
+    original_stat.st_gid = ids.gid(original_stat.st_gid).map_err(unmappable)?;
+    let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime, stat.st_mtime_nsec);
+    if facts(&own_stat) != facts(&original_stat) {
+        return Ok(true);
+    }
+    Ok(attributes_of(own, &IdMappings::identity())? != attributes_of(original, ids)?)
+}
+
+/// The extended attributes that belong to an open file, sorted, with translated ids.
+pub(super) fn attributes_of(file: impl AsFd, ids: &IdMappings) -> io::Result<Vec<Xattr>> {
+    let mut names = xattr::list(file.as_fd())?;
+    names.retain(|name| is_of_file(name));
+    names.sort();
+    let mut found = Vec::new();
+    for name in names {
+        let Some(value) = xattr::get(file.as_fd(), &name)? else { continue };
+        let mut attribute = Xattr { name, value };
+        attribute_ids::translate(&mut attribute, ids).map_err(unmappable)?;
+        found.push(attribute);
+    }
+    Ok(found)
+}
+
+fn unmappable(error: IdError) -> io::Error {
+    io::Error::other(error)
 }
 
 fn open_directory(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, PathError> {

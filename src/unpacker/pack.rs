@@ -5,19 +5,18 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, Stat, fstat};
 use tar::{EntryType, Header};
 
-use super::attribute_ids;
-use super::changes::{Change, ChangeKind, OverlayAttributes, within_root};
+use super::changes::{Change, ChangeKind, OverlayAttributes, attributes_of, within_root};
 use crate::archive::Xattr;
 use crate::idmap::IdMappings;
 use crate::sys::path_error::{OnPath, PathError};
-use crate::sys::{descriptors, dirfd, xattr};
+use crate::sys::{descriptors, dirfd};
 
 /// Longest name and longest target of a link in a header.
 const NAME_FIELD: usize = 100;
@@ -38,7 +37,7 @@ const WHITEOUT_NAME: &str = "in a layer a name that begins with `.wh.` deletes a
 pub struct LayerSource<'a> {
     /// The tree that has the files: an upper directory, or a root filesystem.
     pub root: BorrowedFd<'a>,
-    /// The overlay's own attributes, which are left out.
+    /// Where the overlay has its own attributes.
     pub attributes: OverlayAttributes,
     /// From ids on disk to those of the image.
     pub ids: &'a IdMappings,
@@ -259,24 +258,7 @@ impl<W: Write> Packer<'_, W> {
         }
         // Nothing is read from a descriptor of a path alone, but its name leads to the file.
         let file = File::open(descriptors::name_of(opened)).on("open", path)?;
-        let mut names = xattr::list(&file).on("read attributes of", path)?;
-        names.sort();
-        let mut found = Vec::new();
-        for name in names.into_iter().filter(|name| self.is_of_file(name)) {
-            let Some(value) = xattr::get(file.as_fd(), &name).on("read attributes of", path)? else { continue };
-            let mut attribute = Xattr { name, value };
-            attribute_ids::translate(&mut attribute, self.source.ids)
-                .map_err(|error| PathError::new("pack", path, io::Error::other(error)))?;
-            found.push(attribute);
-        }
-        Ok(found)
-    }
-
-    /// Labels of the machine's security modules are not the image's.
-    fn is_of_file(&self, name: &OsStr) -> bool {
-        !self.source.attributes.is_own(name)
-            && !matches!(name.to_str(), Some("security.selinux" | "security.SMACK64" | "security.ima" | "security.evm"))
-            && !name.as_bytes().starts_with(b"trusted.")
+        attributes_of(&file, self.source.ids).on("read attributes of", path)
     }
 }
 
@@ -314,6 +296,7 @@ fn put_name(field: &mut [u8; NAME_FIELD], name: &[u8], key: &[u8], extended: &mu
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::thread;

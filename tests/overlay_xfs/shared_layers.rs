@@ -68,6 +68,26 @@ fn a_filter_that_refuses_what_it_takes_is_named() {
     }
 }
 
+/// The layers have ids of images, the containers' own files those of the store.
+#[test]
+fn directories_are_compared_as_the_client_store_shows_them() {
+    let layer_store = TempStore::new();
+    let archive = ["way", "owner"].iter().fold(Archive::new().owner(33, 33), |archive, name| {
+        archive.directory(name, 0o755).file(&format!("{name}/file"), 0o644, b"before")
+    });
+    let url = Image::new().layer(Layer::new(archive.bytes())).write(&layer_store.beside("image"), "latest");
+    for mappings in [&GARDEN, &USER] {
+        let store = client_store(&layer_store, mappings);
+        let rootfs = store.create(&url, "x");
+        succeed("setfacl", ["-m", "u:100033:rx", rootfs.join("way").to_str().unwrap()]);
+        succeed("setfacl", ["-b", rootfs.join("way").to_str().unwrap()]);
+        fs::write(rootfs.join("way/file"), "after it").unwrap();
+        assert_eq!(store.ok(["diff", "x"]), "C /way/file\n");
+        std::os::unix::fs::chown(rootfs.join("owner"), Some(100_033), None).unwrap();
+        assert_eq!(store.ok(["diff", "x"]), "C /owner\nC /way/file\n");
+    }
+}
+
 #[test]
 fn two_mappings_one_set_of_volumes() {
     let layer_store = TempStore::new();

@@ -1,6 +1,7 @@
 //! Root filesystems of ordinary users in use: mounted by root of a user namespace from what `create` prints.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -8,8 +9,8 @@ use serde_json::Value;
 use crate::rootless::{IDS, USER, UsersStore};
 use crate::support::pages::{Block, Step, blocks_below};
 use crate::support::{
-    Archive, Bundle, DRIVER, Driver, Image, Layer, Runtime, TempStore, User, busybox_layer, mounted_filesystem, run,
-    run_users_bundle,
+    Archive, Bundle, DRIVER, Driver, Image, Layer, Node, Runtime, TempStore, User, busybox_layer, differences,
+    mounted_filesystem, run, run_users_bundle,
 };
 
 /// The image of the pages.
@@ -84,6 +85,65 @@ fn mounted_by_the_user(namespace: &[String]) {
     store.ok(&["delete", "my-image"]);
     store.ok(&["clean"]);
     store.is_empty();
+}
+
+/// What `getfattr` says of all files that have attributes, those of the overlay's own included.
+fn attributes(root: &Path) -> String {
+    run(Command::new("getfattr").args(["-R", "-h", "-d", "-m", "-", "."]).current_dir(root)).success()
+}
+
+/// The overlay of a user marks directories by `user.overlay.*`, and says so of what it copies up.
+#[test]
+fn changes_are_those_of_the_container_and_not_of_its_overlay() {
+    let store = UsersStore::mapped();
+    let lower = Archive::new()
+        .owner(33, 33)
+        .directory("way", 0o755)
+        .file("way/file", 0o644, b"before")
+        .directory("replaced", 0o755)
+        .file("replaced/old", 0o644, b"")
+        .directory("attribute", 0o755)
+        .directory("mode", 0o755)
+        .directory("owner", 0o755);
+    let url = Image::new().layer(busybox_layer()).layer(Layer::new(lower.bytes()));
+    let url = url.write(&store.images().join("image"), "latest");
+    let printed = store.create(&url, "x");
+    let rootfs = store.store.rootfs("x");
+    let work = "echo after it >way/file; rm -r replaced; mkdir replaced; echo new >replaced/new; chmod 700 mode; \
+                chown 44:55 owner; setfattr -n user.note -v kept attribute; \
+                setfattr -n user.overlay.origin -v x attribute || :";
+    let is_overlay = *DRIVER == Driver::OverlayXfs;
+    let mount = if is_overlay { mount_command(&printed["mounts"][0]) } else { "true".to_owned() };
+    let script = format!("{mount} && cd {} && {{ {work}; }}", rootfs.display());
+    run(store.user.command("sh").args(["-c", &by_hand()[1].text, "sh", "sh", "-ec", &script])).success();
+    let expected = "C /attribute\nC /mode\nC /owner\nC /replaced\nA /replaced/new\nD /replaced/old\nC /way/file\n";
+    assert_eq!(store.ok(&["diff", "x"]), expected);
+    assert_eq!(store.store.ok(["diff", "x"]), expected, "to root of the machine");
+    if is_overlay {
+        let own = attributes(&store.store.image("x").join("diff"));
+        assert!(own.contains("user.overlay.opaque"), "{own}");
+        let options = printed["mounts"][0]["options"][0].as_str().unwrap();
+        run(Command::new("mount").args(["-t", "overlay", "overlay", "-o", options]).arg(&rootfs)).success();
+        for shown in [store.ok(&["diff", "x"]), store.store.ok(["diff", "x"])] {
+            assert_eq!(shown, expected, "where it is mounted");
+        }
+    }
+    let mine = store.user.home().join("mine");
+    let committed = format!("oci://{}:latest", mine.display());
+    store.ok(&["commit", "x", &committed]);
+    let layers =
+        Command::new("sh").args(["-c", "for b in blobs/sha256/*; do zcat -f $b; done"]).current_dir(&mine).output();
+    let layers = String::from_utf8_lossy(&layers.unwrap().stdout).into_owned();
+    assert!(layers.contains("SCHILY.xattr.user.note=kept") && !layers.contains("user.overlay"));
+    let tree = |rootfs: &Path| {
+        let mut tree = Node::read_tree(rootfs);
+        tree.values_mut().for_each(|node| node.xattrs.retain(|name, _| !name.starts_with("user.overlay.")));
+        tree
+    };
+    let before = tree(&rootfs);
+    let after = tree(&store.create_and_show(&committed, "y"));
+    assert_eq!(differences(&before, &after, 5), [""; 0]);
+    assert_eq!(store.ok(&["diff", "y"]), "");
 }
 
 /// The lines on root, and on the user, at the beginning of the pages on stores of users.

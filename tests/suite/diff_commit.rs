@@ -127,6 +127,44 @@ fn everything_is_told_and_comes_back_as_it_was() {
     assert_eq!(store.leftovers(), [""; 0]);
 }
 
+const NAMES: [&str; 8] = ["acl", "again", "attribute", "group", "mode", "owner", "time", "way"];
+
+fn directories() -> Image {
+    let one =
+        |archive: Archive, name: &&str| archive.directory(name, 0o755).file(&format!("{name}/file"), 0o644, b"before");
+    let attribute = Archive::new().xattr("user.before", b"1").directory("less", 0o755);
+    Image::new().layer(Layer::new(NAMES.iter().fold(attribute, one).bytes()))
+}
+
+/// Changes what a layer says of directories, and nothing of the names in them. What the container leaves as it was, be it
+/// said again, is no change.
+fn change_directories(rootfs: &Path) {
+    let at = |name: &str| rootfs.join(name).to_str().unwrap().to_owned();
+    succeed("setfacl", ["-m", "u:33:rx", &at("acl")]);
+    succeed("chmod", ["755", &at("again")]);
+    succeed("setfattr", ["-n", "user.note", "-v", "kept", &at("attribute")]);
+    succeed("chgrp", ["1234", &at("group")]);
+    succeed("setfattr", ["-x", "user.before", &at("less")]);
+    succeed("chmod", ["1770", &at("mode")]);
+    succeed("chown", ["1234", &at("owner")]);
+    succeed("touch", ["-d", "@1000.5", &at("time")]);
+    fs::write(rootfs.join("way/file"), "after it").unwrap();
+}
+
+#[test]
+fn a_directory_of_which_nothing_but_its_metadata_changed_is_a_change() {
+    let store = TempStore::new();
+    let rootfs = store.create(&directories().write(&store.beside("image"), "latest"), "x");
+    change_directories(&rootfs);
+    let expected = ["C /acl", "C /attribute", "C /group", "C /less", "C /mode", "C /owner", "C /time", "C /way/file"];
+    assert_eq!(store.ok(["diff", "x"]).lines().collect::<Vec<_>>(), expected);
+    let destination = format!("oci://{}:latest", store.beside("mine").display());
+    store.ok(["commit", "x", &destination]);
+    let after = tree(&store.create(&destination, "y"));
+    assert_eq!(differences(&tree(&rootfs), &after, 5), [""; 0]);
+    assert_eq!(store.ok(["diff", "y"]), "");
+}
+
 #[test]
 fn umoci_skopeo_and_buildah_read_it() {
     let store = TempStore::new();

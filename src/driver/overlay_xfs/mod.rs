@@ -158,6 +158,10 @@ impl Driver for OverlayXfs {
         Ok(mount::state(path)?)
     }
 
+    fn has_user_attributes(&self, path: &Path, is_for_root: bool) -> Result<bool, super::Error> {
+        Ok(mount::has_user_attributes(path, is_for_root)?)
+    }
+
     fn mount_image(
         &self,
         layout: &Layout,

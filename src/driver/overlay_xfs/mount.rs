@@ -137,6 +137,17 @@ pub(super) fn state(path: &Path) -> Result<RootfsState, PathError> {
     Ok(if is_marked { RootfsState::Unmounted } else { RootfsState::LeftToCaller })
 }
 
+/// Whether the overlay of the image at `path` keeps its attributes in `user.*`: as the mount says that is there, else if its
+/// caller mounts it as told.
+pub(super) fn has_user_attributes(path: &Path, is_for_root: bool) -> Result<bool, PathError> {
+    let image = open(path)?;
+    let rootfs = descriptors::resolve(&descriptors::name_of(&image)).on("resolve", path)?.join("rootfs");
+    match mount_point::filesystem_options(&rootfs)? {
+        Some(options) => Ok(options.iter().any(|option| *option == USER_ATTRIBUTES[1..])),
+        None => Ok(!is_for_root && state(path)? == RootfsState::LeftToCaller),
+    }
+}
+
 /// Mounts the image's overlay of `volumes`, bottom first, on its `rootfs`.
 pub(super) fn mount(
     layout: &Layout,

@@ -19,6 +19,7 @@ use self::target::{Target, Written};
 use crate::driver::Volume;
 use crate::export::{Blob, CopiedLayer, LayoutWriter};
 use crate::fetcher::{Fetcher, Options, PushError};
+use crate::idmap::IdMappings;
 use crate::image::{
     BASE_DIRECTORY_ANNOTATION, EMPTY_ARCHIVE, Image, Layer, Platform, Reference, is_sha256, layer_media_suffix,
 };
@@ -115,15 +116,16 @@ impl Store {
         let layers: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
         let mappings = self.mappings()?;
         let mut view = MergedView::new(&layers, layers_in.format(&mappings).whiteouts);
-        let attributes = self.overlay_attributes(id, &OnDiskFormat::new(self, &mappings))?;
-        Ok(changes_of_upper(root.as_fd(), &mut view, attributes)?)
+        let format = OnDiskFormat::new(self, &mappings);
+        let attributes = self.overlay_attributes(id, &format)?;
+        let ids = layers_in.layer_store().map_or(IdMappings::identity(), |_| format.ids);
+        Ok(changes_of_upper(root.as_fd(), &mut view, attributes, &ids)?)
     }
 
     /// Where the overlay of an image keeps its attributes.
     fn overlay_attributes(&self, id: &ImageId, format: &OnDiskFormat) -> Result<OverlayAttributes, StoreError> {
-        use crate::driver::RootfsState::LeftToCaller;
-        let is_left = self.driver.rootfs_state(&self.layout.image(id.as_str()))? == LeftToCaller;
-        let is_of_user = is_left && !format.is_for_root;
+        let image = self.layout.image(id.as_str());
+        let is_of_user = self.driver.has_user_attributes(&image, format.is_for_root)?;
         Ok(if is_of_user { OverlayAttributes::User } else { OverlayAttributes::Trusted })
     }
 
