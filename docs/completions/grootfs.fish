@@ -29,7 +29,7 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -l store -d 'Directory of 
 complete -c grootfs -n "__fish_grootfs_needs_command" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_needs_command" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_needs_command" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_needs_command" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -47,15 +47,15 @@ complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "delete" -d 'Deletes
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "stats" -d 'Return filesystem stats'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "list" -d 'Lists images in store'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "inspect" -d 'Shows an image of the store, or one to create from: source, digest, layers, configuration, limits'
-complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "pull" -d 'Gets the layers of images into the store, so that creates find them'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "pull" -d 'Pulls the layers of images into the store ahead of create'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "limit" -d 'Changes the disk limit of an image'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "diff" -d 'Shows what a container added, changed and deleted of its image'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "commit" -d 'Writes what a container changed, on top of its image\'s layers, as an image'
-complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
-complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "check" -d 'Checks the store for damage; exit codes: 0 no findings, 4 findings, 1 not checked'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "doctor" -d 'Checks whether this machine supports what a store needs; exit codes: 0 it does, 4 something fails'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
-complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
-complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "mount" -d 'Mounts the root filesystem of an image again, as after a reboot'
+complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "umount" -d 'Unmounts the root filesystem of an image that is not in use'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "clean" -d 'Cleans up unused layers'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "config" -d 'Shows the settings, or checks the configuration'
 complete -c grootfs -n "__fish_grootfs_needs_command" -f -a "capacity" -d 'Return filesystem capacity'
@@ -73,7 +73,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l store -d 
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand init-store" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -91,7 +91,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l store -
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete-store" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -117,7 +117,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l min-bytes-per
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l password-file -d 'File that holds the password for the registry; a trailing newline is ignored' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l threshold-bytes -d 'Clean only if the layers in the store take at least this many bytes [default: 0]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l high-watermark-percent -d 'Clean only if at least this part of the filesystem is in use, and then down to the low watermark [default: 0]' -r
@@ -128,7 +128,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l store -d 'Dir
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand create" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -149,7 +149,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l store -d 'Dir
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand delete" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -164,7 +164,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l store -d 'Dire
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand stats" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -179,7 +179,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l store -d 'Direc
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand list" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -202,14 +202,14 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l min-bytes-pe
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l password-file -d 'File that holds the password for the registry; a trailing newline is ignored' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand inspect" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -232,14 +232,14 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l min-bytes-per-s
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l password-file -d 'File that holds the password for the registry; a trailing newline is ignored' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -251,13 +251,13 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l timeout -d 'Giv
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -l no-progress -d 'Show no progress, not even on a terminal'
 complete -c grootfs -n "__fish_grootfs_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l inodes -d 'Inodes (overlay-xfs only) [default: one for each 4 KiB of the size, 10000 at least; 0: any number]' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l inodes -d 'Inodes (overlay-xfs only) [default: one for each 4 KiB of the size, 10000 at least; 0: no limit]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand limit" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -274,7 +274,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l store -d 'Direc
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand diff" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -296,14 +296,14 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l min-bytes-per
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l manifest-timeout-seconds -d 'Seconds in which a manifest, configuration or token must arrive, redirects and logins included [default: 60]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l username -d 'User name for the registry' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l password -d 'Password for the registry; other users of this machine may see it for a moment, so use --password-file instead' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l password-file -d 'File that holds the password for the registry, and perhaps a line feed after it' -r -F
+complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l password-file -d 'File that holds the password for the registry; a trailing newline is ignored' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l limit -d 'Limit on what an image may have, as in the section create.limits of the configuration; repeatable' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l store -d 'Directory of the store: layers and images [default: /var/lib/grootfs]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand commit" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -320,7 +320,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l store -d 'Dire
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -329,7 +329,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-level -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Heal what can be healed without losing what containers wrote'
+complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l repair -d 'Repair what can be repaired without losing what containers wrote'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l deep -d 'Read every file of every layer, and compare it with what was unpacked'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -338,7 +338,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l store -d 'Dir
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand doctor" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -354,7 +354,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l store -d 'Dire
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand usage" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -371,7 +371,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l store -d 'Dire
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand mount" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -386,7 +386,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l store -d 'Dir
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand umount" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -404,7 +404,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l store -d 'Dire
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -413,7 +413,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-level -d '
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-file -d 'File that logs are appended to, at level info at least' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l log-timestamp-format -d 'Timestamp format of log lines: rfc3339 (with a level word) or unix-epoch (with a log_level number) [default: rfc3339]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l timeout -d 'Give up after this time, as 90, 90s, 5m or 2h [default: 0]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l dry-run -d 'Tell what would be removed, and remove nothing'
+complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l dry-run -d 'Print what would be removed, and remove nothing'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -l json -d 'Print one JSON document; docs/json.md describes it'
 complete -c grootfs -n "__fish_grootfs_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l config -d 'Configuration file (YAML); environment variables and flags win over it [default: /etc/grootfs/config.yml]' -r -F
@@ -421,7 +421,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_s
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and not __fish_seen_subcommand_from show check help" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -439,7 +439,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from show" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -455,7 +455,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand config; and __fish_seen_subcommand_from check" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -473,7 +473,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l store -d 'D
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand capacity" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -488,7 +488,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l store -d 'Di
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand version" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -504,7 +504,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-met
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand generate-volume-size-metadata" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -519,7 +519,7 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l store 
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l driver -d 'Filesystem driver, overlay-xfs or btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l tardis-bin -d 'Setuid helper for XFS quotas, for callers who are not root [default: tardis]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l drax-bin -d 'Setuid helper for quotas, for callers who are not root [default: drax]' -r
-complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l btrfs-progs-path -d 'Directory that holds btrfs and mkfs.btrfs' -r
+complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l btrfs-progs-path -d 'Directory that holds mkfs.btrfs' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newuidmap-bin -d 'Program that maps the user ids of a namespace, for callers who are not root [default: newuidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l newgidmap-bin -d 'Program that maps the group ids of a namespace, for callers who are not root [default: newgidmap]' -r
 complete -c grootfs -n "__fish_grootfs_using_subcommand flush-volumes" -l metron-endpoint -d 'Metron agent that metrics are sent to (UDP)' -r
@@ -536,15 +536,15 @@ complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_see
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "stats" -d 'Return filesystem stats'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "list" -d 'Lists images in store'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "inspect" -d 'Shows an image of the store, or one to create from: source, digest, layers, configuration, limits'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "pull" -d 'Gets the layers of images into the store, so that creates find them'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "pull" -d 'Pulls the layers of images into the store ahead of create'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "limit" -d 'Changes the disk limit of an image'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "diff" -d 'Shows what a container added, changed and deleted of its image'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "commit" -d 'Writes what a container changed, on top of its image\'s layers, as an image'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "check" -d 'Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "doctor" -d 'Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "check" -d 'Checks the store for damage; exit codes: 0 no findings, 4 findings, 1 not checked'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "doctor" -d 'Checks whether this machine supports what a store needs; exit codes: 0 it does, 4 something fails'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "usage" -d 'Shows who uses the store: images, layers, what can be freed'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "mount" -d 'Mounts the root filesystem of an image again, after a reboot for one'
-complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "umount" -d 'Unmounts the root filesystem of an image that nothing uses'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "mount" -d 'Mounts the root filesystem of an image again, as after a reboot'
+complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "umount" -d 'Unmounts the root filesystem of an image that is not in use'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "clean" -d 'Cleans up unused layers'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "config" -d 'Shows the settings, or checks the configuration'
 complete -c grootfs -n "__fish_grootfs_using_subcommand help; and not __fish_seen_subcommand_from init-store delete-store create delete stats list inspect pull limit diff commit check doctor usage mount umount clean config capacity version generate-volume-size-metadata flush-volumes help" -f -a "capacity" -d 'Return filesystem capacity'

@@ -33,9 +33,10 @@ Examples:
   grootfs --store /mnt/xfs/store stats my-id
   grootfs --store /mnt/xfs/store delete my-id
 
-Results and errors go to standard output, one line each; standard error carries logs only.
+Results and errors go to standard output, one line each; logs go to standard error, and on a terminal
+progress, warnings and hints as well.
 Flags are environment variables as well: GROOTFS_STORE, GROOTFS_CREATE_OFFLINE; see grootfs-config(5).
-Exit codes: 0 success, 1 failure, 3 unknown command.";
+Exit codes: 0 success, 1 failure, 3 unknown command, 4 findings of check, doctor and config check.";
 
 /// Root filesystems for containers, from layers that are fetched once and shared.
 #[derive(Debug, Parser)]
@@ -97,7 +98,7 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Shows an image of the store, or one to create from: source, digest, layers, configuration, limits
     Inspect(Box<InspectArgs>),
-    /// Gets the layers of images into the store, so that creates find them
+    /// Pulls the layers of images into the store ahead of create
     Pull(Box<PullArgs>),
     /// Changes the disk limit of an image
     Limit(LimitArgs),
@@ -105,15 +106,20 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Writes what a container changed, on top of its image's layers, as an image
     Commit(Box<CommitArgs>),
-    /// Checks the store for damage; exit codes: 0 none, 4 findings, 1 it could not be checked
+    /// Checks the store for damage; exit codes: 0 no findings, 4 findings, 1 not checked
+    #[command(override_usage = "grootfs [global options] check [options]")]
     Check(CheckArgs),
-    /// Checks whether this machine can do what a store needs; exit codes: 0 it can, 4 something fails
+    /// Checks whether this machine supports what a store needs; exit codes: 0 it does, 4 something fails
+    #[command(override_usage = "grootfs [global options] doctor [options]")]
     Doctor(OutputArgs),
     /// Shows who uses the store: images, layers, what can be freed
+    #[command(override_usage = "grootfs [global options] usage [options]")]
     Usage(UsageArgs),
-    /// Mounts the root filesystem of an image again, after a reboot for one
+    /// Mounts the root filesystem of an image again, as after a reboot
+    #[command(override_usage = "grootfs [global options] mount <id|image path>")]
     Mount(ImageArgs),
-    /// Unmounts the root filesystem of an image that nothing uses
+    /// Unmounts the root filesystem of an image that is not in use
+    #[command(override_usage = "grootfs [global options] umount <id|image path>")]
     Umount(ImageArgs),
     Clean(CleanArgs),
     /// Shows the settings, or checks the configuration
@@ -202,7 +208,7 @@ pub(crate) struct ImageArgs {
 
 /// Lists images in store
 #[derive(Debug, Args)]
-#[command(override_usage = "grootfs [global options] list")]
+#[command(override_usage = "grootfs [global options] list [options]")]
 pub(crate) struct ListArgs {
     /// Print a table: size, limit, age and mount of each image
     #[arg(long, short = 'l')]

@@ -12,7 +12,7 @@ use crate::store::{Compared, Finding};
 /// What to check, and how to print it.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Heal what can be healed without losing what containers wrote
+    /// Repair what can be repaired without losing what containers wrote
     #[arg(long)]
     repair: bool,
 

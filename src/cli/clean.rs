@@ -20,7 +20,7 @@ pub(crate) struct CleanArgs {
     #[command(flatten)]
     pub(super) options: CleanOptions,
 
-    /// Tell what would be removed, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 

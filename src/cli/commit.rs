@@ -21,9 +21,9 @@ const SCHEMA: u32 = 1;
     override_usage = "grootfs [global options] commit [options] <id|image path> <destination>",
     after_long_help = "\
 The new image has the layers and the configuration of the one that the container was created from, and a layer of its own \
-with what the container changed. The store keeps layers unpacked alone, so those of the base are read from its source \
-again, an image of a registry by its digest. To a registry only what it does not have is sent, and --username and \
---password-file are for that registry. Stop the container first. Volumes of the image are not part of it.
+with what the container changed. The store has layers only unpacked, so the base's blobs are read from its source \
+again, by digest if that is a registry. A registry is sent only the blobs that it lacks; --username and --password-file \
+are for that registry. Stop the container first. Volumes of the image are not part of it.
 
 Examples:
   grootfs --store /mnt/xfs/store commit my-id oci:///layouts/mine:1.0

@@ -14,9 +14,9 @@ use crate::store::{ImageSelector, LimitRequest};
 #[command(
     override_usage = "grootfs [global options] limit [options] <id|image path> <size>",
     after_long_help = "\
-The image stays in use meanwhile. A limit below what it has is taken, as the kernel does: the container can then write \
-nothing until it has deleted enough. An image that was created without a limit cannot be given one. On XFS only root may do \
-this; on btrfs only root may take a limit off.
+The image may be in use. A limit below its usage is accepted, as the kernel does: the container can then write nothing \
+until it has deleted enough. An image that was created without a limit cannot be given one. On XFS only root may do \
+this; on btrfs only root may remove a limit.
 
 Examples:
   grootfs --store /mnt/xfs/store limit my-id 200M
@@ -28,14 +28,14 @@ pub(crate) struct LimitArgs {
     #[arg(value_name = "id|image path")]
     id: Option<String>,
 
-    /// Bytes, as 100M or 1.5GiB; 0 takes the limit off
+    /// Bytes, as 100M or 1.5GiB; 0 removes the limit
     #[arg(value_name = "size", value_parser = bytes)]
     size: Option<u64>,
 
     #[arg(hide = true)]
     extra: Vec<String>,
 
-    /// Inodes (overlay-xfs only) [default: one for each 4 KiB of the size, 10000 at least; 0: any number]
+    /// Inodes (overlay-xfs only) [default: one for each 4 KiB of the size, 10000 at least; 0: no limit]
     #[arg(long, value_name = "N")]
     inodes: Option<u64>,
 

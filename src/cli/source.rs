@@ -29,7 +29,7 @@ pub(crate) struct SourceArgs {
     #[arg(long = PASSWORD, help_heading = "Image source", value_name = "PASSWORD", value_parser = secret)]
     password: Option<Secret>,
 
-    /// File that holds the password for the registry, and perhaps a line feed after it
+    /// File that holds the password for the registry; a trailing newline is ignored
     #[arg(long, help_heading = "Image source", value_name = "PATH", value_parser = path(), conflicts_with = PASSWORD)]
     password_file: Option<PathBuf>,
 

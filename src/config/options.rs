@@ -42,9 +42,9 @@ options! {
         /// A path, or a name that is looked up in $PATH.
         drax_bin: FilePath = "drax", Flag::of("PATH");
 
-        /// Directory that holds btrfs and mkfs.btrfs
+        /// Directory that holds mkfs.btrfs
         ///
-        /// Empty: both are looked up in $PATH.
+        /// Empty: it is looked up in $PATH.
         btrfs_progs_path: FilePath, Flag::of("DIR");
 
         /// Program that maps the user ids of a namespace, for callers who are not root
@@ -78,7 +78,7 @@ options! {
 
         /// Give up after this time, as 90, 90s, 5m or 2h
         ///
-        /// What the command leaves is what an interrupt leaves. 0: never.
+        /// The command ends as if it were interrupted. 0: never.
         timeout: Span = "0", Flag::of("DURATION");
 
         [create]: CreateOptions;
@@ -119,7 +119,7 @@ options! {
 
         /// Number of layers to download at the same time
         ///
-        /// 0: 6.
+        /// 0: one for each processor, 6 at least; 2 at least if they are read from this machine.
         concurrent_downloads: Count = "0", Flag::of("N").under(SOURCE);
 
         /// Use no network, only what the store has
@@ -212,7 +212,7 @@ options! {
 
         /// Seconds to get and unpack the layers
         ///
-        /// The time is looked at while there is something to unpack.
+        /// The time is checked while there is something to unpack.
         create_seconds: Count = "0";
     }
 
@@ -220,14 +220,14 @@ options! {
     CleanOptions in "clean" {
         /// Clean only if the layers in the store take at least this many bytes
         ///
-        /// They are cleaned below that, too, where less than a twentieth of the store is left. For `create --with-clean`
+        /// The threshold is ignored if less than a twentieth of the store is left. For `create --with-clean`
         /// the limits of all images count as well as the layers. 0: always.
         threshold_bytes: Size = "0", Flag::of("BYTES").under(CLEANING);
 
         /// Clean only if at least this part of the filesystem is in use, and then down to the low watermark
         ///
-        /// Unused layers are removed, those first whose last use is the longest ago, until by their sizes on record the low
-        /// watermark is reached. Where less than a twentieth of the inodes is left, all of them are. A threshold that is
+        /// Unused layers are removed, the least recently used first, until by their recorded sizes the low watermark is
+        /// reached; all of them if less than a twentieth of the inodes is left. A threshold that is
         /// reached cleans as well, and a create that has no room cleans regardless of both. 0: off.
         high_watermark_percent: Count = "0", Flag::of("PERCENT").under(CLEANING);
 
@@ -238,8 +238,8 @@ options! {
 
         /// Base images whose layers are not cleaned
         ///
-        /// Named as they were when create was run under this configuration, oci:///layouts/busybox:latest for one. What
-        /// counts are the layers that the image had at its last create.
+        /// Named as in a create under this configuration, e.g. oci:///layouts/busybox:latest. Kept are the layers that the
+        /// image had at its last create.
         ignore_images: Texts;
     }
 

@@ -8,6 +8,7 @@ mod completion;
 mod generated;
 mod imports;
 mod messages;
+mod paths;
 mod picture;
 mod promises;
 mod security_tests;
