@@ -25,7 +25,7 @@ pub struct IdRange {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
     /// Not three numbers.
-    #[error("`{0}`: <namespace id>:<host id>:<size> is expected, three numbers")]
+    #[error("`{0}`: expected <namespace id>:<host id>:<size>, three numbers")]
     Syntax(String),
     /// A range of nothing.
     #[error("`{0}` maps no id: the size must be 1 or more")]
@@ -40,7 +40,7 @@ pub enum MappingError {
     #[error("`{0}` and `{1}` overlap: id {2} of the host is mapped to twice")]
     HostOverlap(IdRange, IdRange, u32),
     /// More than a kernel takes.
-    #[error("{0} ranges are more than the 340 that the kernel takes")]
+    #[error("{0} ranges are more than the 340 that the kernel accepts")]
     TooMany(usize),
     /// The same, in bytes.
     #[error("the ranges take {0} bytes to write down and the kernel reads 4095: use fewer")]
@@ -309,7 +309,7 @@ mod tests {
     fn what_no_kernel_would_take_is_refused_in_one_line() {
         for (texts, reason) in [
             (&["0:1000:0"][..], "`0:1000:0` maps no id"),
-            (&["0:1000"], "`0:1000`: <namespace id>:<host id>:<size> is expected"),
+            (&["0:1000"], "`0:1000`: expected <namespace id>:<host id>:<size>"),
             (&["0:1000:1:1"], "`0:1000:1:1`: <namespace id>"),
             (&["a:b:c"], "`a:b:c`: <namespace id>"),
             (&["-1:0:1"], "`-1:0:1`: <namespace id>"),

@@ -165,7 +165,7 @@ fn a_lock_that_is_held_for_ever_is_not_waited_for() {
     world.limit(ALICE, &world.make_image(ALICE, "shared"), MIB).is_done();
     lock_byte(&held, libc::F_WRLCK);
     let start = Instant::now();
-    world.refuses("another process collects project ids", || world.limit(ALICE, &world.image(ALICE, "x"), MIB));
+    world.refuses("another process has held the project ids", || world.limit(ALICE, &world.image(ALICE, "x"), MIB));
     assert!((3..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 
     // And what it waits for may come.

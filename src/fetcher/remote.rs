@@ -35,7 +35,7 @@ pub enum RemoteError {
     #[error("failed fetching external blob from all urls: {0}")]
     AllFailed(Failures),
     /// The network is needed and not to be used.
-    #[error("the layer is not in the store, and --offline keeps it from being fetched")]
+    #[error("the layer is not in the store, and --offline is set")]
     Offline,
     /// No request could be made, or none is wanted any more.
     #[error("{0}")]

@@ -113,11 +113,7 @@ fn check_registry(registry: &str) -> Result<(), String> {
         }),
     };
     let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && !port.starts_with('+')));
-    if is_host && is_port {
-        Ok(())
-    } else {
-        Err(format!("`{registry}` is not a registry: host or host:port is expected"))
-    }
+    if is_host && is_port { Ok(()) } else { Err(format!("`{registry}` is not a registry: expected host or host:port")) }
 }
 
 fn check_repository(repository: &str, given: &str) -> Result<(), String> {

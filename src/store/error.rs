@@ -34,7 +34,7 @@ pub enum StoreError {
     },
     /// The store is of a later version.
     #[error(
-        "the store {store} has the format {recorded}, and this grootfs knows no later one than {known}: use the grootfs that \
+        "the store {store} has the format {recorded}, and this grootfs supports none later than {known}: use the grootfs that \
          made it, or a later one"
     )]
     UnknownFormat {
@@ -60,7 +60,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The store's id mappings are not what root has recorded.
-    #[error("{path} is not what root has on record of this store: run init-store with the store's mappings")]
+    #[error("{path} does not match the seal that root has set on this store: run init-store with the store's mappings")]
     UntrustedNamespaceFile {
         /// The file that has them.
         path: PathBuf,

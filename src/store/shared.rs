@@ -92,7 +92,7 @@ impl Record {
 #[derive(Debug, thiserror::Error)]
 pub enum SharedLayersError {
     /// Another, or no, store is to keep the layers than the one that does.
-    #[error("the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed")]
+    #[error("the store's layers are not where the option says: init.shared_layers cannot be changed")]
     Differ,
     /// A store that cannot keep another one's layers.
     #[error("the layers cannot be shared with the store {store}: {reason}")]
@@ -111,7 +111,7 @@ pub enum SharedLayersError {
     /// A create whose caller is to mount them.
     #[error(
         "the layers of this store are shared with another one: they show the right ids only as create mounts them: \
-         do without --without-mount"
+         leave out --without-mount"
     )]
     NeedMount,
     /// Something is wrong with one of the two stores.

@@ -228,7 +228,7 @@ fn init_store_can_be_repeated_but_not_changed() {
     let other = TempStore::new();
     let store = client_store(&layer_store, &USER);
     store.ok(init(layer_store.path(), &USER));
-    let differ = "the store's layers are kept elsewhere than asked for: init.shared_layers cannot be changed";
+    let differ = "the store's layers are not where the option says: init.shared_layers cannot be changed";
     assert_eq!(store.fails(init(other.path(), &USER)), differ);
     // A configuration that does not mention it, as one that was rewritten by somebody who does not know it.
     store.ok([&["init-store".to_owned(), "--without-quota".to_owned()][..], &flags(&USER)].concat());
@@ -267,7 +267,7 @@ fn a_store_that_cannot_keep_them_is_refused_and_nothing_made() {
     let message = run(on_btrfs.args(["--driver", Driver::Btrfs.name()])).failure();
     assert!(message.starts_with("layers cannot be shared between stores: btrfs"), "{message}");
     assert!(!store.path().exists() && !store.backing_file().exists());
-    assert!(layer_store.fails(init(layer_store.path(), &[])).contains("kept elsewhere"));
+    assert!(layer_store.fails(init(layer_store.path(), &[])).contains("not where the option says"));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn the_mount_cannot_be_left_to_others() {
     let layer_store = TempStore::new();
     let store = client_store(&layer_store, &USER);
     let message = store.fails(["create", "--without-mount", &small_image(&store.beside("image")), "x"]);
-    assert!(message.ends_with("do without --without-mount"), "{message}");
+    assert!(message.ends_with("leave out --without-mount"), "{message}");
     assert_eq!((store.leftovers(), layer_store.volumes(), registered_images(&layer_store)), (vec![], vec![], 0));
 }
 

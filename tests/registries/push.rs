@@ -277,7 +277,7 @@ fn names_that_cannot_be_pushed_to_and_offline() {
     let store = TempStore::new();
     container(&store);
     let offline = store.fails(["commit", "--offline", "x", "docker://127.0.0.1:1/a:b"]);
-    assert_eq!(offline, "pushing docker://127.0.0.1:1/a:b: --offline keeps it from being sent");
+    assert_eq!(offline, "pushing docker://127.0.0.1:1/a:b: --offline is set");
     let digest = format!("docker://127.0.0.1:1/a@sha256:{}", "0".repeat(64));
     assert!(store.fails(["commit", "x", &digest]).ends_with("by a tag, not by a digest"));
     let nobody = store.fails(["commit", "x", "docker://127.0.0.1:1/a:b"]);
@@ -370,10 +370,10 @@ fn places_to_send_to() {
     // An answer without a place, and places that are none.
     for (location, reason) in [
         ("", "does not say where to send"),
-        ("file:///etc/passwd", "not a place to go to"),
-        ("ftp://127.0.0.1/x", "not a place to go to"),
-        ("http://[", "not a place to go to"),
-        ("http://169.254.169.254/latest", "may not send anybody to"),
+        ("file:///etc/passwd", "not an allowed URL"),
+        ("ftp://127.0.0.1/x", "not an allowed URL"),
+        ("http://[", "not an allowed URL"),
+        ("http://169.254.169.254/latest", "to an address that is not allowed"),
         ("http://127.0.0.1:1/v2/x", "cannot connect"),
     ] {
         let host = registry.host();

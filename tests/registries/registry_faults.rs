@@ -417,7 +417,7 @@ fn a_manifest_that_drips_is_given_up() {
     let flags = ["--min-bytes-per-second", "1", "--manifest-timeout-seconds", "1"];
     let (outcome, time) = impatient(&scene, &server, &flags);
     let message = outcome.failure();
-    assert!(message.contains("no whole answer within 1 s (create.limits.manifest_timeout_seconds)"), "{message}");
+    assert!(message.contains("no complete response within 1 s (create.limits.manifest_timeout_seconds)"), "{message}");
     assert!(time < Duration::from_secs(10), "{time:?}");
 }
 
@@ -467,7 +467,7 @@ fn an_endless_header_is_given_up() {
     let url = format!("docker://{host}/some/image");
     let flags = ["create", "--insecure-registry", &host, "--manifest-timeout-seconds", "1", &url, "x"];
     let message = scene.store.fails(flags);
-    assert!(message.contains("no whole answer within 1 s"), "{message}");
+    assert!(message.contains("no complete response within 1 s"), "{message}");
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 

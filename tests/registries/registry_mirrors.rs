@@ -200,7 +200,7 @@ fn a_mirror_may_keep_images_below_a_prefix() {
 fn a_mirror_that_is_no_address_is_told() {
     let store = TempStore::new();
     for (mirror, reason) in [
-        ("docker.io=ftp://m.example", "registry mirror `ftp://m.example` is no address"),
+        ("docker.io=ftp://m.example", "registry mirror `ftp://m.example` is not an endpoint"),
         ("docker.io=me:secret@m.example", "a mirror of docker.io is named with a user: log in to it instead"),
         ("nothing", "must be HOST=ENDPOINT"),
         ("=m.example", "must be HOST=ENDPOINT"),

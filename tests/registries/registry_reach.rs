@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::{Answer, Image, Layer, ScriptedRegistry, TempStore, fails, forget, large_layer, layout, succeeds};
 
 /// What is told of a place that is out of reach.
-const REFUSED: &str = "sent to an address that it may not send anybody to";
+const REFUSED: &str = "referred to an address that is not allowed";
 
 /// An address of this machine that is not its loopback.
 fn own_address() -> String {

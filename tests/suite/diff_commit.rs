@@ -245,7 +245,7 @@ fn a_base_that_cannot_be_had_is_named() {
         assert!(!target.exists(), "nothing is made");
     };
     image().layer(Layer::new(Archive::new().file("more", 0o644, b"").bytes())).write(&store.beside("image"), "latest");
-    fails("its layers are others than those of the image");
+    fails("its layers differ from those of the image");
     fs::remove_dir_all(store.beside("image")).unwrap();
     fails("Image source doesn't exist");
     let refused = store.fails(["commit", "x", "library/busybox"]);

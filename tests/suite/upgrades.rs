@@ -144,7 +144,7 @@ fn a_store_of_a_later_version_is_left_alone() {
         for command in commands {
             let refused = run(&mut store.command(command));
             let message = format!(
-                "the store {} has the format {version}, and this grootfs knows no later one than 1: use the grootfs that made \
+                "the store {} has the format {version}, and this grootfs supports none later than 1: use the grootfs that made \
                  it, or a later one",
                 store.path().display()
             );

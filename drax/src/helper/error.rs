@@ -72,14 +72,14 @@ impl fmt::Display for HelperError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Harden(error) => write!(f, "preparing the process: {}", system(error)),
-            Self::NotPrivileged { program, reason } => write!(f, "{program} has not the rights it needs: {reason}"),
+            Self::NotPrivileged { program, reason } => write!(f, "{program} lacks the privileges it needs: {reason}"),
             Self::Usage(text) => f.write_str(text),
             Self::NotAPlace { path, wanted } => {
                 write!(f, "path `{}` is not of the form {wanted}, absolute and without `.` and `..`", path.display())
             }
             Self::Open { path, error } => write!(f, "opening directory: {}: {}", path.display(), way(error)),
             Self::NotAStore(path) => {
-                write!(f, "`{}` is not a store: it has not the directories that init-store makes", path.display())
+                write!(f, "`{}` is not a store: it lacks directories that init-store creates", path.display())
             }
             Self::NotOwner { path, uid } => {
                 write!(
@@ -123,7 +123,7 @@ impl fmt::Display for HelperError {
             Self::Lock { path, error } => write!(f, "locking {}: {}", path.display(), system(error)),
             Self::Busy(store) => write!(
                 f,
-                "another process collects project ids of the store {} for more than 3 s: try again when it has ended",
+                "another process has held the project ids of the store {} for more than 3 s: try again when it has ended",
                 store.display()
             ),
             Self::Limit { path, error } => write!(f, "setting quota to {}: {error}", path.display()),

@@ -504,7 +504,7 @@ pub(crate) fn signals(world: &World) {
 /// Neither the bit nor its owner is of use where the kernel does not look at them.
 pub(crate) fn a_helper_without_the_rights_says_why(world: &World) {
     let arguments = || world.limit_arguments(&world.image(ALICE, "x"), "3145728");
-    world.refuses("drax has not the rights it needs: it was started with no_new_privs set", || {
+    world.refuses("drax lacks the privileges it needs: it was started with no_new_privs set", || {
         world.run_through(&["setpriv", "--no-new-privs"], arguments())
     });
     set_mode(&world.program("drax"), 0o755);

@@ -36,7 +36,7 @@ pub enum QuotaError {
     NotEnforced(String, &'static str),
     /// A clean, which should hold the project ids for moments, holds them for longer than creates wait.
     #[error(
-        "applying disk limits: another process collects project ids for more than 3 s: try again when it has ended"
+        "applying disk limits: another process has held the project ids for more than 3 s: try again when it has ended"
     )]
     Busy,
     /// A quota system call failed.

@@ -24,7 +24,7 @@ pub(super) struct Endpoint {
 
 /// A mirror that is no address.
 #[derive(Debug, thiserror::Error)]
-#[error("registry mirror `{0}` is no address: [http://|https://]host[:port][/prefix] is expected")]
+#[error("registry mirror `{0}` is not an endpoint: expected [http://|https://]host[:port][/prefix]")]
 pub(super) struct BadMirror(String);
 
 /// The endpoints to ask for an image, in this order. `mirrors` has the mirrors of each registry.
@@ -115,7 +115,7 @@ mod tests {
     fn what_is_no_address_is_refused() {
         for bad in ["", "ftp://m.example", "me:secret@m.example", "http://", "m.example/a?b", "m.example/../x", "a b"] {
             let error = of("docker:///a", &[("docker.io", &[bad])]).unwrap_err().to_string();
-            assert!(error.contains("is no address") && !error.contains("secret"), "{bad}: {error}");
+            assert!(error.contains("is not an endpoint") && !error.contains("secret"), "{bad}: {error}");
         }
     }
 }

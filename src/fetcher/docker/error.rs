@@ -45,7 +45,7 @@ pub enum Error {
         reason: Reason,
     },
     /// The network is needed and not to be used.
-    #[error("fetching {image}: {missing} is not in the store, and --offline keeps it from being fetched")]
+    #[error("fetching {image}: {missing} is not in the store, and --offline is set")]
     Offline {
         /// The image argument.
         image: String,

@@ -32,7 +32,7 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// Its certificate cannot be verified, or it speaks plain HTTP.
-    #[error("pushing {image}: {server}: {reason}. This registry is insecure; --insecure-registry allows to use it")]
+    #[error("pushing {image}: {server}: {reason}. This registry is insecure; --insecure-registry allows it")]
     Insecure {
         /// The image.
         image: String,
@@ -71,7 +71,7 @@ pub enum PushError {
         reason: Reason,
     },
     /// The network is not to be used.
-    #[error("pushing {0}: --offline keeps it from being sent")]
+    #[error("pushing {0}: --offline is set")]
     Offline(String),
     /// A name that the content decides on.
     #[error("pushing {0}: an image is pushed by a tag, not by a digest")]

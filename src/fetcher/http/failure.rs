@@ -67,14 +67,14 @@ pub enum Reason {
     #[error("too many redirects")]
     RedirectLoop,
     /// A redirect to nowhere, or to where no request may go.
-    #[error("redirected to {0}, which is not a place to go to")]
+    #[error("redirected to {0}, which is not an allowed URL")]
     Redirect(String),
     /// Where only the user may send a request.
-    #[error("sent to an address that it may not send anybody to: {0}")]
+    #[error("referred to an address that is not allowed: {0}")]
     OutOfReach(String),
     /// Hardly anything came.
     #[error(
-        "only {bytes} bytes came in {seconds} s: fewer than {min_rate} a second count as a stall \
+        "only {bytes} bytes received in {seconds} s: fewer than {min_rate} a second count as a stall \
          (create.limits.min_bytes_per_second)"
     )]
     TooSlow {
@@ -86,7 +86,7 @@ pub enum Reason {
         min_rate: u64,
     },
     /// A document took too long in all.
-    #[error("no whole answer within {0} s (create.limits.manifest_timeout_seconds)")]
+    #[error("no complete response within {0} s (create.limits.manifest_timeout_seconds)")]
     TooLong(u64),
     /// A document that is too large.
     #[error("{0}")]
@@ -101,7 +101,7 @@ pub enum Reason {
     #[error("unable to retrieve auth token: invalid username/password ({0})")]
     WrongCredentials(String),
     /// Nothing there, or nothing for this user.
-    #[error("there is no such thing, or it is not for you")]
+    #[error("not found, or access denied")]
     NotVisible,
     /// Credentials could not be looked up.
     #[error("{0}")]

@@ -220,7 +220,7 @@ pub enum BaseError {
     #[error("pulling the image: {0}")]
     Read(#[source] fetcher::Error),
     /// The source has another image now.
-    #[error("its layers are others than those of the image")]
+    #[error("its layers differ from those of the image")]
     Changed,
     /// A blob is not what the manifest says.
     #[error("a layer of the base is damaged at its source: expected: {expected}, actual: {actual}")]

@@ -31,13 +31,13 @@ pub enum InitError {
         store: PathBuf,
     },
     /// The path has characters that mount options give a meaning.
-    #[error("store path `{store}` contains one of `:`, `,` and `\\`, which mount options cannot: choose another")]
+    #[error("store path `{store}` contains `:`, `,` or `\\`, which mount options do not allow: choose another path")]
     UnusablePath {
         /// The store.
         store: PathBuf,
     },
     /// The path cannot be said in JSON.
-    #[error("store path `{store}` is not UTF-8, which the answers of create are: choose another")]
+    #[error("store path `{store}` is not UTF-8, as the JSON of create has to be: choose another path")]
     PathIsNoText {
         /// The store.
         store: PathBuf,

@@ -280,7 +280,7 @@ mod tests {
         let wanted = Wanted { registry: "h.example", repository: "a" };
         file(r#"{"credsStore":"no-such-helper"}"#).find(wanted, &mut missing).unwrap();
         let missing = missing.unwrap().to_string();
-        assert_eq!(missing, "credential helper docker-credential-no-such-helper is not in $PATH; /f asks for it");
+        assert_eq!(missing, "credential helper docker-credential-no-such-helper is not in $PATH; /f names it");
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
             (r#"{"auths":{"h.example":{"auth":7}}}"#, "`auth` of h.example is not a name and a password"),
             (r#"{"auths":{"h.example":{"auth":"c2VjcmV0"}}}"#, "`auth` of h.example is not a name and a password"),
             (r#"{"auths":{"h.example":{"auth":"?secret?"}}}"#, "`auth` of h.example is not a name and a password"),
-            (r#"{"credsStore":"../secret"}"#, "which cannot be the name of one"),
+            (r#"{"credsStore":"../secret"}"#, "which is not a valid name"),
         ] {
             std::fs::write(&path, content).unwrap();
             let found = AuthFile::read(&path).and_then(|file| file.find(wanted, &mut None));

@@ -64,11 +64,11 @@ pub(super) enum Error {
     Content { path: PathBuf, reason: String },
     #[error("{}: `auth` of {registry} is not a name and a password in base64: log in again", .path.display())]
     Encoding { path: PathBuf, registry: String },
-    #[error("{} names the credential helper `{name}`, which cannot be the name of one", .path.display())]
+    #[error("{} names the credential helper `{name}`, which is not a valid name", .path.display())]
     HelperName { path: PathBuf, name: String },
-    #[error("credential helper {program} is not in $PATH; {} asks for it", .path.display())]
+    #[error("credential helper {program} is not in $PATH; {} names it", .path.display())]
     NoHelper { path: PathBuf, program: String },
-    #[error("credential helper {program}: {reason}; {} asks for it", .path.display())]
+    #[error("credential helper {program}: {reason}; {} names it", .path.display())]
     Helper { path: PathBuf, program: String, reason: String },
 }
 
