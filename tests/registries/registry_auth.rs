@@ -261,7 +261,7 @@ fn credential_helpers() {
         "{missing}"
     );
     for bad in ["../test", "a b", "/bin/sh"] {
-        assert!(with(&json!({ "credsStore": bad }), "x").failure().contains("cannot be the name of one"), "{bad}");
+        assert!(with(&json!({ "credsStore": bad }), "x").failure().contains("is not a valid name"), "{bad}");
     }
     helper(&store, &host, "echo secret-word; exit 3");
     let broken = with(&none, "x").failure();
