@@ -380,3 +380,35 @@ fn what_stands_in_the_place_of_a_layers_records_stops_nothing() {
     }
     canary.is_unharmed("after all commands");
 }
+
+/// Any directory may be an image; one of which nothing is on record and that has no root filesystem is none. By its name it can
+/// be deleted, as images of a crashed original can.
+#[test]
+fn a_directory_that_is_no_image_is_in_no_report_but_checks() {
+    let store = TempStore::new();
+    store.create(&layers(&store, "image", 2).0, "x");
+    store.create(&layers(&store, "unused", 1).0, "unused");
+    store.ok(["delete", "unused"]);
+    let foreign = ["lost+found", "by-hand"].map(|name| store.image(name));
+    foreign.iter().for_each(|path| fs::create_dir(path).unwrap());
+    fs::write(foreign[1].join("file"), "not the store's").unwrap();
+    assert_eq!(store.ok(["list"]).lines().count(), 3, "by name alone, as the original lists");
+    for report in [&["list", "--long"][..], &["list", "--json"], &["usage"], &["usage", "--json"], &["doctor"]] {
+        let shown = store.ok(report);
+        assert!(!shown.contains("lost+found") && !shown.contains("by-hand"), "{report:?}: {shown}");
+    }
+    assert!(store.ok(["usage", "--json"]).contains("\"totals\":{\"images\":1,"));
+    assert!(store.ok(["doctor"]).contains("no image of 1 is unmounted"));
+    assert!(store.fails(["stats", "by-hand"]).contains("images/by-hand/"));
+    assert_eq!(store.fails(["inspect", "by-hand"]), "Image `by-hand` not found.");
+    let checked = store.run(["check"]);
+    assert_eq!(checked.stdout.lines().count(), 2, "{checked:?}");
+    for path in &foreign {
+        assert!(checked.stdout.contains(&format!("{}: it is not the store's", path.display())), "{checked:?}");
+    }
+    assert_eq!(store.ok(["clean"]), "clean completed\n");
+    assert_eq!(store.volumes().len(), 2, "what nobody needs is gone");
+    assert!(foreign.iter().all(|path| has(path)) && has(&foreign[1].join("file")));
+    assert_eq!(store.ok(["delete", "by-hand"]), "Image by-hand deleted\n");
+    assert!(!has(&foreign[1]) && has(&foreign[0]));
+}

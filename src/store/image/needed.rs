@@ -36,8 +36,7 @@ pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<S
             true => volumes_until(layout, None),
         };
     };
-    let has_record = !matches!(error, dependencies::Error::Missing(_));
-    if !has_record && !files::is_directory(&image.join("rootfs"))? {
+    if !is_image(&image, Some(&error))? {
         entries::tell(&image);
         return Ok(Vec::new());
     }
@@ -46,6 +45,13 @@ pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<S
         Some(layers) => expand(layout, &layers),
         None => volumes_until(layout, birth(&image)?),
     }
+}
+
+/// Whether a directory in `images/` is an image: something is on record of it, or it has a root filesystem. `unreadable` is
+/// why its record cannot be read.
+pub(in crate::store) fn is_image(path: &Path, unreadable: Option<&dependencies::Error>) -> Result<bool, PathError> {
+    let has_record = !matches!(unreadable, Some(dependencies::Error::Missing(_)));
+    Ok(has_record || files::is_directory(&path.join("rootfs"))?)
 }
 
 /// Chain ids of the layers that an image of another store may need that has its layers here. `record` is the one that is

@@ -215,18 +215,11 @@ impl Check<'_> {
         for name in self.names(Place::Images)? {
             let path = self.layout.image(&name);
             match ImageId::new(&name) {
-                Ok(id) if self.is_image(&name, &path)? => self.image(&id, &path)?,
+                Ok(id) if self.store.is_image(&name)? => self.image(&id, &path)?,
                 _ => self.foreign(&named(&path)),
             }
         }
         Ok(())
-    }
-
-    /// Whether an entry of `images/` is an image: something is on record of it, or it has a root filesystem.
-    fn is_image(&self, name: &str, path: &Path) -> Result<bool, StoreError> {
-        let record = dependencies::read(self.layout, &dependencies::image_key(name));
-        let is_recorded = !matches!(record, Err(dependencies::Error::Missing(_)));
-        Ok(is_recorded || files::is_directory(&path.join("rootfs"))?)
     }
 
     fn image(&mut self, id: &ImageId, path: &Path) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::geteuid;
 
+use crate::entries::{self, Place};
 use crate::store::{Store, StoreError};
 use crate::sys::lock_holders;
 use crate::sys::path_error::reason;
@@ -158,7 +159,8 @@ impl Store {
     }
 
     fn unmounted(&self) -> Diagnosis {
-        let images = crate::sys::files::names(&self.layout.images()).unwrap_or_default();
+        let mut images = entries::names(&self.layout, Place::Images).unwrap_or_default();
+        images.retain(|id| self.is_image(id).unwrap_or(true));
         let is_lost = |id: &&String| {
             let state = self.driver.rootfs_state(&self.layout.image(id));
             matches!(state, Ok(crate::driver::RootfsState::Unmounted))

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::driver::{RootfsState, Usage};
 use crate::entries::{self, Place};
-use crate::store::image::dependencies;
+use crate::store::image::{dependencies, needed};
 use crate::store::layer::sizes;
 use crate::store::layer::volumes::{self, Entry};
 use crate::store::{ImageId, OnDisk, Store, StoreError};
@@ -139,6 +139,12 @@ impl Store {
         Ok(StoreReport { images, layers, space: self.space()?, backing_file: self.report_backing_file()? })
     }
 
+    /// Whether the directory of this name in `images/` is an image.
+    pub(in crate::store) fn is_image(&self, name: &str) -> Result<bool, PathError> {
+        let record = dependencies::read(&self.layout, &dependencies::image_key(name));
+        needed::is_image(&self.layout.image(name), record.err().as_ref())
+    }
+
     /// `None` for what is no image, or not any more.
     pub(in crate::store) fn report_image(&self, name: &str) -> Result<Option<ImageReport>, PathError> {
         let (path, Ok(id)) = (self.layout.image(name), ImageId::new(name)) else { return Ok(None) };
@@ -150,6 +156,10 @@ impl Store {
             problem.get_or_insert(text);
         };
         let layers = dependencies::read(&self.layout, &dependencies::image_key(id.as_str()));
+        if !needed::is_image(&path, layers.as_ref().err())? {
+            entries::tell(&path);
+            return Ok(None);
+        }
         let layers = layers.unwrap_or_else(|error| {
             note(error.to_string());
             Vec::new()
