@@ -75,7 +75,7 @@ pub(super) fn run(config: &Config, args: &CheckArgs) -> Result<(), Failure> {
         if let Err(error) = store.repair() {
             tracing::error!(%error, "repair-failed");
         }
-        if let Some(Err(error)) = compared.as_ref().map(|compared| store.settle_compared(compared)) {
+        if let Some(Err(error)) = compared.as_ref().map(|compared| store.apply_comparison(compared)) {
             tracing::error!(%error, "repair-failed");
         }
         let mut left = store.check()?;

@@ -83,16 +83,16 @@ pub fn enable_quota(fs: BorrowedFd<'_>, wanted: QuotaMode) -> Result<QuotaMode> 
 }
 
 /// Has the kernel count everything anew where classic quotas have gone wrong, and waits for that, but no longer than
-/// `patience`. Returns whether the numbers are right now: where they are not, limits are not enforced. Needs
+/// `timeout`. Returns whether the numbers are right now: where they are not, limits are not enforced. Needs
 /// `CAP_SYS_ADMIN` where they are not.
 ///
 /// What makes them wrong: a snapshot that is to be in a group its original is not in, which its maker is free to want, or
 /// a subvolume put into a group later.
-pub fn make_consistent(fs: BorrowedFd<'_>, patience: Duration) -> Result<bool> {
+pub fn make_consistent(fs: BorrowedFd<'_>, timeout: Duration) -> Result<bool> {
     let start = Instant::now();
     while quota_state(fs)?.is_some_and(|state| !state.is_consistent) {
-        if start.elapsed() >= patience
-            || !rescan(fs, || start.elapsed() < patience).map_err(Error::during(Operation::Rescan))?
+        if start.elapsed() >= timeout
+            || !rescan(fs, || start.elapsed() < timeout).map_err(Error::during(Operation::Rescan))?
         {
             return Ok(false);
         }

@@ -131,7 +131,7 @@ impl BackingFilesystem for OverlayXfs {
     }
 
     fn configure(&self, layout: &Layout, request: FilesystemRequest, owner: Owner) -> Result<(), driver::Error> {
-        settle_whiteout_device(&layout.whiteout_device(), owner).map_err(Error::from)?;
+        ensure_whiteout_device(&layout.whiteout_device(), owner).map_err(Error::from)?;
         for directory in [layout::LINKS, layout::PROJECT_IDS] {
             layout.directories().ensure_owned(directory, 0o755, owner)?;
         }
@@ -159,7 +159,7 @@ impl BackingFilesystem for OverlayXfs {
 }
 
 /// The original hard-links its whiteouts to this device; it must be there for stores to go back.
-fn settle_whiteout_device(path: &Path, owner: Owner) -> Result<(), XfsError> {
+fn ensure_whiteout_device(path: &Path, owner: Owner) -> Result<(), XfsError> {
     match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), makedev(0, 0)) {
         Err(Errno::EXIST) => {}
         made => made.on("mknod", path)?,

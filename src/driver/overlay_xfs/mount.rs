@@ -1,4 +1,4 @@
-//! Mounting and unmounting an image's overlay.
+//! Mounting an image's overlay, and what its directory records of its layers.
 //!
 //! Paths are given to the kernel relative to the image's directory: they stay right when the directory is renamed from
 //! `tmp/` to `images/`, which are equally deep, and take little of the one page that mount(2) reads. Images of many

@@ -246,7 +246,7 @@ pub(in crate::store) fn compare_all(
 
 /// Has a layer that is not what it was unpacked again by the next create of it, and one that is whole served although
 /// a power cut may have torn it.
-pub(in crate::store) fn settle_marks(store: &Store, layer: &str, found: &Comparison) -> Result<(), PathError> {
+pub(in crate::store) fn update_marks(store: &Store, layer: &str, found: &Comparison) -> Result<(), PathError> {
     let Ok(chain_id) = ChainId::new(layer) else { return Ok(()) };
     let is_marked = UnflushedLayers::read(&store.layout)?.contains(&chain_id);
     match found {

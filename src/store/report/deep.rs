@@ -36,8 +36,8 @@ impl Store {
 
     /// Has layers that are not what was unpacked fetched again by the next create of them, and those that are whole used
     /// although a power cut might have torn them.
-    pub fn settle_compared(&self, compared: &Compared) -> Result<(), PathError> {
-        compared.layers.iter().try_for_each(|(layer, found)| digests::settle_marks(self, layer, found))
+    pub fn apply_comparison(&self, compared: &Compared) -> Result<(), PathError> {
+        compared.layers.iter().try_for_each(|(layer, found)| digests::update_marks(self, layer, found))
     }
 
     fn differing(&self, layer: &str, count: usize, names: &[String]) -> Finding {
