@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::rootless::{IDS, USER, UsersStore};
 use crate::support::{
-    Archive, DRIVER, Driver, Image, Layer, Node, PASSWORD, Registry, Setup, TempStore, Tree, USER as LOGIN_NAME, User,
-    differences, grootfs_binary, mounted_filesystem, names, run, shifted, small_image, test_images, umoci,
+    Answer, Archive, Asked, DRIVER, Driver, Image, Layer, Node, PASSWORD, Registry, ScriptedRegistry, Setup, TempStore,
+    Tree, USER as LOGIN_NAME, User, allow_search, differences, grootfs_binary, large_layer, layout, mounted_filesystem,
+    names, run, shifted, small_image, test_images, umoci, wait_for,
 };
 
 /// What `docker login` leaves; the name and the password in base64.
@@ -245,6 +247,46 @@ fn the_child_dies_with_its_parent_and_the_next_create_succeeds() {
 fn children(parent: u32) -> Vec<String> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     fs::read_to_string(path).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+/// From a supervisor the signal comes to the process that the user started, from a terminal to its child too.
+#[test]
+fn an_interrupted_create_ends_with_its_child_and_leaves_nothing() {
+    let store = UsersStore::mapped();
+    let stalls = |asked: &Asked| match asked.path.ends_with(&large_layer().digest) {
+        true => Answer::StallAfter(1_000_000),
+        false => Answer::Serve,
+    };
+    let server = ScriptedRegistry::start(&layout(&store.store), stalls);
+    let (url, host) = (server.url(), server.host());
+    for (round, (signal, of_group)) in [(1, false), (15, false), (2, true)].into_iter().enumerate() {
+        let mut create = store.user.command("env");
+        create.args(["--default-signal=HUP,INT,TERM", "grootfs", "--driver", DRIVER.name(), "--store"]);
+        create.arg(store.store.path()).args(["create", "--without-mount", "--insecure-registry", &host, &url, "x"]);
+        let mut begun = create.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        let asked = || server.asked().iter().filter(|asked| asked.path.ends_with(&large_layer().digest)).count();
+        wait_for("the layer that hangs", || asked() == round + 1);
+        let [child] = <[String; 1]>::try_from(children(begun.id())).unwrap();
+        let to = format!("{}{}", if of_group { "-" } else { "" }, begun.id());
+        let start = Instant::now();
+        run(Command::new("kill").args(["-s", &signal.to_string(), "--", &to])).success();
+        wait_for("the end of the create", || begun.try_wait().unwrap().is_some());
+        let output = begun.wait_with_output().unwrap();
+        // On an idle machine in less than a second.
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert_eq!(output.status.signal(), Some(signal), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with("interrupted: no image was made") && said.lines().count() == 1, "{said}");
+        assert!(!Path::new("/proc").join(child).join("exe").exists(), "the child lives on");
+        if said.contains("removed by the next clean") {
+            store.ok(&["clean"]);
+        }
+        assert_eq!(store.store.leftovers(), [""; 0]);
+        assert_eq!(names(&store.store.path().join("images")), [""; 0]);
+    }
+    let local = format!("oci://{}:latest", store.store.beside("layout").display());
+    allow_search(&store.store.beside("layout"));
+    store.create(&local, "x");
 }
 
 #[test]
