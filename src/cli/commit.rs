@@ -9,8 +9,10 @@ use super::source::{self, SourceArgs};
 use super::table::human_bytes;
 use super::{Failure, output, store};
 use crate::config::Config;
+use crate::image::Reference;
 use crate::redact;
 use crate::store::ImageSelector;
+use crate::sys::stdout;
 
 /// The version of the JSON. A key that is added does not change it.
 const SCHEMA: u32 = 1;
@@ -23,11 +25,13 @@ const SCHEMA: u32 = 1;
 The new image has the layers and the configuration of the one that the container was created from, and a layer of its own \
 with what the container changed. The store has layers only unpacked, so the base's blobs are read from its source \
 again, by digest if that is a registry. A registry is sent only the blobs that it lacks; --username and --password-file \
-are for that registry. Stop the container first. Volumes of the image are not part of it.
+are for that registry. With an archive on standard output, what is said is on standard error. Stop the container first. \
+Volumes of the image are not part of it.
 
 Examples:
   grootfs --store /mnt/xfs/store commit my-id oci:///layouts/mine:1.0
   grootfs --store /mnt/xfs/store commit my-id oci-archive:mine.tar:1.0
+  grootfs --store /mnt/xfs/store commit my-id oci-archive:/dev/stdout | ssh elsewhere podman load
   grootfs --store /mnt/xfs/store commit my-id docker://registry.example/mine:1.0"
 )]
 pub(crate) struct CommitArgs {
@@ -66,6 +70,9 @@ pub(super) fn run(config: &Config, args: &CommitArgs) -> Result<(), Failure> {
     let (Some(id), Some(destination), []) = (&args.id, &args.destination, args.extra.as_slice()) else {
         return Err(invalid_arguments("commit [options] <id|image path> <destination>"));
     };
+    if let Ok(Reference::OciArchive { path, .. }) = Reference::parse(destination) {
+        stdout::give_away_if_at(&path);
+    }
     let options = source::options(config, &args.source)?;
     let committed = store(config)?.commit(ImageSelector(id), destination, &options)?;
     let destination = &*redact::address(destination);

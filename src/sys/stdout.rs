@@ -4,12 +4,14 @@
 //! `/dev/null` before `main`, and what could not be written stays in a buffer, to be written with whatever comes next.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Stat;
 use rustix::io::{Errno, retry_on_intr, write};
-use rustix::stdio::stdout;
+use rustix::stdio::{stderr, stdout};
 
 /// Whether the program was started without a standard output.
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -27,6 +29,23 @@ extern "C" fn notice_closed() {
     WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
 }
 
+/// Whether something else than answers goes to standard output.
+static IS_GIVEN_AWAY: AtomicBool = AtomicBool::new(false);
+
+/// Has answers go to standard error if what is at `path` is this process's standard output: it takes something else.
+pub fn give_away_if_at(path: &Path) {
+    if WAS_CLOSED.load(Ordering::Relaxed) {
+        return;
+    }
+    let place = |stat: Stat| (stat.st_dev, stat.st_ino);
+    // What cannot be looked at is told of when it is opened.
+    if let (Ok(target), Ok(own)) = (rustix::fs::stat(path), rustix::fs::fstat(stdout()))
+        && place(target) == place(own)
+    {
+        IS_GIVEN_AWAY.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Writes all of `bytes`, or tells why not.
 ///
 /// # Errors
@@ -35,7 +54,8 @@ pub fn write_all(bytes: &[u8]) -> io::Result<()> {
     if WAS_CLOSED.load(Ordering::Relaxed) {
         return Err(Errno::BADF.into());
     }
-    write_all_to(stdout().as_fd(), bytes)
+    let is_given_away = IS_GIVEN_AWAY.load(Ordering::Relaxed);
+    write_all_to(if is_given_away { stderr() } else { stdout() }, bytes)
 }
 
 /// Waits where whoever shares the descriptor has made it non-blocking.
@@ -55,6 +75,7 @@ fn write_all_to(file: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::os::fd::AsFd;
     use std::thread;
 
     use rustix::io::ioctl_fionbio;

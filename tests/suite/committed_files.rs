@@ -153,7 +153,18 @@ fn what_is_no_file_is_written_to_and_stays() {
     store.ok(["commit", "x", &archive("to nothing")]);
     assert!(fs::read(at("directory/new")).unwrap() == expected, "the target of a link is made");
     let output = store.command(["commit", "x", "oci-archive:/dev/stdout:1.0"]).output().unwrap();
-    assert!(output.stdout.starts_with(&expected), "a pipe");
+    assert!(output.stdout == expected, "a pipe");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("Image x committed to oci-archive:/dev/stdout:1.0: sha256:"), "{said}");
+    let output = store.command(["commit", "none", "oci-archive:/dev/stdout:1.0"]).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]), "failures are no archive either");
+    assert_eq!(output.stderr, b"Image `none` not found.\n");
+    let file = fs::File::create(at("redirected")).unwrap();
+    let output = store.command(["commit", "x", "oci-archive:/dev/stdout:1.0"]).stdout(file).output().unwrap();
+    assert!(fs::read(at("redirected")).unwrap() == expected, "a file");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), said);
+    let output = store.command(["commit", "x", "oci-archive:/dev/stderr:1.0"]).output().unwrap();
+    assert!(output.stderr == expected && output.stdout.starts_with(b"Image x committed"), "standard error");
 }
 
 #[test]
