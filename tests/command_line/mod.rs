@@ -1,4 +1,4 @@
-//! What holds for every command: arguments, configuration, logs, metrics, pipes, progress.
+//! What holds for every command: arguments, configuration, logs, metrics, pipes, progress; and the script that sets up a first store.
 
 mod cli;
 mod completion;
@@ -7,3 +7,4 @@ mod logging;
 mod metrics;
 mod pipes;
 mod progress;
+mod quick_setup;

@@ -29,7 +29,7 @@ const TESTS: Runner = Nobody("builds this repository and runs its tests");
 /// The blocks of all pages, by page and heading, in their order below it.
 #[rustfmt::skip]
 pub const RUNNERS: [(&str, &str, &[Runner]); 38] = [
-    ("README.md", "Start", &[Nobody("changes the machine: hack/quick-setup installs packages and makes a store")]),
+    ("README.md", "Start", &[File("tests/command_line/quick_setup.rs")]),
     ("README.md", "Use", &[BTRFS]),
     ("CONTRIBUTING.md", "From a clone to the first green test", &[TESTS]),
     ("deploy/bosh/README.md", "A BOSH release", &[Nobody("needs the BOSH CLI and a director")]),
