@@ -5,9 +5,9 @@
 # shellcheck disable=SC2154 # scratch is of hack/scratch.sh
 
 rows=() passed_total=0 failed_total=0
-# Names of tests that passed alone after they had failed beside others, and how many of them fail no run.
+# Names of tests that passed alone after they had failed beside others.
 flaky=()
-readonly FLAKY_TESTS=2 FAILURE_LINES=60
+readonly FAILURE_LINES=60
 
 # Runs a command or function in a process group of its own and adds up the result lines of the test programs in its
 # output. A command that prints none counts as one test; one that fails without naming a failed test, as one failed.
@@ -37,37 +37,15 @@ part() {
     [[ $failed -eq 0 ]] || keep_failures "$where"
 }
 
-# What failed tests of the part that has just run printed, to be shown once more in the end.
+# What failed tests of the part that has just run printed, or the end of all output, to be shown once more in the end.
 keep_failures() {
     printf '\n-- %s\n' "$1"
+    grep -q '^---- .* stdout ----$' "$scratch/log" || tail -n "$FAILURE_LINES" "$scratch/log"
     awk -v most="$FAILURE_LINES" '
         /^---- .* stdout ----$/ { lines = 0; inside = 1 }
         /^failures:$|^test result: / { inside = 0 }
         inside && ++lines <= most' "$scratch/log"
 } >>"$scratch/failures"
-
-# Runs the tests that have failed in the last part alone, as often as given, if they are few. One that always passes then
-# is flaky: it is shown with what it printed, and is a defect of the test or of what it tests.
-run_failed_alone() {
-    local where=$1 times=$2 tests test
-    mapfile -t tests < <(awk '/^ +Running .*\)$/ { program = $NF; gsub(/^.*\/|-[0-9a-f]+\)$/, "", program) }
-        /^test .* \.\.\. FAILED$/ { print program, $2 }' "$scratch/log")
-    [[ ${#tests[@]} -le $FLAKY_TESTS ]] || return 0
-    for test in "${tests[@]}"; do
-        say "failed, and runs $times times more, alone: $test"
-        if passes_alone "${test% *}" "${test#* }" "$times"; then
-            flaky+=("${test#* }")
-            count "$where" 0 -1 0 0
-        fi
-    done
-}
-
-passes_alone() {
-    local round
-    for ((round = 0; round < $3; round++)); do
-        cargo test --workspace --test "$1" -- --exact "$2" </dev/null | grep '^test result: ok. 1 passed' || return
-    done
-}
 
 count() {
     rows+=("$1	$2	$3	$4	$5")
