@@ -1,6 +1,8 @@
 //! A store whose filesystem is not mounted, and images whose root filesystems are not, as a reboot leaves both.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use crate::support::{DRIVER, Driver, TempStore, detach_loops, layers, small_image, unmount_below};
 
@@ -89,8 +91,13 @@ fn images_are_mounted_again_by_hand_or_with_the_store() {
         let in_use = fs::File::open(store.rootfs("y").join("own")).unwrap();
         let message = store.fails(["umount", "y"]);
         assert!(message.contains("is in use") && message.contains("fuser"), "{message}");
-        drop(in_use);
+        // Who only looks is waited for.
+        let look = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(in_use);
+        });
         assert_eq!(store.ok(["umount", "y"]), "Image y unmounted\n");
+        look.join().unwrap();
         assert_eq!(store.ok(["umount", "y"]), "Image y is not mounted\n");
     }
     assert_eq!(store.fails(["mount", "nobody"]), "Image `nobody` not found.");

@@ -6,14 +6,13 @@
 # So many flaky tests fail no run.
 readonly FLAKY_TESTS=2
 
-# Tests wait for disks half of their time.
 run_host_tests() {
     heading "end to end, this kernel ($(uname -r))"
     local programs
     mapfile -t programs < <(test_programs host)
     [[ ${#programs[@]} -gt 0 ]] || return 0
     GROOTFS_TEST_LOGS=$scratch/logs/host part "end to end, this kernel" cargo test --workspace --no-fail-fast \
-        "${programs[@]}" -- --test-threads "$((2 * $(nproc)))" "${filter[@]}"
+        "${programs[@]}" -- "${filter[@]}"
     run_failed_alone "end to end, this kernel" 3
 }
 
