@@ -125,7 +125,7 @@ impl Totals {
                 tracing::error!(%error, image = id, "limit-of-image-is-not-counted");
                 0
             });
-            totals.add(&Share { limit, layers: dependencies::read_copy(&store.layout, &image_key(id)).ok() });
+            totals.add(&Share { limit, layers: dependencies::read(&store.layout, &image_key(id)).ok() });
         }
         Ok((totals, ids))
     }
@@ -184,7 +184,7 @@ struct Share {
 impl Share {
     /// The share of the image `id`, whose directory is `directory` at the moment.
     fn of(layout: &Layout, id: &str, directory: &Path) -> Option<Self> {
-        let layers = dependencies::read_copy(layout, &image_key(id)).ok();
+        let layers = dependencies::read(layout, &image_key(id)).ok();
         Some(Share { limit: recorded_limit(directory).ok()?, layers })
     }
 }
@@ -508,13 +508,8 @@ mod tests {
         let (_directory, store) = store();
         add(&store, "x", 5, &["a"]);
         add(&store, "y", 7, &["b"]);
-        let record = store.layout.dependencies().join("image:x.json");
-        fs::write(&record, "[").unwrap();
-        let totals = Totals::compute(&store).unwrap().0;
-        assert_eq!((totals.committed, totals.knows_all_layers()), (12, true), "it has a copy");
-        fs::remove_file(&record).unwrap();
-        fs::write(&record, "[").unwrap();
-        let totals = Totals::compute(&store).unwrap().0;
+        fs::write(store.layout.dependencies().join("image:x.json"), "[").unwrap();
+        let totals = Totals::of(&store).unwrap();
         assert_eq!((totals.committed, totals.knows_all_layers()), (12, false));
         remove(&store, "x");
         let totals = Totals::of(&store).unwrap();

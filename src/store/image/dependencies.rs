@@ -93,7 +93,7 @@ pub(in crate::store) fn read(layout: &Layout, key: &str) -> Result<Vec<String>, 
     read_at(&path(layout, key))?.ok_or_else(|| Error::Missing(key.to_owned()))
 }
 
-/// The same from the copy of the record if there is one: one system call instead of four, and a power cut leaves it whole.
+/// The same from the copy of the record, which takes one system call, if there is one.
 pub(in crate::store) fn read_copy(layout: &Layout, key: &str) -> Result<Vec<String>, Error> {
     let copy = files::read_copy(&path(layout, key));
     copy.and_then(|copy| serde_json::from_slice(&copy).ok()).map_or_else(|| read(layout, key), Ok)

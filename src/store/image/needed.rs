@@ -24,7 +24,7 @@ const CLOCK_ERROR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Chain ids of the layers that the image `id` needs or may need. One whose record cannot be read is named in the log.
 pub(in crate::store) fn layers_of_image(store: &Store, id: &str) -> Result<Vec<String>, PathError> {
     let layout = &store.layout;
-    let error = match dependencies::read_copy(layout, &image_key(id)) {
+    let error = match dependencies::read(layout, &image_key(id)) {
         Ok(layers) => return Ok(layers),
         Err(error) => error,
     };
@@ -64,7 +64,7 @@ pub(in crate::store) fn layers_of_client(
     let layout = &store.layout;
     let id = record.file_stem().and_then(|id| id.to_str()).unwrap_or_default();
     let told = client.and_then(|client| {
-        let recorded = dependencies::read_copy(client, &image_key(id)).ok();
+        let recorded = dependencies::read(client, &image_key(id)).ok();
         recorded.or_else(|| found_by_driver(store.driver.as_ref(), client, &client.image(id)))
     });
     match told {

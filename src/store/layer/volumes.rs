@@ -172,7 +172,7 @@ pub(in crate::store) fn set_aside(store: &Store, chain_id: &ChainId) -> Result<(
 /// being deleted is among them: it is mounted still, and comes back if it is busy.
 fn is_in_use(store: &Store, chain_id: &ChainId) -> Result<bool, PathError> {
     let needs = |id: &String| {
-        let layers = dependencies::read_copy(&store.layout, &dependencies::image_key(id));
+        let layers = dependencies::read(&store.layout, &dependencies::image_key(id));
         layers.map_or(true, |layers| layers.iter().any(|layer| layer == chain_id.as_str()))
     };
     let mut ids = entries::names(&store.layout, Place::Images)?;
