@@ -3,8 +3,7 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -19,7 +18,7 @@ use crate::sys::path_error::{OnPath, PathError, named};
 /// Where an image's root filesystem is mounted.
 const ROOTFS: &str = "rootfs";
 
-/// How long a look at a root filesystem may take.
+/// How long a look at a root filesystem may take, and a process that was forked with a file of it open to close that.
 const LOOKING: Duration = Duration::from_millis(200);
 
 /// What becomes of a root filesystem that a process uses.
@@ -50,7 +49,8 @@ pub(super) fn unmount(path: &Path, shown: &Path, in_use: InUse) -> Result<(), Er
     let rootfs = image.join(ROOTFS);
     let failed =
         |errno| Error::Unmount(shown.display().to_string(), PathError::new("umount", shown.join(ROOTFS), errno));
-    match unmount_unless_in_use(&rootfs, in_use) {
+    let limit = if in_use == InUse::Refuse { LOOKING } else { Duration::ZERO };
+    match mount_point::unmount_within(limit, &rootfs) {
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
         Err(Errno::PERM) if !mount_point::is_mount_point(&rootfs)? => Ok(()),
         // Either a process uses it, which may keep it, or something is mounted in it.
@@ -60,18 +60,6 @@ pub(super) fn unmount(path: &Path, shown: &Path, in_use: InUse) -> Result<(), Er
             None => umount2(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(failed),
         },
         Err(errno) => Err(failed(errno)),
-    }
-}
-
-/// As the system call does. Where a process in use is to be an error, those that only look, or have been forked and close what
-/// they inherited, have [`LOOKING`] to be gone.
-fn unmount_unless_in_use(rootfs: &Path, in_use: InUse) -> Result<(), Errno> {
-    let begun = Instant::now();
-    loop {
-        match umount2(rootfs, UnmountFlags::NOFOLLOW) {
-            Err(Errno::BUSY) if in_use == InUse::Refuse && begun.elapsed() < LOOKING => thread::sleep(LOOKING / 10),
-            unmounted => return unmounted,
-        }
     }
 }
 

@@ -6,9 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxAttributes, StatxFlags, openat, statx};
 use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 
 use super::descriptors;
 use super::path_error::{OnPath, PathError};
@@ -18,6 +21,20 @@ pub fn is_mount_point(path: &Path) -> Result<bool, PathError> {
     match has_mount_root(statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())).on("stat", path)? {
         Some(is_root) => Ok(is_root),
         None => is_in_other_mount_than_parent(path).on("stat", path),
+    }
+}
+
+/// Unmounts what is mounted at `path`, a link there not followed. While it is in use that is tried again for `limit`.
+///
+/// # Errors
+/// Those of umount2(2).
+pub fn unmount_within(limit: Duration, path: &Path) -> Result<(), Errno> {
+    let start = Instant::now();
+    loop {
+        match unmount(path, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) if start.elapsed() < limit => thread::sleep(Duration::from_millis(20)),
+            unmounted => return unmounted,
+        }
     }
 }
 

@@ -3,11 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rustix::io::Errno;
-use rustix::mount::{UnmountFlags, unmount};
+use std::time::Duration;
 
 use crate::entries::{self, Place};
 use crate::layout::{self, Layout};
@@ -21,6 +17,7 @@ use crate::store::{DeleteStoreError, ImageId, ImageSelector, Store};
 use crate::sys::caller::Caller;
 use crate::sys::files;
 use crate::sys::lock;
+use crate::sys::mount_point;
 use crate::sys::path_error::{OnPath, PathError};
 use crate::sys::remove_tree::remove_tree;
 
@@ -151,7 +148,9 @@ impl Store {
         let directory = fs::canonicalize(root).on("resolve", root)?;
         if is_mount_point && files::exists(&self.layout.backing_file())? {
             // First of all: a store that cannot be unmounted is still one, and can be deleted later.
-            unmount_when_free(&directory)?;
+            // A process that flushes the last create's layers may still have the store open for a moment.
+            mount_point::unmount_within(UNMOUNT_TIMEOUT, &directory)
+                .on("deinitialising store: unmounting store path: umount", &directory)?;
         } else {
             remove_parts(&directory)?;
         }
@@ -176,15 +175,4 @@ fn remove_parts(store: &Path) -> Result<(), PathError> {
     }
     layout.directories().close();
     remove_tree(&store.join(LOCKS))
-}
-
-/// A process that flushes the last create's layers may still have the store open for a moment.
-fn unmount_when_free(root: &Path) -> Result<(), PathError> {
-    let start = Instant::now();
-    loop {
-        match unmount(root, UnmountFlags::NOFOLLOW) {
-            Err(Errno::BUSY) if start.elapsed() < UNMOUNT_TIMEOUT => thread::sleep(Duration::from_millis(20)),
-            unmounted => return unmounted.on("deinitialising store: unmounting store path: umount", root),
-        }
-    }
 }
